@@ -1,0 +1,18 @@
+"""What is written at one point of a run: numbers, pictures, histograms and how they were measured."""
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass
+class Record:
+    """Values by tag ('loss/generator/total'); tags are the same in TensorBoard, metrics.jsonl and samples/."""
+
+    scalars: dict[str, float] = field(default_factory=dict)
+    images: dict[str, Tensor] = field(default_factory=dict)  # (C, H, W) uint8, C 1 or 3
+    histograms: dict[str, Tensor] = field(default_factory=dict)  # any shape, float
+    protocol: dict[str, object] = field(default_factory=dict)  # how the scores were measured; JSON-able
+
+    def __bool__(self) -> bool:
+        return bool(self.scalars or self.images or self.histograms or self.protocol)
