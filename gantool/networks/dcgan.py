@@ -1,0 +1,119 @@
+"""DCGAN (Radford, Metz & Chintala 2016): convolutional networks for 32, 64 and 128 pixels.
+
+Follows the authors' Torch code: width 64, the widest layer at 4x4, no norm beside the image, ReLU in the generator,
+LeakyReLU 0.2 in the discriminator, every weight drawn from N(0, 0.02).
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from gantool.errors import GantoolError
+from gantool.networks.layers import (
+    CONDITIONS,
+    NORMS,
+    LabelledLatent,
+    LabelPlane,
+    Projection,
+    apply_spectral_norm,
+    check_choice,
+    initialise_dcgan,
+    norm_2d,
+)
+
+UPSAMPLES = ("transposed", "nearest", "pixelshuffle")
+
+
+def level_widths(resolution: int, width: int) -> list[int]:
+    """Channels after each doubling from 4x4 on: [width * 4, width * 2, width] for 32 pixels.
+
+    Raises GantoolError for a resolution other than 32, 64 or 128.
+    """
+    if resolution not in (32, 64, 128):
+        raise GantoolError(f"dataset.resolution={resolution}: model=dcgan makes 32, 64 or 128 pixels")
+    levels = int(math.log2(resolution // 4))
+    return [width * 2**level for level in reversed(range(levels))]
+
+
+def upsample(kind: str, c_in: int, c_out: int, *, bias: bool) -> nn.Module:
+    """Doubles the sides: (N, c_in, H, W) -> (N, c_out, 2H, 2W)."""
+    if kind == "transposed":
+        return nn.ConvTranspose2d(c_in, c_out, 4, 2, 1, bias=bias)
+    if kind == "nearest":  # Odena 2016: no checkerboard
+        return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(c_in, c_out, 3, 1, 1, bias=bias))
+    return nn.Sequential(nn.Conv2d(c_in, 4 * c_out, 3, 1, 1, bias=bias), nn.PixelShuffle(2))  # Shi 2016
+
+
+class Generator(nn.Module):
+    """Latent -> image."""
+
+    def __init__(
+        self,
+        *,
+        latent_dim: int,
+        resolution: int,
+        channels: int,
+        num_classes: int = 0,
+        width: int = 64,
+        norm: str = "batch",
+        upsampling: str = "transposed",
+    ) -> None:
+        super().__init__()
+        check_choice("model.generator.norm", norm, NORMS)
+        check_choice("model.generator.upsampling", upsampling, UPSAMPLES)
+        widths = level_widths(resolution, width)
+        bias = norm in ("none", "spectral")  # other norms subtract it
+        self.latent = LabelledLatent(latent_dim, num_classes)
+        layers = [nn.ConvTranspose2d(self.latent.dim, widths[0], 4, bias=bias), norm_2d(norm, widths[0]), nn.ReLU()]
+        for c_in, c_out in zip(widths, widths[1:], strict=False):
+            layers += [upsample(upsampling, c_in, c_out, bias=bias), norm_2d(norm, c_out), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, upsample(upsampling, widths[-1], channels, bias=True))
+        initialise_dcgan(self)
+        if norm == "spectral":
+            apply_spectral_norm(self)
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, latent_dim), (N,) -> (N, C, R, R) float32 in [-1, 1]."""
+        return torch.tanh(self.layers(self.latent(z, labels)[:, :, None, None]).float())
+
+
+class Discriminator(nn.Module):
+    """Image -> raw score."""
+
+    def __init__(
+        self,
+        *,
+        resolution: int,
+        channels: int,
+        num_classes: int = 0,
+        width: int = 64,
+        norm: str = "batch",
+        condition: str = "projection",
+    ) -> None:
+        super().__init__()
+        check_choice("model.discriminator.norm", norm, NORMS)
+        check_choice("model.discriminator.condition", condition, CONDITIONS)
+        widths = level_widths(resolution, width)[::-1]
+        bias = norm in ("none", "spectral")
+        concat = num_classes > 0 and condition == "concat"
+        self.label_plane = LabelPlane(resolution, num_classes) if concat else None
+        layers: list[nn.Module] = [nn.Conv2d(channels + concat, widths[0], 4, 2, 1), nn.LeakyReLU(0.2)]
+        for c_in, c_out in zip(widths, widths[1:], strict=False):
+            layers += [nn.Conv2d(c_in, c_out, 4, 2, 1, bias=bias), norm_2d(norm, c_out), nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*layers)
+        self.head = nn.Conv2d(widths[-1], 1, 4)
+        self.projection = Projection(widths[-1], num_classes) if num_classes and not concat else None
+        initialise_dcgan(self)
+        if norm == "spectral":
+            apply_spectral_norm(self)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, C, R, R) in [-1, 1], (N,) -> (N, 1) float32, unbounded."""
+        if self.label_plane is not None:
+            images = self.label_plane(images, labels)
+        features = self.layers(images)
+        score = self.head(features).flatten(1)
+        if self.projection is not None:
+            score = score + self.projection(features.sum((2, 3)), labels)
+        return score.float()

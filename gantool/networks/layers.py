@@ -1,0 +1,100 @@
+"""The parts that networks are made of: normalisation, upsampling, initialisation, and where labels come in."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from gantool.errors import GantoolError, did_you_mean
+
+NORMS = ("batch", "layer", "instance", "spectral", "none")
+CONDITIONS = ("projection", "concat")
+
+
+def check_choice(key: str, choice: str, choices: tuple[str, ...]) -> None:
+    """Raises GantoolError that names `key` and its choices unless `choice` is one of them."""
+    if choice not in choices:
+        raise GantoolError(f"{key}={choice} is not known{did_you_mean(choice, choices)}; choices: {', '.join(choices)}")
+
+
+def norm_2d(norm: str, channels: int) -> nn.Module:
+    """Normalises (N, channels, H, W). 'layer' is over all of an image's features, scaled per channel (Gulrajani 2017);
+    'spectral' and 'none' leave features alone."""
+    return {
+        "batch": lambda: nn.BatchNorm2d(channels),
+        "layer": lambda: nn.GroupNorm(1, channels),
+        "instance": lambda: nn.GroupNorm(channels, channels),
+        "spectral": nn.Identity,
+        "none": nn.Identity,
+    }[norm]()
+
+
+def norm_1d(norm: str, features: int) -> nn.Module:
+    """Normalises (N, features); instance norm has nothing to average over there and is layer norm."""
+    return {
+        "batch": lambda: nn.BatchNorm1d(features),
+        "layer": lambda: nn.LayerNorm(features),
+        "instance": lambda: nn.LayerNorm(features),
+        "spectral": nn.Identity,
+        "none": nn.Identity,
+    }[norm]()
+
+
+def apply_spectral_norm(network: nn.Module) -> None:
+    """Divides every weight of `network` by its largest singular value (Miyato 2018).
+
+    One power iteration a training forward; u and v are buffers, started with 15 iterations as torch does.
+    """
+    for module in list(network.modules()):
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)):
+            spectral_norm(module)
+
+
+@torch.no_grad()
+def initialise_dcgan(network: nn.Module) -> None:
+    """All weights N(0, 0.02), scales of norms N(1, 0.02), biases 0 (Radford 2016 and the authors' code)."""
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)):
+            nn.init.normal_(module.weight, 0.0, 0.02)
+        elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)):
+            nn.init.normal_(module.weight, 1.0, 0.02)
+        if isinstance(getattr(module, "bias", None), Tensor):
+            nn.init.zeros_(module.bias)
+
+
+class LabelledLatent(nn.Module):
+    """Appends an embedding of the label to the latent (Mirza & Osindero 2014); without classes, the latent alone."""
+
+    def __init__(self, latent_dim: int, num_classes: int) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(num_classes, latent_dim) if num_classes else None
+        self.dim = latent_dim * (2 if num_classes else 1)
+
+    def forward(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        """(N, latent_dim), (N,) -> (N, dim)."""
+        return z if self.embed is None else torch.cat([z, self.embed(labels)], 1)
+
+
+class Projection(nn.Module):
+    """The inner product of features with an embedding of the label, added to the score (Miyato & Koyama 2018)."""
+
+    def __init__(self, features: int, num_classes: int) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(num_classes, features)
+
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        """(N, features), (N,) -> (N, 1)."""
+        return (features * self.embed(labels)).sum(1, keepdim=True)
+
+
+class LabelPlane(nn.Module):
+    """Appends an embedding of the label as one more image channel (Mirza & Osindero 2014, for convolutions)."""
+
+    def __init__(self, resolution: int, num_classes: int) -> None:
+        super().__init__()
+        self.resolution = resolution
+        self.embed = nn.Embedding(num_classes, resolution**2)
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """(N, C, R, R), (N,) -> (N, C + 1, R, R)."""
+        plane = self.embed(labels).view(-1, 1, self.resolution, self.resolution)
+        return torch.cat([images, plane.to(images.dtype)], 1)

@@ -1,0 +1,92 @@
+"""The original GAN's fully connected networks (Goodfellow 2014), for any resolution and number of channels.
+
+Two hidden layers' idea kept, with the parts that later work settled on: LeakyReLU in place of maxout and sigmoid units,
+batch normalisation in the generator, weights drawn as torch does (Kaiming uniform).
+"""
+
+import torch
+from torch import Tensor, nn
+
+from gantool.networks.layers import (
+    CONDITIONS,
+    NORMS,
+    LabelledLatent,
+    Projection,
+    apply_spectral_norm,
+    check_choice,
+    norm_1d,
+)
+
+
+def hidden_layers(sizes: list[int], norm: str, dropout: float) -> list[nn.Module]:
+    """Linear, norm, LeakyReLU 0.2 and dropout between each two of `sizes`; the first layer, beside the data, unnormed."""
+    layers: list[nn.Module] = []
+    for i, (before, after) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        layers += [nn.Linear(before, after), norm_1d(norm if i else "none", after), nn.LeakyReLU(0.2)]
+        layers += [nn.Dropout(dropout)] if dropout else []
+    return layers
+
+
+class Generator(nn.Module):
+    """Latent -> image."""
+
+    def __init__(
+        self,
+        *,
+        latent_dim: int,
+        resolution: int,
+        channels: int,
+        num_classes: int = 0,
+        hidden: list[int],
+        norm: str = "batch",
+    ) -> None:
+        super().__init__()
+        check_choice("model.generator.norm", norm, NORMS)
+        self.shape = (channels, resolution, resolution)
+        self.latent = LabelledLatent(latent_dim, num_classes)
+        layers = hidden_layers([self.latent.dim, *hidden], norm, dropout=0.0)
+        self.layers = nn.Sequential(*layers, nn.Linear(hidden[-1], channels * resolution**2))
+        if norm == "spectral":
+            apply_spectral_norm(self)
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, latent_dim), (N,) -> (N, C, R, R) float32 in [-1, 1]."""
+        return torch.tanh(self.layers(self.latent(z, labels)).float()).view(-1, *self.shape)
+
+
+class Discriminator(nn.Module):
+    """Image -> raw score."""
+
+    def __init__(
+        self,
+        *,
+        resolution: int,
+        channels: int,
+        num_classes: int = 0,
+        hidden: list[int],
+        norm: str = "none",
+        dropout: float = 0.0,
+        condition: str = "projection",
+    ) -> None:
+        super().__init__()
+        check_choice("model.discriminator.norm", norm, NORMS)
+        check_choice("model.discriminator.condition", condition, CONDITIONS)
+        concat = num_classes > 0 and condition == "concat"
+        self.embed = nn.Embedding(num_classes, hidden[0]) if concat else None
+        pixels = channels * resolution**2
+        self.layers = nn.Sequential(*hidden_layers([pixels + concat * hidden[0], *hidden], norm, dropout))
+        self.head = nn.Linear(hidden[-1], 1)
+        self.projection = Projection(hidden[-1], num_classes) if num_classes and not concat else None
+        if norm == "spectral":
+            apply_spectral_norm(self)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, C, R, R) in [-1, 1], (N,) -> (N, 1) float32, unbounded."""
+        pixels = images.flatten(1)
+        if self.embed is not None:
+            pixels = torch.cat([pixels, self.embed(labels).to(pixels.dtype)], 1)
+        features = self.layers(pixels)
+        score = self.head(features)
+        if self.projection is not None:
+            score = score + self.projection(features, labels)
+        return score.float()

@@ -1,0 +1,119 @@
+"""Terms that add to any loss, and constraints applied after an update.
+
+Gradient penalties are computed in float32 on the network's own (uncompiled) forward: autocast would round the
+gradient's norm, and a compiled network cannot be differentiated twice.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from gantool.game import Turn
+
+Side = Literal["discriminator", "generator", "both"]
+
+
+def input_gradient(network: nn.Module, images: Tensor, labels: Tensor | None) -> Tensor:
+    """(N, C*H*W) float32 gradient of each image's score by its pixels, itself differentiable."""
+    with torch.autocast(images.device.type, enabled=False):
+        images = images.detach().float().requires_grad_(True)
+        scores = network.forward(images, labels)
+        (gradient,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
+    return gradient.flatten(1)
+
+
+@dataclass(frozen=True)
+class GradientPenalty:
+    """weight * (|grad D| - target)^2 on random points between real and fake (Gulrajani 2017, two-sided)."""
+
+    weight: float = 10.0
+    target: float = 1.0
+    every: int = 1
+    player: Side = "discriminator"
+
+    def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
+        between = torch.lerp(turn.real, turn.fake, turn.batch.rand(1, 1, 1))
+        norm = input_gradient(network, between, turn.labels).norm(dim=1)
+        return self.weight * (norm - self.target).square().mean()
+
+
+@dataclass(frozen=True)
+class R1:
+    """gamma/2 * |grad D|^2 on real images (Mescheder 2018)."""
+
+    gamma: float = 1.0
+    every: int = 1
+    player: Side = "discriminator"
+
+    def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
+        return self.gamma / 2 * input_gradient(network, turn.real, turn.labels).square().sum(1).mean()
+
+
+@dataclass(frozen=True)
+class R2:
+    """gamma/2 * |grad D|^2 on fake images (Mescheder 2018)."""
+
+    gamma: float = 1.0
+    every: int = 1
+    player: Side = "discriminator"
+
+    def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
+        return self.gamma / 2 * input_gradient(network, turn.fake, turn.labels).square().sum(1).mean()
+
+
+@dataclass(frozen=True)
+class Dragan:
+    """weight * (|grad D| - 1)^2 around the real images (Kodali 2017).
+
+    The neighbourhood follows the authors' code: x + alpha * (0.5 * std(x) * u), with alpha and u uniform in [0, 1),
+    alpha drawn per image, u per pixel, and the standard deviation over this part of the batch.
+    """
+
+    weight: float = 10.0
+    spread: float = 0.5
+    every: int = 1
+    player: Side = "discriminator"
+
+    def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
+        noise = self.spread * turn.real.std() * turn.batch.rand(*turn.real.shape[1:])
+        near = turn.real + turn.batch.rand(1, 1, 1) * noise
+        norm = input_gradient(network, near, turn.labels).norm(dim=1)
+        return self.weight * (norm - 1).square().mean()
+
+
+@dataclass(frozen=True)
+class L1:
+    """weight * sum |w| over the network's parameters of two or more dimensions (no biases or norms' scales)."""
+
+    weight: float = 1e-5
+    every: int = 1
+    player: Side = "both"
+
+    def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
+        return self.weight * torch.stack([p.abs().sum() for p in network.parameters() if p.ndim > 1]).sum()
+
+
+@dataclass(frozen=True)
+class L2:
+    """weight/2 * sum w^2 over the network's parameters of two or more dimensions (no biases or norms' scales)."""
+
+    weight: float = 1e-4
+    every: int = 1
+    player: Side = "both"
+
+    def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
+        return self.weight / 2 * torch.stack([p.square().sum() for p in network.parameters() if p.ndim > 1]).sum()
+
+
+@dataclass(frozen=True)
+class WeightClip:
+    """A constraint: clamps every parameter to [-bound, bound] after each update (WGAN, Arjovsky 2017)."""
+
+    bound: float = 0.01
+
+    @torch.no_grad()
+    def __call__(self, network: nn.Module) -> None:
+        torch._foreach_clamp_min_(parameters := list(network.parameters()), -self.bound)
+        torch._foreach_clamp_max_(parameters, self.bound)
