@@ -1,0 +1,106 @@
+"""Checkpoints: written whole or not at all, told sound from damaged, the newest few and the best kept.
+
+A checkpoint is one torch file of plain tensors and containers, named `<nimg>-<first 16 hex of its sha256>.pt`: the
+rename that makes it visible also makes its checksum known, so no moment to be killed at leaves a false one.
+"""
+
+import hashlib
+import io
+import logging
+import os
+from pathlib import Path
+
+import torch
+
+from gantool.errors import GantoolError
+
+log = logging.getLogger(__name__)
+
+
+class Checkpoints:
+    """The checkpoints of one run folder. `keep`: how many of the newest stay."""
+
+    def __init__(self, run_dir: Path, keep: int = 2) -> None:
+        self.folder = run_dir / "checkpoints"
+        self.keep = keep
+
+    def save(self, state: dict, nimg: int) -> Path:
+        """Writes `state` as the newest checkpoint, then removes those that are no longer kept.
+
+        Raises GantoolError when the disk refuses it; the older ones then stand as they were.
+        """
+        path = self._write(state, f"{nimg:012d}")
+        for old in self._newest_first()[self.keep :]:
+            old.unlink(missing_ok=True)
+        return path
+
+    def save_best(self, state: dict, nimg: int) -> Path:
+        """Writes `state` as the best checkpoint in place of the one before."""
+        path = self._write(state, f"best-{nimg:012d}")
+        for old in self.folder.glob("best-*.pt"):
+            if old != path:
+                old.unlink(missing_ok=True)
+        return path
+
+    def load_newest(self) -> dict | None:
+        """The newest sound state, on the CPU; None where there is no checkpoint.
+
+        A damaged one is passed over with a warning. Raises GantoolError if all are damaged.
+        """
+        candidates = self._newest_first()
+        for path in candidates:
+            try:
+                return load(path)
+            except GantoolError as error:
+                log.warning("%s; going on with the one before", error)
+        if candidates:
+            raise GantoolError(f"no checkpoint in {self.folder} is sound: start anew in another hydra.run.dir")
+        return None
+
+    def _newest_first(self) -> list[Path]:
+        return sorted(self.folder.glob("[0-9]*.pt"), reverse=True)
+
+    def _write(self, state: dict, stem: str) -> Path:
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        content = buffer.getbuffer()
+        path = self.folder / f"{stem}-{hashlib.sha256(content).hexdigest()[:16]}.pt"
+        partial = self.folder / f".{stem}.{os.getpid()}.partial"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with open(partial, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+            sync_folder(self.folder)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise GantoolError(
+                f"could not write checkpoint {path}: {error.strerror}; make room and run the same command with "
+                f"resume={self.folder.parent} to go on from the checkpoint before"
+            ) from error
+        return path
+
+
+def load(path: Path) -> dict:
+    """The state in a checkpoint file, after its checksum is checked; nothing in it is executed.
+
+    Raises GantoolError if it is damaged or cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise GantoolError(f"cannot read checkpoint {path}: {error.strerror}") from error
+    if hashlib.sha256(content).hexdigest()[:16] != path.stem.rpartition("-")[2]:
+        raise GantoolError(f"checkpoint {path} is damaged (its checksum is not the one in its name)")
+    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

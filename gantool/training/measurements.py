@@ -1,0 +1,73 @@
+"""The numbers of training itself: kept on the device round by round, checked, and averaged for the log."""
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from gantool.errors import GantoolError
+from gantool.game import Game, Progress
+from gantool.logging.record import Record
+from gantool.training.optimization import PlayerOptimizer
+from gantool.training.ranks import average
+from gantool.training.update import Measured
+
+
+class Measurements:
+    """Collects what each update measured; as a monitor, hands back the means since it was last called."""
+
+    name = "curves"
+
+    def __init__(
+        self,
+        optimizers: dict[str, PlayerOptimizer],
+        interval: int,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.interval, self.optimizers, self.clock = interval, optimizers, clock
+        self.round: dict[str, Tensor] = {}
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+        self.scores: dict[str, Tensor] = {}  # of the last update that had any
+        self.started, self.nimg = clock(), None
+
+    def add(self, player: str, measured: Measured) -> None:
+        """Takes in one update of `player`."""
+        total = torch.stack(list(measured.terms.values())).sum()
+        values = {f"loss/{player}/{term}": value for term, value in measured.terms.items()}
+        values[f"loss/{player}/total"] = total
+        values[f"gradient_norm/{player}"] = measured.gradient_norm
+        values |= {f"discriminator_score/{side}": scores.mean() for side, scores in measured.scores.items()}
+        self.scores |= measured.scores
+        for tag, value in values.items():
+            self.sums[tag] = self.sums.get(tag, 0) + value
+            self.counts[tag] = self.counts.get(tag, 0) + 1
+            self.round[tag] = self.round.get(tag, 0) + value  # nan and inf survive a sum
+
+    def check_finite(self, progress: Progress) -> None:
+        """Raises GantoolError naming what is not finite in this round; with fp16 the scaler skips such gradients."""
+        values = torch.stack([value.float() for value in self.round.values()])
+        finite = torch.isfinite(values)
+        tags, self.round = list(self.round), {}
+        if bool(finite.all()):
+            return
+        wrong = [tag for tag, sound in zip(tags, finite.tolist(), strict=True) if not sound]
+        raise GantoolError(
+            f"training broke down at {progress.nimg} images: {', '.join(wrong)} not finite; the last checkpoint is "
+            "sound: resume it with a lower optimizer.lr, optimizer.clip_norm=1 or trainer.precision=fp32"
+        )
+
+    def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
+        means = [self.sums[tag] / count for tag, count in self.counts.items()]
+        packed = torch.stack([mean.float() for mean in means])
+        average([packed])
+        scalars = dict(zip(self.counts, packed.tolist(), strict=True))
+        for name, optimizer in self.optimizers.items():
+            scalars[f"learning_rate/{name}"] = optimizer.optimizer.param_groups[0]["lr"]
+        now = self.clock()
+        shown = progress.nimg - (self.nimg if self.nimg is not None else progress.previous)
+        scalars["speed/images_per_second"] = shown / (now - self.started)
+        self.started, self.nimg = now, progress.nimg
+        self.sums, self.counts = {}, {}
+        return Record(scalars, histograms={f"discriminator_score/{k}": v for k, v in self.scores.items()})

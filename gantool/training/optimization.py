@@ -1,0 +1,61 @@
+"""One player's optimizer with what surrounds a step: schedule, warm-up, clipping."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from gantool.game import Progress
+from gantool.schedules import Schedule
+from gantool.training.hardware import Precision
+
+
+@dataclass
+class PlayerOptimizer:
+    """`make` builds the torch optimizer of `parameters`; the rest says how its steps are taken.
+
+    The learning rate is the configured one times `schedule(nimg, total)`, rising linearly over the first `warmup`
+    images. Gradients are clipped to a total norm of `clip_norm`, then to values of at most `clip_value`.
+    """
+
+    parameters: list[nn.Parameter]
+    make: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+    schedule: Schedule
+    warmup: int = 0
+    clip_norm: float | None = None
+    clip_value: float | None = None
+
+    def __post_init__(self) -> None:
+        self.optimizer = self.make(self.parameters)
+        self.configured = [
+            {name: value for name, value in group.items() if name != "params"} for group in self.optimizer.param_groups
+        ]
+
+    def set_rate(self, progress: Progress) -> float:
+        """Sets the learning rate for this position and returns it."""
+        factor = self.schedule(progress.nimg, progress.total)
+        if self.warmup:
+            factor *= min(1.0, (progress.nimg + 1) / self.warmup)
+        for group, configured in zip(self.optimizer.param_groups, self.configured, strict=True):
+            group["lr"] = configured["lr"] * factor
+        return self.optimizer.param_groups[0]["lr"]
+
+    def step(self, precision: Precision) -> Tensor:
+        """Clips, steps, and returns the total norm that the gradients had, as a scalar tensor."""
+        precision.scaler.unscale_(self.optimizer)
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        if self.clip_norm is not None:
+            nn.utils.clip_grads_with_norm_(self.parameters, self.clip_norm, norm)
+        if self.clip_value is not None:
+            nn.utils.clip_grad_value_(self.parameters, self.clip_value)
+        precision.scaler.step(self.optimizer)
+        precision.scaler.update()
+        return norm
+
+    def load_state_dict(self, state: dict) -> None:
+        """Takes moments and counts from `state`, but keeps the configured settings (an override on resume counts)."""
+        self.optimizer.load_state_dict(state)
+        for group, configured in zip(self.optimizer.param_groups, self.configured, strict=True):
+            group.update(configured)

@@ -1,0 +1,60 @@
+"""Several processes as one trainer: started by torchrun, they average gradients and agree on every decision."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+def rank() -> int:
+    """This process's number; 0 where there is only one."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+@contextmanager
+def process_group(device: torch.device) -> Iterator[None]:
+    """Joins the other ranks where torchrun started this process: NCCL on GPUs, gloo on CPUs."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def average(tensors: Sequence[Tensor]) -> None:
+    """Replaces each tensor by its mean over the ranks, in one message.
+
+    By hand rather than by DistributedDataParallel, which cannot have a lazy penalty or several losses in one step.
+    """
+    if world() == 1 or not tensors:
+        return
+    flat = torch.cat([t.detach().flatten() for t in tensors])
+    dist.all_reduce(flat)
+    flat /= world()
+    for tensor, mean in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+        tensor.detach().copy_(mean.view_as(tensor))
+
+
+def average_buffers(network: nn.Module) -> None:
+    """Averages floating-point buffers (batch norm's statistics), so that all ranks and the checkpoint hold the same."""
+    average([b for b in network.buffers() if b.is_floating_point()])
+
+
+def any_rank(number: int, device: torch.device) -> int:
+    """The largest of the ranks' numbers: a signal or a due checkpoint on one is acted upon by all, in the same round."""
+    if world() == 1:
+        return number
+    flag = torch.tensor(number, device=device)
+    dist.all_reduce(flag, op=dist.ReduceOp.MAX)
+    return int(flag)

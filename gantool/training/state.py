@@ -1,0 +1,57 @@
+"""All that a run is at one position: what a checkpoint holds, no more and no less."""
+
+from dataclasses import asdict, dataclass, field, replace
+
+import torch
+
+from gantool.game import Game, Progress
+from gantool.training.ema import EMA
+from gantool.training.hardware import Precision
+from gantool.training.optimization import PlayerOptimizer
+
+
+@dataclass
+class State:
+    """The moving parts of a run. Random generators and data order are no part of it: position determines them."""
+
+    game: Game
+    ema: EMA
+    optimizers: dict[str, PlayerOptimizer]
+    precision: Precision
+    progress: Progress
+    config: dict  # the composed configuration, plain
+    metrics: dict[str, float] = field(default_factory=dict)  # the last scores
+    best: dict[str, float] = field(default_factory=dict)  # the best value of each so far
+
+    def state_dict(self) -> dict:
+        """Plain containers and the live tensors."""
+        return {
+            "config": self.config,
+            "progress": asdict(self.progress),
+            "metrics": self.metrics,
+            "best": self.best,
+            "game": self.game.state_dict(),
+            "ema": self.ema.generators.state_dict(),
+            "optimizers": {name: o.optimizer.state_dict() for name, o in self.optimizers.items()},
+            "scaler": self.precision.scaler.state_dict(),
+            "numerics": self.numerics(),
+        }
+
+    def load_state_dict(self, saved: dict) -> None:
+        """Takes over a checkpoint; the length of the run stays as configured."""
+        self.game.load_state_dict(saved["game"])
+        self.ema.generators.load_state_dict(saved["ema"])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(saved["optimizers"][name])
+        self.precision.scaler.load_state_dict(saved["scaler"])
+        self.progress = replace(Progress(**saved["progress"]), total=self.progress.total)
+        self.metrics, self.best = saved["metrics"], saved["best"]
+
+    def numerics(self) -> dict[str, str | int]:
+        """What else the bits of a result depend on."""
+        return {
+            "device": self.precision.device.type,
+            "precision": self.precision.name,
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+        }

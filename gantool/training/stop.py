@@ -1,0 +1,39 @@
+"""Stops by signal: the round is finished, a checkpoint written, and the process leaves with 128 + signal."""
+
+import signal
+import types
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+
+
+class StopSignal:
+    """A context that remembers the first signal; a second SIGINT leaves at once.
+
+    Whoever had a handler before (submitit requeues on SIGUSR2) gets the signal once the checkpoint is written.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0  # 0: none came
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "StopSignal":
+        self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: types.FrameType | None) -> None:
+        if self.number and number == signal.SIGINT:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self.number = number
+
+    def leave(self) -> None:
+        """Hands the signal to an older handler that is neither Python's nor the system's, then exits with its code."""
+        handler = self._before.get(self.number)
+        if callable(handler) and handler is not signal.default_int_handler:
+            handler(self.number, None)
+        raise SystemExit(128 + self.number)
