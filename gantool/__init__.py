@@ -1,0 +1,1 @@
+"""gantool: config-driven training of generative adversarial networks."""

@@ -1,0 +1,18 @@
+"""Where gantool's own configuration lies and where it keeps what it has prepared."""
+
+import os
+from pathlib import Path
+
+
+def conf_dir() -> Path:
+    """The folder of the configuration: gantool/conf in a wheel, conf beside the package in a checkout."""
+    here = Path(__file__).resolve().parent
+    for folder in (here / "conf", here.parent / "conf"):
+        if (folder / "train.yaml").is_file():
+            return folder
+    raise FileNotFoundError("gantool's conf folder is missing: install gantool again")
+
+
+def cache_dir() -> Path:
+    """The folder for prepared data sets, statistics and weights; GANTOOL_CACHE moves it."""
+    return Path(os.environ.get("GANTOOL_CACHE") or "~/.cache/gantool").expanduser()
