@@ -1,0 +1,94 @@
+"""What a training run says while it runs: one live line on a terminal, a plain line now and then elsewhere."""
+
+import re
+import time
+from collections import deque
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TextIO
+
+from rich.console import Console as Terminal
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from gantool.game import Progress
+
+_WINDOW = 60.0  # seconds over which the rate is taken, so monitors and scores count in the time left
+_PLAYERS = {"generator": "G", "discriminator": "D"}
+
+
+class Console:
+    """Shows images done, images/s, time left, and the last losses and scores.
+
+    `total` and `start`: the nimg at which the run ends and this session starts; `quiet` says nothing (ranks other than
+    0). Construct it just before the first round: the rate counts from there.
+    """
+
+    def __init__(self, total: int, start: int = 0, *, quiet: bool = False, file: TextIO | None = None) -> None:
+        self.terminal = Terminal(file=file, quiet=quiet, highlight=False, markup=False)
+        self.total = total
+        self.interval = 0.25 if self.terminal.is_terminal else 10.0  # seconds between two lines
+        self.marks = deque([(time.monotonic(), start)], maxlen=max(2, round(_WINDOW / self.interval)))
+        self.values: dict[str, float] = {}
+        self.progress: Progress | None = None
+        self.shown: Progress | None = None
+        # Redrawn by update() alone: rich's own thread would take time from training.
+        self.live = Live(console=self.terminal, auto_refresh=False) if self.terminal.is_terminal else None
+
+    def update(self, progress: Progress, scalars: Mapping[str, float] | None = None) -> None:
+        """Tell it where the run is, and what was measured if anything was; cheap enough to call every round."""
+        self.progress = progress
+        self.values |= {name: value for tag, value in (scalars or {}).items() if (name := short_name(tag))}
+        if self.shown is None or time.monotonic() - self.marks[-1][0] >= self.interval:
+            self._show(progress)
+
+    def message(self, text: str) -> None:
+        """Print `text` above the live line."""
+        self.terminal.print(text, soft_wrap=True)
+
+    def close(self) -> None:
+        """Show where the run ended and give the terminal back."""
+        if self.progress is not None and self.progress != self.shown:
+            self._show(self.progress)
+        if self.live is not None:
+            self.live.stop()
+
+    def _show(self, progress: Progress) -> None:
+        self.shown = progress
+        self.marks.append((time.monotonic(), progress.nimg))
+        done, rest = self._text(progress)
+        if self.live is None:
+            self.terminal.print(f"{done}  {rest}", soft_wrap=True)
+            return
+        line = Table.grid(padding=(0, 1))
+        line.add_column(no_wrap=True)
+        line.add_column(width=16)
+        line.add_column(no_wrap=True, overflow="ellipsis")
+        line.add_row(Text(done), ProgressBar(total=self.total, completed=progress.nimg, width=16), Text(rest))
+        if not self.live.is_started:
+            self.live.start()
+            self.terminal.show_cursor(True)  # a run that is ended at once would leave it hidden
+        self.live.update(line, refresh=True)
+
+    def _text(self, progress: Progress) -> tuple[str, str]:
+        """How much is done; rate, time left and the last values."""
+        (since, before), (now, _) = self.marks[0], self.marks[-1]
+        rate = (progress.nimg - before) / max(now - since, 1e-9)
+        left = timedelta(seconds=round((self.total - progress.nimg) / rate)) if rate > 0 else "?"
+        total = f"{self.total / 1000:g}"
+        done = f"{progress.nimg / 1000:>{len(total) + 2}.1f}/{total} kimg {progress.nimg / self.total:4.0%}"
+        values = "  ".join(f"{name} {value:.3g}" for name, value in self.values.items())
+        return done, f"{rate:.0f} images/s  {left} left  {values}".rstrip()
+
+
+def short_name(tag: str) -> str | None:
+    """'D', 'G' for the players' losses, 'D(real)', 'D(fake)' for scores, 'fid' for metrics; None: not shown."""
+    if match := re.fullmatch(r"loss/(.+)/total", tag):
+        return _PLAYERS.get(match[1], match[1])
+    if match := re.fullmatch(r"discriminator_score/(.+)", tag):
+        return f"D({match[1]})"
+    if match := re.fullmatch(r"metrics/(.+)", tag):
+        return match[1]
+    return None

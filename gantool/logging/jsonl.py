@@ -1,0 +1,76 @@
+"""metrics.jsonl: the scalars of a run, one JSON object a line."""
+
+import json
+import math
+import os
+import time
+from pathlib import Path
+
+from gantool.game import Progress
+from gantool.logging.record import Record
+
+NAME = "metrics.jsonl"
+
+
+class JsonLines:
+    """Appends to `run_dir`/metrics.jsonl; lines an earlier session left at `first` images or later are cut off.
+
+    A line holds nimg, kimg, rounds, time (Unix seconds), every scalar under its tag (null where it is not finite) and,
+    with scores, `protocol`.
+    """
+
+    def __init__(self, run_dir: Path, *, first: int) -> None:
+        path = run_dir / NAME
+        if path.exists():
+            os.truncate(path, _length_before(path, first))
+        self.file = path.open("a", encoding="utf-8", buffering=1)
+
+    def write(self, record: Record, progress: Progress) -> None:
+        """One line, unless the record holds pictures and histograms only."""
+        if not record.scalars:
+            return
+        line: dict[str, object] = {
+            "nimg": progress.nimg,
+            "kimg": progress.nimg / 1000,
+            "rounds": progress.rounds,
+            "time": round(time.time(), 3),
+        }
+        line |= {tag: finite(value) for tag, value in record.scalars.items()}
+        if record.protocol:
+            line["protocol"] = record.protocol
+        self.file.write(json.dumps(line, default=str) + "\n")
+
+    def flush(self) -> None:
+        """Every line is on the disk."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+
+def read_metrics(run_dir: Path) -> list[dict[str, object]]:
+    """The whole lines of a run's metrics.jsonl, oldest first; empty where there is none."""
+    path = run_dir / NAME
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def finite(value: float) -> float | None:
+    """A number as JSON has it: no infinity and no NaN."""
+    value = float(value)
+    return value if math.isfinite(value) else None
+
+
+def _length_before(path: Path, first: int) -> int:
+    """Bytes of the leading lines with nimg < `first`; a line that a kill cut in half ends them too."""
+    length = 0
+    with path.open("rb") as file:
+        for line in file:
+            if not line.endswith(b"\n") or json.loads(line)["nimg"] >= first:
+                break
+            length += len(line)
+    return length

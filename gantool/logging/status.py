@@ -1,0 +1,44 @@
+"""status.json: in what state a run is, for people, sweeps and scripts that look at its folder."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from gantool.game import Progress
+from gantool.logging.jsonl import finite
+
+State = Literal["running", "finished", "stopped", "failed"]
+NAME = "status.json"
+
+
+def write_status(
+    run_dir: Path,
+    *,
+    state: State,
+    progress: Progress | None = None,
+    metrics: Mapping[str, float] | None = None,
+    best: Mapping[str, object] | None = None,
+    error: str | None = None,
+) -> None:
+    """Replace `run_dir`/status.json in one step: a reader sees the old file or the new one, never half of it.
+
+    `metrics` are the last ones by name, `best` whatever says which checkpoint is the best and why.
+    """
+    status = {
+        "state": state,
+        "error": error,
+        "progress": progress and {"nimg": progress.nimg, "rounds": progress.rounds, "total": progress.total},
+        "metrics": {name: finite(value) for name, value in (metrics or {}).items()},
+        "best": best and dict(best),
+    }
+    partial = run_dir / f"{NAME}.partial"
+    partial.write_text(json.dumps(status, indent=2, default=str) + "\n", encoding="utf-8")
+    os.replace(partial, run_dir / NAME)
+
+
+def read_status(run_dir: Path) -> dict | None:
+    """What `write_status` wrote last, or None for a folder without a status."""
+    path = run_dir / NAME
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
