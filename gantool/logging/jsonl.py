@@ -50,7 +50,7 @@ class JsonLines:
         self.file.close()
 
 
-def read_metrics(run_dir: Path) -> list[dict[str, object]]:
+def read_metrics(run_dir: Path) -> list[dict]:
     """The whole lines of a run's metrics.jsonl, oldest first; empty where there is none."""
     path = run_dir / NAME
     if not path.exists():

@@ -1,0 +1,110 @@
+"""What a person sees while a run goes on, with a terminal and without."""
+
+import io
+import subprocess
+import sys
+
+import pytest
+
+from gantool.game import Progress
+from gantool.logging.console import Console, short_name
+
+TOTAL = 150_000
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        monkeypatch.setattr("gantool.logging.console.time.monotonic", lambda: self.now)
+
+
+def play(console: Console, clock: Clock, rounds: int, seconds: float) -> Progress:
+    """Rounds of 1000 images, each taking `seconds`."""
+    progress = Progress(total=TOTAL)
+    for index in range(rounds):
+        progress = progress.advance(1000)
+        clock.now += seconds
+        console.update(progress, {"loss/generator/total": 0.5 + index, "loss/generator/adversarial": 9.9})
+    return progress
+
+
+def test_plain_lines_are_first_last_and_ten_seconds_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    out, clock = io.StringIO(), Clock(monkeypatch)
+    console = Console(TOTAL, file=out)
+    play(console, clock, rounds=26, seconds=1)
+    console.close()
+    lines = out.getvalue().splitlines()
+    assert [line.split("/")[0].strip() for line in lines] == ["1.0", "11.0", "21.0", "26.0"]
+    assert lines[-1] == " 26.0/150 kimg  17%  1000 images/s  0:02:04 left  G 25.5"
+    assert "\x1b" not in out.getvalue()
+
+
+def test_last_losses_and_scores_stay_on_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    out, clock = io.StringIO(), Clock(monkeypatch)
+    console = Console(TOTAL, file=out)
+    clock.now += 1
+    console.update(Progress(nimg=1000, total=TOTAL), {"metrics/fd_digits": 12.345})
+    clock.now += 11
+    console.update(Progress(nimg=2000, total=TOTAL), {"loss/discriminator/total": 1.2345, "speed/images_per_second": 9})
+    console.close()
+    assert out.getvalue().splitlines()[-1].endswith("left  fd_digits 12.3  D 1.23")
+
+
+def test_a_resumed_session_counts_its_own_images_in_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    out, clock = io.StringIO(), Clock(monkeypatch)
+    console = Console(TOTAL, start=100_000, file=out)
+    clock.now += 10
+    console.update(Progress(nimg=101_000, total=TOTAL))
+    assert "  100 images/s  0:08:10 left" in out.getvalue()
+
+
+def test_messages_are_whole_and_untouched() -> None:
+    out = io.StringIO()
+    Console(TOTAL, file=out).message("[red] " + "x" * 300)
+    assert out.getvalue() == "[red] " + "x" * 300 + "\n"
+
+
+def test_other_ranks_say_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(TOTAL, quiet=True)
+    console.update(Progress(nimg=1000, total=TOTAL))
+    console.message("hello")
+    console.close()
+    assert capsys.readouterr().out == ""
+
+
+def test_a_terminal_gets_one_line_rewritten_with_messages_above(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "100")
+    out, clock = io.StringIO(), Clock(monkeypatch)
+    console = Console(TOTAL, file=out)
+    play(console, clock, rounds=3, seconds=1)
+    console.message("saved a checkpoint")
+    console.close()
+    text = out.getvalue()
+    assert text.count("images/s") >= 3 and text.count("\n") == 2, "the message and the line, nothing scrolls"
+    assert text.index("saved a checkpoint") < text.rindex("images/s")
+    assert "\x1b[?25h" in text, "the cursor stays visible"
+
+
+@pytest.mark.parametrize(
+    ("tag", "name"),
+    [
+        ("loss/discriminator/total", "D"),
+        ("loss/translators/total", "translators"),
+        ("loss/discriminator/r1", None),
+        ("discriminator_score/fake", "D(fake)"),
+        ("metrics/fid", "fid"),
+        ("learning_rate/generator", None),
+    ],
+)
+def test_short_names(tag: str, name: str | None) -> None:
+    assert short_name(tag) == name
+
+
+def test_the_console_brings_neither_tensorboard_nor_images_with_it() -> None:
+    code = "import sys, gantool.logging.console, gantool.logging.log; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "rich" in modules and not {"tensorboard", "PIL", "torchvision"} & set(modules)

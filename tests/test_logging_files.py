@@ -1,0 +1,204 @@
+"""Nothing a run leaves is doubled by a resume, and every value is found again under its tag."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.hparams import metadata
+
+from gantool.game import Progress
+from gantool.logging.grid import grid, to_uint8
+from gantool.logging.jsonl import read_metrics
+from gantool.logging.log import Log
+from gantool.logging.record import Record
+from gantool.logging.status import read_status, write_status
+from gantool.logging.tensorboard import HPARAM_METRICS
+
+TOTAL = 1000
+
+
+def at(nimg: int) -> Progress:
+    """A run of rounds of 100 images."""
+    return Progress(nimg=nimg, rounds=nimg // 100, previous=nimg - 100, total=TOTAL)
+
+
+def record(value: float) -> Record:
+    """One of everything, told apart by `value`."""
+    return Record(
+        scalars={"loss/generator/total": value, "discriminator_score/real": -value},
+        images={"samples/generated": torch.full((3, 4, 5), int(value), dtype=torch.uint8)},
+        histograms={"weights/generator/w": torch.full((7,), value), "discriminator_score/real": torch.zeros(3)},
+    )
+
+
+def events(run_dir: Path) -> EventAccumulator:
+    """All that TensorBoard would read."""
+    unlimited = dict.fromkeys(("scalars", "images", "histograms", "tensors"), 0)
+    return EventAccumulator(str(run_dir), size_guidance=unlimited).Reload()
+
+
+@pytest.fixture
+def resumed(tmp_path: Path) -> Path:
+    """A run logged to 800 images, killed without close, resumed at 500 and run to its end."""
+    first = Log(tmp_path, hparams={"seed": 0}, config_text="seed: 0")
+    for nimg in range(0, 801, 100):
+        first.write(record(1), at(nimg))
+    first.flush()
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"nimg": 900, "loss/gene')
+    second = Log(tmp_path, resume_from=at(500), hparams={"seed": 0}, config_text="seed: 0")
+    for nimg in range(600, 1001, 100):
+        second.write(record(2), at(nimg))
+    second.close()
+    return tmp_path
+
+
+STEPS = list(range(0, 1001, 100))
+VALUES = [1] * 6 + [2] * 5
+
+
+def test_tensorboard_has_each_step_once_after_a_resume(resumed: Path) -> None:
+    read = events(resumed)
+    scalars = read.Scalars("loss/generator/total")
+    assert [(e.step, e.value) for e in scalars] == list(zip(STEPS, VALUES, strict=True))
+    histograms = read.Histograms("weights/generator/w")
+    assert [(e.step, e.histogram_value.max) for e in histograms] == list(zip(STEPS, VALUES, strict=True))
+    assert [e.step for e in read.Images("samples/generated")] == STEPS
+    assert not [path for path in resumed.iterdir() if path.is_dir() and path.name != "samples"], "no sub-runs"
+
+
+def test_jsonl_has_each_step_once_after_a_resume(resumed: Path) -> None:
+    lines = read_metrics(resumed)
+    assert [(line["nimg"], line["loss/generator/total"]) for line in lines] == list(zip(STEPS, VALUES, strict=True))
+    assert lines[3]["kimg"] == 0.3 and lines[3]["rounds"] == 3 and lines[3]["time"] > 1.7e9
+
+
+def test_without_a_checkpoint_the_log_starts_anew(resumed: Path) -> None:
+    log = Log(resumed)
+    log.write(record(3), at(100))
+    log.close()
+    assert [(e.step, e.value) for e in events(resumed).Scalars("loss/generator/total")] == [(100, 3)]
+    assert [line["nimg"] for line in read_metrics(resumed)] == [100]
+
+
+def test_a_scalar_and_a_histogram_never_share_a_tag(resumed: Path) -> None:
+    tags = events(resumed).Tags()
+    assert not set(tags["scalars"]) & set(tags["histograms"])
+    assert "discriminator_score/real/histogram" in tags["histograms"]
+
+
+def test_layout_puts_both_players_in_one_chart(resumed: Path) -> None:
+    (layout_event,) = events(resumed).Tensors("custom_scalars__config__")[-1:]
+    layout = layout_pb2.Layout.FromString(layout_event.tensor_proto.string_val[0])  # type: ignore[attr-defined]
+    charts = {chart.title: list(chart.multiline.tag) for category in layout.category for chart in category.chart}
+    assert charts["losses (total per player)"] == ["loss/.*/total$"]
+    assert len(charts) == 8
+
+
+def test_hparams_name_the_same_metrics_for_every_run(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        Log(tmp_path / name, hparams={"optimizer": {"lr": 2e-4, "betas": [0.5, 0.999]}, "loss": name}).close()
+    for name in ("a", "b"):
+        content = events(tmp_path / name).summary_metadata
+        experiment = metadata.parse_experiment_plugin_data(
+            content["_hparams_/experiment"].plugin_data.content  # type: ignore[union-attr]
+        )
+        start = metadata.parse_session_start_info_plugin_data(
+            content["_hparams_/session_start_info"].plugin_data.content  # type: ignore[union-attr]
+        )
+        assert tuple(info.name.tag for info in experiment.metric_infos) == HPARAM_METRICS
+        assert start.hparams["optimizer.lr"].number_value == 2e-4
+        assert start.hparams["optimizer.betas"].string_value == "[0.5, 0.999]"
+        assert start.hparams["loss"].string_value == name
+
+
+def test_only_a_run_that_came_to_its_end_is_called_a_success(tmp_path: Path) -> None:
+    for name, last in (("whole", TOTAL), ("stopped", TOTAL - 100)):
+        log = Log(tmp_path / name)
+        log.write(record(1), at(last))
+        log.close()
+    ended = {
+        name: "_hparams_/session_end_info" in events(tmp_path / name).summary_metadata for name in ("whole", "stopped")
+    }
+    assert ended == {"whole": True, "stopped": False}
+
+
+def test_config_stands_as_text(tmp_path: Path) -> None:
+    Log(tmp_path, config_text="trainer:\n  seed: 3").close()
+    (text,) = events(tmp_path).Tensors("config/text_summary")
+    assert b"  seed: 3" in text.tensor_proto.string_val[0]
+
+
+def test_not_finite_values_are_null_and_break_nothing(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    nan = Record(scalars={"loss/generator/total": math.nan}, histograms={"weights/g/w": torch.tensor([math.inf])})
+    log.write(nan, at(100))
+    log.close()
+    (line,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(line, parse_constant=pytest.fail)["loss/generator/total"] is None
+    assert events(tmp_path).Tags()["histograms"] == []
+
+
+def test_protocol_goes_with_scores(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    log.write(Record(scalars={"metrics/fid": 12.5}, protocol={"num_samples": 5000, "file": Path("w.pt")}), at(100))
+    log.write(Record(images={"samples/real": torch.zeros(1, 2, 2, dtype=torch.uint8)}), at(200))
+    log.close()
+    (line,) = read_metrics(tmp_path)  # a picture alone makes no line
+    assert line["metrics/fid"] == 12.5 and line["protocol"] == {"num_samples": 5000, "file": "w.pt"}
+
+
+def test_other_ranks_write_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    log = Log(None)
+    log.write(record(1), at(100))
+    log.flush()
+    log.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_samples_are_png_files_by_kimg(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    colour = torch.tensor([250, 3, 7], dtype=torch.uint8)[:, None, None].expand(3, 4, 5)
+    log.write(Record(images={"samples/generated": colour, "samples/real": colour[:1]}), Progress(nimg=12048))
+    log.close()
+    rgb = np.asarray(Image.open(tmp_path / "samples" / "generated-000012.png"))
+    assert rgb.shape == (4, 5, 3) and (rgb == [250, 3, 7]).all()
+    assert Image.open(tmp_path / "samples" / "real-000012.png").mode == "L"
+
+
+def test_grid_fills_row_by_row() -> None:
+    images = torch.linspace(-1, 1, 5)[:, None, None, None].expand(5, 3, 2, 4)
+    canvas = grid(images, columns=3, padding=1)
+    assert canvas.shape == (3, 2 * 3 + 1, 3 * 5 + 1) and canvas.dtype == torch.uint8
+    corners = [canvas[0, 1, 1], canvas[0, 1, 6], canvas[0, 1, 11], canvas[0, 4, 1], canvas[0, 5, 9]]
+    assert [int(c) for c in corners] == [0, 64, 128, 191, 255]
+    assert (canvas[:, 0] == canvas[0, 0, 0]).all() and (canvas[:, 4:6, 11:] == canvas[0, 0, 0]).all()
+
+
+def test_uint8_comes_back_from_float_as_it_was() -> None:
+    pixels = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(to_uint8(pixels.float() / 127.5 - 1), pixels)
+    assert torch.equal(to_uint8(pixels), pixels)
+    assert to_uint8(torch.tensor([-3.0, 3.0])).tolist() == [0, 255]
+
+
+def test_status_is_read_as_written_and_never_half(tmp_path: Path) -> None:
+    assert read_status(tmp_path) is None
+    write_status(tmp_path, state="running")
+    assert read_status(tmp_path) == {"state": "running", "error": None, "progress": None, "metrics": {}, "best": None}
+    write_status(tmp_path, state="failed", progress=at(500), metrics={"fid": math.nan, "is": 2.0}, error="loss is nan")
+    assert read_status(tmp_path) == {
+        "state": "failed",
+        "error": "loss is nan",
+        "progress": {"nimg": 500, "rounds": 5, "total": TOTAL},
+        "metrics": {"fid": None, "is": 2.0},
+        "best": None,
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
