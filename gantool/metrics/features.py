@@ -1,0 +1,19 @@
+"""What a score needs of a network: fixed features and class logits of images."""
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+
+class Features(nn.Module, ABC):
+    """A frozen feature extractor; name it and its scores so that numbers of different extractors are never mixed."""
+
+    name: str
+    score_names: tuple[str, str]  # of the Fréchet distance and of the Inception score
+    num_features: int
+    weights_hash: str  # first 8 hex digits of the sha256 of the weights file
+    resize: str  # what happens to images of other sizes, in words
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 (N, 1 or 3, H, W) to float32 features (N, num_features) and logits (N, classes)."""

@@ -1,0 +1,41 @@
+"""Scores the averaged generators while they train, and says by which score the best checkpoint is chosen."""
+
+import torch
+from torch import Tensor, nn
+
+from gantool.game import Batch, Game, Progress
+from gantool.logging.record import Record
+from gantool.metrics.scorer import Scorer
+
+
+class Scores:
+    """Samples `scorer.num_samples` images and scores them; the same generators always get the same scores.
+
+    Labels are drawn as the data set has them. `best_metric` is the tag of the score to choose by; lower is better.
+    """
+
+    name = "scores"
+
+    def __init__(self, scorer: Scorer, interval: int) -> None:
+        self.scorer = scorer
+        self.interval = interval
+        self.best_metric = f"metrics/{scorer.features.score_names[0]}"
+
+    @torch.no_grad()
+    def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
+        """Scalars metrics/<score> with their protocol."""
+        device = self.scorer.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(self.scorer.seed)
+            scores, protocol = self.scorer.score(lambda count: game.sample(self._batch(count), generators))
+        return Record(
+            scalars={f"metrics/{name}": value for name, value in scores.items()}, protocol={**protocol, "ema": True}
+        )
+
+    def _batch(self, count: int) -> Batch:
+        """Real images drawn with replacement, so that their labels follow the data set's distribution."""
+        images, labels = self.scorer.image_set.images, self.scorer.image_set.labels
+        rows = torch.randint(len(images), (count,))
+        device = self.scorer.device
+        reals: Tensor = images[rows].to(device).float() / 127.5 - 1
+        return Batch(reals, labels=None if labels is None else labels[rows].to(device))
