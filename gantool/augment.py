@@ -1,0 +1,70 @@
+"""DiffAugment (Zhao 2020): the same differentiable augmentation of real and fake images, in every turn."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from gantool.errors import GantoolError, did_you_mean
+from gantool.game import Batch
+
+
+class DiffAugment:
+    """Augments images (N, C, H, W) in [-1, 1] by the parts of `policy` in order; an empty policy changes nothing.
+
+    'color': brightness by up to 0.5 either way, saturation times 0 to 2, contrast times 0.5 to 1.5.
+    'translation': by up to an eighth of the size, zeros moving in. 'cutout': a square of half the size set to zero.
+    """
+
+    def __init__(self, policy: Sequence[str] = ("color", "translation", "cutout")) -> None:
+        for part in policy:
+            if part not in PARTS:
+                choices = ", ".join(PARTS)
+                raise GantoolError(f"augment.policy: no '{part}' among {choices}{did_you_mean(part, PARTS)}")
+        self.policy = list(policy)
+
+    def __call__(self, images: Tensor, batch: Batch) -> Tensor:
+        """`batch` draws the random numbers, one set for each image."""
+        for part in self.policy:
+            images = PARTS[part](images, batch)
+        return images
+
+
+def _color(images: Tensor, batch: Batch) -> Tensor:
+    brightness, saturation, contrast = batch.rand(3, 1, 1, 1).unbind(1)
+    images = images + (brightness - 0.5)
+    grey = images.mean(1, keepdim=True)
+    images = (images - grey) * (saturation * 2) + grey
+    mean = images.mean((1, 2, 3), keepdim=True)
+    return (images - mean) * (contrast + 0.5) + mean
+
+
+def _translation(images: Tensor, batch: Batch, ratio: float = 0.125) -> Tensor:
+    height, width = images.shape[2:]
+    rows, columns = _moved(height, batch, ratio)[:, :, None], _moved(width, batch, ratio)[:, None, :]
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)  # (N, H, W)
+    # Going round instead of clamping: no pixel is read twice, so the backward pass is deterministic.
+    place = (rows % height * width + columns % width).flatten(1)[:, None].expand(-1, images.shape[1], -1)
+    return images.flatten(2).gather(2, place).view_as(images) * inside[:, None]
+
+
+def _moved(size: int, batch: Batch, ratio: float) -> Tensor:
+    """(N, size) where each row or column comes from, outside 0 .. size - 1 for what moves in."""
+    reach = int(size * ratio + 0.5)
+    return torch.arange(size, device=batch.images.device) + batch.randint(2 * reach + 1, 1) - reach
+
+
+def _cutout(images: Tensor, batch: Batch, ratio: float = 0.5) -> Tensor:
+    inside = []
+    for axis in (2, 3):
+        size = images.shape[axis]
+        length = int(size * ratio + 0.5)
+        start = (
+            batch.randint(size + 1 - length % 2, 1) - length // 2
+        )  # centres reach the border, as in the paper's code
+        place = torch.arange(size, device=images.device)
+        inside.append((place >= start) & (place < start + length))  # (N, size)
+    return images * ~(inside[0][:, None, :, None] & inside[1][:, None, None, :])
+
+
+PARTS = {"color": _color, "translation": _translation, "cutout": _cutout}

@@ -1,0 +1,29 @@
+"""Downloads into the user's data folder: one process at a time, and one clear line when they fail."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gantool.data.lock import locked
+from gantool.errors import GantoolError
+
+TIMEOUT = 20  # seconds without an answer; without it a silent firewall holds a run for minutes
+
+
+@contextmanager
+def downloading(name: str, root: Path, by_hand: str) -> Iterator[None]:
+    """Hold the download lock of `root` and turn every failure inside into one GantoolError.
+
+    `by_hand` says what the user can do instead.
+    """
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(TIMEOUT)
+    try:
+        with locked(root / f".{name}.lock"):
+            yield
+    except Exception as error:  # URLError, RuntimeError for a wrong checksum, HTTPException, gdown's own, ...
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise GantoolError(f"downloading {name} to {root} failed ({reason}): {by_hand}") from error
+    finally:
+        socket.setdefaulttimeout(before)

@@ -1,0 +1,53 @@
+"""Any folder of images, with its sub-folders as classes where it has them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from gantool.data.files import digest, list_images
+from gantool.data.pixels import decode_files
+from gantool.data.source import Damaged, Decoded, require_choice, stored_channels
+from gantool.errors import GantoolError
+
+
+class Folder:
+    """Every image in `root` and below, cropped to its centre square and resized; other files are ignored.
+
+    `labels`: 'auto' makes the immediate sub-folders that hold images the classes, if there are at least two of them
+    and no image lies beside them; 'none' gives no labels.
+    """
+
+    name = "folder"
+    notice = ""
+
+    def __init__(
+        self, root: str | None, resolution: int = 64, channels: int | None = None, labels: str = "auto"
+    ) -> None:
+        require_choice("dataset.labels", labels, ("auto", "none"))
+        if root is None:
+            raise GantoolError("dataset=folder needs the folder of your images: dataset.root=FOLDER")
+        self.root = Path(root).expanduser()
+        if not self.root.is_dir():
+            raise GantoolError(f"dataset.root={root} is no folder: set it to the folder of your images")
+        self.resolution = resolution
+        self.channels = stored_channels(channels, native=3)
+        self._listing = list_images(self.root)
+        if not self._listing:
+            raise GantoolError(f"dataset.root={root} holds no images (png, jpg, webp, tif, bmp, gif, ...)")
+        self._tops = [name.split("/")[0] if "/" in name else "" for name in self._listing]
+        classes = sorted(set(self._tops))
+        self.class_names = classes if labels == "auto" and len(classes) > 1 and "" not in classes else []
+        self.num_classes = len(self.class_names)
+
+    def __len__(self) -> int:
+        return len(self._listing)
+
+    def fingerprint(self) -> dict[str, object]:
+        return {"files": digest(self._listing), "classes": self.class_names}
+
+    def fetch(self) -> None:
+        pass
+
+    def read(self) -> Iterator[Decoded | Damaged]:
+        index = {name: i for i, name in enumerate(self.class_names)}
+        labels = [index.get(top, 0) for top in self._tops]
+        return decode_files(self.root, list(self._listing), labels, self.resolution, self.channels)

@@ -1,0 +1,22 @@
+"""A prepared data set."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """All images of a data set at their final resolution."""
+
+    images: Tensor  # (N, C, H, W) uint8, memory-mapped
+    labels: Tensor | None  # (N,) int64; None: unlabelled
+    class_names: list[str]
+    fingerprint: str  # of the files and settings that gave these images
+    name: str
+    num_skipped: int = 0  # damaged images left out
+
+    @property
+    def num_classes(self) -> int:
+        """0 for an unlabelled set."""
+        return len(self.class_names)
