@@ -1,0 +1,122 @@
+"""From the words after `gantool COMMAND` to what Hydra understands."""
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+from io import StringIO
+from pathlib import Path
+
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+from gantool.errors import GantoolError, did_you_mean
+from gantool.paths import conf_dir
+
+_FLAGS_WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir")
+_FLAGS_WITH_VALUE += ("-cd", "--info", "-i", "--experimental-rerun", "--shell-completion", "-sc")
+
+
+def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Flags (with their values) and overrides: Hydra wants the overrides in one piece, users type `a=1 -m b=2`.
+
+    Raises GantoolError for a flag that Hydra does not have.
+    """
+    flags, overrides = [], []
+    for word in words:
+        after_flag = bool(flags) and flags[-1] in _FLAGS_WITH_VALUE
+        (flags if word.startswith("-") or (after_flag and "=" not in word) else overrides).append(word)
+    refusal = StringIO()
+    try:
+        with redirect_stderr(refusal):
+            get_args_parser().parse_args(flags)
+    except SystemExit as stop:
+        if stop.code:
+            reason = refusal.getvalue().strip().rpartition("error: ")[2]
+            raise GantoolError(f"{reason}; --hydra-help lists the flags") from None
+        raise
+    return flags, overrides
+
+
+def is_sweep(flags: Sequence[str]) -> bool:
+    """True with -m."""
+    return "-m" in flags or "--multirun" in flags
+
+
+def name_jobs_by_what_varies(overrides: Sequence[str]) -> list[str]:
+    """The overrides of a sweep, and one more that keeps its constant ones out of the jobs' folder names."""
+    constant = [f"'{override.key_or_group}'" for override in _parse(overrides) if not override.is_sweep_override()]
+    return [*overrides, f"hydra.job.config.override_dirname.exclude_keys=[{','.join(constant)}]"]
+
+
+def check_groups(overrides: Sequence[str]) -> None:
+    """Raises GantoolError for a number where a group takes the name of a choice: trainer=3."""
+    for override in _parse(overrides):
+        if isinstance(override.value(), int | float) and (group := conf_dir() / override.key_or_group).is_dir():
+            choices = ", ".join(sorted(path.stem for path in group.glob("*.yaml")))
+            raise GantoolError(f"{override.input_line}: {group.name} is a group; choices: {choices}")
+
+
+def _parse(overrides: Sequence[str]) -> list[Override]:
+    try:
+        return OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException:
+        return []  # Hydra will refuse it in its place
+
+
+def resume(flags: Sequence[str], overrides: Sequence[str]) -> tuple[str, list[str], list[str]]:
+    """Config name, flags and overrides that compose again what is in the run folder of `resume=FOLDER`.
+
+    Raises GantoolError where the folder holds no run to continue, and for overrides that cannot be made on a run.
+    """
+    run = Path(next(word for word in overrides if word.startswith("resume=")).partition("=")[2]).expanduser()
+    _check_run(run)
+    rest = [word for word in overrides if not word.startswith("resume=")]
+    if any(flag in ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp") for flag in flags):
+        raise GantoolError("resume= takes its configuration from the run: leave out --config-dir and --config-name")
+    if is_sweep(flags):
+        raise GantoolError("resume= continues one run: leave out -m")
+    for word in rest:
+        key = word.lstrip("+~").partition("=")[0].partition("@")[0]
+        if key == "hydra.run.dir":
+            raise GantoolError(f"resume={run} already names the run folder: leave out hydra.run.dir")
+        if (conf_dir() / key).is_dir() and not key.startswith("hydra"):
+            raise GantoolError(
+                f"{word}: a run keeps its {key}; change a key of it ({key}.KEY=VALUE) or start a new run"
+            )
+    quoted = str(run).replace("\\", "\\\\").replace("'", "\\'")
+    return "resume", [*flags, "--config-dir", str(run / ".hydra")], [*rest, f"hydra.run.dir='{quoted}'"]
+
+
+def _check_run(run: Path) -> None:
+    if not run.is_dir():
+        if run.suffix == ".pt":
+            raise GantoolError(f"resume={run}: name the run folder, not a checkpoint in it")
+        siblings = [path.name for path in run.parent.iterdir()] if run.parent.is_dir() else []
+        raise GantoolError(f"resume={run}: no such folder{did_you_mean(run.name, siblings)}")
+    if not (run / ".hydra" / "config.yaml").is_file():
+        raise GantoolError(f"resume={run} is no run folder: it has no .hydra/config.yaml")
+    if not any((run / "checkpoints").glob("*.pt")):
+        raise GantoolError(f"resume={run} has no checkpoint to continue from: start it again with its own command")
+
+
+def is_first_rank() -> bool:
+    """True in every process but those that torchrun started as rank 1 and up."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def agree_on_start() -> float:
+    """The time (seconds since 1970) that names run folders: the first rank's, for all ranks that torchrun started."""
+    now = time.time()
+    if "RANK" not in os.environ or "TORCHELASTIC_RUN_ID" not in os.environ:
+        return now
+    from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
+
+    store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
+    key = "gantool/started/" + os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    if is_first_rank():
+        store.set(key, repr(now))
+        return now
+    return float(store.get(key))

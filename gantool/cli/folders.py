@@ -1,0 +1,58 @@
+"""Remembers which folders Hydra makes for a command, so that one that failed at once leaves nothing behind."""
+
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep's folder, and the score that ranks its jobs (None: the first one found)."""
+
+    folder: Path
+    metric: str | None
+
+
+sweep: Sweep | None = None  # this command's, once it has begun
+_made: list[Path] = []  # topmost folder that was not there before the command
+
+
+class Folders(Callback):
+    """Told by Hydra (conf/gantool.yaml) what it is about to make."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: object) -> None:
+        """A single run begins."""
+        with suppress(OmegaConfBaseException):  # Hydra meets it again and ends the command
+            _note(Path(config.hydra.run.dir))
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
+        """A sweep begins."""
+        global sweep
+        with suppress(OmegaConfBaseException):
+            sweep = Sweep(Path(config.hydra.sweep.dir).absolute(), config.get("sweep_metric"))
+            _note(sweep.folder)
+
+
+def forget() -> None:
+    """A new command begins."""
+    global sweep
+    sweep = None
+    _made.clear()
+
+
+def remove_unused() -> None:
+    """Removes the folders that this command made and put nothing into."""
+    for folder in _made:
+        files = [path.name for path in folder.rglob("*") if not path.is_dir()]
+        if folder.is_dir() and set(files) <= {"multirun.yaml"}:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _note(folder: Path) -> None:
+    missing = [path for path in (folder.absolute(), *folder.absolute().parents) if not path.exists()]
+    _made.extend(missing[-1:])

@@ -1,0 +1,80 @@
+"""What Hydra runs, once or for every job of a sweep: a command's function, with its failures told and recorded."""
+
+import importlib
+import json
+import os
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from gantool.cli.arguments import is_first_rank
+from gantool.cli.wording import in_one_line
+from gantool.config.resolvers import register_resolvers
+
+register_resolvers()  # a sweep's other processes import no more of the command line than this
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command's function as Hydra's task.
+
+    Hydra never sees its exceptions: it would end a sweep at the first, and print more than the user needs. A single
+    run that failed leaves with SystemExit(1); a job of a sweep returns NaN, so that the other jobs run. A SystemExit
+    with 128 + signal ends the whole sweep.
+    """
+
+    command: str
+    target: str  # module:function
+    full_error: bool  # the user asked for tracebacks (HYDRA_FULL_ERROR=1)
+
+    def __call__(self, cfg: DictConfig) -> float | None:
+        hydra = HydraConfig.get()
+        in_sweep = hydra.mode == RunMode.MULTIRUN
+        try:
+            module, name = self.target.split(":")
+            return getattr(importlib.import_module(module), name)(cfg)
+        except Exception as error:
+            text = self._tell(error, f" job {hydra.job.num}" if in_sweep else "")
+        except SystemExit as stop:
+            if not in_sweep or not stop.code or (isinstance(stop.code, int) and stop.code > 128):
+                raise
+            text = f"left with exit code {stop.code}"
+        record_failure(Path(hydra.runtime.output_dir), text, begun=not in_sweep)
+        if in_sweep:
+            return float("nan")
+        raise SystemExit(1)
+
+    def _tell(self, error: Exception, job: str) -> str:
+        rank = "" if is_first_rank() else f" rank {os.environ['RANK']}"
+        line = None if self.full_error else in_one_line(error, in_job=True)
+        if line is None:
+            frames = error.__traceback__
+            traceback.print_exception(type(error), error, frames.tb_next if frames else None)  # ours, not Hydra's
+        else:
+            tell(self.command + job + rank, line)
+        return line or f"{type(error).__name__}: {error}"
+
+
+def tell(who: str, text: str) -> None:
+    """Prints a user's mistakes, each on a line of its own."""
+    for line in text.splitlines():
+        print(f"gantool {who}: error: {line}", file=sys.stderr, flush=True)
+
+
+def record_failure(folder: Path, error: str, *, begun: bool) -> None:
+    """Notes a failure in `folder`/status.json; with `begun` only where a run has begun and so left one."""
+    path = folder / "status.json"
+    if not is_first_rank() or (begun and not path.exists()):
+        return
+    try:
+        status = json.loads(path.read_text())
+    except (OSError, ValueError):
+        status = {"progress": None, "metrics": {}, "best": None}
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps({**status, "state": "failed", "error": error}, indent=2))
+    part.replace(path)

@@ -1,0 +1,180 @@
+"""The command line: gantool COMMAND [group=choice] [key=value] [-m]. Heavy imports wait until a command runs."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from gantool import __version__
+from gantool.errors import GantoolError, did_you_mean
+
+# name -> (module:function, what it does); each runs on the configuration of conf/train.yaml
+COMMANDS = {
+    "train": (
+        "gantool.commands.train:train",
+        "train a GAN; resume=RUN_FOLDER continues a run, -m sweeps over several values",
+    ),
+    "bench": ("gantool.commands.bench:bench", "time the training step against a plain PyTorch loop"),
+}
+OTHERS = {"list": "every choice of every group: gantool list [GROUP]"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command line (default: sys.argv) and returns its exit code: 0 done, 1 failed, 2 no such command,
+    128 + signal when stopped."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    first = words[0] if words else ""
+    if first in ("-sc", "--shell-completion"):
+        return _complete(words)
+    if first in ("", "-h", "--help"):
+        print(usage())
+        return 0 if first else 2
+    if first in ("-V", "--version"):
+        print(f"gantool {__version__}")
+        return 0
+    if first not in (*COMMANDS, *OTHERS):
+        known = ", ".join((*COMMANDS, *OTHERS))
+        hint = did_you_mean(first, (*COMMANDS, *OTHERS))
+        print(f"gantool: error: unknown command '{first}'{hint}; commands: {known}", file=sys.stderr)
+        return 2
+    return _list(words[1:]) if first == "list" else _run(first, words[1:])
+
+
+def usage() -> str:
+    """What `gantool --help` prints."""
+    commands = {name: text for name, (_, text) in COMMANDS.items()} | OTHERS
+    lines = "\n".join(f"  {name:<6}  {text}" for name, text in commands.items())
+    return f"""usage: gantool COMMAND [group=choice] [key=value] [-m] [flags]
+
+{lines}
+
+  gantool train --help       groups and keys of a command
+  gantool train --cfg job    the whole configuration that a command would run with
+  gantool --version
+  eval "$(gantool -sc install=bash)" completes groups, choices and keys with the tab key"""
+
+
+def _list(words: list[str]) -> int:
+    from gantool.commands.list import USAGE, list_choices
+
+    if words and words[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0
+    try:
+        list_choices(words)
+    except GantoolError as error:
+        print(f"gantool list: error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(command: str, words: list[str]) -> int:
+    from gantool.cli import arguments, folders
+    from gantool.cli.job import tell
+
+    folders.forget()
+    try:
+        code = _hydra(command, words)
+    except GantoolError as error:
+        if arguments.is_first_rank():
+            tell(command, str(error))
+        code = 1
+    except KeyboardInterrupt:
+        tell(command, "interrupted")
+        code = 130
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    finally:
+        folders.remove_unused()
+    if folders.sweep and folders.sweep.folder.is_dir() and arguments.is_first_rank():
+        code = _end_sweep(command, code)
+    return code
+
+
+def _end_sweep(command: str, code: int) -> int:
+    """Prints the sweep's table; returns the command's exit code, which is 1 where any job failed."""
+    from gantool.cli import folders
+    from gantool.cli.sweep import report
+
+    assert folders.sweep is not None
+    num_failed = report(folders.sweep.folder, folders.sweep.metric)
+    if code > 128:
+        again = f"the same command with hydra.sweep.dir={folders.sweep.folder} goes on"
+        print(f"gantool {command}: the sweep was stopped; {again}", file=sys.stderr)
+    return code or int(num_failed > 0)
+
+
+def _hydra(command: str, words: list[str]) -> int:
+    """Runs the command under Hydra; raises GantoolError for what is wrong with its words."""
+    import hydra
+
+    from gantool.cli import arguments, folders
+    from gantool.cli.job import Job
+    from gantool.cli.wording import in_one_line
+    from gantool.config.resolvers import register_resolvers
+    from gantool.paths import conf_dir
+
+    flags, overrides = arguments.split(words)
+    config_name = "train"
+    if any(word.startswith("resume=") for word in overrides):
+        config_name, flags, overrides = arguments.resume(flags, overrides)
+    arguments.check_groups(overrides)
+    if arguments.is_sweep(flags):
+        overrides = arguments.name_jobs_by_what_varies(overrides)
+    if not arguments.is_first_rank():
+        overrides += ["hydra/job_logging=silent", "hydra/hydra_logging=silent"]
+    register_resolvers(arguments.agree_on_start())
+    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    job = Job(command, COMMANDS[command][0], full_error)
+    with _as_hydra_sees_it([*flags, *overrides, f"hydra.job.name={command}"]):
+        try:
+            hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)()
+        except Exception as error:
+            if full_error:
+                raise
+            if line := in_one_line(error):
+                raise GantoolError(line) from error
+            if folders.sweep is None:
+                raise
+            reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"  # the launcher's: a job's process died
+            raise GantoolError(f"the sweep was cut short: {reason}") from error
+    return 0
+
+
+@contextmanager
+def _as_hydra_sees_it(words: list[str]) -> Iterator[None]:
+    """Hydra reads sys.argv. With HYDRA_FULL_ERROR it lets every error out instead of printing some of them itself."""
+    argv, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv = ["gantool", *words]
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        sys.argv = argv
+        if full_error is None:
+            os.environ.pop("HYDRA_FULL_ERROR", None)
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = full_error
+
+
+def _complete(words: list[str]) -> int:
+    """Tab completion: the command by us, the rest by Hydra, which must not see the command in COMP_LINE."""
+    line = os.environ.get("COMP_LINE", "")
+    typed = line.split()
+    command = "train"
+    if any(word.startswith("query=") for word in words):
+        done = typed[1:] if line.endswith(" ") else typed[1:-1]  # the words before the one being typed
+        if not done:
+            print(" ".join((*COMMANDS, *OTHERS)))
+            return 0
+        command = done[0]
+        if command == "list" and len(done) == 1:
+            from gantool.paths import conf_dir
+
+            print(
+                " ".join(sorted(path.name for path in conf_dir().iterdir() if path.is_dir() and path.name != "hydra"))
+            )
+        if command not in COMMANDS:
+            return 0
+        os.environ["COMP_LINE"] = typed[0] + (line.split(command, 1)[1] or " ")
+    return _run(command, words)

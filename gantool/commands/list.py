@@ -1,0 +1,63 @@
+"""gantool list [GROUP]: every choice of every group, with the first comment of its file."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from gantool.errors import GantoolError, did_you_mean
+from gantool.paths import conf_dir
+
+USAGE = "usage: gantool list [GROUP] [--config-dir FOLDER]"
+
+
+def list_choices(words: Sequence[str]) -> None:
+    """Prints the choices of one group, or of all; those of `--config-dir` are added to gantool's own.
+
+    Raises GantoolError for an unknown group or folder.
+    """
+    folders, wanted = _parse(words)
+    groups = {group: choices for folder in folders for group, choices in _groups(folder)}
+    for folder in folders[1:]:
+        for group, choices in _groups(folder):
+            groups[group] = {**dict(_of(group, folders[0])), **choices}
+    if wanted is not None and wanted not in groups:
+        raise GantoolError(f"no group '{wanted}'{did_you_mean(wanted, groups)}; groups: {', '.join(sorted(groups))}")
+    width = max(len(choice) for choices in groups.values() for choice in choices)
+    for group in [wanted] if wanted else sorted(groups):
+        print(group)
+        for choice, line in sorted(groups[group].items()):
+            print(f"  {choice:<{width}}  {line}".rstrip())
+
+
+def _parse(words: Sequence[str]) -> tuple[list[Path], str | None]:
+    folders, groups, rest = [conf_dir()], [], list(words)
+    while rest:
+        word = rest.pop(0)
+        if word in ("--config-dir", "-cd") and rest:
+            folders.append(Path(rest.pop(0)).expanduser())
+        elif word.startswith("--config-dir="):
+            folders.append(Path(word.partition("=")[2]).expanduser())
+        else:
+            groups.append(word)
+    if len(groups) > 1 or any(group.startswith("-") for group in groups):
+        raise GantoolError(f"cannot read '{' '.join(groups)}'; {USAGE}")
+    if missing := [folder for folder in folders if not folder.is_dir()]:
+        raise GantoolError(f"--config-dir {missing[0]}: no such folder")
+    return folders, groups[0].strip("/") if groups else None
+
+
+def _groups(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    for path in sorted(path for path in folder.rglob("*") if path.is_dir()):
+        group = path.relative_to(folder).as_posix()
+        if not group.startswith("hydra") and (choices := dict(_of(group, folder))):
+            yield group, choices
+
+
+def _of(group: str, folder: Path) -> Iterator[tuple[str, str]]:
+    for path in (folder / group).glob("*.yaml"):
+        yield path.stem, first_comment(path)
+
+
+def first_comment(path: Path) -> str:
+    """The first comment line of a YAML file that is not a directive to Hydra ('# @package _global_')."""
+    lines = (line[1:].strip() for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#"))
+    return next((line for line in lines if line and not line.startswith("@")), "")

@@ -1,0 +1,7 @@
+"""The configuration of a run: checked, written into its folder, and read back from it."""
+
+from gantool.config.composed import changes, save_composed
+from gantool.config.schema import validate
+from gantool.config.targets import check_targets
+
+__all__ = ["changes", "check_targets", "save_composed", "validate"]

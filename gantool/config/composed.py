@@ -1,0 +1,41 @@
+"""The composed configuration in a run's folder: .hydra/config.yaml, hydra.yaml and overrides.yaml."""
+
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+
+def save_composed(cfg: DictConfig, run_dir: Path) -> None:
+    """Writes `cfg` (unresolved, as composed) into `run_dir`/.hydra, unless the run has its configuration already."""
+    folder = run_dir / ".hydra"
+    if (folder / "config.yaml").exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    hydra = HydraConfig.get()
+    OmegaConf.save(OmegaConf.create({"hydra": hydra}), folder / "hydra.yaml")
+    OmegaConf.save(hydra.overrides.task, folder / "overrides.yaml")
+    OmegaConf.save(cfg, folder / "config.yaml.part")
+    (folder / "config.yaml.part").replace(folder / "config.yaml")  # last: a run with it is whole
+
+
+def changes(cfg: DictConfig, run_dir: Path) -> dict[str, tuple[Any, Any]]:
+    """What differs between the configuration in `run_dir` and `cfg`: {key: (before, now)}, None where it is absent.
+
+    Both are compared resolved, leaf by leaf. Empty where `run_dir` has no configuration yet.
+    """
+    saved = run_dir / ".hydra" / "config.yaml"
+    if not saved.exists():
+        return {}
+    before, now = (_leaves(OmegaConf.to_container(c, resolve=True)) for c in (OmegaConf.load(saved), cfg))
+    return {key: (before.get(key), now.get(key)) for key in {**before, **now} if before.get(key) != now.get(key)}
+
+
+def _leaves(node: Any, path: str = "") -> dict[str, Any]:
+    if not isinstance(node, dict) or not node:
+        return {path: node}
+    leaves: dict[str, Any] = {}
+    for key, value in node.items():
+        leaves |= _leaves(value, f"{path}.{key}" if path else str(key))
+    return leaves
