@@ -8,6 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from gantool.errors import GantoolError
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -122,6 +124,7 @@ class Regularizer(Protocol):
 
     player: str  # "discriminator", "generator" or "both"
     every: int  # lazy regularisation (Karras 2020): applied every k-th batch and scaled by k
+    allow_batch_norm: bool  # False: the network must score each image by itself
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
         """A scalar."""
@@ -178,6 +181,18 @@ class Game(nn.Module, ABC):
     @abstractmethod
     def sample(self, batch: Batch, generators: nn.ModuleDict) -> Tensor:
         """(N, C, H, W) images in [-1, 1] for the labels or sources of `batch`, by these (averaged) generators."""
+
+
+def check_bearable(regularizers: Mapping[str, Regularizer], network: nn.Module) -> None:
+    """Raises GantoolError for a regularizer that needs a score of each image by itself, on a network with batch norm."""
+    if not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules()):
+        return
+    for name, regularizer in regularizers.items():
+        if regularizer.player in ("discriminator", "both") and not regularizer.allow_batch_norm:
+            raise GantoolError(
+                f"{name} differentiates the score of each image, but the discriminator has batch norm, which mixes "
+                f"images: set model.discriminator.norm=layer, or force it with allow_batch_norm=true on {name}"
+            )
 
 
 def regularize(

@@ -1,7 +1,9 @@
 """Terms that add to any loss, and constraints applied after an update.
 
 Gradient penalties are computed in float32 on the network's own (uncompiled) forward: autocast would round the
-gradient's norm, and a compiled network cannot be differentiated twice.
+gradient's norm, and a compiled network cannot be differentiated twice. They ask how the score of one image moves with
+that image, which batch norm makes a function of all the others: a discriminator with it is refused (Gulrajani 2017,
+section 4) unless `allow_batch_norm` is set.
 """
 
 from dataclasses import dataclass
@@ -32,6 +34,7 @@ class GradientPenalty:
     target: float = 1.0
     every: int = 1
     player: Side = "discriminator"
+    allow_batch_norm: bool = False
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
         between = torch.lerp(turn.real, turn.fake, turn.batch.rand(1, 1, 1))
@@ -46,6 +49,7 @@ class R1:
     gamma: float = 1.0
     every: int = 1
     player: Side = "discriminator"
+    allow_batch_norm: bool = False
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
         return self.gamma / 2 * input_gradient(network, turn.real, turn.labels).square().sum(1).mean()
@@ -58,6 +62,7 @@ class R2:
     gamma: float = 1.0
     every: int = 1
     player: Side = "discriminator"
+    allow_batch_norm: bool = False
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
         return self.gamma / 2 * input_gradient(network, turn.fake, turn.labels).square().sum(1).mean()
@@ -75,6 +80,7 @@ class Dragan:
     spread: float = 0.5
     every: int = 1
     player: Side = "discriminator"
+    allow_batch_norm: bool = False
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
         noise = self.spread * turn.real.std() * turn.batch.rand(*turn.real.shape[1:])
@@ -90,6 +96,7 @@ class L1:
     weight: float = 1e-5
     every: int = 1
     player: Side = "both"
+    allow_batch_norm: bool = True
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
         return self.weight * torch.stack([p.abs().sum() for p in network.parameters() if p.ndim > 1]).sum()
@@ -102,6 +109,7 @@ class L2:
     weight: float = 1e-4
     every: int = 1
     player: Side = "both"
+    allow_batch_norm: bool = True
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
         return self.weight / 2 * torch.stack([p.square().sum() for p in network.parameters() if p.ndim > 1]).sum()

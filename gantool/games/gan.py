@@ -6,7 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from gantool.game import Batch, Game, Loss, Outcome, Player, Regularizer, Turn, regularize
+from gantool.game import Batch, Game, Loss, Outcome, Player, Regularizer, Turn, check_bearable, regularize
 
 
 class Latent(Protocol):
@@ -41,6 +41,7 @@ class GAN(Game):
         self.discriminator = discriminator
         self.latent, self.loss, self.conditional = latent, loss, conditional
         self.regularizers = {**loss.regularizers, **(regularizers or {})}
+        check_bearable(self.regularizers, discriminator)
         self.augment = augment or (lambda images, batch: images)
         self.players = {
             "discriminator": Player([discriminator], self.discriminator_loss, loss.n_critic, self.constrain),

@@ -3,6 +3,7 @@
 import ctypes
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -34,10 +35,15 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
 
 
 def has_native_bf16(device: torch.device) -> bool:
-    """True where bfloat16 is computed by the hardware rather than emulated."""
+    """True where the hardware computes bfloat16 faster than float32.
+
+    On a CPU that is AMX, or AVX-512 BF16 as AMD has it: Intel's without AMX ran convolutions at 0.6 times float32.
+    """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    cpu = Path("/proc/cpuinfo")
+    amd = cpu.exists() and "AuthenticAMD" in cpu.read_text()
+    return bool(torch.cpu._is_amx_tile_supported() or (amd and torch.cpu._is_avx512_bf16_supported()))
 
 
 @dataclass

@@ -23,9 +23,12 @@ class Measurements:
         self,
         optimizers: dict[str, PlayerOptimizer],
         interval: int,
+        *,
+        tolerate_overflow: bool = False,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.interval, self.optimizers, self.clock = interval, optimizers, clock
+        self.tolerate_overflow = tolerate_overflow  # a scaler skips the steps whose gradients overflowed
         self.round: dict[str, Tensor] = {}
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
@@ -37,7 +40,8 @@ class Measurements:
         total = torch.stack(list(measured.terms.values())).sum()
         values = {f"loss/{player}/{term}": value for term, value in measured.terms.items()}
         values[f"loss/{player}/total"] = total
-        values[f"gradient_norm/{player}"] = measured.gradient_norm
+        norm = measured.gradient_norm
+        values[f"gradient_norm/{player}"] = norm.nan_to_num(0, 0, 0) if self.tolerate_overflow else norm
         values |= {f"discriminator_score/{side}": scores.mean() for side, scores in measured.scores.items()}
         self.scores |= measured.scores
         for tag, value in values.items():
@@ -46,7 +50,7 @@ class Measurements:
             self.round[tag] = self.round.get(tag, 0) + value  # nan and inf survive a sum
 
     def check_finite(self, progress: Progress) -> None:
-        """Raises GantoolError naming what is not finite in this round; with fp16 the scaler skips such gradients."""
+        """Raises GantoolError that names what is not finite in this round."""
         values = torch.stack([value.float() for value in self.round.values()])
         finite = torch.isfinite(values)
         tags, self.round = list(self.round), {}

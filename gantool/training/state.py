@@ -1,6 +1,7 @@
 """All that a run is at one position: what a checkpoint holds, no more and no less."""
 
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import torch
 
@@ -21,7 +22,7 @@ class State:
     progress: Progress
     config: dict  # the composed configuration, plain
     metrics: dict[str, float] = field(default_factory=dict)  # the last scores
-    best: dict[str, float] = field(default_factory=dict)  # the best value of each so far
+    best: dict[str, Any] = field(default_factory=dict)  # "metric", "value" and "nimg" of the best score so far
 
     def state_dict(self) -> dict:
         """Plain containers and the live tensors."""

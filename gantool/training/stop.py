@@ -31,9 +31,12 @@ class StopSignal:
             signal.raise_signal(number)
         self.number = number
 
-    def leave(self) -> None:
-        """Hands the signal to an older handler that is neither Python's nor the system's, then exits with its code."""
-        handler = self._before.get(self.number)
+    def leave(self, number: int) -> None:
+        """Hands the signal to an older handler that is neither Python's nor the system's, then exits with its code.
+
+        `number` may have reached another rank only.
+        """
+        handler = self._before.get(number)
         if callable(handler) and handler is not signal.default_int_handler:
-            handler(self.number, None)
-        raise SystemExit(128 + self.number)
+            handler(number, None)
+        raise SystemExit(128 + number)

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gantool.game import Batch, Game, Player
-from gantool.training.hardware import Precision
-from gantool.training.optimization import PlayerOptimizer
+from gantool.game import Batch
 from gantool.training.randomness import seed_everything
 from gantool.training.ranks import average
+from gantool.training.state import State
 
 
 @dataclass(frozen=True)
@@ -21,22 +20,14 @@ class Measured:
     gradient_norm: Tensor
 
 
-def update(
-    game: Game,
-    player: Player,
-    optimizer: PlayerOptimizer,
-    batch: Batch,
-    *,
-    precision: Precision,
-    microbatch: int | None,
-    seed: tuple[object, ...],
-) -> Measured:
-    """Minimises the player's loss on `batch` by one step.
+def update(state: State, name: str, batch: Batch, *, microbatch: int | None, seed: tuple[object, ...]) -> Measured:
+    """Minimises the loss of the player called `name` on `batch` by one step.
 
     The batch goes through in parts of `microbatch` images. Each part, on each rank, starts from the same `seed` and
     takes its own rows of the numbers drawn (see Batch), so that the cut does not change the result.
     """
-    game.requires_grad_(False)  # no gradient is computed for networks that do not move now
+    player, optimizer, precision = state.game.players[name], state.optimizers[name], state.precision
+    state.game.requires_grad_(False)  # no gradient is computed for networks that do not move now
     for network in player.networks:
         network.requires_grad_(True)
     optimizer.optimizer.zero_grad(set_to_none=True)
@@ -49,11 +40,11 @@ def update(
             outcome = player.loss(part)
         loss = torch.stack(list(outcome.terms.values())).sum() * share
         precision.scaler.scale(loss).backward()
-        for name, term in outcome.terms.items():
-            terms[name] = terms.get(name, 0) + term.detach() * share
-        for name, score in outcome.scores.items():
-            scores.setdefault(name, []).append(score)
+        for term_name, term in outcome.terms.items():
+            terms[term_name] = terms.get(term_name, 0) + term.detach() * share
+        for side, score in outcome.scores.items():
+            scores.setdefault(side, []).append(score)
     average([p.grad for p in optimizer.parameters if p.grad is not None])
     norm = optimizer.step(precision)
     player.after_update()
-    return Measured(terms, {name: torch.cat(parts) for name, parts in scores.items()}, norm)
+    return Measured(terms, {side: torch.cat(parts) for side, parts in scores.items()}, norm)

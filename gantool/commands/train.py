@@ -1,0 +1,169 @@
+"""gantool train: builds what the configuration says, trains it, and leaves a run folder."""
+
+import logging
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from gantool.commands.build import Setup, check_shapes, make, make_state, make_stream, set_up
+from gantool.config import changes, save_composed
+from gantool.data.cache import prepare
+from gantool.data.stream import Stream
+from gantool.errors import GantoolError
+from gantool.logging.console import Console
+from gantool.logging.log import Log
+from gantool.metrics.scorer import Scorer
+from gantool.monitors.histograms import Histograms
+from gantool.monitors.monitor import Monitor
+from gantool.monitors.samples import SampleGrid
+from gantool.monitors.scores import Scores
+from gantool.monitors.summary import summary
+from gantool.training.checkpoint import Checkpoints
+from gantool.training.loop import Settings
+from gantool.training.loop import train as play
+from gantool.training.measurements import Measurements
+from gantool.training.ranks import process_group, rank, world
+from gantool.training.recorder import Recorder
+from gantool.training.state import State
+
+log = logging.getLogger(__name__)
+
+# A checkpoint holds the tensors of exactly these; everything else may change when a run goes on.
+FIXED = ("model._target_", "model.conditional", "model.latent", "model.generator", "model.discriminator")
+FIXED += ("dataset.resolution", "dataset.channels", "dataset.num_classes")
+FIXED += ("optimizer.generator._target_", "optimizer.discriminator._target_")
+
+
+def train(cfg: DictConfig) -> float | None:
+    """Trains a GAN and returns its last score, for sweeps.
+
+    Raises GantoolError for the user's mistakes, before anything is written wherever they can be seen that early, and
+    SystemExit(128 + signal) when a signal stopped the run after a checkpoint.
+    """
+    run_dir = Path(HydraConfig.get().runtime.output_dir)
+    setup = set_up(cfg)
+    check_shapes(setup)
+    check_changes(setup.cfg, run_dir)
+    metrics = setup.plain["metrics"]
+    features = make(metrics["features"]) if metrics["features"] and metrics["every"] else None
+    with process_group(setup.device):
+        image_set = prepare(setup.source, on_bad_image=setup.plain["dataset"]["on_bad_image"], progress=rank() == 0)
+        data = make_stream(setup, image_set)
+        state = make_state(setup, len(image_set.images))
+        scorer = None
+        if features is not None:
+            counts = {"num_samples": metrics["num_samples"], "batch_size": metrics["batch_size"]}
+            scorer = Scorer(features, image_set, **counts, seed=setup.plain["trainer"]["seed"], device=setup.device)
+        _run(setup, run_dir, state, data, scorer)
+    return next(iter(state.metrics.values()), None)
+
+
+def check_changes(cfg: DictConfig, run_dir: Path) -> None:
+    """Tells what `cfg` changes in a run that goes on; raises GantoolError for what its networks cannot follow."""
+    changed = changes(cfg, run_dir)
+    if refused := [key for key in changed if key.startswith(FIXED)]:
+        raise GantoolError(
+            f"{run_dir} was trained with other networks: {', '.join(map(str, refused))} cannot change; "
+            "leave them out, or start a new run in another hydra.run.dir"
+        )
+    if rank() == 0:
+        for key, (before, now) in changed.items():
+            log.info("changed: %s %s -> %s", key, before, now)
+
+
+def _run(setup: Setup, run_dir: Path, state: State, data: Stream, scorer: Scorer | None) -> None:
+    """Resumes where there is a checkpoint, trains, and says where to look."""
+    trainer = setup.plain["trainer"]
+    checkpoints = Checkpoints(run_dir, trainer["keep_checkpoints"])
+    saved = checkpoints.load_newest()
+    if saved is not None:
+        state.load_state_dict(saved)
+        _tell_numerics(saved["numerics"], state.numerics())
+    progress = state.progress
+    if progress.done:
+        log.info("%s is finished: trainer.duration=... above %g kimg goes on", run_dir, progress.nimg / 1000)
+        return
+    first = rank() == 0
+    if first:
+        save_composed(setup.cfg, run_dir)
+        log.info("%s", _headline(setup, run_dir, data.num_images, progress.nimg))
+        if saved is None:
+            loss = HydraConfig.get().runtime.choices.get("loss", "")
+            log.info("\n%s\n", summary(state.game, data.fixed(2), loss_name=loss))
+    if trainer["compile"]:
+        for player in state.game.players.values():
+            for network in player.networks:
+                network.compile()  # in place: names of weights stay, and penalties use the uncompiled forward
+
+    def images(key: str) -> int:
+        return setup.duration(key, images_per_epoch=data.num_images)
+
+    scaled = state.precision.scaler.is_enabled()
+    measurements = Measurements(state.optimizers, images("trainer.log_every"), tolerate_overflow=scaled)
+    config_text = OmegaConf.to_yaml(setup.cfg, resolve=True)
+    run_log = Log(
+        run_dir if first else None,
+        resume_from=progress if saved else None,
+        hparams=setup.plain,
+        config_text=config_text,
+    )
+    monitors: list[Monitor] = []
+    if first:
+        classes = setup.source.num_classes if setup.plain["model"].get("conditional") else 0
+        grid = SampleGrid(data.fixed, interval=images("trainer.sample_every"), num_classes=classes)
+        monitors = [grid, Histograms(interval=images("trainer.histogram_every"))]
+        if scorer is not None:
+            scorer.prepare()
+            monitors.append(Scores(scorer, images("metrics.every")))
+        if saved is None:
+            run_log.write(grid(state.game, state.ema.generators, progress), progress)
+    recorder = Recorder(
+        run_dir if first else None,
+        run_log,
+        Console(progress.total, progress.nimg, quiet=not first),
+        checkpoints if first else None,
+        checkpoint_seconds=trainer["checkpoint_seconds"],
+        best_metric=scorer.features.score_names[0] if scorer else None,
+    )
+    recorder.status(state, "running")
+    try:
+        play(state, data, measurements, monitors, recorder, _settings(trainer))
+    finally:
+        recorder.close()
+    if first:
+        log.info("%s", _farewell(run_dir, state, scorer))
+
+
+def _settings(trainer: dict) -> Settings:
+    return Settings(seed=trainer["seed"], batch_size=trainer["batch_size"], microbatch=trainer["microbatch"])
+
+
+def _tell_numerics(before: dict, now: dict) -> None:
+    for key, value in now.items():
+        if before.get(key) != value and rank() == 0:
+            log.warning("%s was %s and is %s: the run goes on, but not bit for bit", key, before.get(key), value)
+
+
+def _headline(setup: Setup, run_dir: Path, num_images: int, nimg: int) -> str:
+    source, precision = setup.source, setup.precision
+    shape = f"{source.channels}x{source.resolution}x{source.resolution}"
+    where = f"{setup.device}, {precision.name}" + (f", {world()} ranks" if world() > 1 else "")
+    goes_on = f"going on at {nimg / 1000:g} kimg, " if nimg else ""
+    return f"{goes_on}{num_images:,} images of {source.name}, {shape}, on {where}, into {run_dir}"
+
+
+def _farewell(run_dir: Path, state: State, scorer: Scorer | None) -> str:
+    lines = []
+    if scorer is not None:
+        scores = ", ".join(f"{name} {value:.2f}" for name, value in state.metrics.items())
+        floor = ", ".join(f"{name} {value:.2f}" for name, value in scorer.floor.items())
+        best = state.best
+        lines.append(f"scores: {scores} (best {best['metric']} {best['value']:.2f} at {best['nimg'] / 1000:g} kimg)")
+        lines.append(f"        real images against real images: {floor}")
+    lines += [
+        f"samples:  {run_dir / 'samples'}",
+        f"curves:   tensorboard --logdir {run_dir}",
+        f"go on:    gantool train resume={run_dir} trainer.duration={2 * state.progress.total / 1000:g}kimg",
+    ]
+    return "\n".join(lines)

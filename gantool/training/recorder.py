@@ -1,0 +1,70 @@
+"""Keeps a run on disk and on the screen: records, progress, status and checkpoints. Only the first rank has one."""
+
+import time
+from pathlib import Path
+
+from gantool.logging.console import Console
+from gantool.logging.log import Log
+from gantool.logging.record import Record
+from gantool.logging.status import write_status
+from gantool.training.checkpoint import Checkpoints
+from gantool.training.state import State
+
+
+class Recorder:
+    """Writes what the loop hands it into `run_dir`; with `run_dir` None (other ranks) writes nothing.
+
+    `best_metric` names the score that is better when lower and decides which checkpoint is kept as the best.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path | None,
+        log: Log,
+        console: Console,
+        checkpoints: Checkpoints | None,
+        *,
+        checkpoint_seconds: float,
+        best_metric: str | None = None,
+    ) -> None:
+        self.run_dir, self.log, self.console, self.checkpoints = run_dir, log, console, checkpoints
+        self.checkpoint_seconds, self.best_metric = checkpoint_seconds, best_metric
+        self.saved = time.monotonic()
+
+    def write(self, record: Record, state: State) -> None:
+        """Logs and shows a record; a new best score is checkpointed at once."""
+        self.log.write(record, state.progress)
+        self.console.update(state.progress, record.scalars)
+        scores = {tag.removeprefix("metrics/"): v for tag, v in record.scalars.items() if tag.startswith("metrics/")}
+        state.metrics |= scores
+        score = scores.get(self.best_metric or "")
+        if score is not None and score < state.best.get("value", float("inf")):
+            state.best = {"metric": self.best_metric, "value": score, "nimg": state.progress.nimg}
+            if self.checkpoints is not None:
+                self.checkpoints.save_best(state.state_dict(), state.progress.nimg)
+
+    def end_round(self, state: State, *, stopping: bool) -> None:
+        """Shows progress; checkpoints when it is time, and at the end of the run or of this process."""
+        self.console.update(state.progress)
+        done = state.progress.done
+        if done or stopping or time.monotonic() - self.saved >= self.checkpoint_seconds:
+            self.checkpoint(state, "finished" if done else "stopped" if stopping else "running")
+
+    def checkpoint(self, state: State, status: str) -> None:
+        """Writes a checkpoint and the status; what was logged before is on disk first."""
+        if self.run_dir is None or self.checkpoints is None:
+            return
+        self.log.flush()
+        self.checkpoints.save(state.state_dict(), state.progress.nimg)
+        self.status(state, status)
+        self.saved = time.monotonic()
+
+    def status(self, state: State, status: str) -> None:
+        """Writes status.json."""
+        if self.run_dir is not None:
+            write_status(self.run_dir, state=status, progress=state.progress, metrics=state.metrics, best=state.best)
+
+    def close(self) -> None:
+        """Closes the log and gives the terminal back."""
+        self.console.close()
+        self.log.close()
