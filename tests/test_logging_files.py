@@ -103,7 +103,10 @@ def test_layout_puts_both_players_in_one_chart(resumed: Path) -> None:
 
 def test_hparams_name_the_same_metrics_for_every_run(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        Log(tmp_path / name, hparams={"optimizer": {"lr": 2e-4, "betas": [0.5, 0.999]}, "loss": name}).close()
+        Log(
+            tmp_path / name,
+            hparams={"optimizer": {"lr": 2e-4, "betas": [0.5, 0.999]}, "model": {"conditional": True}, "loss": name},
+        ).close()
     for name in ("a", "b"):
         content = events(tmp_path / name).summary_metadata
         experiment = metadata.parse_experiment_plugin_data(
@@ -115,6 +118,7 @@ def test_hparams_name_the_same_metrics_for_every_run(tmp_path: Path) -> None:
         assert tuple(info.name.tag for info in experiment.metric_infos) == HPARAM_METRICS
         assert start.hparams["optimizer.lr"].number_value == 2e-4
         assert start.hparams["optimizer.betas"].string_value == "[0.5, 0.999]"
+        assert start.hparams["model.conditional"].string_value == "True"
         assert start.hparams["loss"].string_value == name
 
 

@@ -17,6 +17,7 @@ from gantool.game import Progress
 
 _WINDOW = 60.0  # seconds over which the rate is taken, so monitors and scores count in the time left
 _PLAYERS = {"generator": "G", "discriminator": "D"}
+_SHOWN = ((r"loss/(.+)/total", "{}"), (r"discriminator_score/(.+)", "D({})"), (r"metrics/(.+)", "{}"))  # in this order
 
 
 class Console:
@@ -85,10 +86,7 @@ class Console:
 
 def short_name(tag: str) -> str | None:
     """'D', 'G' for the players' losses, 'D(real)', 'D(fake)' for scores, 'fid' for metrics; None: not shown."""
-    if match := re.fullmatch(r"loss/(.+)/total", tag):
-        return _PLAYERS.get(match[1], match[1])
-    if match := re.fullmatch(r"discriminator_score/(.+)", tag):
-        return f"D({match[1]})"
-    if match := re.fullmatch(r"metrics/(.+)", tag):
-        return match[1]
+    for pattern, name in _SHOWN:
+        if match := re.fullmatch(pattern, tag):
+            return name.format(_PLAYERS.get(match[1], match[1]))
     return None

@@ -87,12 +87,14 @@ class TensorBoard:
         self.writer.close()
 
 
-def flatten(values: Mapping[str, object], prefix: str = "") -> dict[str, str | float | bool]:
-    """Nested settings as one level of 'group.key', with values that TensorBoard can show."""
-    flat: dict[str, str | float | bool] = {}
+def flatten(values: Mapping[str, object], prefix: str = "") -> dict[str, str | float]:
+    """Nested settings as one level of 'group.key', with values that the HParams tab can show."""
+    flat: dict[str, str | float] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
             flat |= flatten(value, f"{prefix}{key}.")
+        elif isinstance(value, str | int | float) and not isinstance(value, bool):  # true would be shown as 1.0000
+            flat[prefix + key] = value
         else:
-            flat[f"{prefix}{key}"] = value if isinstance(value, str | bool | int | float) else str(value)
+            flat[prefix + key] = str(value)
     return flat
