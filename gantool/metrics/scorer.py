@@ -148,12 +148,11 @@ class Scorer:
     def _scores(self, logits: Tensor) -> tuple[float, float]:
         from torchmetrics.image.inception import InceptionScore
 
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*save all extracted features.*")
-            inception = InceptionScore(Given(logits.shape[1]), splits=INCEPTION_SPLITS, sync_on_compute=False)
-        inception.update(logits)
-        with torch.random.fork_rng(devices=[]):  # it splits the images at random
+        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):  # it splits the images at random
+            warnings.simplefilter("ignore", UserWarning)  # of its memory, and of no spread where there is one split
             torch.manual_seed(self.seed)
+            inception = InceptionScore(Given(logits.shape[1]), splits=INCEPTION_SPLITS, sync_on_compute=False)
+            inception.update(logits)
             mean, _ = inception.compute()
         return float(self.distance.compute()), float(mean)
 
