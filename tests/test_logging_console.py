@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from gantool.game import Progress
-from gantool.logging.console import Console, short_name
+from gantool.logging.console import Console, place_and_name
 
 TOTAL = 150_000
 
@@ -37,7 +37,7 @@ def test_plain_lines_are_first_last_and_ten_seconds_apart(monkeypatch: pytest.Mo
     console.close()
     lines = out.getvalue().splitlines()
     assert [line.split("/")[0].strip() for line in lines] == ["1.0", "11.0", "21.0", "26.0"]
-    assert lines[-1] == " 26.0/150 kimg  17%  1000 images/s  0:02:04 left  G 25.5"
+    assert lines[-1] == " 26.0/150 kimg  17%  1000 images/s  02:04 left  G 25.5"
     assert "\x1b" not in out.getvalue()
 
 
@@ -45,11 +45,11 @@ def test_last_losses_and_scores_stay_on_the_line(monkeypatch: pytest.MonkeyPatch
     out, clock = io.StringIO(), Clock(monkeypatch)
     console = Console(TOTAL, file=out)
     clock.now += 1
-    console.update(Progress(nimg=1000, total=TOTAL), {"metrics/fd_digits": 12.345})
+    console.update(Progress(nimg=1000, total=TOTAL), {"metrics/fd_digits": 12.345, "discriminator_score/real": 0.5})
     clock.now += 11
     console.update(Progress(nimg=2000, total=TOTAL), {"loss/discriminator/total": 1.2345, "speed/images_per_second": 9})
     console.close()
-    assert out.getvalue().splitlines()[-1].endswith("left  fd_digits 12.3  D 1.23")
+    assert out.getvalue().splitlines()[-1].endswith("left  D 1.23  fd_digits 12.3  D(real) 0.5")
 
 
 def test_a_resumed_session_counts_its_own_images_in_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +57,7 @@ def test_a_resumed_session_counts_its_own_images_in_the_rate(monkeypatch: pytest
     console = Console(TOTAL, start=100_000, file=out)
     clock.now += 10
     console.update(Progress(nimg=101_000, total=TOTAL))
-    assert "  100 images/s  0:08:10 left" in out.getvalue()
+    assert "  100 images/s  08:10 left" in out.getvalue()
 
 
 def test_messages_are_whole_and_untouched() -> None:
@@ -92,16 +92,16 @@ def test_a_terminal_gets_one_line_rewritten_with_messages_above(monkeypatch: pyt
 @pytest.mark.parametrize(
     ("tag", "name"),
     [
-        ("loss/discriminator/total", "D"),
-        ("loss/translators/total", "translators"),
+        ("loss/discriminator/total", (0, "D")),
+        ("loss/translators/total", (0, "translators")),
         ("loss/discriminator/r1", None),
-        ("discriminator_score/fake", "D(fake)"),
-        ("metrics/fid", "fid"),
+        ("discriminator_score/fake", (2, "D(fake)")),
+        ("metrics/fid", (1, "fid")),
         ("learning_rate/generator", None),
     ],
 )
-def test_short_names(tag: str, name: str | None) -> None:
-    assert short_name(tag) == name
+def test_short_names(tag: str, name: tuple[int, str] | None) -> None:
+    assert place_and_name(tag) == name
 
 
 def test_the_console_brings_neither_tensorboard_nor_images_with_it() -> None:

@@ -16,8 +16,9 @@ from rich.text import Text
 from gantool.game import Progress
 
 _WINDOW = 60.0  # seconds over which the rate is taken, so monitors and scores count in the time left
+_BAR = 12  # characters
 _PLAYERS = {"generator": "G", "discriminator": "D"}
-_SHOWN = ((r"loss/(.+)/total", "{}"), (r"discriminator_score/(.+)", "D({})"), (r"metrics/(.+)", "{}"))  # in this order
+_SHOWN = ((r"loss/(.+)/total", "{}"), (r"metrics/(.+)", "{}"), (r"discriminator_score/(.+)", "D({})"))
 
 
 class Console:
@@ -32,7 +33,7 @@ class Console:
         self.total = total
         self.interval = 0.25 if self.terminal.is_terminal else 10.0  # seconds between two lines
         self.marks = deque([(time.monotonic(), start)], maxlen=max(2, round(_WINDOW / self.interval)))
-        self.values: dict[str, float] = {}
+        self.values: dict[tuple[int, str], float] = {}  # by place on the line and name
         self.progress: Progress | None = None
         self.shown: Progress | None = None
         # Redrawn by update() alone: rich's own thread would take time from training.
@@ -41,7 +42,7 @@ class Console:
     def update(self, progress: Progress, scalars: Mapping[str, float] | None = None) -> None:
         """Tell it where the run is, and what was measured if anything was; cheap enough to call every round."""
         self.progress = progress
-        self.values |= {name: value for tag, value in (scalars or {}).items() if (name := short_name(tag))}
+        self.values |= {key: value for tag, value in (scalars or {}).items() if (key := place_and_name(tag))}
         if self.shown is None or time.monotonic() - self.marks[-1][0] >= self.interval:
             self._show(progress)
 
@@ -64,10 +65,10 @@ class Console:
             self.terminal.print(f"{done}  {rest}", soft_wrap=True)
             return
         line = Table.grid(padding=(0, 1))
-        line.add_column(no_wrap=True)
-        line.add_column(width=16)
+        line.add_column(no_wrap=True, min_width=len(done))
+        line.add_column(min_width=_BAR)
         line.add_column(no_wrap=True, overflow="ellipsis")
-        line.add_row(Text(done), ProgressBar(total=self.total, completed=progress.nimg, width=16), Text(rest))
+        line.add_row(Text(done), ProgressBar(total=self.total, completed=progress.nimg, width=_BAR), Text(rest))
         if not self.live.is_started:
             self.live.start()
             self.terminal.show_cursor(True)  # a run that is ended at once would leave it hidden
@@ -77,16 +78,19 @@ class Console:
         """How much is done; rate, time left and the last values."""
         (since, before), (now, _) = self.marks[0], self.marks[-1]
         rate = (progress.nimg - before) / max(now - since, 1e-9)
-        left = timedelta(seconds=round((self.total - progress.nimg) / rate)) if rate > 0 else "?"
+        left = (
+            str(timedelta(seconds=round((self.total - progress.nimg) / rate))).removeprefix("0:") if rate > 0 else "?"
+        )
         total = f"{self.total / 1000:g}"
         done = f"{progress.nimg / 1000:>{len(total) + 2}.1f}/{total} kimg {progress.nimg / self.total:4.0%}"
-        values = "  ".join(f"{name} {value:.3g}" for name, value in self.values.items())
-        return done, f"{rate:.0f} images/s  {left} left  {values}".rstrip()
+        values = sorted(self.values.items(), key=lambda item: item[0][0])
+        text = "  ".join(f"{name} {value:.3g}" for (_, name), value in values)
+        return done, f"{rate:.0f} images/s  {left} left  {text}".rstrip()
 
 
-def short_name(tag: str) -> str | None:
-    """'D', 'G' for the players' losses, 'D(real)', 'D(fake)' for scores, 'fid' for metrics; None: not shown."""
-    for pattern, name in _SHOWN:
+def place_and_name(tag: str) -> tuple[int, str] | None:
+    """The players' losses ('D', 'G'), then metrics ('fid'), then scores ('D(real)', 'D(fake)'); None: not shown."""
+    for place, (pattern, name) in enumerate(_SHOWN):
         if match := re.fullmatch(pattern, tag):
-            return name.format(_PLAYERS.get(match[1], match[1]))
+            return place, name.format(_PLAYERS.get(match[1], match[1]))
     return None
