@@ -1,0 +1,97 @@
+"""DiffAugment against the formulas of the paper's code, its gradients, and how it draws random numbers."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from gantool.augment import DiffAugment
+from gantool.errors import GantoolError
+from gantool.game import Batch
+
+ALL = ("color", "translation", "cutout")
+
+
+def images(count: int = 256, channels: int = 3, size: int = 16) -> Tensor:
+    return torch.rand(count, channels, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def augment(x: Tensor, *policy: str, seed: int = 0) -> Tensor:
+    torch.manual_seed(seed)
+    return DiffAugment(policy)(x, Batch(x))
+
+
+def test_an_empty_policy_changes_nothing() -> None:
+    x = images()
+    assert DiffAugment([])(x, Batch(x)) is x
+
+
+def test_brightness_moves_the_mean_by_up_to_half() -> None:
+    x = images()
+    moved = (augment(x, "color") - x).mean((1, 2, 3))  # saturation and contrast keep the mean
+    assert -0.5 <= moved.min() < -0.45 and 0.45 < moved.max() <= 0.5
+
+
+def test_contrast_scales_grey_images_by_a_half_to_one_and_a_half() -> None:
+    x = images(channels=1)  # a grey image has no saturation
+    ratio = augment(x, "color").std((1, 2, 3)) / x.std((1, 2, 3))
+    assert 0.5 <= ratio.min() < 0.55 and 1.45 < ratio.max() <= 1.5
+
+
+def test_saturation_scales_colour_by_nought_to_two() -> None:
+    x = images()
+    y = augment(x, "color")
+    grey = [image.mean(1, keepdim=True) for image in (x, y)]
+    contrast = grey[1].std((1, 2, 3)) / grey[0].std((1, 2, 3))
+    saturation = (y - grey[1]).std((1, 2, 3)) / (x - grey[0]).std((1, 2, 3)) / contrast
+    assert 0 <= saturation.min() < 0.05 and 1.95 < saturation.max() <= 2 + 1e-4
+
+
+def test_translation_moves_whole_images_by_up_to_an_eighth_and_fills_with_zeros() -> None:
+    x = images(400)
+    y = augment(x, "translation")
+    padded = torch.nn.functional.pad(x, [2] * 4)
+    crops = torch.stack([padded[:, :, i : i + 16, j : j + 16] for i in range(5) for j in range(5)])
+    found = (crops == y).flatten(2).all(2)
+    assert (found.sum(0) == 1).all() and found.any(1).all()
+
+
+def test_cutout_clears_a_square_of_half_the_size_that_may_leave_the_image() -> None:
+    x = images(2000) + 3  # no zeros of its own
+    cleared = augment(x, "cutout")[:, 0] == 0
+    rows, columns = cleared.any(2), cleared.any(1)
+    assert (cleared == (rows[:, :, None] & columns[:, None, :])).all()
+    heights = rows.sum(1)
+    assert heights.min() == 4 and heights.max() == 8  # centres lie in 0 .. 16: four rows of eight at the border
+    assert torch.equal(augment(x, "cutout")[~cleared[:, None].expand_as(x)], x[~cleared[:, None].expand_as(x)])
+    assert abs(heights.float().mean() - 116 / 17) < 0.2  # 4,5,6,7, nine times 8, 7,6,5,4
+
+
+def test_gradients_reach_the_images_twice() -> None:
+    x = images(2, size=8).double().requires_grad_()
+
+    def function(values: Tensor) -> Tensor:
+        torch.manual_seed(0)
+        return DiffAugment(ALL)(values, Batch(values.detach())) ** 2
+
+    assert torch.autograd.gradcheck(function, x) and torch.autograd.gradgradcheck(function, x)
+
+
+def test_micro_batches_see_the_numbers_of_the_whole_batch() -> None:
+    x = images(12)
+    whole = augment(x, *ALL)
+    parts = []
+    for part in Batch(x).split(5):
+        torch.manual_seed(0)
+        parts.append(DiffAugment(ALL)(part.images, part))
+    assert torch.equal(torch.cat(parts), whole)
+
+
+def test_every_turn_draws_anew_and_a_seed_repeats_it() -> None:
+    x = images(8)
+    assert torch.equal(augment(x, *ALL, seed=1), augment(x, *ALL, seed=1))
+    assert not torch.equal(augment(x, *ALL, seed=1), augment(x, *ALL, seed=2))
+
+
+def test_a_misspelt_policy_is_corrected() -> None:
+    with pytest.raises(GantoolError, match="did you mean 'color'"):
+        DiffAugment(["colour"])

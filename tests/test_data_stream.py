@@ -1,0 +1,136 @@
+"""Batches as a function of position: order, epochs, ranks, and the augmentation of real images."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from gantool.data.image_set import ImageSet
+from gantool.data.stream import Stream
+from gantool.errors import GantoolError
+
+
+def numbered(count: int, size: int = 8, channels: int = 1) -> ImageSet:
+    """Image i is filled with the value i and labelled i."""
+    images = torch.arange(count, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, channels, size, size).contiguous()
+    return ImageSet(images, torch.arange(count), [str(i) for i in range(count)], "", "numbered")
+
+
+def noise(count: int = 16, size: int = 8) -> ImageSet:
+    images = torch.randint(256, (count, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return ImageSet(images, None, [], "", "noise")
+
+
+def labels(stream: Stream, position: int, count: int, size: int) -> list[int]:
+    return [int(i) for batch in stream.take(position, count=count, size=size) for i in batch.labels]  # pyright: ignore
+
+
+def plain(images: Tensor) -> Tensor:
+    return images.float() / 127.5 - 1
+
+
+def test_every_epoch_shows_every_image_in_a_new_order() -> None:
+    stream = Stream(numbered(10), seed=0, device="cpu")
+    shown = labels(stream, 0, count=10, size=3)  # three epochs in batches that straddle them
+    epochs = [shown[i : i + 10] for i in (0, 10, 20)]
+    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+def test_a_batch_is_a_function_of_seed_and_position() -> None:
+    stream = Stream(numbered(10), seed=3, device="cpu")
+    shown = labels(stream, 0, count=20, size=4)
+    fresh = Stream(numbered(10), seed=3, device="cpu")
+    assert labels(fresh, 52, count=2, size=4) == shown[52:60]
+    assert labels(fresh, 8, count=2, size=4) == shown[8:16]  # and back again
+    assert labels(Stream(numbered(10), seed=4, device="cpu"), 0, count=20, size=4) != shown
+
+
+def test_images_labels_and_places_go_together() -> None:
+    first, second = Stream(numbered(200), seed=0, device="cpu").take(64, count=2, size=32)
+    assert (first.position, second.position, first.offset, first.total) == (64, 96, 0, 32)
+    assert first.images.dtype == torch.float32 and first.labels is not None
+    assert torch.allclose(first.images, plain(first.labels).view(-1, 1, 1, 1).expand(32, 1, 8, 8), atol=1e-6)
+
+
+def test_white_is_one_and_black_minus_one() -> None:
+    images = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, 1, 4, 4)
+    batch = Stream(ImageSet(images, None, [], "", ""), seed=0, device="cpu").fixed(2)
+    assert batch.labels is None and batch.images.min() == -1 and abs(batch.images.max() - 1) < 1e-6
+
+
+def test_fewer_images_than_a_batch_go_round() -> None:
+    shown = labels(Stream(numbered(5), seed=0, device="cpu"), 0, count=1, size=17)
+    assert [sorted(shown[i : i + 5]) for i in (0, 5, 10)] == [[0, 1, 2, 3, 4]] * 3 and len(shown) == 17
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_ranks_together_see_what_one_process_sees(world: int) -> None:
+    options = {"seed": 1, "device": "cpu", "flip": True, "shift": 2, "rotation": 20}
+    torch.manual_seed(0)
+    whole = Stream(noise(), **options).take(12, count=2, size=12)
+    parts = []
+    for rank in range(world):
+        torch.manual_seed(0)
+        parts.append(Stream(noise(), **options, rank=rank, world=world).take(12, count=2, size=12))
+    for i in range(2):
+        assert torch.equal(torch.cat([part[i].images for part in parts]), whole[i].images)
+        assert [part[i].offset for part in parts] == [12 // world * rank for rank in range(world)]
+        assert {part[i].total for part in parts} == {12}
+
+
+def test_resident_or_not_the_images_are_the_same() -> None:
+    batches = []
+    for resident in (True, False, "auto"):
+        torch.manual_seed(0)
+        stream = Stream(noise(), seed=0, device="cpu", device_resident=resident, flip=True)
+        batches.append(stream.take(0, count=1, size=8)[0].images)
+    assert torch.equal(batches[0], batches[1]) and torch.equal(batches[0], batches[2])
+
+
+def test_flip_mirrors_about_half() -> None:
+    image_set = noise()
+    torch.manual_seed(0)
+    batch = Stream(image_set, seed=0, device="cpu", flip=True).take(0, count=1, size=400)[0]
+    original = Stream(image_set, seed=0, device="cpu").take(0, count=1, size=400)[0]
+    same = (batch.images == original.images).flatten(1).all(1)
+    mirrored = (batch.images == original.images.flip(3)).flatten(1).all(1)
+    assert (same ^ mirrored).all() and 150 < mirrored.sum() < 250
+
+
+def test_shift_is_a_crop_of_the_image_padded_by_reflection() -> None:
+    torch.manual_seed(0)
+    batch = Stream(noise(), seed=0, device="cpu", shift=3).take(0, count=1, size=200)[0]
+    original = Stream(noise(), seed=0, device="cpu").take(0, count=1, size=200)[0]
+    padded = torch.nn.functional.pad(original.images, [3] * 4, mode="reflect")
+    crops = torch.stack([padded[:, :, y : y + 8, x : x + 8] for y in range(7) for x in range(7)])
+    found = (crops == batch.images).flatten(2).all(2)
+    assert found.any(0).all(), "an image is none of its crops"
+    assert found.any(1).all(), "a crop never occurs"
+
+
+def test_rotation_turns_about_the_centre_and_stays_within_its_angle() -> None:
+    images = torch.zeros(1, 1, 33, 33, dtype=torch.uint8)
+    images[..., 16, 22:30] = 255  # a hand pointing right
+    torch.manual_seed(0)
+    stream = Stream(ImageSet(images, None, [], "", ""), seed=0, device="cpu", rotation=30)
+    turned = stream.take(0, count=1, size=200)[0].images[:, 0] + 1
+    y, x = torch.meshgrid(torch.arange(33.0) - 16, torch.arange(33.0) - 16, indexing="ij")
+    mass = turned.sum((1, 2))
+    angles = torch.atan2((turned * y).sum((1, 2)) / mass, (turned * x).sum((1, 2)) / mass).rad2deg()
+    assert -31 < angles.min() < -25 and 25 < angles.max() < 31 and angles.abs().mean() > 10
+
+
+def test_fixed_images_are_always_the_same_and_untouched() -> None:
+    image_set = noise()
+    stream = Stream(image_set, seed=0, device="cpu", flip=True, shift=2, rotation=10)
+    state = torch.get_rng_state()
+    first, again = stream.fixed(10), Stream(image_set, seed=9, device="cpu").fixed(10)
+    assert torch.equal(first.images, again.images) and torch.equal(state, torch.get_rng_state())
+    distance = (first.images[:, None] - plain(image_set.images)[None]).abs().flatten(2).amax(2)
+    assert (distance.amin(1) < 1e-6).all() and len(distance.argmin(1).unique()) == 10
+    assert len(stream.fixed(40).images) == 40
+
+
+def test_a_shift_beyond_the_image_is_refused() -> None:
+    with pytest.raises(GantoolError, match=r"dataset\.shift=8"):
+        Stream(noise(), seed=0, device="cpu", shift=8)
