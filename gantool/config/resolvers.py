@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 def file_name(text: str) -> str:
     """`text` as one path component that needs no quoting in a shell or in Hydra."""
-    return re.sub(r"[^\w.+-]+", "-", text.replace("=", "-").replace(",", "_")).strip("-_")[:100] or "run"
+    return re.sub(r"[^\w.+-]+", "-", text.replace("=", "-").replace(",", "_")).strip("-_.")[:100] or "run"
 
 
 def num_classes(conditional: bool, in_data: int | None) -> int | None:

@@ -198,9 +198,15 @@ def _path(mistake: ErrorDetails) -> str:
 
 
 def _is_reference(cfg: DictConfig, path: str) -> bool:
-    parent, _, key = path.rpartition(".")
-    node = OmegaConf.select(cfg, parent) if parent else cfg
-    return isinstance(node, DictConfig) and key in node and OmegaConf.is_interpolation(node, key)
+    """True where the value at `path`, or a node above it, is written as ${...}."""
+    node: Any = cfg
+    for key in path.split("."):
+        if not isinstance(node, DictConfig) or key not in node:
+            return False
+        if OmegaConf.is_interpolation(node, key):
+            return True
+        node = node[key]
+    return False
 
 
 def _line(mistake: ErrorDetails, plain: Mapping[Any, Any]) -> str:

@@ -46,18 +46,30 @@ def _check(path: str, node: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     name = node["_target_"]
     try:
         target = pkgutil.resolve_name(name)
-        parameters = inspect.signature(target).parameters
+        parameters = _parameters(target)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         yield "", f"{path}._target_={name} cannot be used{_near(name)}: {error}"
         return
     arguments = {key: value for key, value in node.items() if key not in _OF_HYDRA}
     takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    hints = _hints(target)
+    hints = _plain_hints(target)
     for key, value in arguments.items():
         if key not in parameters and not takes_all:
             yield key, f"unknown key '{path}.{key}'{did_you_mean(key, parameters)}: {name} takes no such argument"
         elif key in hints and value is not None and (wrong := _wrong_type(hints[key], value)):
             yield key, f"{path}.{key}={value}: {wrong}"
+
+
+def _parameters(target: Any) -> dict[str, inspect.Parameter]:
+    """By name; where a class hands `**parts` on to its parent, the parent's are among them."""
+    parameters = dict(inspect.signature(target).parameters)
+    for parent in target.__mro__[1:-1] if inspect.isclass(target) else ():
+        rest = [name for name, p in parameters.items() if p.kind is p.VAR_KEYWORD]
+        if not rest or "__init__" not in vars(parent):
+            continue
+        del parameters[rest[0]]
+        parameters = {**inspect.signature(parent).parameters, **parameters}
+    return parameters
 
 
 def _near(name: str) -> str:
@@ -70,7 +82,7 @@ def _near(name: str) -> str:
     return did_you_mean(last, names)
 
 
-def _hints(target: Any) -> dict[str, Any]:
+def _plain_hints(target: Any) -> dict[str, Any]:
     function = target.__init__ if inspect.isclass(target) else target
     try:
         return {key: hint for key, hint in typing.get_type_hints(function).items() if _is_plain(hint)}

@@ -1,0 +1,28 @@
+"""Fixtures that every test may use."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: tests are small, and run side by side
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """The folder of real data that is not part of the repository."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("GANTOOL_SHARED_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"no shared data in {folder}")
+    return folder.resolve()
+
+
+@pytest.fixture
+def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty working folder, in which nothing says where runs go."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("GANTOOL_OUTPUTS", "GANTOOL_DATA", "HYDRA_FULL_ERROR", "RANK", "TORCHELASTIC_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    yield tmp_path

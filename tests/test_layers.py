@@ -1,0 +1,92 @@
+"""Imports point down only, and the command line stays light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gantool
+
+ROOT = Path(gantool.__file__).parent
+LAYERS = {
+    0: {"errors", "paths", "game", "schedules", "__init__"},
+    1: {"losses", "regularizers", "latents", "augment", "networks", "data"},
+    2: {"games", "metrics", "logging"},
+    3: {"training", "monitors"},
+    4: {"cli", "commands", "config", "__main__"},
+}
+LAYER = {name: layer for layer, names in LAYERS.items() for name in names}
+MODULES = sorted(ROOT.rglob("*.py"))
+
+
+def part(path: Path) -> str:
+    """The part of gantool that a module belongs to: networks, for gantool/networks/mlp.py."""
+    return path.relative_to(ROOT).with_suffix("").parts[0]
+
+
+def imports(path: Path) -> set[str]:
+    """Full names of the modules that a file imports anywhere."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+    return names
+
+
+def upward(path: Path) -> list[str]:
+    """The imports of `path` that no module of its layer may have."""
+    own = part(path)
+    wrong = []
+    for name in imports(path):
+        package, _, rest = name.partition(".")
+        if package in ("hydra", "omegaconf", "pydantic") and LAYER[own] < 4:
+            wrong.append(name)
+        if package == "gantool" and (other := rest.partition(".")[0]) in LAYER:
+            sideways = LAYER[own] == LAYER[other] == 1 and own != other
+            if LAYER[other] > LAYER[own] or sideways:
+                wrong.append(name)
+    return sorted(wrong)
+
+
+def test_every_module_has_a_layer() -> None:
+    assert {part(path) for path in MODULES} <= set(LAYER)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_imports_point_down(path: Path) -> None:
+    assert upward(path) == []
+
+
+def test_an_upward_import_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    path = tmp_path / "losses.py"
+    path.write_text(
+        "import omegaconf\n\ndef f():\n    from gantool.training import loop\n    import gantool.networks\n"
+    )
+    assert upward(path) == ["gantool.networks", "gantool.training", "gantool.training.loop", "omegaconf"]
+
+
+@pytest.mark.parametrize(
+    ("words", "environment"),
+    [
+        (["--help"], {}),
+        (["list"], {}),
+        (["train", "--help"], {}),
+        (["train", "--cfg", "job"], {}),
+        (["train", "optimizer.lrr=1"], {}),
+        (["-sc", "query=bash"], {"COMP_LINE": "gantool train mo"}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_no_torch_before_a_command_runs(words: list[str], environment: dict[str, str], in_tmp: Path) -> None:
+    script = (
+        "import os, sys; os.environ.update(%r); from gantool.cli import main; main(%r); "
+        "print(sorted({'torch', 'numpy', 'pandas'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script % (environment, words)], capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1] == "[]"
+    assert not list(in_tmp.iterdir())
