@@ -161,6 +161,8 @@ def test_celeba_names_the_extra_that_downloads_it(tmp_path: Path, monkeypatch) -
 
 @pytest.mark.parametrize("kind", [Mnist, Cifar10, CelebA])
 def test_missing_files_are_found_out_at_once(kind, tmp_path: Path) -> None:
+    with pytest.raises(GantoolError, match=r"dataset\.root=FOLDER"):
+        kind(None)
     with pytest.raises(GantoolError) as error:
         kind(str(tmp_path / "nowhere"), download=False)
     assert "dataset.download=true" in one_line(error) and not (tmp_path / "nowhere").exists()

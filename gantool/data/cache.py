@@ -96,9 +96,8 @@ def _write(source: Source, folder: Path, progress: bool) -> None:
         with (partial / "images.u8").open("wb") as file:
             for item in _tracked(source, progress):
                 if isinstance(item, Decoded):
-                    file.write(
-                        item.pixels.tobytes()
-                    )  # a full disk raises here; writing to a mapping would kill the process
+                    # A full disk raises here; through a mapping it would kill the process.
+                    file.write(item.pixels.tobytes())
                     labels.append(item.label)
                 else:
                     damaged.append(f"{item.path} ({item.reason})")

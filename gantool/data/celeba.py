@@ -7,7 +7,7 @@ from pathlib import Path
 from gantool.data.download import downloading
 from gantool.data.files import Listing, digest, list_images
 from gantool.data.pixels import decode_files
-from gantool.data.source import Damaged, Decoded, require_choice, stored_channels
+from gantool.data.source import Damaged, Decoded, data_folder, require_choice, stored_channels
 from gantool.errors import GantoolError, did_you_mean
 
 IMAGES, ATTRIBUTES, PARTITION = "img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt"
@@ -33,7 +33,7 @@ class CelebA:
 
     def __init__(
         self,
-        root: str,
+        root: str | None,
         resolution: int = 64,
         split: str = "train",
         download: bool = True,
@@ -53,7 +53,7 @@ class CelebA:
         combinations = product(*[(f"not {attribute}", attribute) for attribute in self.attributes])
         self.class_names = [", ".join(names) for names in combinations] if self.attributes else []
         self.num_classes = len(self.class_names)
-        self.root = Path(root).expanduser()
+        self.root = data_folder(root)
         self._listing: Listing = {}
         self._attribute_list: list[int] = []  # its size and time
         if self._folder():

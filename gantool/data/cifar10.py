@@ -1,11 +1,10 @@
 """CIFAR-10 (Krizhevsky 2009): 60,000 colour images of ten classes, 32 x 32."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from gantool.data.download import downloading
 from gantool.data.pixels import fit_array
-from gantool.data.source import Damaged, Decoded, require_choice, stored_channels
+from gantool.data.source import Damaged, Decoded, data_folder, require_choice, stored_channels
 from gantool.errors import GantoolError
 
 FOLDER = "cifar-10-batches-py"
@@ -23,13 +22,18 @@ class Cifar10:
     notice = ""
 
     def __init__(
-        self, root: str, resolution: int = 32, split: str = "train", download: bool = True, channels: int | None = None
+        self,
+        root: str | None,
+        resolution: int = 32,
+        split: str = "train",
+        download: bool = True,
+        channels: int | None = None,
     ) -> None:
         require_choice("dataset.split", split, tuple(PARTS))
         self.resolution = resolution
         self.channels = stored_channels(channels, native=3)
         self.split = split
-        self.root = Path(root).expanduser()
+        self.root = data_folder(root)
         if not download and not self._complete():
             raise GantoolError(f"no CIFAR-10 in {self.root}: {self._by_hand()}, or set dataset.download=true")
 

@@ -1,11 +1,10 @@
 """Any folder of images, with its sub-folders as classes where it has them."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from gantool.data.files import digest, list_images
 from gantool.data.pixels import decode_files
-from gantool.data.source import Damaged, Decoded, require_choice, stored_channels
+from gantool.data.source import Damaged, Decoded, data_folder, require_choice, stored_channels
 from gantool.errors import GantoolError
 
 
@@ -23,9 +22,7 @@ class Folder:
         self, root: str | None, resolution: int = 64, channels: int | None = None, labels: str = "auto"
     ) -> None:
         require_choice("dataset.labels", labels, ("auto", "none"))
-        if root is None:
-            raise GantoolError("dataset=folder needs the folder of your images: dataset.root=FOLDER")
-        self.root = Path(root).expanduser()
+        self.root = data_folder(root)
         if not self.root.is_dir():
             raise GantoolError(f"dataset.root={root} is no folder: set it to the folder of your images")
         self.resolution = resolution

@@ -10,7 +10,7 @@ import numpy as np
 
 from gantool.data.download import downloading
 from gantool.data.pixels import fit_array
-from gantool.data.source import Damaged, Decoded, require_choice, stored_channels
+from gantool.data.source import Damaged, Decoded, data_folder, require_choice, stored_channels
 from gantool.errors import GantoolError
 
 DIGITS = [str(digit) for digit in range(10)]
@@ -33,7 +33,7 @@ class Mnist:
 
     def __init__(
         self,
-        root: str,
+        root: str | None,
         resolution: int = 32,
         split: str = "train",
         download: bool = True,
@@ -47,7 +47,7 @@ class Mnist:
         self.resolution = resolution
         self.channels = stored_channels(channels, native=1)
         self.variant, self.split = variant, split
-        self.root = Path(root).expanduser()
+        self.root = data_folder(root)
         self._files = [f"{p}-{kind}-ubyte.gz" for p in PARTS[split] for kind in ("images-idx3", "labels-idx1")]
         if not download and not self._folder():
             raise GantoolError(f"no {variant} in {self.root}: {self._by_hand()}, or set dataset.download=true")

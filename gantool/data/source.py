@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -63,6 +64,13 @@ def require_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
     """Raise GantoolError naming `key` unless `value` is one of `choices`."""
     if value not in choices:
         raise GantoolError(f"{key}={value}: choose one of {', '.join(choices)}{did_you_mean(str(value), choices)}")
+
+
+def data_folder(root: str | None) -> Path:
+    """`root` as a path; raises GantoolError where it is not set."""
+    if root is None:
+        raise GantoolError("this data set needs a folder: dataset.root=FOLDER")
+    return Path(root).expanduser()
 
 
 def stored_channels(channels: int | None, native: int) -> int:
