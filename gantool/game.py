@@ -184,7 +184,7 @@ class Game(nn.Module, ABC):
 
 
 def check_bearable(regularizers: Mapping[str, Regularizer], network: nn.Module) -> None:
-    """Raises GantoolError for a regularizer that needs a score of each image by itself, on a network with batch norm."""
+    """Raises GantoolError for a regularizer that needs a score of each image alone, on a network with batch norm."""
     if not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules()):
         return
     for name, regularizer in regularizers.items():

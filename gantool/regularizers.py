@@ -123,5 +123,5 @@ class WeightClip:
 
     @torch.no_grad()
     def __call__(self, network: nn.Module) -> None:
-        torch._foreach_clamp_min_(parameters := list(network.parameters()), -self.bound)
-        torch._foreach_clamp_max_(parameters, self.bound)
+        for parameter in network.parameters():
+            parameter.clamp_(-self.bound, self.bound)

@@ -66,7 +66,9 @@ def set_up(cfg: DictConfig) -> Setup:
         )
     seed_everything(trainer["seed"], "weights")
     game: Game = make(plain["model"])
-    game.to(device, memory_format=torch.channels_last if trainer["channels_last"] else torch.preserve_format)
+    game.to(device)
+    if trainer["channels_last"]:
+        game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has it, its stubs do not
     return Setup(cfg, plain, device, precision, source, game)
 
 

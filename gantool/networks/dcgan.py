@@ -5,6 +5,7 @@ LeakyReLU 0.2 in the discriminator, every weight drawn from N(0, 0.02).
 """
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +67,7 @@ class Generator(nn.Module):
         bias = norm in ("none", "spectral")  # other norms subtract it
         self.latent = LabelledLatent(latent_dim, num_classes)
         layers = [nn.ConvTranspose2d(self.latent.dim, widths[0], 4, bias=bias), norm_2d(norm, widths[0]), nn.ReLU()]
-        for c_in, c_out in zip(widths, widths[1:], strict=False):
+        for c_in, c_out in pairwise(widths):
             layers += [upsample(upsampling, c_in, c_out, bias=bias), norm_2d(norm, c_out), nn.ReLU()]
         self.layers = nn.Sequential(*layers, upsample(upsampling, widths[-1], channels, bias=True))
         initialise_dcgan(self)
@@ -99,7 +100,7 @@ class Discriminator(nn.Module):
         concat = num_classes > 0 and condition == "concat"
         self.label_plane = LabelPlane(resolution, num_classes) if concat else None
         layers: list[nn.Module] = [nn.Conv2d(channels + concat, widths[0], 4, 2, 1), nn.LeakyReLU(0.2)]
-        for c_in, c_out in zip(widths, widths[1:], strict=False):
+        for c_in, c_out in pairwise(widths):
             layers += [nn.Conv2d(c_in, c_out, 4, 2, 1, bias=bias), norm_2d(norm, c_out), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers)
         self.head = nn.Conv2d(widths[-1], 1, 4)

@@ -57,8 +57,9 @@ def initialise_dcgan(network: nn.Module) -> None:
             nn.init.normal_(module.weight, 0.0, 0.02)
         elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)):
             nn.init.normal_(module.weight, 1.0, 0.02)
-        if isinstance(getattr(module, "bias", None), Tensor):
-            nn.init.zeros_(module.bias)
+        bias = getattr(module, "bias", None)
+        if isinstance(bias, Tensor):
+            nn.init.zeros_(bias)
 
 
 class LabelledLatent(nn.Module):

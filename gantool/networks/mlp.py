@@ -4,6 +4,8 @@ Two hidden layers' idea kept, with the parts that later work settled on: LeakyRe
 batch normalisation in the generator, weights drawn as torch does (Kaiming uniform).
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -19,9 +21,9 @@ from gantool.networks.layers import (
 
 
 def hidden_layers(sizes: list[int], norm: str, dropout: float) -> list[nn.Module]:
-    """Linear, norm, LeakyReLU 0.2 and dropout between each two of `sizes`; the first layer, beside the data, unnormed."""
+    """Linear, norm, LeakyReLU 0.2 and dropout between each two of `sizes`; the first layer has no norm."""
     layers: list[nn.Module] = []
-    for i, (before, after) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for i, (before, after) in enumerate(pairwise(sizes)):
         layers += [nn.Linear(before, after), norm_1d(norm if i else "none", after), nn.LeakyReLU(0.2)]
         layers += [nn.Dropout(dropout)] if dropout else []
     return layers

@@ -25,7 +25,7 @@ class EMA:
         """Moves the average towards `live` by the images of the last round."""
         shown = progress.nimg - progress.previous
         half_life = min(self.half_life, progress.nimg / 20)
-        torch._foreach_lerp_(
+        torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]  # one kernel for all weights
             list(self.generators.parameters()), list(live.parameters()), 1 - 0.5 ** (shown / half_life)
         )
         for mean, now in zip(self.generators.buffers(), live.buffers(), strict=True):

@@ -52,7 +52,7 @@ def average_buffers(network: nn.Module) -> None:
 
 
 def any_rank(number: int, device: torch.device) -> int:
-    """The largest of the ranks' numbers: a signal or a due checkpoint on one is acted upon by all, in the same round."""
+    """The largest of the ranks' numbers: a signal that reached one of them stops all, after the same round."""
     if world() == 1:
         return number
     flag = torch.tensor(number, device=device)

@@ -6,6 +6,7 @@ from pathlib import Path
 from gantool.logging.console import Console
 from gantool.logging.log import Log
 from gantool.logging.record import Record
+from gantool.logging.status import State as Status
 from gantool.logging.status import write_status
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.state import State
@@ -50,7 +51,7 @@ class Recorder:
         if done or stopping or time.monotonic() - self.saved >= self.checkpoint_seconds:
             self.checkpoint(state, "finished" if done else "stopped" if stopping else "running")
 
-    def checkpoint(self, state: State, status: str) -> None:
+    def checkpoint(self, state: State, status: Status) -> None:
         """Writes a checkpoint and the status; what was logged before is on disk first."""
         if self.run_dir is None or self.checkpoints is None:
             return
@@ -59,7 +60,7 @@ class Recorder:
         self.status(state, status)
         self.saved = time.monotonic()
 
-    def status(self, state: State, status: str) -> None:
+    def status(self, state: State, status: Status) -> None:
         """Writes status.json."""
         if self.run_dir is not None:
             write_status(self.run_dir, state=status, progress=state.progress, metrics=state.metrics, best=state.best)
