@@ -1,0 +1,82 @@
+"""Shapes, types, initialisation, norms and labels of the networks."""
+
+import pytest
+import torch
+from torch import nn
+
+from gantool.errors import GantoolError
+from gantool.networks import dcgan, mlp
+
+
+@pytest.mark.parametrize("resolution", [32, 64, 128])
+@pytest.mark.parametrize("upsampling", dcgan.UPSAMPLES)
+def test_dcgan_makes_and_scores_images(resolution: int, upsampling: str) -> None:
+    shape = {"resolution": resolution, "channels": 3}
+    generator = dcgan.Generator(latent_dim=16, width=4, upsampling=upsampling, **shape)
+    images = generator(torch.randn(2, 16))
+    assert images.shape == (2, 3, resolution, resolution) and images.abs().max() <= 1
+    assert dcgan.Discriminator(width=4, **shape)(images).shape == (2, 1)
+
+
+@pytest.mark.parametrize("norm", ["batch", "layer", "instance", "spectral", "none"])
+@pytest.mark.parametrize("network", ["dcgan", "mlp"])
+def test_every_norm_trains_in_bf16_and_returns_float32(network: str, norm: str) -> None:
+    module, size = (dcgan, {"width": 4}) if network == "dcgan" else (mlp, {"hidden": [16, 16]})
+    shape = {"resolution": 32, "channels": 1, "norm": norm, **size}
+    generator, discriminator = module.Generator(latent_dim=8, **shape), module.Discriminator(**shape)
+    with torch.autocast("cpu", torch.bfloat16):
+        images = generator(torch.randn(4, 8))
+        score = discriminator(images)
+    assert images.dtype == score.dtype == torch.float32
+    score.sum().backward()
+    missing = [n for net in (generator, discriminator) for n, p in net.named_parameters() if p.grad is None]
+    assert not missing
+
+
+def test_spectral_norm_is_the_largest_singular_value() -> None:
+    torch.manual_seed(0)
+    network = dcgan.Discriminator(resolution=32, channels=1, width=8, norm="spectral").train()
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    assert len(convolutions) == 4
+    for layer in convolutions:
+        for _ in range(500):
+            layer.weight  # noqa: B018  # one power iteration, as in a training forward
+        singular = torch.linalg.svdvals(layer.weight.detach().flatten(1))
+        assert singular[0].item() == pytest.approx(1.0, abs=2e-3)
+
+
+def test_dcgan_starts_as_the_paper_says() -> None:
+    torch.manual_seed(0)
+    network = dcgan.Generator(latent_dim=100, resolution=64, channels=3)
+    weights = torch.cat([m.weight.flatten() for m in network.modules() if isinstance(m, nn.ConvTranspose2d)])
+    scales = torch.cat([m.weight.flatten() for m in network.modules() if isinstance(m, nn.BatchNorm2d)])
+    assert weights.mean().abs() < 1e-3 and weights.std().item() == pytest.approx(0.02, rel=0.01)
+    assert scales.mean().item() == pytest.approx(1, abs=0.01) and scales.std().item() == pytest.approx(0.02, rel=0.2)
+    widths = [m.out_channels for m in network.modules() if isinstance(m, nn.ConvTranspose2d)]
+    assert widths == [512, 256, 128, 64, 3]
+
+
+@pytest.mark.parametrize("condition", ["projection", "concat"])
+@pytest.mark.parametrize("network", ["dcgan", "mlp"])
+def test_labels_reach_both_networks(network: str, condition: str) -> None:
+    module, size = (dcgan, {"width": 4}) if network == "dcgan" else (mlp, {"hidden": [16, 16]})
+    shape = {"resolution": 32, "channels": 1, "num_classes": 3, **size}
+    generator = module.Generator(latent_dim=8, **shape).eval()
+    discriminator = module.Discriminator(condition=condition, **shape).eval()
+    z, zeros, ones = torch.randn(2, 8), torch.zeros(2, dtype=torch.long), torch.ones(2, dtype=torch.long)
+    images = generator(z, zeros)
+    assert not torch.equal(images, generator(z, ones))
+    assert not torch.equal(discriminator(images, zeros), discriminator(images, ones))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: dcgan.Generator(latent_dim=8, resolution=48, channels=1), "dataset.resolution=48.*32, 64 or 128"),
+        (lambda: dcgan.Discriminator(resolution=32, channels=1, norm="bach"), "did you mean 'batch'"),
+        (lambda: mlp.Discriminator(resolution=32, channels=1, hidden=[4], condition="x"), "projection, concat"),
+    ],
+)
+def test_what_a_network_cannot_be_is_named(make, message: str) -> None:
+    with pytest.raises(GantoolError, match=message):
+        make()

@@ -1,0 +1,121 @@
+"""Penalties against an analytic case and finite differences; laziness, precision, constraints."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gantool.errors import GantoolError
+from gantool.game import Batch, Progress, Turn, check_bearable, regularize
+from gantool.networks.dcgan import Discriminator
+from gantool.regularizers import L1, L2, R1, R2, Dragan, GradientPenalty, WeightClip
+
+
+class Plane(nn.Module):
+    """Score w . x: its gradient is w everywhere."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return (images.flatten(1) * self.weight).sum(1, keepdim=True)
+
+
+class Bowl(nn.Module):
+    """A smooth, curved score in few dimensions, for finite differences."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 8), nn.Linear(8, 1)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.second(torch.tanh(self.first(images.flatten(1))))
+
+
+def turn(size: int = 6, shape: tuple[int, ...] = (1, 2, 2), position: int = 0) -> Turn:
+    real, fake = torch.randn(size, *shape), torch.randn(size, *shape)
+    return Turn(real, fake, None, torch.zeros(size, 1), Batch(real, position=position), Progress())
+
+
+def test_penalties_of_a_plane_are_known() -> None:
+    plane, t = Plane(torch.tensor([3.0, 0.0, 4.0, 0.0])), turn()  # |gradient| 5 at every point
+    assert GradientPenalty(weight=10)(plane, t).item() == pytest.approx(10 * (5 - 1) ** 2)
+    assert GradientPenalty(weight=1, target=5)(plane, t).item() == pytest.approx(0, abs=1e-9)
+    assert Dragan(weight=10)(plane, t).item() == pytest.approx(160)
+    assert R1(gamma=2)(plane, t).item() == pytest.approx(25)
+    assert R2(gamma=1)(plane, t).item() == pytest.approx(12.5)
+    assert L1(weight=0.5)(nn.Linear(2, 2, bias=True).requires_grad_(False), t) >= 0
+    layer = nn.Linear(2, 1)
+    nn.init.constant_(layer.weight, -3.0)
+    nn.init.constant_(layer.bias, 100.0)  # biases are left alone
+    assert L1(weight=0.5)(layer, t).item() == pytest.approx(3.0)
+    assert L2(weight=0.5)(layer, t).item() == pytest.approx(0.25 * 18)
+
+
+def numeric_gradient(network: nn.Module, image: Tensor, step: float = 1e-5) -> Tensor:
+    grad = torch.zeros_like(image).flatten()
+    for i in range(image.numel()):
+        delta = torch.zeros_like(image).flatten()
+        delta[i] = step
+        delta = delta.view_as(image)
+        grad[i] = (network(image + delta) - network(image - delta)).item() / (2 * step)
+    return grad
+
+
+def test_r1_and_its_gradient_by_finite_differences(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    bowl, t = Bowl().double(), turn(3)
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)  # differences need the digits
+    expected = torch.stack([numeric_gradient(bowl, x[None].double()).square().sum() for x in t.real]).mean() / 2
+    penalty = R1(gamma=1)(bowl, t)
+    assert penalty.item() == pytest.approx(expected.item(), rel=1e-6)
+    (by_autograd,) = torch.autograd.grad(penalty, bowl.first.weight)
+    step = 1e-6
+    with torch.no_grad():
+        bowl.first.weight[2, 1] += step
+    above = R1(gamma=1)(bowl, t).item()
+    with torch.no_grad():
+        bowl.first.weight[2, 1] -= 2 * step
+    below = R1(gamma=1)(bowl, t).item()
+    assert by_autograd[2, 1].item() == pytest.approx((above - below) / (2 * step), rel=1e-5)
+
+
+def test_penalties_are_float32_and_see_the_uncompiled_network() -> None:
+    network = Discriminator(resolution=32, channels=1, width=8, norm="layer")
+    t = turn(4, (1, 32, 32))
+    expected = R1()(network, t).item()
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = R1()(network, t)
+    assert inside.dtype == torch.float32 and inside.item() == pytest.approx(expected, rel=1e-6)
+    network.compile(backend="eager")
+    network._compiled_call_impl = None if network._compiled_call_impl is None else refuse  # type: ignore[assignment]
+    assert R1()(network, t).item() == pytest.approx(expected, rel=1e-6)
+
+
+def refuse(*args: object) -> None:
+    raise AssertionError("the compiled forward cannot be differentiated twice")
+
+
+def test_lazy_terms_come_every_kth_batch_and_weigh_k_times() -> None:
+    plane = Plane(torch.tensor([3.0, 0.0, 4.0, 0.0]))
+    lazy = {"r1": R1(gamma=2, every=4)}
+    values = [regularize(lazy, "discriminator", plane, turn(position=6 * k)) for k in range(8)]
+    assert [set(v) for v in values] == [{"r1"}, set(), set(), set()] * 2
+    assert values[4]["r1"].item() == pytest.approx(100)
+    assert regularize(lazy, "generator", plane, turn()) == {}
+
+
+def test_batch_norm_cannot_bear_a_penalty_unless_forced() -> None:
+    network = Discriminator(resolution=32, channels=1, width=8, norm="batch")
+    with pytest.raises(GantoolError, match="batch norm.*model.discriminator.norm=layer"):
+        check_bearable({"r1": R1()}, network)
+    check_bearable({"r1": R1(allow_batch_norm=True), "l2": L2()}, network)
+    check_bearable({"r1": R1()}, Discriminator(resolution=32, channels=1, width=8, norm="layer"))
+
+
+def test_weight_clipping() -> None:
+    network = nn.Linear(10, 10)
+    nn.init.normal_(network.weight)
+    inside = network.weight.detach().clone().clamp(-0.05, 0.05)
+    WeightClip(bound=0.05)(network)
+    assert torch.equal(network.weight, inside) and network.bias.abs().max() <= 0.05
