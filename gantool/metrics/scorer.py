@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,9 @@ from gantool.metrics.features import Features
 from gantool.metrics.statistics import load_statistics, save_statistics
 from gantool.paths import cache_dir
 
+if TYPE_CHECKING:
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
 log = logging.getLogger(__name__)
 
 INCEPTION_SPLITS = 10
@@ -26,7 +29,7 @@ INCEPTION_SPLITS = 10
 class Scorer:
     """Measures `num_samples` generated images against all images of a data set in one feature space.
 
-    The real side is measured once and cached on disk. Imports torchmetrics at the first use, not at construction.
+    The real side is measured once and cached on disk; from then on torchmetrics, slow to import, waits for a score.
     Raises GantoolError where there are fewer than two images on either side.
     """
 
@@ -50,28 +53,19 @@ class Scorer:
         self.num_samples, self.batch_size, self.seed = num_samples, batch_size, seed
         # Reals that are scored against all other reals, as many as are generated: the floor of the score.
         self.num_floor = min(num_samples, len(image_set.images) // 2)
-        self.distance: Any = None  # torchmetrics' FrechetInceptionDistance that holds the real side
+        self.real: dict[str, Tensor] | None = None  # the statistics of all reals
         self.floor: dict[str, float] = {}
 
     def prepare(self) -> None:
         """Measures the real images, or takes their statistics from the cache; the first score does it if nobody has."""
-        if self.distance is not None:
+        if self.real is not None:
             return
-        from torchmetrics.image.fid import FrechetInceptionDistance
-
-        # Ranks must not meet here: only the first one scores.
-        self.distance = FrechetInceptionDistance(
-            Given(self.features.num_features), reset_real_features=False, sync_on_compute=False
-        )
         path = self._statistics_path()
-        statistics = load_statistics(path)
-        if statistics is None:
-            statistics = self._measure_reals()
-            save_statistics(statistics, path)
-        self.distance.real_features_sum = statistics["sum"]
-        self.distance.real_features_cov_sum = statistics["outer"]
-        self.distance.real_features_num_samples = statistics["count"]
-        values = zip(self.features.score_names, statistics["floor"].tolist(), strict=True)
+        self.real = load_statistics(path)
+        if self.real is None:
+            self.real = self._measure_reals()
+            save_statistics(self.real, path)
+        values = zip(self.features.score_names, self.real["floor"].tolist(), strict=True)
         self.floor = {name: value for name, value in values if value == value}
 
     def score(self, sample: Callable[[int], Tensor]) -> tuple[dict[str, float], dict[str, object]]:
@@ -80,13 +74,17 @@ class Scorer:
         `sample(n)` returns n images (n, C, H, W) float in [-1, 1]; it is called until there are `num_samples`.
         """
         self.prepare()
-        self.distance.reset()
+        assert self.real is not None
+        distance = self._distance()
+        distance.real_features_sum = self.real["sum"]
+        distance.real_features_cov_sum = self.real["outer"]
+        distance.real_features_num_samples = self.real["count"]
         counts = [self.batch_size] * (self.num_samples // self.batch_size)
         counts += [self.num_samples % self.batch_size] if self.num_samples % self.batch_size else []
         fakes = (to_uint8(sample(count)) for count in counts)
-        logits = self._measure(fakes, real=False, total=self.num_samples, what="generated")
-        scores = dict(zip(self.features.score_names, self._scores(logits), strict=True))
-        return scores, self.protocol()
+        logits = self._measure(distance, fakes, real=False, total=self.num_samples)
+        scores = float(distance.compute()), self._inception_score(logits)
+        return dict(zip(self.features.score_names, scores, strict=True)), self.protocol()
 
     def protocol(self) -> dict[str, object]:
         """Everything that another would need to measure the same."""
@@ -107,14 +105,21 @@ class Scorer:
             "warning": too_few if fewest <= num_features else None,
         }
 
+    def _distance(self) -> "FrechetInceptionDistance":
+        from torchmetrics.image.fid import FrechetInceptionDistance
+
+        # Ranks must not meet in it: only the first one scores.
+        return FrechetInceptionDistance(Given(self.features.num_features), sync_on_compute=False)
+
     def _measure_reals(self) -> dict[str, Tensor]:
         total = len(self.image_set.images)
         order = torch.randperm(total, generator=torch.Generator().manual_seed(0))  # files are often sorted by class
-        held_out, others = order[: self.num_floor], order[self.num_floor :]
-        self._measure(self._reals(others), real=True, total=total, what="real")
-        logits = self._measure(self._reals(held_out), real=False, total=self.num_floor, what="real")
-        floor = self._scores(logits) if self.num_floor >= 2 else (float("nan"), float("nan"))
-        distance = self.distance
+        distance = self._distance()
+        self._measure(distance, self._reals(order[self.num_floor :]), real=True, total=total)
+        logits = self._measure(distance, self._reals(order[: self.num_floor]), real=False, total=self.num_floor)
+        floor = (float("nan"), float("nan"))
+        if self.num_floor >= 2:
+            floor = float(distance.compute()), self._inception_score(logits)
         return {
             "sum": distance.real_features_sum + distance.fake_features_sum,
             "outer": distance.real_features_cov_sum + distance.fake_features_cov_sum,
@@ -128,7 +133,9 @@ class Scorer:
             yield self.image_set.images[rows[start : start + self.batch_size]]
 
     @torch.no_grad()
-    def _measure(self, batches: Iterator[Tensor], *, real: bool, total: int, what: str) -> Tensor:
+    def _measure(
+        self, distance: "FrechetInceptionDistance", batches: Iterator[Tensor], *, real: bool, total: int
+    ) -> Tensor:
         """Adds uint8 batches to one side of the distance; returns their logits (N, classes) float64."""
         logits = []
         start = time.perf_counter()
@@ -136,25 +143,27 @@ class Scorer:
             with torch.autocast(self.device.type, enabled=False):
                 features, scores = self.features(images.to(self.device))
             # Double on the way in: torchmetrics gives the result in the dtype of the features.
-            self.distance.update(features.double().cpu(), real=real)
+            distance.update(features.double().cpu(), real=real)
             logits.append(scores.double().cpu())
-            minutes = (time.perf_counter() - start) / len(images) * total / 60
-            if len(logits) == 1 and minutes > 1:
-                often = "once" if what == "real" else "at each score (metrics.num_samples, metrics.every)"
-                name = self.features.name
-                log.info("%d %s images through %s will take about %.0f min, %s", total, what, name, minutes, often)
-        return torch.cat(logits) if logits else torch.empty(0)
+            if len(logits) == 1:
+                self._announce((time.perf_counter() - start) / len(images) * total, total)
+        return torch.cat(logits)
 
-    def _scores(self, logits: Tensor) -> tuple[float, float]:
+    def _announce(self, seconds: float, num_images: int) -> None:
+        if seconds > 60:
+            text = "scoring %d images through %s takes about %.0f min (metrics.num_samples, metrics.every)"
+            log.info(text, num_images, self.features.name, seconds / 60)
+
+    def _inception_score(self, logits: Tensor) -> float:
         from torchmetrics.image.inception import InceptionScore
 
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):  # it splits the images at random
             warnings.simplefilter("ignore", UserWarning)  # of its memory, and of no spread where there is one split
             torch.manual_seed(self.seed)
-            inception = InceptionScore(Given(logits.shape[1]), splits=INCEPTION_SPLITS, sync_on_compute=False)
-            inception.update(logits)
-            mean, _ = inception.compute()
-        return float(self.distance.compute()), float(mean)
+            metric = InceptionScore(Given(logits.shape[1]), splits=INCEPTION_SPLITS, sync_on_compute=False)
+            metric.update(logits)
+            mean, _ = metric.compute()
+        return float(mean)
 
     def _statistics_path(self) -> Path:
         identity = {

@@ -1,4 +1,4 @@
-"""Scores the averaged generators while they train, and says by which score the best checkpoint is chosen."""
+"""Scores the averaged generators while they train."""
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from gantool.metrics.scorer import Scorer
 class Scores:
     """Samples `scorer.num_samples` images and scores them; the same generators always get the same scores.
 
-    Labels are drawn as the data set has them. `best_metric` is the tag of the score to choose by; lower is better.
+    Labels are drawn as the data set has them.
     """
 
     name = "scores"
@@ -19,7 +19,6 @@ class Scores:
     def __init__(self, scorer: Scorer, interval: int) -> None:
         self.scorer = scorer
         self.interval = interval
-        self.best_metric = f"metrics/{scorer.features.score_names[0]}"
 
     @torch.no_grad()
     def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
