@@ -60,6 +60,14 @@ def test_a_resumed_session_counts_its_own_images_in_the_rate(monkeypatch: pytest
     assert "  100 images/s  08:10 left" in out.getvalue()
 
 
+def test_a_last_round_beyond_the_end_leaves_no_negative_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    out, clock = io.StringIO(), Clock(monkeypatch)
+    console = Console(1000, file=out)
+    clock.now += 10
+    console.update(Progress(nimg=1064, total=1000))
+    assert "106%" not in out.getvalue() and "  00:00 left" in out.getvalue()
+
+
 def test_messages_are_whole_and_untouched() -> None:
     out = io.StringIO()
     Console(TOTAL, file=out).message("[red] " + "x" * 300)

@@ -78,11 +78,10 @@ class Console:
         """How much is done; rate, time left and the last values."""
         (since, before), (now, _) = self.marks[0], self.marks[-1]
         rate = (progress.nimg - before) / max(now - since, 1e-9)
-        left = (
-            str(timedelta(seconds=round((self.total - progress.nimg) / rate))).removeprefix("0:") if rate > 0 else "?"
-        )
+        images = max(self.total - progress.nimg, 0)  # the last round may go beyond the end
+        left = str(timedelta(seconds=round(images / rate))).removeprefix("0:") if rate > 0 else "?"
         total = f"{self.total / 1000:g}"
-        done = f"{progress.nimg / 1000:>{len(total) + 2}.1f}/{total} kimg {progress.nimg / self.total:4.0%}"
+        done = f"{progress.nimg / 1000:>{len(total) + 2}.1f}/{total} kimg {min(progress.nimg / self.total, 1):4.0%}"
         values = sorted(self.values.items(), key=lambda item: item[0][0])
         text = "  ".join(f"{name} {value:.3g}" for (_, name), value in values)
         return done, f"{rate:.0f} images/s  {left} left  {text}".rstrip()

@@ -16,7 +16,7 @@ _SEARCHED = 32  # reals looked at per class to fill its row, and no more than 10
 
 
 class SampleGrid:
-    """samples/generated every `interval` images, and samples/real beside the first of them.
+    """samples/generated every `interval` images, and samples/real once, before the first round.
 
     `fixed(count)` gives that many real images, always the same ones (data.Stream.fixed). With `num_classes` (0 for an
     unconditional game) both grids have a row per class, of at most 20 classes.
@@ -40,7 +40,7 @@ class SampleGrid:
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(self.seed)
             images = {"samples/generated": grid(game.sample(self.batch, generators), self.columns)}
-        if progress.previous < self.interval:
+        if progress.nimg == 0:
             images["samples/real"] = grid(self.batch.images, self.columns)
         return Record(images=images)
 
