@@ -23,6 +23,6 @@ def shared_data() -> Path:
 def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty working folder, in which nothing says where runs go."""
     monkeypatch.chdir(tmp_path)
-    for name in ("GANTOOL_OUTPUTS", "GANTOOL_DATA", "HYDRA_FULL_ERROR", "RANK", "TORCHELASTIC_RUN_ID"):
+    for name in ("GANTOOL_OUTPUTS", "GANTOOL_DATA", "HYDRA_FULL_ERROR", "RANK", "TORCHELASTIC_USE_AGENT_STORE"):
         monkeypatch.delenv(name, raising=False)
     yield tmp_path

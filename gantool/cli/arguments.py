@@ -110,7 +110,7 @@ def is_first_rank() -> bool:
 def agree_on_start() -> float:
     """The time (seconds since 1970) that names run folders: the first rank's, for all ranks that torchrun started."""
     now = time.time()
-    if "RANK" not in os.environ or "TORCHELASTIC_RUN_ID" not in os.environ:
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return now
     from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
 

@@ -126,7 +126,7 @@ def _hydra(command: str, words: list[str]) -> int:
     register_resolvers(arguments.agree_on_start())
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     job = Job(command, COMMANDS[command][0], full_error)
-    with _as_hydra_sees_it([*flags, *overrides, f"hydra.job.name={command}"]):
+    with _as_hydra_sees_it([*overrides, f"hydra.job.name={command}", *flags]):
         try:
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)()
         except Exception as error:
