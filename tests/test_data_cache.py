@@ -55,9 +55,20 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-def start(root: Path, log: Path, pause: int = -1) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", PREPARE, str(root), str(log), str(pause)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+@pytest.fixture
+def start():
+    """Start a process that prepares a folder; none outlives the test."""
+    processes = []
+
+    def run(root: Path, log: Path, pause: int = -1) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", PREPARE, str(root), str(log), str(pause)]
+        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        return processes[-1]
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.communicate()
 
 
 def wait_for(condition, process: subprocess.Popen[str]) -> None:
@@ -96,14 +107,14 @@ def test_other_settings_or_files_have_another_cache(root: Path, cache: Path) -> 
     assert len({image_set.fingerprint for image_set in sets}) == 5 == len(list(cache.glob("*/meta.json")))
 
 
-def test_two_processes_prepare_once(root: Path, tmp_path: Path) -> None:
+def test_two_processes_prepare_once(start, root: Path, tmp_path: Path) -> None:
     processes = [start(root, tmp_path / "log") for _ in range(2)]
     means = [process.communicate(timeout=60)[0] for process in processes]
     assert means[0] == means[1] != "" and [process.returncode for process in processes] == [0, 0]
     assert len((tmp_path / "log").read_text().splitlines()) == 40
 
 
-def test_another_takes_over_from_a_killed_preparation(root: Path, tmp_path: Path, cache: Path) -> None:
+def test_another_takes_over_from_a_killed_preparation(start, root: Path, tmp_path: Path, cache: Path) -> None:
     log = tmp_path / "log"
     first = start(root, log, pause=20)
     wait_for(lambda: log.exists() and "paused" in log.read_text(), first)
@@ -114,7 +125,6 @@ def test_another_takes_over_from_a_killed_preparation(root: Path, tmp_path: Path
     mean = float(second.communicate(timeout=60)[0])
     assert mean == prepare(Folder(str(root), resolution=16), progress=False).images.float().mean().item()
     assert not list(cache.glob("*.partial"))
-    first.communicate()
 
 
 def test_a_cache_cut_short_is_made_again(root: Path, cache: Path) -> None:
