@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from gantool.config import changes, check_targets, save_composed, validate
+from gantool.config import changes, check, save_composed, validate
 from gantool.config.resolvers import file_name, register_resolvers
 from gantool.errors import GantoolError
 from gantool.paths import conf_dir
@@ -21,9 +21,9 @@ def composed(*overrides: str, hydra: bool = False) -> DictConfig:
 
 
 def mistakes(*overrides: str) -> list[str]:
-    """The lines that validate and check_targets have about these overrides."""
+    """The lines that there are to say about these overrides."""
     try:
-        check_targets(validate(composed(*overrides)))
+        check(composed(*overrides))
     except GantoolError as error:
         return str(error).splitlines()
     return []

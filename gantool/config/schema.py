@@ -162,23 +162,29 @@ class Train(_Owned):
     sweep_metric: str | None
 
 
-def validate(cfg: DictConfig) -> dict[str, Any]:
-    """The configuration as plain containers, resolved and checked.
-
-    A key that gantool does not know may stand in one of its groups where another value reads it as `${group.key}`.
-    Raises GantoolError with one line for every mistake.
-    """
+def resolve(cfg: DictConfig) -> dict[str, Any]:
+    """The configuration as plain containers; raises GantoolError for a ${...} or ??? that has no value."""
     try:
         plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise GantoolError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
     assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def validate(cfg: DictConfig) -> dict[str, Any]:
+    """The configuration as plain containers, resolved, and checked as far as its keys are gantool's own.
+
+    A key that gantool does not know may stand in one of its groups where another value reads it as `${group.key}`.
+    Raises GantoolError with one line for every mistake.
+    """
+    plain = resolve(cfg)
     try:
         Train.model_validate(plain)
     except ValidationError as mistakes:
         if lines := list(_lines(mistakes.errors(), cfg, plain)):
             raise GantoolError("\n".join(lines)) from None
-    return {str(key): value for key, value in plain.items()}
+    return plain
 
 
 def _lines(mistakes: list[ErrorDetails], cfg: DictConfig, plain: Mapping[Any, Any]) -> Iterator[str]:
