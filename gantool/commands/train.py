@@ -105,7 +105,7 @@ def _run(setup: Setup, run_dir: Path, state: State, data: Stream, scorer: Scorer
     run_log = Log(
         run_dir if first else None,
         resume_from=progress if saved else None,
-        hparams=setup.plain,
+        hparams=_hparams(setup),
         config_text=config_text,
     )
     monitors: list[Monitor] = []
@@ -133,6 +133,16 @@ def _run(setup: Setup, run_dir: Path, state: State, data: Stream, scorer: Scorer
         recorder.close()
     if first:
         log.info("%s", _farewell(run_dir, state, scorer))
+
+
+def _hparams(setup: Setup) -> dict[str, object]:
+    """What distinguishes one run from another, for TensorBoard's table of runs."""
+    plain, choices = setup.plain, HydraConfig.get().runtime.choices
+    chosen = {group: choices.get(group) for group in ("model", "loss", "dataset", "optimizer", "augment")}
+    rates = {f"lr.{player}": plain["optimizer"][player]["lr"] for player in setup.game.players}
+    settings = {key: plain["trainer"][key] for key in ("duration", "batch_size", "seed")}
+    conditional = plain["model"].get("conditional", False)
+    return {**chosen, "conditional": conditional, **rates, "n_critic": plain["loss"]["n_critic"], **settings}
 
 
 def _settings(trainer: dict) -> Settings:

@@ -54,5 +54,5 @@ class State:
             "device": self.precision.device.type,
             "precision": self.precision.name,
             "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
         }

@@ -1,0 +1,53 @@
+"""What the tests of training share: small runs through the command line, and their checkpoints."""
+
+from pathlib import Path
+
+import torch
+
+from gantool.cli.main import main
+from gantool.training.checkpoint import load
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+WIDTHS = {
+    "dcgan": ["model.generator.width=4", "model.discriminator.width=4"],
+    "mlp": ["model.generator.hidden=[16,16]", "model.discriminator.hidden=[16,16]"],
+}
+
+
+def choices(group: str) -> list[str]:
+    """The names in a configuration group."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def small(folder: Path, *overrides: str, model: str = "dcgan", rounds: int = 4) -> list[str]:
+    """The words of a command that trains a small network for a few rounds."""
+    words = ["train", f"model={model}", *WIDTHS[model], "trainer.batch_size=8", f"trainer.duration={rounds}it"]
+    words += ["model.latent.dim=8", "trainer.precision=fp32", f"hydra.run.dir={folder}"]
+    return [*words, *([] if any(word.startswith("metrics") for word in overrides) else ["metrics=none"]), *overrides]
+
+
+def train(folder: Path, *overrides: str, model: str = "dcgan", rounds: int = 4) -> dict:
+    """Trains and returns the state that its last checkpoint holds."""
+    assert main(small(folder, *overrides, model=model, rounds=rounds)) == 0
+    return newest(folder)
+
+
+def newest(folder: Path) -> dict:
+    """The state in the newest checkpoint of a run."""
+    return load(sorted((folder / "checkpoints").glob("[0-9]*.pt"))[-1])
+
+
+def same(a: object, b: object) -> bool:
+    """Bit for bit, through nested containers."""
+    if isinstance(a, torch.Tensor):
+        return isinstance(b, torch.Tensor) and torch.equal(a, b)
+    if isinstance(a, dict):
+        return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, list | tuple):
+        return isinstance(b, list | tuple) and len(a) == len(b) and all(map(same, a, b))
+    return a == b
+
+
+def same_training(a: dict, b: dict) -> bool:
+    """Weights, averages and optimizers alike."""
+    return all(same(a[part], b[part]) for part in ("game", "ema", "optimizers"))
