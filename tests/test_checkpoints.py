@@ -1,0 +1,70 @@
+"""Checkpoints: whole or absent, damage noticed, the newest and the best kept, a full disk survived."""
+
+import resource
+from pathlib import Path
+
+import pytest
+import torch
+
+from gantool.errors import GantoolError
+from gantool.training.checkpoint import Checkpoints, load
+
+STATE = {"weights": torch.arange(1000.0), "progress": {"nimg": 7}}
+
+
+def test_the_newest_are_kept_and_the_best(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    for nimg in (100, 2000, 30000):
+        checkpoints.save({**STATE, "nimg": nimg}, nimg)
+    checkpoints.save_best({**STATE, "nimg": 100}, 100)
+    checkpoints.save_best({**STATE, "nimg": 2000}, 2000)
+    names = sorted(path.name.rpartition("-")[0] for path in checkpoints.folder.iterdir())
+    assert names == ["000000002000", "000000030000", "best-000000002000"]
+    newest = checkpoints.load_newest()
+    assert newest is not None and newest["nimg"] == 30000 and torch.equal(newest["weights"], STATE["weights"])
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
+def test_a_damaged_newest_falls_back_with_a_warning(tmp_path: Path, damage: str, caplog) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save({**STATE, "nimg": 1}, 1)
+    path = checkpoints.save({**STATE, "nimg": 2}, 2)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes({"cut": content[:-100], "flip": content, "empty": b""}[damage])
+    state = checkpoints.load_newest()
+    assert state is not None and state["nimg"] == 1
+    assert "damaged" in caplog.text and path.name in caplog.text
+
+
+def test_no_sound_checkpoint_is_an_error_and_none_is_none(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.load_newest() is None
+    checkpoints.save(STATE, 1).write_bytes(b"not a checkpoint")
+    with pytest.raises(GantoolError, match="no checkpoint in .* is sound"):
+        checkpoints.load_newest()
+
+
+def test_a_disk_that_refuses_leaves_the_older_ones(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    first = checkpoints.save(STATE, 1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # the system refuses to write further, as a full disk does
+    try:
+        with pytest.raises(GantoolError, match=f"could not write checkpoint .*; make room .*resume={tmp_path}"):
+            checkpoints.save(STATE, 2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path for path in checkpoints.folder.iterdir()] == [first]
+    assert load(first)["progress"] == {"nimg": 7}
+
+
+def test_a_strangers_pickle_is_not_run(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "owned",)
+
+    path = Checkpoints(tmp_path).save({"state": Evil()}, 1)
+    with pytest.raises(Exception, match="[Ww]eights.only"):
+        load(path)
+    assert not (tmp_path / "owned").exists()
