@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from test_cli import runs, stand_in  # noqa: F401 (a fixture that applies to every test here)
 
 from gantool.cli.main import main
 from gantool.cli.sweep import Result, rank, read_results
+from test_cli import runs, stand_in  # noqa: F401 (a fixture that applies to every test here)
 
 
 def states(folder: Path) -> dict[str, str]:
