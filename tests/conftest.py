@@ -1,10 +1,13 @@
 """Fixtures that every test may use."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from gantool.cli.main import COMMANDS
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: tests are small, and run side by side
 
@@ -26,3 +29,12 @@ def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in ("GANTOOL_OUTPUTS", "GANTOOL_DATA", "HYDRA_FULL_ERROR", "RANK", "TORCHELASTIC_USE_AGENT_STORE"):
         monkeypatch.delenv(name, raising=False)
     yield tmp_path
+
+
+@pytest.fixture
+def stand_in(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Puts the command of stand_in.py in the place of gantool train, in an empty working folder."""
+    monkeypatch.setitem(COMMANDS, "train", ("stand_in:train", "stands for it"))
+    yield
+    logging.root.handlers.clear()  # Hydra's write to this test's stdout
+    logging.root.setLevel(logging.WARNING)

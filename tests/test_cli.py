@@ -1,75 +1,17 @@
 """The command line: every user error is one line with an exit code, and leaves nothing behind."""
 
 import json
-import logging
 import subprocess
 import sys
 import time
-import types
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
 
-from gantool.cli import main as entry
-from gantool.cli.main import COMMANDS, main
-from gantool.commands.list import first_comment
-from gantool.config import save_composed, validate
-from gantool.errors import GantoolError
-from gantool.paths import conf_dir
+from gantool.cli import main
+from stand_in import runs
 
-
-def train(cfg: DictConfig) -> float:
-    """Stands for a command: what it does is chosen by the seed."""
-    plain = validate(cfg)
-    seed = plain["trainer"]["seed"]
-    run = Path(HydraConfig.get().runtime.output_dir)
-    if seed == 13:
-        raise RuntimeError("a bug")
-    if seed == 14:
-        raise GantoolError("the data is not there\nnor is the network")
-    if seed == 19:
-        return cfg.nothing
-    save_composed(cfg, run)
-    (run / "checkpoints").mkdir(exist_ok=True)
-    (run / "checkpoints" / "1.pt").touch()
-    scores = {"fd_digits": 10.0 - seed, "is_digits": float(seed)}
-    status = {"state": "running", "error": None, "progress": {"nimg": 2000}, "metrics": scores, "best": None}
-    (run / "status.json").write_text(json.dumps(status))
-    if seed == 15:
-        raise RuntimeError("a later bug")
-    if seed == 16:
-        (run / "status.json").write_text(json.dumps({**status, "state": "stopped"}))
-        raise SystemExit(143)
-    if seed == 17:
-        raise KeyboardInterrupt
-    if seed == 18:
-        raise SystemExit(3)
-    (run / "status.json").write_text(json.dumps({**status, "state": "finished"}))
-    print(
-        f"lr {plain['optimizer']['lr']:g} batch {plain['trainer']['batch_size']} model {cfg.model.generator._target_}"
-    )
-    return scores["fd_digits"]
-
-
-@pytest.fixture(autouse=True)
-def stand_in(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Puts `train` above in the place of gantool's, and works in an empty folder."""
-    module = types.ModuleType("stand_in")
-    monkeypatch.setattr(module, "train", train, raising=False)
-    monkeypatch.setitem(sys.modules, "stand_in", module)
-    monkeypatch.setitem(COMMANDS, "train", ("stand_in:train", "stands for it"))
-    yield
-    logging.root.handlers.clear()  # Hydra's write to this test's stdout
-    logging.root.setLevel(logging.WARNING)
-
-
-def runs(root: Path = Path("outputs")) -> list[Path]:
-    """Folders with a status.json."""
-    return sorted(path.parent for path in root.rglob("status.json"))
-
+pytestmark = pytest.mark.usefixtures("stand_in")
 
 ONE_LINERS = [
     ("optimizer.lrr=1", "unknown key 'optimizer.lrr' (did you mean 'lr'?); +optimizer.lrr=VALUE adds a new one"),
@@ -188,7 +130,7 @@ def test_a_bug_keeps_its_traceback(capfd: pytest.CaptureFixture[str], monkeypatc
     assert main(["train", "trainer.seed=13"]) == 1
     err = capfd.readouterr().err
     assert err.rstrip().endswith("RuntimeError: a bug")
-    assert "test_cli.py" in err and "hydra" not in err
+    assert "stand_in.py" in err and "hydra" not in err
     assert main(["train", "trainer.seed=19"]) == 1  # an OmegaConf error in the command is a bug too
     assert "Traceback" in capfd.readouterr().err
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
@@ -208,89 +150,6 @@ def test_exit_codes_pass_through(seed: int, code: int) -> None:
     assert main(["train", f"trainer.seed={seed}"]) == code
 
 
-def test_resume_composes_what_the_run_was_made_with(capsys: pytest.CaptureFixture[str]) -> None:
-    folder = "it's a=b, {c}/run"
-    Path(folder).parent.mkdir()
-    quoted = folder.replace("'", "\\'")
-    assert main(["train", "model=mlp", "optimizer.lr=0.5", "regularizer=[r1]", f"hydra.run.dir='{quoted}'"]) == 0
-    before = {path: path.read_bytes() for path in Path(folder, ".hydra").iterdir()}
-    capsys.readouterr()
-    assert main(["train", f"resume={folder}", "trainer.batch_size=16"]) == 0
-    assert capsys.readouterr().out == "lr 0.5 batch 16 model gantool.networks.mlp.Generator\n"
-    assert {path: path.read_bytes() for path in Path(folder, ".hydra").iterdir()} == before
-    assert not Path("outputs").exists()
-
-
-@pytest.mark.parametrize(
-    ("words", "start"),
-    [
-        (["resume=run", "model=mlp"], "model=mlp: a run keeps its model"),
-        (["resume=run", "regularizer=[r1]"], "regularizer=[r1]: a run keeps its regularizer"),
-        (["resume=run", "optimizer.lrr=1"], "unknown key 'optimizer.lrr' (did you mean 'lr'?)"),
-        (["resume=run", "trainer.batch_size=0"], "trainer.batch_size=0: should be greater than 0"),
-        (["resume=run", "-m", "trainer.seed=1,2"], "resume= continues one run"),
-        (["resume=run", "hydra.run.dir=other"], "resume=run already names the run folder"),
-        (["resume=run", "--config-dir", "run"], "resume= takes its configuration from the run"),
-        (["resume=rum"], "resume=rum: no such folder (did you mean 'run'?)"),
-        (["resume=run/checkpoints/1.pt"], "resume=run/checkpoints/1.pt: name the run folder"),
-        (["resume=run/checkpoints"], "resume=run/checkpoints is no run folder"),
-        (["resume=bare"], "resume=bare has no checkpoint to continue from"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_resume_refuses(words: list[str], start: str, capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "hydra.run.dir=run"]) == 0
-    Path("bare/.hydra").mkdir(parents=True)
-    Path("bare/.hydra/config.yaml").touch()
-    capfd.readouterr()
-    assert main(["train", *words]) == 1
-    err = capfd.readouterr().err
-    assert err.startswith(f"gantool train: error: {start}") and err.count("\n") == 1
-
-
-def test_every_choice_has_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["list"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    groups = [line for line in lines if not line.startswith(" ")]
-    assert {"model", "loss", "optimizer", "dataset", "optimizer/schedule"} <= set(groups)
-    assert [line for line in lines if line.startswith(" ") and len(line.split()) < 2] == []
-
-
-def test_list_of_one_group_and_of_the_users_own(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "mine" / "loss").mkdir(parents=True)
-    (tmp_path / "mine" / "loss" / "own.yaml").write_text("# @package _global_\n\n# Mine\na: 1\n")
-    assert main(["list", "loss", "--config-dir", "mine"]) == 0
-    lines = [line.split(maxsplit=1) for line in capfd.readouterr().out.splitlines()]
-    assert ["own", "Mine"] in lines
-    assert ["hinge", first_comment(conf_dir() / "loss" / "hinge.yaml")] in lines
-    assert main(["list", "lsos"]) == 1
-    assert "no group 'lsos' (did you mean 'loss'?)" in capfd.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("line", "offers"),
-    [
-        ("gantool ", {"train", "bench", "list"}),
-        ("gantool tr", {"train"}),
-        ("gantool train mo", {"model", "model."}),
-        ("gantool train model=", {"model=dcgan", "model=mlp"}),
-        ("gantool train loss=wgan-gp loss.n", {"loss.n_critic="}),
-        ("gantool list ", {"loss", "dataset"}),
-    ],
-)
-def test_completion(
-    line: str, offers: set[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COMP_LINE", line)
-    assert main(["-sc", "query=bash"]) == 0
-    assert offers <= set(capsys.readouterr().out.split())
-
-
-def test_completion_installs_for_gantool(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["-sc", "install=bash"]) == 0
-    assert "hydra_bash_completion gantool" in capsys.readouterr().out
-
-
 def test_ranks_agree_on_the_run_folder(tmp_path: Path) -> None:
     """Two processes of torchrun, the second half a second late."""
     script = tmp_path / "ranks.py"
@@ -308,8 +167,3 @@ def test_ranks_agree_on_the_run_folder(tmp_path: Path) -> None:
     subprocess.run([*torchrun, str(script)], check=True, capture_output=True, timeout=120)
     (run,) = (path.parent for path in Path("outputs").rglob("rank0"))
     assert (run / "rank1").exists()
-
-
-def test_entry_point() -> None:
-    entry_point: Callable[..., int] = entry
-    assert entry_point is main

@@ -7,7 +7,9 @@ import pytest
 
 from gantool.cli.main import main
 from gantool.cli.sweep import Result, rank, read_results
-from test_cli import runs, stand_in  # noqa: F401 (a fixture that applies to every test here)
+from stand_in import runs
+
+pytestmark = pytest.mark.usefixtures("stand_in")
 
 
 def states(folder: Path) -> dict[str, str]:

@@ -70,7 +70,7 @@ def report(folder: Path, metric: str | None) -> int:
     failed = [result for result in results if result.state == "failed"]
     for place, result in enumerate(results, 1):
         scores = [f"{result.metrics[name]:.4g}" if name in result.metrics else "-" for name in names]
-        number = "-" if result in failed or (metric and metric not in result.metrics) else str(place)
+        number = "-" if result in failed or metric not in result.metrics else str(place)
         cells = (number, result.name, *scores, f"{result.nimg / 1000:.4g}", result.state)
         table.add_row(*(Text(cell) for cell in cells))
     console = Console(highlight=False, soft_wrap=True)

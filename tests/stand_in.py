@@ -1,0 +1,48 @@
+"""A command that stands for gantool train in the tests of the command line."""
+
+import json
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from gantool.config import save_composed, validate
+from gantool.errors import GantoolError
+
+
+def train(cfg: DictConfig) -> float:
+    """Stands for a command: what it does is chosen by the seed."""
+    plain = validate(cfg)
+    seed = plain["trainer"]["seed"]
+    run = Path(HydraConfig.get().runtime.output_dir)
+    if seed == 13:
+        raise RuntimeError("a bug")
+    if seed == 14:
+        raise GantoolError("the data is not there\nnor is the network")
+    if seed == 19:
+        return cfg.nothing
+    save_composed(cfg, run)
+    (run / "checkpoints").mkdir(exist_ok=True)
+    (run / "checkpoints" / "1.pt").touch()
+    scores = {"fd_digits": 10.0 - seed, "is_digits": float(seed)}
+    status = {"state": "running", "error": None, "progress": {"nimg": 2000}, "metrics": scores, "best": None}
+    (run / "status.json").write_text(json.dumps(status))
+    if seed == 15:
+        raise RuntimeError("a later bug")
+    if seed == 16:
+        (run / "status.json").write_text(json.dumps({**status, "state": "stopped"}))
+        raise SystemExit(143)
+    if seed == 17:
+        raise KeyboardInterrupt
+    if seed == 18:
+        raise SystemExit(3)
+    (run / "status.json").write_text(json.dumps({**status, "state": "finished"}))
+    print(
+        f"lr {plain['optimizer']['lr']:g} batch {plain['trainer']['batch_size']} model {cfg.model.generator._target_}"
+    )
+    return scores["fd_digits"]
+
+
+def runs(root: Path = Path("outputs")) -> list[Path]:
+    """Folders with a status.json."""
+    return sorted(path.parent for path in root.rglob("status.json"))

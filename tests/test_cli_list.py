@@ -1,0 +1,54 @@
+"""What helps to type a command: gantool list and tab completion."""
+
+from pathlib import Path
+
+import pytest
+
+from gantool.cli import main
+from gantool.commands.list import first_comment
+from gantool.paths import conf_dir
+
+pytestmark = pytest.mark.usefixtures("stand_in")
+
+
+def test_every_choice_has_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    groups = [line for line in lines if not line.startswith(" ")]
+    assert {"model", "loss", "optimizer", "dataset", "optimizer/schedule"} <= set(groups)
+    assert [line for line in lines if line.startswith(" ") and len(line.split()) < 2] == []
+
+
+def test_list_of_one_group_and_of_the_users_own(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine" / "loss").mkdir(parents=True)
+    (tmp_path / "mine" / "loss" / "own.yaml").write_text("# @package _global_\n\n# Mine\na: 1\n")
+    assert main(["list", "loss", "--config-dir", "mine"]) == 0
+    lines = [line.split(maxsplit=1) for line in capfd.readouterr().out.splitlines()]
+    assert ["own", "Mine"] in lines
+    assert ["hinge", first_comment(conf_dir() / "loss" / "hinge.yaml")] in lines
+    assert main(["list", "lsos"]) == 1
+    assert "no group 'lsos' (did you mean 'loss'?)" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "offers"),
+    [
+        ("gantool ", {"train", "bench", "list"}),
+        ("gantool tr", {"train"}),
+        ("gantool train mo", {"model", "model."}),
+        ("gantool train model=", {"model=dcgan", "model=mlp"}),
+        ("gantool train loss=wgan-gp loss.n", {"loss.n_critic="}),
+        ("gantool list ", {"loss", "dataset"}),
+    ],
+)
+def test_completion(
+    line: str, offers: set[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COMP_LINE", line)
+    assert main(["-sc", "query=bash"]) == 0
+    assert offers <= set(capsys.readouterr().out.split())
+
+
+def test_completion_installs_for_gantool(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-sc", "install=bash"]) == 0
+    assert "hydra_bash_completion gantool" in capsys.readouterr().out

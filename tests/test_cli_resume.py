@@ -1,0 +1,49 @@
+"""gantool train resume=RUN: the run's own configuration, and what cannot be changed on a run."""
+
+from pathlib import Path
+
+import pytest
+
+from gantool.cli import main
+
+pytestmark = pytest.mark.usefixtures("stand_in")
+
+
+def test_resume_composes_what_the_run_was_made_with(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = "it's a=b, {c}/run"
+    Path(folder).parent.mkdir()
+    quoted = folder.replace("'", "\\'")
+    assert main(["train", "model=mlp", "optimizer.lr=0.5", "regularizer=[r1]", f"hydra.run.dir='{quoted}'"]) == 0
+    before = {path: path.read_bytes() for path in Path(folder, ".hydra").iterdir()}
+    capsys.readouterr()
+    assert main(["train", f"resume={folder}", "trainer.batch_size=16"]) == 0
+    assert capsys.readouterr().out == "lr 0.5 batch 16 model gantool.networks.mlp.Generator\n"
+    assert {path: path.read_bytes() for path in Path(folder, ".hydra").iterdir()} == before
+    assert not Path("outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "start"),
+    [
+        (["resume=run", "model=mlp"], "model=mlp: a run keeps its model"),
+        (["resume=run", "regularizer=[r1]"], "regularizer=[r1]: a run keeps its regularizer"),
+        (["resume=run", "optimizer.lrr=1"], "unknown key 'optimizer.lrr' (did you mean 'lr'?)"),
+        (["resume=run", "trainer.batch_size=0"], "trainer.batch_size=0: should be greater than 0"),
+        (["resume=run", "-m", "trainer.seed=1,2"], "resume= continues one run"),
+        (["resume=run", "hydra.run.dir=other"], "resume=run already names the run folder"),
+        (["resume=run", "--config-dir", "run"], "resume= takes its configuration from the run"),
+        (["resume=rum"], "resume=rum: no such folder (did you mean 'run'?)"),
+        (["resume=run/checkpoints/1.pt"], "resume=run/checkpoints/1.pt: name the run folder"),
+        (["resume=run/checkpoints"], "resume=run/checkpoints is no run folder"),
+        (["resume=bare"], "resume=bare has no checkpoint to continue from"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_resume_refuses(words: list[str], start: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "hydra.run.dir=run"]) == 0
+    Path("bare/.hydra").mkdir(parents=True)
+    Path("bare/.hydra/config.yaml").touch()
+    capfd.readouterr()
+    assert main(["train", *words]) == 1
+    err = capfd.readouterr().err
+    assert err.startswith(f"gantool train: error: {start}") and err.count("\n") == 1
