@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gantool.game import Batch
-from gantool.training.randomness import seed_everything
+from gantool.training.randomness import seed_torch
 from gantool.training.ranks import average
 from gantool.training.state import State
 
@@ -35,7 +35,7 @@ def update(state: State, name: str, batch: Batch, *, microbatch: int | None, see
     scores: dict[str, list[Tensor]] = {}
     for part in batch.split(microbatch or len(batch)):
         share = len(part) / len(batch)
-        seed_everything(*seed)
+        seed_torch(*seed)
         with precision.autocast():
             outcome = player.loss(part)
         loss = torch.stack(list(outcome.terms.values())).sum() * share
