@@ -122,9 +122,20 @@ class Player:
 class Regularizer(Protocol):
     """A term added to a player's loss; called with the network it acts on."""
 
-    player: str  # "discriminator", "generator" or "both"
-    every: int  # lazy regularisation (Karras 2020): applied every k-th batch and scaled by k
-    allow_batch_norm: bool  # False: the network must score each image by itself
+    @property
+    def player(self) -> str:
+        """Whose loss it adds to: "discriminator", "generator" or "both"."""
+        ...
+
+    @property
+    def every(self) -> int:
+        """Lazy regularisation (Karras 2020): applied every k-th batch and scaled by k."""
+        ...
+
+    @property
+    def allow_batch_norm(self) -> bool:
+        """False: the network must score each image by itself."""
+        ...
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
         """A scalar."""

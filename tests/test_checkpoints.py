@@ -55,7 +55,7 @@ def test_a_disk_that_refuses_leaves_the_older_ones(tmp_path: Path) -> None:
             checkpoints.save(STATE, 2)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert [path for path in checkpoints.folder.iterdir()] == [first]
+    assert list(checkpoints.folder.iterdir()) == [first]
     assert load(first)["progress"] == {"nimg": 7}
 
 

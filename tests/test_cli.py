@@ -98,7 +98,7 @@ def test_flags_and_overrides_in_any_order(tmp_path: Path, capsys: pytest.Capture
     assert main(["train", *words]) == 0
     out = capsys.readouterr().out
     assert "lr 0.25 batch 8 model gantool.networks.mlp.Generator" in out
-    assert "lr 0.0002 batch 8" in out
+    assert "lr 0.0005 batch 8" in out
 
 
 def test_where_runs_go(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,7 +73,7 @@ def stop_after(rounds: int, monkeypatch) -> None:
 
 
 def test_control_without_seeding_a_resumed_run_differs(in_tmp: Path, monkeypatch) -> None:
-    monkeypatch.setattr(update, "seed_everything", lambda *position: None)
+    monkeypatch.setattr(update, "seed_torch", lambda *position: None)
     monkeypatch.setattr(loop, "seed_everything", lambda *position: None)
     whole = train(in_tmp / "whole", rounds=4)
     train(in_tmp / "parts", rounds=2)

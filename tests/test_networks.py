@@ -11,11 +11,10 @@ from gantool.networks import dcgan, mlp
 @pytest.mark.parametrize("resolution", [32, 64, 128])
 @pytest.mark.parametrize("upsampling", dcgan.UPSAMPLES)
 def test_dcgan_makes_and_scores_images(resolution: int, upsampling: str) -> None:
-    shape = {"resolution": resolution, "channels": 3}
-    generator = dcgan.Generator(latent_dim=16, width=4, upsampling=upsampling, **shape)
+    generator = dcgan.Generator(latent_dim=16, width=4, upsampling=upsampling, resolution=resolution, channels=3)
     images = generator(torch.randn(2, 16))
     assert images.shape == (2, 3, resolution, resolution) and images.abs().max() <= 1
-    assert dcgan.Discriminator(width=4, **shape)(images).shape == (2, 1)
+    assert dcgan.Discriminator(width=4, resolution=resolution, channels=3)(images).shape == (2, 1)
 
 
 @pytest.mark.parametrize("norm", ["batch", "layer", "instance", "spectral", "none"])

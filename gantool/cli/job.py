@@ -67,14 +67,14 @@ def tell(who: str, text: str) -> None:
 
 
 def record_failure(folder: Path, error: str, *, begun: bool) -> None:
-    """Notes a failure in `folder`/status.json; with `begun` only where a run has begun and so left one."""
+    """Notes a failure in `folder`/status.json; with `begun` only where a run is going on, not where one was refused."""
     path = folder / "status.json"
-    if not is_first_rank() or (begun and not path.exists()):
-        return
     try:
         status = json.loads(path.read_text())
     except (OSError, ValueError):
-        status = {"progress": None, "metrics": {}, "best": None}
+        status = {"state": None, "progress": None, "metrics": {}, "best": None}
+    if not is_first_rank() or (begun and status["state"] != "running"):
+        return
     part = path.with_suffix(".part")
     part.write_text(json.dumps({**status, "state": "failed", "error": error}, indent=2))
     part.replace(path)

@@ -134,7 +134,7 @@ class Items(Dataset):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitem__(self, index: int) -> tuple[Any, torch.Tensor]:
         return self.transform(Image.fromarray(self.images[index].numpy())), self.labels[index]
 
 

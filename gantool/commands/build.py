@@ -8,7 +8,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from gantool.config import check_targets, validate
+from gantool.config import check
 from gantool.data.source import Source
 from gantool.data.stream import Stream
 from gantool.errors import GantoolError
@@ -49,8 +49,7 @@ def set_up(cfg: DictConfig) -> Setup:
 
     Raises GantoolError for every mistake of the user's.
     """
-    plain = validate(cfg)
-    check_targets(plain)
+    plain = check(cfg)
     trainer = plain["trainer"]
     device = choose_device(trainer["device"], int(os.environ.get("LOCAL_RANK", "0")))
     precision = Precision.choose(trainer["precision"], device)
@@ -59,7 +58,7 @@ def set_up(cfg: DictConfig) -> Setup:
 
     source: Source = make(plain["dataset"]["source"])
     fill_in(cfg, source)
-    plain = validate(cfg)
+    plain = check(cfg)
     if plain["model"].get("conditional") and not source.num_classes:
         raise GantoolError(
             f"model.conditional=true, but {source.name} has no labels: choose labels for it or another data set"

@@ -114,7 +114,6 @@ def _run(setup: Setup, run_dir: Path, state: State, data: Stream, scorer: Scorer
         grid = SampleGrid(data.fixed, interval=images("trainer.sample_every"), num_classes=classes)
         monitors = [grid, Histograms(interval=images("trainer.histogram_every"))]
         if scorer is not None:
-            scorer.prepare()
             monitors.append(Scores(scorer, images("metrics.every")))
         if saved is None:
             run_log.write(grid(state.game, state.ema.generators, progress), progress)
@@ -165,7 +164,7 @@ def _headline(setup: Setup, run_dir: Path, num_images: int, nimg: int) -> str:
 
 def _farewell(run_dir: Path, state: State, scorer: Scorer | None) -> str:
     lines = []
-    if scorer is not None:
+    if scorer is not None and state.best:
         scores = ", ".join(f"{name} {value:.2f}" for name, value in state.metrics.items())
         floor = ", ".join(f"{name} {value:.2f}" for name, value in scorer.floor.items())
         best = state.best

@@ -8,14 +8,16 @@ from omegaconf import DictConfig, OmegaConf
 
 
 def save_composed(cfg: DictConfig, run_dir: Path) -> None:
-    """Writes `cfg` (unresolved, as composed) into `run_dir`/.hydra, unless the run has its configuration already."""
+    """Writes `cfg` (unresolved, as composed) into `run_dir`/.hydra: what the run goes on with from now.
+
+    hydra.yaml and overrides.yaml stay as they were when the run began.
+    """
     folder = run_dir / ".hydra"
-    if (folder / "config.yaml").exists():
-        return
     folder.mkdir(parents=True, exist_ok=True)
-    hydra = HydraConfig.get()
-    OmegaConf.save(OmegaConf.create({"hydra": hydra}), folder / "hydra.yaml")
-    OmegaConf.save(hydra.overrides.task, folder / "overrides.yaml")
+    if not (folder / "config.yaml").exists():
+        hydra = HydraConfig.get()
+        OmegaConf.save(OmegaConf.create({"hydra": hydra}), folder / "hydra.yaml")
+        OmegaConf.save(hydra.overrides.task, folder / "overrides.yaml")
     OmegaConf.save(cfg, folder / "config.yaml.part")
     (folder / "config.yaml.part").replace(folder / "config.yaml")  # last: a run with it is whole
 

@@ -7,16 +7,27 @@ from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
 from pydantic_core import ErrorDetails
 
 from gantool.errors import GantoolError, did_you_mean
 from gantool.schedules import parse_duration
 
 
-def _duration(text: str) -> str:
+def _duration(text: object) -> object:
+    if text is None:
+        return None
     try:
-        parse_duration(text, key="", images_per_epoch=1, images_per_round=1)
+        parse_duration(str(text), key="", images_per_epoch=1, images_per_round=1)
     except GantoolError:
         raise ValueError("should be a positive number and a unit, such as 150kimg, 20ep or 5000it") from None
     return text
@@ -28,7 +39,7 @@ def _device(text: str) -> str:
     return text
 
 
-Duration = Annotated[str, AfterValidator(_duration)]
+Duration = Annotated[str, BeforeValidator(_duration)]
 Betas = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
 Node = dict[str, Any]  # what `_target_` takes is checked in targets.py
 

@@ -54,7 +54,8 @@ def prepare(source: Source, *, on_bad_image: str = "stop", progress: bool = True
         images = torch.from_numpy(pixels)
     labels = torch.from_numpy(np.load(folder / "labels.npy")) if source.num_classes else None
     class_names = list(source.class_names)
-    return ImageSet(images, labels, class_names, fingerprint, source.name, num_skipped=len(meta["damaged"]))
+    skipped = len(meta["damaged"])
+    return ImageSet(images, labels, class_names, fingerprint, source.name, source.split, skipped)
 
 
 def _hash(source: Source) -> str:

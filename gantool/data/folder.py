@@ -16,6 +16,7 @@ class Folder:
     """
 
     name = "folder"
+    split = "all"
     notice = ""
 
     def __init__(

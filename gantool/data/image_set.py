@@ -14,6 +14,7 @@ class ImageSet:
     class_names: list[str]
     fingerprint: str  # of the files and settings that gave these images
     name: str
+    split: str = "all"  # the part of the published set that these are
     num_skipped: int = 0  # damaged images left out
 
     @property

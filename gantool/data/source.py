@@ -33,6 +33,7 @@ class Source(Protocol):
     """
 
     name: str
+    split: str  # train, test, ... of a published set; 'all' where there are no parts
     resolution: int
     channels: int
     num_classes: int  # 0: unlabelled

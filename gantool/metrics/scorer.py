@@ -97,7 +97,7 @@ class Scorer:
             "weights_sha256": self.features.weights_hash,
             "num_real": num_real,
             "num_fake": self.num_samples,
-            "split": f"{self.image_set.name} train",
+            "split": f"{self.image_set.name} {self.image_set.split}",
             "resize": self.features.resize,
             "inception_score_splits": INCEPTION_SPLITS,
             "seed": self.seed,

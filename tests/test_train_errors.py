@@ -1,0 +1,83 @@
+"""What users get wrong: one line that names the fix, an exit code, no traceback, no half-made run."""
+
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from gantool.cli.main import main
+from runs import WIDTHS, small, train
+
+CASES = {
+    "trainer.batch_size=0": "trainer.batch_size=0: should be greater than 0",
+    "optimizer.lr=-1": "optimizer.lr=-1: should be greater than 0",
+    "trainer.duration=100": "trainer.duration=100.*a unit",
+    "trainer.precision=fp16": "fp16 needs a CUDA device",
+    "trainer.device=cuda:7": "trainer.device=cuda:7: this machine has .*trainer.device=auto",
+    "trainer.device=tpu": "trainer.device=tpu",
+    "dataset.resolution=48": "dataset.resolution=48.*32, 64 or 128",
+    "model.generator.channels=3": "the generator makes 3x32x32 images, mnist-5k has 1x32x32",
+    "model.generator.norm=bach": "did you mean 'batch'",
+    "model.generator.widht=3": "model.generator.widht.*did you mean 'width'",
+    "model.discriminator.norm=batch loss=wgan-gp": "batch norm.*model.discriminator.norm=layer",
+    "regularizer=r1": "batch norm.*model.discriminator.norm=layer",
+    "dataset=folder dataset.root=nowhere": "dataset.root=nowhere is no folder",
+    "dataset=folder dataset.root=images dataset.resolution=32 model.conditional=true": "folder has no labels",
+    "dataset=cifar10 dataset.root=nowhere dataset.download=false": "no CIFAR-10 in nowhere.*dataset.root=",
+    "dataset.num_classes=7": "mnist-5k has 10",
+    "dataset=mnist-5k dataset.root=here": "did you mean dataset=mnist",
+    "metrics=inception metrics.inception_weights=nowhere.pth": "nowhere.pth.*metrics=none",
+    "metrics=digits metrics.num_samples=1": "metrics.num_samples=1",
+    "loss.n_critic=0": "loss.n_critic=0",
+    "loss=wgan-gpp": "no 'wgan-gpp' in config group 'loss'.*did you mean 'wgan-gp'",
+    "optimizer.lr=1e-3,1e-4": "several values need -m",
+    "trainer.microbatch=-2": "trainer.microbatch=-2",
+}
+
+
+@pytest.mark.parametrize("words", CASES)
+def test_a_mistake_is_one_line_and_leaves_nothing(in_tmp: Path, words: str, capfd: pytest.CaptureFixture[str]) -> None:
+    (in_tmp / "images").mkdir()
+    Image.new("RGB", (40, 40)).save(in_tmp / "images" / "a.png")
+    assert main(["train", *words.split()]) == 1
+    error = capfd.readouterr().err.strip()
+    assert len(error.splitlines()) == 1 and error.startswith("gantool train: error: "), error
+    assert re.search(CASES[words], error), error
+    assert not (in_tmp / "outputs").exists()
+
+
+def test_several_mistakes_are_told_together(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "trainer.batch_size=0", "optimizer.lr=-1", "+model.generator.widht=3"]) == 1
+    error = capfd.readouterr().err
+    assert all(key in error for key in ("trainer.batch_size=0", "optimizer.lr=-1", "widht"))
+    assert len(error.strip().splitlines()) == 3
+
+
+def test_a_bad_resume_leaves_the_run_as_it_was(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    train(in_tmp / "run")
+    before = {p: p.read_bytes() for p in (in_tmp / "run").rglob("*") if p.is_file()}
+    capfd.readouterr()
+    assert main(["train", f"resume={in_tmp / 'run'}", "model.latent.dim=9", "trainer.duration=9it"]) == 1
+    assert "model.latent.dim" in capfd.readouterr().err
+    assert main(small(in_tmp / "run", model="mlp")) == 1  # another model into the same folder
+    assert "trained with other networks" in capfd.readouterr().err
+    assert before == {p: p.read_bytes() for p in (in_tmp / "run").rglob("*") if p.is_file()}
+
+
+def test_a_resume_keeps_its_changes(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    train(in_tmp / "run", model="mlp", rounds=2)
+    assert main(["train", f"resume={in_tmp / 'run'}", "trainer.duration=3it"]) == 0
+    capfd.readouterr()
+    assert main(["train", f"resume={in_tmp / 'run'}"]) == 0
+    assert "is finished" in capfd.readouterr().out
+    assert WIDTHS["mlp"][0].partition("=")[2] in (in_tmp / "run" / ".hydra" / "overrides.yaml").read_text()
+
+
+def test_a_sweep_runs_every_job_and_names_the_failure(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    words = [w for w in small(in_tmp, "metrics=digits", "metrics.num_samples=40") if not w.startswith("hydra")]
+    assert main([*words, "-m", "trainer.seed=1,2", "model.generator.norm=batch,bach"]) == 1
+    output = capfd.readouterr().out
+    assert "2 of 4 jobs failed" in output and "did you mean 'batch'" in output and "fd_digits (ranked)" in output
+    statuses = list((in_tmp / "outputs" / "sweeps").rglob("status.json"))
+    assert len(statuses) == 4
