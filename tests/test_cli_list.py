@@ -52,3 +52,10 @@ def test_completion(
 def test_completion_installs_for_gantool(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-sc", "install=bash"]) == 0
     assert "hydra_bash_completion gantool" in capsys.readouterr().out
+
+
+def test_experiments_are_listed_and_found_by_folder_and_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "experiment"]) == 0
+    assert "cifar10/dcgan" in capsys.readouterr().out
+    assert main(["train", "experiment=cifar10/dcgn"]) == 1
+    assert "no 'cifar10/dcgn' in config group 'experiment' (did you mean 'cifar10/dcgan'?)" in capsys.readouterr().err

@@ -18,7 +18,9 @@ def test_resume_composes_what_the_run_was_made_with(capsys: pytest.CaptureFixtur
     capsys.readouterr()
     assert main(["train", f"resume={folder}", "trainer.batch_size=16"]) == 0
     assert capsys.readouterr().out == "lr 0.5 batch 16 model gantool.networks.mlp.Generator\n"
-    assert {path: path.read_bytes() for path in Path(folder, ".hydra").iterdir()} == before
+    after = {path: path.read_bytes() for path in Path(folder, ".hydra").iterdir()}
+    config = Path(folder, ".hydra", "config.yaml")
+    assert after.pop(config) == before.pop(config).replace(b"batch_size: 32", b"batch_size: 16") and after == before
     assert not Path("outputs").exists()
 
 

@@ -61,7 +61,7 @@ def test_every_experiment_is_sound(path: Path) -> None:
         ("trainer.device=gpu", "trainer.device=gpu: should be auto, cpu, cuda or cuda:N"),
         ("trainer.compile=1", "trainer.compile=1: should be a valid boolean"),
         ("trainer.seed=-1", "trainer.seed=-1: should be greater than or equal to 0"),
-        ("trainer.duration=300", "trainer.duration=300: should be a valid string"),
+        ("trainer.duration=300", "trainer.duration=300: should be a positive number and a unit, such as 150kimg, 20ep or 5000it"),
         ("optimizer.lr=-1", "optimizer.lr=-1: should be greater than 0"),
         ("optimizer.lr=nan", "optimizer.lr=nan: should be a finite number"),
         ("optimizer.generator.lr=0", "optimizer.generator.lr=0: should be greater than 0"),
@@ -128,7 +128,7 @@ def test_validate_returns_plain_resolved_containers() -> None:
     assert type(plain["model"]["loss"]) is dict
 
 
-def test_the_composed_configuration_is_saved_once_and_compared(tmp_path: Path) -> None:
+def test_the_composed_configuration_is_saved_and_compared(tmp_path: Path) -> None:
     whole = composed("trainer.seed=1", hydra=True)
     HydraConfig.instance().set_config(whole)
     first = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
@@ -139,9 +139,10 @@ def test_the_composed_configuration_is_saved_once_and_compared(tmp_path: Path) -
     assert OmegaConf.is_interpolation(saved.model, "loss")
     assert OmegaConf.load(tmp_path / ".hydra" / "overrides.yaml") == ["trainer.seed=1"]
     second = composed("trainer.seed=2", "+trainer.extra=1")
-    save_composed(second, tmp_path)
-    assert OmegaConf.load(tmp_path / ".hydra" / "config.yaml") == first
     assert changes(second, tmp_path) == {"trainer.seed": (1, 2), "trainer.extra": (None, 1)}
+    save_composed(second, tmp_path)
+    assert OmegaConf.load(tmp_path / ".hydra" / "config.yaml") == second and changes(second, tmp_path) == {}
+    assert OmegaConf.load(tmp_path / ".hydra" / "overrides.yaml") == ["trainer.seed=1"]
 
 
 @pytest.mark.parametrize(

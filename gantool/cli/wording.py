@@ -7,6 +7,7 @@ from hydra.errors import HydraException, InstantiationException, MissingConfigEx
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from gantool.errors import GantoolError, did_you_mean
+from gantool.paths import conf_dir
 
 
 def in_one_line(error: BaseException, *, in_job: bool = False) -> str | None:
@@ -47,6 +48,10 @@ def _missing(error: MissingConfigException) -> str:
     if error.options is None or not group:
         return str(error).splitlines()[0]
     choices = [option for option in error.options if option]
+    if not choices:  # experiment=cifar10/dcgan: Hydra looks in one folder, the choices are in several
+        group, _, choice = wanted.partition("/")
+        folder = conf_dir() / group
+        choices = [path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")]
     listed = ", ".join(sorted(choices)) or "none"
     return f"no '{choice}' in config group '{group}'{did_you_mean(choice, choices)}; choices: {listed}"
 

@@ -180,7 +180,7 @@ class WholeLoop:
             Histograms(interval=images("trainer.histogram_every")),
         ]
         console, checkpoints = Console(self.state.progress.total, quiet=True), Checkpoints(folder)
-        seconds = trainer["checkpoint_seconds"]
+        seconds = 3 * trainer["checkpoint_seconds"]  # it plays for a third of the time
         self.recorder = Recorder(folder, Log(folder), console, checkpoints, checkpoint_seconds=seconds)
 
     def play(self) -> None:

@@ -48,13 +48,14 @@ def _parse(words: Sequence[str]) -> tuple[list[Path], str | None]:
 def _groups(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
     for path in sorted(path for path in folder.rglob("*") if path.is_dir()):
         group = path.relative_to(folder).as_posix()
-        if not group.startswith("hydra") and (choices := dict(_of(group, folder))):
+        if not group.startswith(("hydra", "experiment/")) and (choices := dict(_of(group, folder))):
             yield group, choices
 
 
 def _of(group: str, folder: Path) -> Iterator[tuple[str, str]]:
-    for path in (folder / group).glob("*.yaml"):
-        yield path.stem, first_comment(path)
+    deep = "**/" if group == "experiment" else ""  # experiment=cifar10/dcgan
+    for path in (folder / group).glob(f"{deep}*.yaml"):
+        yield path.relative_to(folder / group).with_suffix("").as_posix(), first_comment(path)
 
 
 def first_comment(path: Path) -> str:
