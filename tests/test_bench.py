@@ -1,0 +1,24 @@
+"""gantool bench runs on real data and prints what it promises; it times nothing that a test would judge."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gantool.cli.main import main
+from gantool.commands import bench
+from runs import small
+
+
+def test_bench_prints_every_figure(in_tmp: Path, capfd: pytest.CaptureFixture[str], monkeypatch) -> None:
+    monkeypatch.setattr(bench, "SECONDS", 0.01)
+    monkeypatch.setattr(bench, "ALTERNATIONS", 1)
+    words = [word for word in small(in_tmp / "run", "loss=wgan-gp", model="mlp") if not word.startswith("hydra")]
+    assert main(["bench", *words[1:]]) == 0
+    output = capfd.readouterr().out
+    for side in ("plain", "step", "whole loop"):
+        assert re.search(rf"^{side} +[\d.]+ ms a round +\d+ images/s$", output, re.MULTILINE), output
+    for figure in (r"[\d.]+ times as fast \(fp32\)", r"against step: [+-][\d.]+ %", r"GFLOP/s, \d+ % of the conv"):
+        assert re.search(figure, output), output
+    assert re.search(r"peak memory: plain \d+ MB, step \d+ MB", output)
+    assert not (in_tmp / "outputs").exists()
