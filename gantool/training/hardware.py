@@ -98,5 +98,6 @@ def _set_allocator(mmap_threshold: int, trim_threshold: int) -> None:
 
 def set_deterministic(on: bool) -> None:
     """Refuses nondeterministic kernels, or lets cuDNN choose the fastest."""
-    torch.use_deterministic_algorithms(on)
+    if on != torch.are_deterministic_algorithms_enabled():  # setting it imports torch's compiler, 1.6 s
+        torch.use_deterministic_algorithms(on)
     torch.backends.cudnn.benchmark = not on
