@@ -23,7 +23,8 @@ class GAN(Game):
     """The discriminator moves first, `loss.n_critic` times; then the generator, once.
 
     `regularizers` add to those that the loss brings; `augment` is applied to real and fake images alike; with
-    `conditional` both networks are given the labels.
+    `conditional` both networks are given the labels. `recipe` holds settings that go with the model, such as how long to
+    train; other files of conf read it.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class GAN(Game):
         regularizers: Mapping[str, Regularizer] | None = None,
         augment: Callable[[Tensor, Batch], Tensor] | None = None,
         conditional: bool = False,
+        recipe: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__()
         self.generators = nn.ModuleDict({"generator": generator})

@@ -66,9 +66,13 @@ class Generator(nn.Module):
         widths = level_widths(resolution, width)
         bias = norm in ("none", "spectral")  # other norms subtract it
         self.latent = LabelledLatent(latent_dim, num_classes)
-        layers = [nn.ConvTranspose2d(self.latent.dim, widths[0], 4, bias=bias), norm_2d(norm, widths[0]), nn.ReLU()]
+        layers = [
+            nn.ConvTranspose2d(self.latent.dim, widths[0], 4, bias=bias),
+            norm_2d(norm, widths[0]),
+            nn.ReLU(inplace=True),
+        ]
         for c_in, c_out in pairwise(widths):
-            layers += [upsample(upsampling, c_in, c_out, bias=bias), norm_2d(norm, c_out), nn.ReLU()]
+            layers += [upsample(upsampling, c_in, c_out, bias=bias), norm_2d(norm, c_out), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers, upsample(upsampling, widths[-1], channels, bias=True))
         initialise_dcgan(self)
         if norm == "spectral":
@@ -99,9 +103,13 @@ class Discriminator(nn.Module):
         bias = norm in ("none", "spectral")
         concat = num_classes > 0 and condition == "concat"
         self.label_plane = LabelPlane(resolution, num_classes) if concat else None
-        layers: list[nn.Module] = [nn.Conv2d(channels + concat, widths[0], 4, 2, 1), nn.LeakyReLU(0.2)]
+        layers: list[nn.Module] = [nn.Conv2d(channels + concat, widths[0], 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
         for c_in, c_out in pairwise(widths):
-            layers += [nn.Conv2d(c_in, c_out, 4, 2, 1, bias=bias), norm_2d(norm, c_out), nn.LeakyReLU(0.2)]
+            layers += [
+                nn.Conv2d(c_in, c_out, 4, 2, 1, bias=bias),
+                norm_2d(norm, c_out),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
         self.layers = nn.Sequential(*layers)
         self.head = nn.Conv2d(widths[-1], 1, 4)
         self.projection = Projection(widths[-1], num_classes) if num_classes and not concat else None

@@ -24,7 +24,7 @@ def hidden_layers(sizes: list[int], norm: str, dropout: float) -> list[nn.Module
     """Linear, norm, LeakyReLU 0.2 and dropout between each two of `sizes`; the first layer has no norm."""
     layers: list[nn.Module] = []
     for i, (before, after) in enumerate(pairwise(sizes)):
-        layers += [nn.Linear(before, after), norm_1d(norm if i else "none", after), nn.LeakyReLU(0.2)]
+        layers += [nn.Linear(before, after), norm_1d(norm if i else "none", after), nn.LeakyReLU(0.2, inplace=True)]
         layers += [nn.Dropout(dropout)] if dropout else []
     return layers
 
