@@ -23,8 +23,8 @@ class GAN(Game):
     """The discriminator moves first, `loss.n_critic` times; then the generator, once.
 
     `regularizers` add to those that the loss brings; `augment` is applied to real and fake images alike; with
-    `conditional` both networks are given the labels. `recipe` holds settings that go with the model, such as how long to
-    train; other files of conf read it.
+    `conditional` both networks are given the labels. `recipe` holds settings that go with the model, such as how
+    long to train; other files of conf read it.
     """
 
     def __init__(
