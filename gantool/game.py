@@ -210,8 +210,9 @@ def regularize(
     regularizers: Mapping[str, Regularizer], player: str, network: nn.Module, turn: Turn
 ) -> dict[str, Tensor]:
     """The regularizers' terms for one player's turn: those that are due, scaled by how rarely they are."""
+    updates = turn.batch.step if player == "discriminator" else turn.progress.rounds  # of this player before this one
     return {
         name: regularizer.every * regularizer(network, turn)
         for name, regularizer in regularizers.items()
-        if regularizer.player in (player, "both") and turn.batch.step % regularizer.every == 0
+        if regularizer.player in (player, "both") and updates % regularizer.every == 0
     }

@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from gantool.errors import GantoolError
 from gantool.game import Loss
 
 
@@ -24,6 +25,10 @@ class NonSaturating(Loss):
 
     def __init__(self, *, real_label: float = 1.0, **parts) -> None:
         super().__init__(**parts)
+        if not 0.5 < real_label <= 1:
+            raise GantoolError(
+                f"loss.real_label={real_label}: one-sided smoothing takes 1 (none) down to 0.5, such as 0.9"
+            )
         self.real_label = real_label
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:

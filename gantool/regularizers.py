@@ -12,9 +12,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from gantool.errors import GantoolError
 from gantool.game import Turn
 
-Side = Literal["discriminator", "generator", "both"]
+Side = Literal["discriminator", "generator", "both"]  # weights can be held in either network
 
 
 def input_gradient(network: nn.Module, images: Tensor, labels: Tensor | None) -> Tensor:
@@ -33,7 +34,7 @@ class GradientPenalty:
     weight: float = 10.0
     target: float = 1.0
     every: int = 1
-    player: Side = "discriminator"
+    player: Literal["discriminator"] = "discriminator"
     allow_batch_norm: bool = False
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
@@ -48,7 +49,7 @@ class R1:
 
     gamma: float = 1.0
     every: int = 1
-    player: Side = "discriminator"
+    player: Literal["discriminator"] = "discriminator"
     allow_batch_norm: bool = False
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
@@ -61,7 +62,7 @@ class R2:
 
     gamma: float = 1.0
     every: int = 1
-    player: Side = "discriminator"
+    player: Literal["discriminator"] = "discriminator"
     allow_batch_norm: bool = False
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
@@ -79,7 +80,7 @@ class Dragan:
     weight: float = 10.0
     spread: float = 0.5
     every: int = 1
-    player: Side = "discriminator"
+    player: Literal["discriminator"] = "discriminator"
     allow_batch_norm: bool = False
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
@@ -120,6 +121,10 @@ class WeightClip:
     """A constraint: clamps every parameter to [-bound, bound] after each update (WGAN, Arjovsky 2017)."""
 
     bound: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.bound <= 0:
+            raise GantoolError(f"loss.constraint.bound={self.bound}: weights are clipped to a positive number")
 
     @torch.no_grad()
     def __call__(self, network: nn.Module) -> None:

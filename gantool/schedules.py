@@ -64,5 +64,9 @@ class Step:
     interval: float = 0.25
     factor: float = 0.5
 
+    def __post_init__(self) -> None:
+        if self.interval <= 0 or self.factor <= 0:
+            raise GantoolError("optimizer.schedule: interval and factor of a step schedule are positive numbers")
+
     def __call__(self, nimg: int, total: int) -> float:
         return self.factor ** int(nimg / total / self.interval + 1e-9)

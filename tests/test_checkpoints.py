@@ -35,6 +35,17 @@ def test_a_damaged_newest_falls_back_with_a_warning(tmp_path: Path, damage: str,
     state = checkpoints.load_newest()
     assert state is not None and state["nimg"] == 1
     assert "damaged" in caplog.text and path.name in caplog.text
+    Checkpoints(tmp_path, keep=1).save({**STATE, "nimg": 3}, 3)  # the damaged one takes nobody's place
+    newest = checkpoints.load_newest()
+    assert newest is not None and newest["nimg"] == 3
+
+
+def test_the_best_serves_where_no_other_is_left(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save_best({**STATE, "nimg": 1}, 1)
+    checkpoints.save(STATE, 2).write_bytes(b"")
+    state = checkpoints.load_newest()
+    assert state is not None and state["nimg"] == 1
 
 
 def test_no_sound_checkpoint_is_an_error_and_none_is_none(tmp_path: Path) -> None:

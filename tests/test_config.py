@@ -61,7 +61,10 @@ def test_every_experiment_is_sound(path: Path) -> None:
         ("trainer.device=gpu", "trainer.device=gpu: should be auto, cpu, cuda or cuda:N"),
         ("trainer.compile=1", "trainer.compile=1: should be a valid boolean"),
         ("trainer.seed=-1", "trainer.seed=-1: should be greater than or equal to 0"),
-        ("trainer.duration=300", "trainer.duration=300: should be a positive number and a unit, such as 150kimg, 20ep or 5000it"),
+        (
+            "trainer.duration=300",
+            "trainer.duration=300: should be a positive number and a unit, such as 150kimg, 20ep or 5000it",
+        ),
         ("optimizer.lr=-1", "optimizer.lr=-1: should be greater than 0"),
         ("optimizer.lr=nan", "optimizer.lr=nan: should be a finite number"),
         ("optimizer.generator.lr=0", "optimizer.generator.lr=0: should be greater than 0"),

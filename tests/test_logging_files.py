@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,7 @@ def resumed(tmp_path: Path) -> Path:
     first.flush()
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"nimg": 900, "loss/gene')
+    next_second()
     second = Log(tmp_path, resume_from=at(500), hparams={"seed": 0}, config_text="seed: 0")
     for nimg in range(600, 1001, 100):
         second.write(record(2), at(nimg))
@@ -61,6 +63,13 @@ def resumed(tmp_path: Path) -> Path:
 
 STEPS = list(range(0, 1001, 100))
 VALUES = [1] * 6 + [2] * 5
+
+
+def next_second() -> None:
+    """Waits for the clock: TensorBoard reads event files in the order of the seconds in their names."""
+    now = int(time.time())
+    while int(time.time()) == now:
+        time.sleep(0.02)
 
 
 def test_tensorboard_has_each_step_once_after_a_resume(resumed: Path) -> None:
@@ -80,6 +89,7 @@ def test_jsonl_has_each_step_once_after_a_resume(resumed: Path) -> None:
 
 
 def test_without_a_checkpoint_the_log_starts_anew(resumed: Path) -> None:
+    next_second()
     log = Log(resumed)
     log.write(record(3), at(100))
     log.close()
@@ -172,9 +182,9 @@ def test_samples_are_png_files_by_kimg(tmp_path: Path) -> None:
     colour = torch.tensor([250, 3, 7], dtype=torch.uint8)[:, None, None].expand(3, 4, 5)
     log.write(Record(images={"samples/generated": colour, "samples/real": colour[:1]}), Progress(nimg=12048))
     log.close()
-    rgb = np.asarray(Image.open(tmp_path / "samples" / "generated-000012.png"))
+    rgb = np.asarray(Image.open(tmp_path / "samples" / "generated-000012.048.png"))
     assert rgb.shape == (4, 5, 3) and (rgb == [250, 3, 7]).all()
-    assert Image.open(tmp_path / "samples" / "real-000012.png").mode == "L"
+    assert Image.open(tmp_path / "samples" / "real-000012.048.png").mode == "L"
 
 
 def test_grid_fills_row_by_row() -> None:

@@ -138,7 +138,7 @@ def test_protocol_says_how() -> None:
     assert json.loads(json.dumps(protocol)) == protocol
     expected = {"extractor": "means", "weights_sha256": "00000000", "num_real": 100, "num_fake": 40, "seed": 7}
     assert expected.items() <= protocol.items()
-    assert protocol["metrics"] == ["fd_means", "is_means"] and protocol["split"] == "bands train"
+    assert protocol["metrics"] == ["fd_means", "is_means"] and protocol["split"] == "bands all"
     assert protocol["warning"] is None
     assert "too few" in str(Scorer(Means(), image_set(100), num_samples=10).protocol()["warning"])
 

@@ -105,6 +105,16 @@ def test_lazy_terms_come_every_kth_batch_and_weigh_k_times() -> None:
     assert regularize(lazy, "generator", plane, turn()) == {}
 
 
+def test_a_lazy_term_of_the_generator_is_due_whatever_n_critic_is() -> None:
+    layer, lazy = nn.Linear(2, 2), {"l2": L2(every=5)}
+    due = []
+    for rounds in range(10):
+        t = turn(position=6 * (5 * rounds + 4))  # the last of five batches of a round
+        t.progress = Progress(rounds=rounds)
+        due.append(set(regularize(lazy, "generator", layer, t)))
+    assert due == [{"l2"}, set(), set(), set(), set()] * 2
+
+
 def test_batch_norm_cannot_bear_a_penalty_unless_forced() -> None:
     network = Discriminator(resolution=32, channels=1, width=8, norm="batch")
     with pytest.raises(GantoolError, match="batch norm.*model.discriminator.norm=layer"):

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from gantool.cli.main import main
+from gantool.lock import locked
 from runs import WIDTHS, small, train
 
 CASES = {
@@ -18,6 +19,13 @@ CASES = {
     "trainer.device=tpu": "trainer.device=tpu",
     "dataset.resolution=48": "dataset.resolution=48.*32, 64 or 128",
     "model.generator.channels=3": "the generator makes 3x32x32 images, mnist-5k has 1x32x32",
+    "model.discriminator.channels=3": "the networks do not fit 1x32x32 images.*leave channels",
+    "model.generator.latent_dim=50": "the networks do not fit",
+    "model.generator.width=-1": "negative dimension",
+    "optimizer/schedule=step optimizer.schedule.interval=0": "positive numbers",
+    "loss=wgan loss.constraint.bound=-1": "loss.constraint.bound=-1",
+    "+regularizer.r1.player=generator regularizer=r1": "player.*discriminator",
+    "model=mlp trainer.batch_size=1": "batch norm needs two images at once",
     "model.generator.norm=bach": "did you mean 'batch'",
     "model.generator.widht=3": "model.generator.widht.*did you mean 'width'",
     "model.discriminator.norm=batch loss=wgan-gp": "batch norm.*model.discriminator.norm=layer",
@@ -52,6 +60,19 @@ def test_several_mistakes_are_told_together(in_tmp: Path, capfd: pytest.CaptureF
     error = capfd.readouterr().err
     assert all(key in error for key in ("trainer.batch_size=0", "optimizer.lr=-1", "widht"))
     assert len(error.strip().splitlines()) == 3
+
+
+def test_mistakes_in_device_data_and_network_are_told_together(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "trainer.device=cuda:7", "dataset.num_classes=3"]) == 1
+    error = capfd.readouterr().err
+    assert "cuda:7" in error and "mnist-5k has 10" in error and len(error.strip().splitlines()) == 2
+
+
+def test_a_run_folder_in_use_is_refused(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with locked(in_tmp / "run" / ".lock"):
+        assert main(small(in_tmp / "run")) == 1
+    assert "is in use by another process" in capfd.readouterr().err
+    assert not (in_tmp / "run" / "checkpoints").exists()
 
 
 def test_a_bad_resume_leaves_the_run_as_it_was(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:

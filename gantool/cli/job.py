@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,8 @@ class Job:
     def __call__(self, cfg: DictConfig) -> float | None:
         hydra = HydraConfig.get()
         in_sweep = hydra.mode == RunMode.MULTIRUN
+        folder = Path(hydra.runtime.output_dir)
+        before = _written(folder)
         try:
             module, name = self.target.split(":")
             return getattr(importlib.import_module(module), name)(cfg)
@@ -44,7 +47,8 @@ class Job:
             if not in_sweep or not stop.code or (isinstance(stop.code, int) and stop.code > 128):
                 raise
             text = f"left with exit code {stop.code}"
-        record_failure(Path(hydra.runtime.output_dir), text, begun=not in_sweep)
+        if in_sweep or _written(folder) != before:  # not where a run that is there was refused to go on
+            record_failure(folder, text)
         if in_sweep:
             return float("nan")
         raise SystemExit(1)
@@ -66,15 +70,22 @@ def tell(who: str, text: str) -> None:
         print(f"gantool {who}: error: {line}", file=sys.stderr, flush=True)
 
 
-def record_failure(folder: Path, error: str, *, begun: bool) -> None:
-    """Notes a failure in `folder`/status.json; with `begun` only where a run is going on, not where one was refused."""
+def record_failure(folder: Path, error: str) -> None:
+    """Notes a failure in `folder`/status.json, as far as the disk allows."""
+    if not is_first_rank():
+        return
     path = folder / "status.json"
     try:
         status = json.loads(path.read_text())
     except (OSError, ValueError):
-        status = {"state": None, "progress": None, "metrics": {}, "best": None}
-    if not is_first_rank() or (begun and status["state"] != "running"):
-        return
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps({**status, "state": "failed", "error": error}, indent=2))
-    part.replace(path)
+        status = {"progress": None, "metrics": {}, "best": None}
+    with suppress(OSError):
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps({**status, "state": "failed", "error": error}, indent=2))
+        part.replace(path)
+
+
+def _written(folder: Path) -> int:
+    """When the status in `folder` was written; 0 where there is none."""
+    path = folder / "status.json"
+    return path.stat().st_mtime_ns if path.exists() else 0

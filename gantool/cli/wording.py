@@ -66,7 +66,7 @@ def _unknown_key(error: OmegaConfBaseException) -> str:
 def _building(error: InstantiationException) -> str | None:
     """A constructor that refused its arguments is a mistake in the configuration; anything else is a bug."""
     cause = error.__cause__
-    if not isinstance(cause, TypeError | ValueError):
+    if not isinstance(cause, TypeError | ValueError | RuntimeError | IndexError):
         return None
     where = re.search(r"full_key: (\S+)", str(error))
     return f"{where[1] if where else 'configuration'}: {cause} (HYDRA_FULL_ERROR=1 shows where)"

@@ -1,45 +1,44 @@
 """gantool bench: the composed training step against a plain PyTorch loop of the same networks, in one process.
 
-The plain loop is what single-file scripts do: float32, contiguous tensors, gradients for every network in every turn, a
-DataLoader without workers over torchvision's transforms, torch's default Adam, `.item()` for the log. Both sides
-alternate, so that a machine whose speed drifts is fair to both.
+Both sides alternate, so that a machine whose speed drifts is fair to both.
 """
 
-import copy
 import logging
 import multiprocessing
 import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
-from itertools import chain, repeat
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from omegaconf import DictConfig
-from PIL import Image
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from gantool.commands.build import Setup, make_state, make_stream, set_up
+from gantool.commands.build import (
+    Setup,
+    compile_networks,
+    make_measurements,
+    make_monitors,
+    make_state,
+    make_stream,
+    set_up,
+)
+from gantool.commands.plain_loop import PlainLoop, copied
 from gantool.config.resolvers import register_resolvers
 from gantool.data.cache import prepare
 from gantool.data.stream import Stream
-from gantool.game import Batch
 from gantool.logging.console import Console
 from gantool.logging.log import Log
 from gantool.logging.record import Record
-from gantool.monitors.histograms import Histograms
-from gantool.monitors.samples import SampleGrid
 from gantool.training.checkpoint import Checkpoints
-from gantool.training.hardware import default_allocator, keep_freed_pages
+from gantool.training.hardware import keep_freed_pages
 from gantool.training.loop import Settings, train
-from gantool.training.measurements import Measurements
 from gantool.training.recorder import Recorder
 from gantool.training.state import State
 from gantool.training.update import update
@@ -83,72 +82,15 @@ def bench(cfg: DictConfig) -> float:
     return ratio
 
 
-class PlainLoop:
-    """One round as a single-file script plays it, of a copy of the composed game."""
-
-    def __init__(self, setup: Setup, images: torch.Tensor, labels: torch.Tensor | None) -> None:
-        self.device, size = setup.device, setup.plain["trainer"]["batch_size"]
-        setup = _copied(setup)
-        self.game = setup.game
-        self.game.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        for player in self.game.players:
-            for kernel in ("fused", "foreach"):  # torch's default
-                setup.plain["optimizer"][player].pop(kernel, None)
-        optimizers = make_state(setup, len(images)).optimizers
-        self.optimizers = {name: o.optimizer for name, o in optimizers.items()}
-        self.loader = DataLoader(Items(images, labels), batch_size=size, shuffle=True, drop_last=len(images) > size)
-        self.batches: Iterator[Any] = chain.from_iterable(repeat(self.loader))
-        self.loading = 0.0  # seconds spent waiting for batches
-
-    def play(self) -> None:
-        """One round."""
-        default_allocator()
-        start = time.perf_counter()
-        batches = [self._next() for _ in range(self.game.batches_per_round)]
-        self.loading = time.perf_counter() - start
-        for name, player in self.game.players.items():
-            for batch in batches[-player.updates :]:
-                self.optimizers[name].zero_grad()
-                terms = player.loss(batch).terms
-                loss = torch.stack(list(terms.values())).sum()
-                loss.backward()
-                self.optimizers[name].step()
-                player.after_update()
-                loss.item()
-
-    def _next(self) -> Batch:
-        images, labels = next(self.batches)
-        return Batch(images.to(self.device), labels.to(self.device))
-
-
-class Items(Dataset):
-    """Images one by one through PIL, ToTensor and Normalize, as torchvision's data sets give them."""
-
-    def __init__(self, images: torch.Tensor, labels: torch.Tensor | None) -> None:
-        from torchvision.transforms import Compose, Normalize, ToTensor
-
-        self.images = images.permute(0, 2, 3, 1).squeeze(3)
-        self.labels = torch.zeros(len(images), dtype=torch.int64) if labels is None else labels
-        self.transform = Compose([ToTensor(), Normalize(0.5, 0.5)])
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> tuple[Any, torch.Tensor]:
-        return self.transform(Image.fromarray(self.images[index].numpy())), self.labels[index]
-
-
 class BareStep:
     """One round's updates, as the loop does them, on batches made beforehand."""
 
     def __init__(self, setup: Setup, data: Stream) -> None:
-        self.state = make_state(_copied(setup), data.num_images)
+        self.state = make_state(copied(setup), data.num_images)
         game = self.state.game
         self.size, self.microbatch = setup.plain["trainer"]["batch_size"], setup.plain["trainer"]["microbatch"]
         if setup.plain["trainer"]["compile"]:
-            for player in game.players.values():
-                for network in player.networks:
-                    network.compile()
+            compile_networks(game)
         self.batches = data.take(0, count=game.batches_per_round, size=self.size)
 
     def play(self) -> None:
@@ -170,15 +112,8 @@ class WholeLoop:
         trainer = setup.plain["trainer"]
         self.settings = Settings(seed=0, batch_size=trainer["batch_size"], microbatch=trainer["microbatch"])
 
-        def images(key: str) -> int:
-            return setup.duration(key, images_per_epoch=data.num_images)
-
-        self.measurements = Measurements(self.state.optimizers, images("trainer.log_every"))
-        classes = setup.source.num_classes if setup.plain["model"].get("conditional") else 0
-        self.monitors = [
-            SampleGrid(data.fixed, interval=images("trainer.sample_every"), num_classes=classes),
-            Histograms(interval=images("trainer.histogram_every")),
-        ]
+        self.measurements = make_measurements(setup, self.state, data.num_images)
+        self.monitors = make_monitors(setup, data)
         console, checkpoints = Console(self.state.progress.total, quiet=True), Checkpoints(folder)
         seconds = 3 * trainer["checkpoint_seconds"]  # it plays for a third of the time
         self.recorder = Recorder(folder, Log(folder), console, checkpoints, checkpoint_seconds=seconds)
@@ -211,11 +146,6 @@ class OneRound:
         """Raises RoundDoneError once the round is recorded."""
         self.recorder.end_round(state, stopping=stopping)
         raise RoundDoneError
-
-
-def _copied(setup: Setup) -> Setup:
-    """The same with networks of its own, which its players refer to."""
-    return replace(setup, game=copy.deepcopy(setup.game), plain=copy.deepcopy(setup.plain))
 
 
 def _alternate(sides: dict[str, Callable[[], None]], device: torch.device) -> dict[str, float]:

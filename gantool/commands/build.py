@@ -1,21 +1,28 @@
 """From a composed configuration to the parts of a run: what train, bench and the commands on runs build alike."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from gantool.cli.wording import in_one_line
 from gantool.config import check
 from gantool.data.source import Source
 from gantool.data.stream import Stream
 from gantool.errors import GantoolError
 from gantool.game import Batch, Game, Progress
+from gantool.monitors.histograms import Histograms
+from gantool.monitors.samples import SampleGrid
 from gantool.schedules import parse_duration
 from gantool.training.ema import EMA
 from gantool.training.hardware import Precision, choose_device, keep_freed_pages, set_deterministic
+from gantool.training.measurements import Measurements
 from gantool.training.optimization import PlayerOptimizer
 from gantool.training.randomness import seed_everything
 from gantool.training.ranks import rank, world
@@ -47,28 +54,43 @@ class Setup:
 def set_up(cfg: DictConfig) -> Setup:
     """Checks `cfg`, looks at the data set's files and builds the game with its first weights, on the device.
 
-    Raises GantoolError for every mistake of the user's.
+    Raises GantoolError with every mistake of the user's that can be seen without decoding an image.
     """
-    plain = check(cfg)
-    trainer = plain["trainer"]
-    device = choose_device(trainer["device"], int(os.environ.get("LOCAL_RANK", "0")))
-    precision = Precision.choose(trainer["precision"], device)
+    trainer = check(cfg)["trainer"]
     keep_freed_pages()
-    set_deterministic(trainer["deterministic"])
-
-    source: Source = make(plain["dataset"]["source"])
-    fill_in(cfg, source)
-    plain = check(cfg)
-    if plain["model"].get("conditional") and not source.num_classes:
-        raise GantoolError(
-            f"model.conditional=true, but {source.name} has no labels: choose labels for it or another data set"
-        )
-    seed_everything(trainer["seed"], "weights")
-    game: Game = make(plain["model"])
+    mistakes: list[str] = []
+    source: Source | None = None
+    with noting(mistakes):
+        device = choose_device(trainer["device"], int(os.environ.get("LOCAL_RANK", "0")))
+        precision = Precision.choose(trainer["precision"], device)
+        set_deterministic(trainer["deterministic"])
+    with noting(mistakes):
+        source = make(check(cfg)["dataset"]["source"])
+    if source is not None:
+        with noting(mistakes):
+            fill_in(cfg, source)
+            seed_everything(trainer["seed"], "weights")
+            game: Game = make(check(cfg)["model"])
+            check_shapes(game, source)
+    if mistakes:
+        raise GantoolError("\n".join(mistakes))
+    assert source is not None
     game.to(device)
     if trainer["channels_last"]:
         game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has it, its stubs do not
-    return Setup(cfg, plain, device, precision, source, game)
+    return Setup(cfg, check(cfg), device, precision, source, game)
+
+
+@contextmanager
+def noting(mistakes: list[str]) -> Iterator[None]:
+    """Goes on after a mistake of the user's, with its lines in `mistakes`."""
+    try:
+        yield
+    except (GantoolError, InstantiationException) as error:
+        line = in_one_line(error, in_job=True)
+        if line is None:
+            raise
+        mistakes.extend(line.splitlines())
 
 
 def make(node: dict[str, Any]) -> Any:
@@ -81,32 +103,41 @@ def fill_in(cfg: DictConfig, source: Source) -> None:
     classes = cfg.dataset.num_classes
     if classes is not None and classes != source.num_classes:
         raise GantoolError(f"dataset.num_classes={classes}, but {source.name} has {source.num_classes}: leave it out")
+    if cfg.model.get("conditional") and not source.num_classes:
+        raise GantoolError(
+            f"model.conditional=true, but {source.name} has no labels: choose another data set or labels"
+        )
     with open_dict(cfg):
         cfg.dataset.channels, cfg.dataset.num_classes = source.channels, source.num_classes
 
 
-def blank_batch(setup: Setup, count: int = 2) -> Batch:
-    """Black images with labels, of the shape that the data will have."""
-    source = setup.source
-    images = torch.zeros(count, source.channels, source.resolution, source.resolution, device=setup.device)
-    labels = torch.zeros(count, dtype=torch.int64, device=setup.device) if source.num_classes else None
-    return Batch(images, labels)
-
-
-def check_shapes(setup: Setup) -> None:
-    """Plays the sampler once; raises GantoolError unless the generator makes images of the data's shape."""
-    batch = blank_batch(setup)
-    modes = {module: module.training for module in setup.game.modules()}
-    with torch.no_grad():
-        made = setup.game.eval().sample(batch, setup.game.generators).shape[1:]
-    for module, training in modes.items():
-        module.training = training
-    if made != batch.images.shape[1:]:
-        want, got = ("x".join(map(str, shape)) for shape in (batch.images.shape[1:], made))
+def check_shapes(game: Game, source: Source) -> None:
+    """Plays the sampler and every turn on black images, in eval mode; raises GantoolError unless the networks fit the
+    data and each other."""
+    images = torch.zeros(2, source.channels, source.resolution, source.resolution)
+    batch = Batch(images, torch.zeros(2, dtype=torch.int64) if source.num_classes else None)
+    shape = "x".join(map(str, images.shape[1:]))
+    state = torch.get_rng_state()
+    game.eval()
+    try:
+        with torch.no_grad():
+            made = game.sample(batch, game.generators).shape[1:]
+        if made != images.shape[1:]:
+            raise GantoolError(
+                f"the generator makes {'x'.join(map(str, made))} images, {source.name} has {shape}: leave "
+                "model.*.channels and model.*.resolution to the data set, and choose dataset.resolution"
+            )
+        for player in game.players.values():
+            player.loss(batch)
+    except (RuntimeError, IndexError) as error:
+        reason = str(error).splitlines()[0]
         raise GantoolError(
-            f"the generator makes {got} images, {setup.source.name} has {want}: leave model.*.channels and "
-            "model.*.resolution to the data set, and choose dataset.resolution"
-        )
+            f"the networks do not fit {shape} images or each other ({reason}): leave channels, resolution and "
+            "latent_dim of both as they are; dataset.resolution and model.latent.dim set them"
+        ) from error
+    finally:
+        game.train()
+        torch.set_rng_state(state)
 
 
 def make_stream(setup: Setup, image_set: Any) -> Stream:
@@ -114,6 +145,10 @@ def make_stream(setup: Setup, image_set: Any) -> Stream:
     dataset, size = setup.plain["dataset"], setup.plain["trainer"]["batch_size"]
     if size % world():
         raise GantoolError(f"trainer.batch_size={size} cannot be shared by {world()} ranks: choose a multiple")
+    share = size // world()
+    part = min(setup.plain["trainer"]["microbatch"] or share, share)
+    if 1 in (part, share % part) and any(isinstance(m, torch.nn.BatchNorm1d) for m in setup.game.modules()):
+        raise GantoolError("batch norm needs two images at once: raise trainer.batch_size or change trainer.microbatch")
     return Stream(
         image_set,
         seed=setup.plain["trainer"]["seed"],
@@ -146,3 +181,25 @@ def make_state(setup: Setup, num_images: int) -> State:
     ema = EMA(game.generators, setup.duration("trainer.ema_half_life", images_per_epoch=num_images))
     total = setup.duration("trainer.duration", images_per_epoch=num_images)
     return State(game, ema, optimizers, setup.precision, Progress(total=total), plain)
+
+
+def make_monitors(setup: Setup, data: Stream) -> tuple[SampleGrid, Histograms]:
+    """What looks at every run: grids, and histograms of weights and gradients."""
+    classes = setup.source.num_classes if setup.plain["model"].get("conditional") else 0
+    every = setup.duration("trainer.sample_every", images_per_epoch=data.num_images)
+    grid = SampleGrid(data.fixed, interval=every, num_classes=classes)
+    every = setup.duration("trainer.histogram_every", images_per_epoch=data.num_images)
+    return grid, Histograms(interval=every)
+
+
+def make_measurements(setup: Setup, state: State, num_images: int) -> Measurements:
+    """What the loop measures of itself."""
+    every = setup.duration("trainer.log_every", images_per_epoch=num_images)
+    return Measurements(state.optimizers, every, nimg=state.progress.nimg, scaler=state.precision.scaler)
+
+
+def compile_networks(game: Game) -> None:
+    """torch.compile in place: names of weights stay, and penalties use the uncompiled forward."""
+    for player in game.players.values():
+        for network in player.networks:
+            network.compile()

@@ -1,28 +1,38 @@
 """gantool train: builds what the configuration says, trains it, and leaves a run folder."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from gantool.commands.build import Setup, check_shapes, make, make_state, make_stream, set_up
-from gantool.config import changes, save_composed
+from gantool.cli.arguments import is_first_rank
+from gantool.commands.build import (
+    Setup,
+    compile_networks,
+    make,
+    make_measurements,
+    make_monitors,
+    make_state,
+    make_stream,
+    set_up,
+)
+from gantool.config import changes, choices, save_composed
 from gantool.data.cache import prepare
 from gantool.data.stream import Stream
 from gantool.errors import GantoolError
+from gantool.lock import locked
 from gantool.logging.console import Console
 from gantool.logging.log import Log
 from gantool.metrics.scorer import Scorer
-from gantool.monitors.histograms import Histograms
 from gantool.monitors.monitor import Monitor
-from gantool.monitors.samples import SampleGrid
 from gantool.monitors.scores import Scores
 from gantool.monitors.summary import summary
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.loop import Settings
 from gantool.training.loop import train as play
-from gantool.training.measurements import Measurements
 from gantool.training.ranks import process_group, rank, world
 from gantool.training.recorder import Recorder
 from gantool.training.state import State
@@ -43,10 +53,10 @@ def train(cfg: DictConfig) -> float | None:
     """
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     setup = set_up(cfg)
-    check_shapes(setup)
     check_changes(setup.cfg, run_dir)
     metrics = setup.plain["metrics"]
-    features = make(metrics["features"]) if metrics["features"] and metrics["every"] else None
+    scored = metrics["features"] and metrics["every"] and is_first_rank()
+    features = make(metrics["features"]) if scored else None
     with process_group(setup.device):
         image_set = prepare(setup.source, on_bad_image=setup.plain["dataset"]["on_bad_image"], progress=rank() == 0)
         data = make_stream(setup, image_set)
@@ -55,97 +65,105 @@ def train(cfg: DictConfig) -> float | None:
         if features is not None:
             counts = {"num_samples": metrics["num_samples"], "batch_size": metrics["batch_size"]}
             scorer = Scorer(features, image_set, **counts, seed=setup.plain["trainer"]["seed"], device=setup.device)
-        _run(setup, run_dir, state, data, scorer)
+        with _sole_user(run_dir):
+            _run(setup, run_dir, state, data, scorer)
     return next(iter(state.metrics.values()), None)
 
 
 def check_changes(cfg: DictConfig, run_dir: Path) -> None:
     """Tells what `cfg` changes in a run that goes on; raises GantoolError for what its networks cannot follow."""
+    if not any((run_dir / "checkpoints").glob("*.pt")):
+        return
     changed = changes(cfg, run_dir)
     if refused := [key for key in changed if key.startswith(FIXED)]:
         raise GantoolError(
             f"{run_dir} was trained with other networks: {', '.join(map(str, refused))} cannot change; "
             "leave them out, or start a new run in another hydra.run.dir"
         )
-    if rank() == 0:
-        for key, (before, now) in changed.items():
-            log.info("changed: %s %s -> %s", key, before, now)
+    for key, (before, now) in changed.items():
+        log.info("changed: %s %s -> %s", key, before, now)
 
 
 def _run(setup: Setup, run_dir: Path, state: State, data: Stream, scorer: Scorer | None) -> None:
     """Resumes where there is a checkpoint, trains, and says where to look."""
-    trainer = setup.plain["trainer"]
+    trainer, first = setup.plain["trainer"], rank() == 0
     checkpoints = Checkpoints(run_dir, trainer["keep_checkpoints"])
     saved = checkpoints.load_newest()
+    best_metric = scorer.features.score_names[0] if scorer else None
     if saved is not None:
         state.load_state_dict(saved)
         _tell_numerics(saved["numerics"], state.numerics())
+        if state.best.get("metric") != best_metric:
+            state.best, state.metrics = {}, {}
     progress = state.progress
     if progress.done:
         log.info("%s is finished: trainer.duration=... above %g kimg goes on", run_dir, progress.nimg / 1000)
         return
-    first = rank() == 0
+    grid, histograms = make_monitors(setup, data)
+    chosen: dict[str, str] = {}
     if first:
         save_composed(setup.cfg, run_dir)
+        chosen = choices(run_dir)
         log.info("%s", _headline(setup, run_dir, data.num_images, progress.nimg))
         if saved is None:
-            loss = HydraConfig.get().runtime.choices.get("loss", "")
-            log.info("\n%s\n", summary(state.game, data.fixed(2), loss_name=loss))
+            log.info("\n%s\n", summary(state.game, data.fixed(2), loss_name=chosen.get("loss", "")))
     if trainer["compile"]:
-        for player in state.game.players.values():
-            for network in player.networks:
-                network.compile()  # in place: names of weights stay, and penalties use the uncompiled forward
-
-    def images(key: str) -> int:
-        return setup.duration(key, images_per_epoch=data.num_images)
-
-    scaled = state.precision.scaler.is_enabled()
-    measurements = Measurements(state.optimizers, images("trainer.log_every"), tolerate_overflow=scaled)
-    config_text = OmegaConf.to_yaml(setup.cfg, resolve=True)
+        compile_networks(state.game)
     run_log = Log(
         run_dir if first else None,
         resume_from=progress if saved else None,
-        hparams=_hparams(setup),
-        config_text=config_text,
+        hparams=_hparams(setup, chosen),
+        config_text=OmegaConf.to_yaml(setup.cfg, resolve=True),
     )
-    monitors: list[Monitor] = []
-    if first:
-        classes = setup.source.num_classes if setup.plain["model"].get("conditional") else 0
-        grid = SampleGrid(data.fixed, interval=images("trainer.sample_every"), num_classes=classes)
-        monitors = [grid, Histograms(interval=images("trainer.histogram_every"))]
-        if scorer is not None:
-            monitors.append(Scores(scorer, images("metrics.every")))
-        if saved is None:
-            run_log.write(grid(state.game, state.ema.generators, progress), progress)
+    monitors: list[Monitor] = [grid, histograms] if first else []
+    if scorer is not None:
+        every = setup.duration("metrics.every", images_per_epoch=data.num_images)
+        monitors.append(Scores(scorer, every))
+    if saved is None:
+        run_log.write(grid(state.game, state.ema.generators, progress), progress)
     recorder = Recorder(
         run_dir if first else None,
         run_log,
         Console(progress.total, progress.nimg, quiet=not first),
         checkpoints if first else None,
         checkpoint_seconds=trainer["checkpoint_seconds"],
-        best_metric=scorer.features.score_names[0] if scorer else None,
+        best_metric=best_metric,
     )
     recorder.status(state, "running")
+    measurements = make_measurements(setup, state, data.num_images)
+    settings = Settings(seed=trainer["seed"], batch_size=trainer["batch_size"], microbatch=trainer["microbatch"])
     try:
-        play(state, data, measurements, monitors, recorder, _settings(trainer))
+        play(state, data, measurements, monitors, recorder, settings)
     finally:
         recorder.close()
     if first:
         log.info("%s", _farewell(run_dir, state, scorer))
 
 
-def _hparams(setup: Setup) -> dict[str, object]:
+@contextmanager
+def _sole_user(run_dir: Path) -> Iterator[None]:
+    """Holds the run folder against other processes; a disk that refuses to write becomes a GantoolError."""
+
+    def refuse() -> None:
+        raise GantoolError(f"{run_dir} is in use by another process: wait for it, or choose another hydra.run.dir")
+
+    try:
+        with locked(run_dir / ".lock", refuse) if rank() == 0 else nullcontext():
+            yield
+    except OSError as error:
+        raise GantoolError(
+            f"cannot write into {run_dir} ({error.strerror or error}): make room and go on with resume={run_dir}"
+        ) from error
+
+
+def _hparams(setup: Setup, choices: dict[str, str]) -> dict[str, object]:
     """What distinguishes one run from another, for TensorBoard's table of runs."""
-    plain, choices = setup.plain, HydraConfig.get().runtime.choices
+    plain = setup.plain
     chosen = {group: choices.get(group) for group in ("model", "loss", "dataset", "optimizer", "augment")}
     rates = {f"lr.{player}": plain["optimizer"][player]["lr"] for player in setup.game.players}
     settings = {key: plain["trainer"][key] for key in ("duration", "batch_size", "seed")}
     conditional = plain["model"].get("conditional", False)
     return {**chosen, "conditional": conditional, **rates, "n_critic": plain["loss"]["n_critic"], **settings}
-
-
-def _settings(trainer: dict) -> Settings:
-    return Settings(seed=trainer["seed"], batch_size=trainer["batch_size"], microbatch=trainer["microbatch"])
 
 
 def _tell_numerics(before: dict, now: dict) -> None:

@@ -22,6 +22,12 @@ def save_composed(cfg: DictConfig, run_dir: Path) -> None:
     (folder / "config.yaml.part").replace(folder / "config.yaml")  # last: a run with it is whole
 
 
+def choices(run_dir: Path) -> dict[str, str]:
+    """The choice made in each group when the run in `run_dir` began."""
+    hydra = OmegaConf.load(run_dir / ".hydra" / "hydra.yaml")
+    return {str(group): choice for group, choice in hydra.hydra.runtime.choices.items() if isinstance(choice, str)}
+
+
 def changes(cfg: DictConfig, run_dir: Path) -> dict[str, tuple[Any, Any]]:
     """What differs between the configuration in `run_dir` and `cfg`: {key: (before, now)}, None where it is absent.
 

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from gantool.data.image_set import ImageSet
-from gantool.data.lock import locked
 from gantool.data.source import Damaged, Decoded, Source, require_choice
 from gantool.errors import GantoolError
+from gantool.lock import locked
 from gantool.paths import cache_dir
 
 VERSION = 1  # counts up when the same source and settings come to give other pixels

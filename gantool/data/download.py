@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gantool.data.lock import locked
 from gantool.errors import GantoolError
+from gantool.lock import locked
 
 TIMEOUT = 20  # seconds without an answer; without it a silent firewall holds a run for minutes
 

@@ -8,7 +8,7 @@ from gantool.logging.record import Record
 
 
 class SampleFolder:
-    """Writes 'samples/generated' at 12,048 images to `run_dir`/samples/generated-000012.png."""
+    """Writes 'samples/generated' at 12,048 images to `run_dir`/samples/generated-000012.048.png."""
 
     def __init__(self, run_dir: Path) -> None:
         self.folder = run_dir / "samples"
@@ -18,7 +18,7 @@ class SampleFolder:
         for tag, image in record.images.items():
             self.folder.mkdir(exist_ok=True)
             name = tag.removeprefix("samples/").replace("/", "-")
-            save_png(image, self.folder / f"{name}-{progress.nimg // 1000:06d}.png")
+            save_png(image, self.folder / f"{name}-{progress.nimg / 1000:010.3f}.png")
 
     def flush(self) -> None:
         """Files are whole once written."""

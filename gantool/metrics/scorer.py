@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
+from gantool.logging.grid import to_uint8
 from gantool.metrics.features import Features
 from gantool.metrics.statistics import load_statistics, save_statistics
 from gantool.paths import cache_dir
@@ -191,8 +192,3 @@ class Given(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """The same (N, num_features)."""
         return features
-
-
-def to_uint8(images: Tensor) -> Tensor:
-    """[-1, 1] to 0 .. 255, rounded."""
-    return (images * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)

@@ -1,22 +1,29 @@
 """Keeps the statistics of real images on disk, so that a data set is measured once."""
 
+import logging
 import os
 from pathlib import Path
 
 from torch import Tensor
 
+log = logging.getLogger(__name__)
+
 
 def save_statistics(statistics: dict[str, Tensor], path: Path) -> None:
-    """Writes named tensors to `path`: whole or not at all."""
+    """Writes named tensors to `path`: whole or not at all. A cache that cannot be written is only worth a warning."""
     from safetensors.torch import save
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with partial.open("wb") as file:
-        file.write(save(statistics))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(save(statistics))
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        log.warning("could not keep the statistics of the real images in %s: %s", path.parent, error.strerror)
+        partial.unlink(missing_ok=True)
 
 
 def load_statistics(path: Path) -> dict[str, Tensor] | None:

@@ -29,6 +29,8 @@ class Checkpoints:
 
         Raises GantoolError when the disk refuses it; the older ones then stand as they were.
         """
+        for leftover in self.folder.glob(".*.partial"):  # of a process that was killed while it wrote
+            leftover.unlink(missing_ok=True)
         path = self._write(state, f"{nimg:012d}")
         for old in self._newest_first()[self.keep :]:
             old.unlink(missing_ok=True)
@@ -43,16 +45,17 @@ class Checkpoints:
         return path
 
     def load_newest(self) -> dict | None:
-        """The newest sound state, on the CPU; None where there is no checkpoint.
+        """The newest sound state, on the CPU; the best where no other is left; None where there is no checkpoint.
 
-        A damaged one is passed over with a warning. Raises GantoolError if all are damaged.
+        A damaged one is renamed to .damaged with a warning. Raises GantoolError if all are damaged.
         """
-        candidates = self._newest_first()
+        candidates = [*self._newest_first(), *self.folder.glob("best-*.pt")]
         for path in candidates:
             try:
                 return load(path)
             except GantoolError as error:
                 log.warning("%s; going on with the one before", error)
+                path.rename(path.with_suffix(".damaged"))
         if candidates:
             raise GantoolError(f"no checkpoint in {self.folder} is sound: start anew in another hydra.run.dir")
         return None

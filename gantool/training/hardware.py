@@ -1,6 +1,7 @@
 """Device, precision and allocator: what of the machine a run uses."""
 
 import ctypes
+import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,5 +100,6 @@ def _set_allocator(mmap_threshold: int, trim_threshold: int) -> None:
 def set_deterministic(on: bool) -> None:
     """Refuses nondeterministic kernels, or lets cuDNN choose the fastest."""
     if on != torch.are_deterministic_algorithms_enabled():  # setting it imports torch's compiler, 1.6 s
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
         torch.use_deterministic_algorithms(on)
     torch.backends.cudnn.benchmark = not on

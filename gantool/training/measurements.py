@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 
 from gantool.errors import GantoolError
 from gantool.game import Game, Progress
@@ -24,16 +25,17 @@ class Measurements:
         optimizers: dict[str, PlayerOptimizer],
         interval: int,
         *,
-        tolerate_overflow: bool = False,
+        nimg: int = 0,
+        scaler: GradScaler | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.interval, self.optimizers, self.clock = interval, optimizers, clock
-        self.tolerate_overflow = tolerate_overflow  # a scaler skips the steps whose gradients overflowed
+        self.scaler = scaler if scaler is not None and scaler.is_enabled() else None
         self.round: dict[str, Tensor] = {}
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
         self.scores: dict[str, Tensor] = {}  # of the last update that had any
-        self.started, self.nimg = clock(), None
+        self.started, self.nimg = clock(), nimg
 
     def add(self, player: str, measured: Measured) -> None:
         """Takes in one update of `player`."""
@@ -41,7 +43,8 @@ class Measurements:
         values = {f"loss/{player}/{term}": value for term, value in measured.terms.items()}
         values[f"loss/{player}/total"] = total
         norm = measured.gradient_norm
-        values[f"gradient_norm/{player}"] = norm.nan_to_num(0, 0, 0) if self.tolerate_overflow else norm
+        # A scaler skips the steps whose gradients overflowed.
+        values[f"gradient_norm/{player}"] = norm if self.scaler is None else norm.nan_to_num(0, 0, 0)
         values |= {f"discriminator_score/{side}": scores.mean() for side, scores in measured.scores.items()}
         self.scores |= measured.scores
         for tag, value in values.items():
@@ -54,24 +57,35 @@ class Measurements:
         values = torch.stack([value.float() for value in self.round.values()])
         finite = torch.isfinite(values)
         tags, self.round = list(self.round), {}
-        if bool(finite.all()):
-            return
-        wrong = [tag for tag, sound in zip(tags, finite.tolist(), strict=True) if not sound]
-        raise GantoolError(
-            f"training broke down at {progress.nimg} images: {', '.join(wrong)} not finite; the last checkpoint is "
-            "sound: resume it with a lower optimizer.lr, optimizer.clip_norm=1 or trainer.precision=fp32"
-        )
+        if self.scaler is not None and self.scaler.get_scale() < 1:
+            raise breakdown("gradients in fp16", progress)
+        if not bool(finite.all()):
+            wrong = [tag for tag, sound in zip(tags, finite.tolist(), strict=True) if not sound]
+            raise breakdown(", ".join(wrong), progress)
 
     def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
-        means = [self.sums[tag] / count for tag, count in self.counts.items()]
+        means = [self.sums[tag] / self.counts[per_update(tag)] for tag in self.counts]
         packed = torch.stack([mean.float() for mean in means])
         average([packed])
         scalars = dict(zip(self.counts, packed.tolist(), strict=True))
         for name, optimizer in self.optimizers.items():
             scalars[f"learning_rate/{name}"] = optimizer.optimizer.param_groups[0]["lr"]
         now = self.clock()
-        shown = progress.nimg - (self.nimg if self.nimg is not None else progress.previous)
-        scalars["speed/images_per_second"] = shown / (now - self.started)
+        scalars["speed/images_per_second"] = (progress.nimg - self.nimg) / (now - self.started)
         self.started, self.nimg = now, progress.nimg
         self.sums, self.counts = {}, {}
         return Record(scalars, histograms={f"discriminator_score/{k}": v for k, v in self.scores.items()})
+
+
+def per_update(tag: str) -> str:
+    """The tag whose count is that of a player's updates: a lazy term is zero in those that it sits out."""
+    head, _, _ = tag.rpartition("/")
+    return f"{head}/total" if tag.startswith("loss/") else tag
+
+
+def breakdown(what: str, progress: Progress) -> GantoolError:
+    """The error that ends a run whose numbers are no numbers any more."""
+    return GantoolError(
+        f"training broke down at {progress.nimg} images: {what} not finite; the checkpoints before are sound: "
+        "resume= with a lower optimizer.lr, optimizer.clip_norm=1 or trainer.precision=fp32"
+    )

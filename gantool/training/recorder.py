@@ -3,12 +3,15 @@
 import time
 from pathlib import Path
 
+from torch import nn
+
 from gantool.logging.console import Console
 from gantool.logging.log import Log
 from gantool.logging.record import Record
 from gantool.logging.status import State as Status
 from gantool.logging.status import write_status
 from gantool.training.checkpoint import Checkpoints
+from gantool.training.measurements import breakdown
 from gantool.training.state import State
 
 
@@ -55,6 +58,8 @@ class Recorder:
         """Writes a checkpoint and the status; what was logged before is on disk first."""
         if self.run_dir is None or self.checkpoints is None:
             return
+        if not bool(nn.utils.get_total_norm(list(state.game.parameters())).isfinite()):
+            raise breakdown("weights", state.progress)
         self.log.flush()
         self.checkpoints.save(state.state_dict(), state.progress.nimg)
         self.status(state, status)

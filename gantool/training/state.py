@@ -9,6 +9,7 @@ from gantool.game import Game, Progress
 from gantool.training.ema import EMA
 from gantool.training.hardware import Precision
 from gantool.training.optimization import PlayerOptimizer
+from gantool.training.ranks import world
 
 
 @dataclass
@@ -44,7 +45,8 @@ class State:
         self.ema.generators.load_state_dict(saved["ema"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(saved["optimizers"][name])
-        self.precision.scaler.load_state_dict(saved["scaler"])
+        if saved["scaler"]:  # empty unless it was trained in fp16
+            self.precision.scaler.load_state_dict(saved["scaler"])
         self.progress = replace(Progress(**saved["progress"]), total=self.progress.total)
         self.metrics, self.best = saved["metrics"], saved["best"]
 
@@ -54,5 +56,6 @@ class State:
             "device": self.precision.device.type,
             "precision": self.precision.name,
             "threads": torch.get_num_threads(),
+            "ranks": world(),
             "torch": str(torch.__version__),
         }

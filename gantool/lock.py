@@ -8,7 +8,10 @@ from pathlib import Path
 
 @contextmanager
 def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold an exclusive lock on the file `path`, made if needed; `on_wait` is called if another process has it."""
+    """Holds an exclusive lock on the file `path`, made if needed.
+
+    `on_wait` is called if another process has it; unless it raises, the lock is waited for.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         try:

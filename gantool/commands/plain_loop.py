@@ -1,0 +1,80 @@
+"""The loop that single-file scripts have, to be timed against.
+
+Float32, contiguous tensors, gradients for every network in every turn, a DataLoader without workers over torchvision's
+transforms, torch's default Adam, `.item()` for the log.
+"""
+
+import copy
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain, repeat
+from typing import Any
+
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+
+from gantool.commands.build import Setup, make_state
+from gantool.game import Batch
+from gantool.training.hardware import default_allocator
+
+
+def copied(setup: Setup) -> Setup:
+    """The same with networks of its own, which its players refer to."""
+    return replace(setup, game=copy.deepcopy(setup.game), plain=copy.deepcopy(setup.plain))
+
+
+class PlainLoop:
+    """One round as a single-file script plays it, of a copy of the composed game."""
+
+    def __init__(self, setup: Setup, images: torch.Tensor, labels: torch.Tensor | None) -> None:
+        self.device, size = setup.device, setup.plain["trainer"]["batch_size"]
+        setup = copied(setup)
+        self.game = setup.game
+        self.game.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        for player in self.game.players:
+            for kernel in ("fused", "foreach"):  # torch's default
+                setup.plain["optimizer"][player].pop(kernel, None)
+        optimizers = make_state(setup, len(images)).optimizers
+        self.optimizers = {name: o.optimizer for name, o in optimizers.items()}
+        self.loader = DataLoader(Items(images, labels), batch_size=size, shuffle=True, drop_last=len(images) > size)
+        self.batches: Iterator[Any] = chain.from_iterable(repeat(self.loader))
+        self.loading = 0.0  # seconds spent waiting for batches
+
+    def play(self) -> None:
+        """One round."""
+        default_allocator()
+        start = time.perf_counter()
+        batches = [self._next() for _ in range(self.game.batches_per_round)]
+        self.loading = time.perf_counter() - start
+        for name, player in self.game.players.items():
+            for batch in batches[-player.updates :]:
+                self.optimizers[name].zero_grad()
+                terms = player.loss(batch).terms
+                loss = torch.stack(list(terms.values())).sum()
+                loss.backward()
+                self.optimizers[name].step()
+                player.after_update()
+                loss.item()
+
+    def _next(self) -> Batch:
+        images, labels = next(self.batches)
+        return Batch(images.to(self.device), labels.to(self.device))
+
+
+class Items(Dataset):
+    """Images one by one through PIL, ToTensor and Normalize, as torchvision's data sets give them."""
+
+    def __init__(self, images: torch.Tensor, labels: torch.Tensor | None) -> None:
+        from torchvision.transforms import Compose, Normalize, ToTensor
+
+        self.images = images.permute(0, 2, 3, 1).squeeze(3)
+        self.labels = torch.zeros(len(images), dtype=torch.int64) if labels is None else labels
+        self.transform = Compose([ToTensor(), Normalize(0.5, 0.5)])
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Any, torch.Tensor]:
+        return self.transform(Image.fromarray(self.images[index].numpy())), self.labels[index]
