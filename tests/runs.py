@@ -1,5 +1,6 @@
 """What the tests of training share: small runs through the command line, and their checkpoints."""
 
+import time
 from pathlib import Path
 
 import torch
@@ -35,6 +36,14 @@ def train(folder: Path, *overrides: str, model: str = "dcgan", rounds: int = 4) 
 def newest(folder: Path) -> dict:
     """The state in the newest checkpoint of a run."""
     return load(sorted((folder / "checkpoints").glob("[0-9]*.pt"))[-1])
+
+
+def wait_for_rounds(folder: Path) -> None:
+    """Returns once a run of another process has logged its first rounds."""
+    log = folder / "metrics.jsonl"
+    until = time.monotonic() + 90
+    while not (log.exists() and log.stat().st_size) and time.monotonic() < until:
+        time.sleep(0.05)
 
 
 def same(a: object, b: object) -> bool:

@@ -5,13 +5,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from runs import newest, same_training, small, train
+from runs import newest, same_training, small, train, wait_for_rounds
 
 SCRIPT = """
 import sys, torch
@@ -69,9 +68,7 @@ def test_a_signal_to_one_rank_stops_both_after_the_same_round(in_tmp: Path) -> N
     process = subprocess.Popen(
         torchrun(in_tmp, words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
-    until = time.monotonic() + 90
-    while not (in_tmp / "run" / "metrics.jsonl").exists() and time.monotonic() < until:
-        time.sleep(0.1)
+    wait_for_rounds(in_tmp / "run")
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     ranks = [c for c in children if b"RANK=1\0" in Path(f"/proc/{c}/environ").read_bytes()]
     assert ranks, "the second rank is not there"

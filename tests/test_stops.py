@@ -13,7 +13,7 @@ import pytest
 
 from gantool.logging.jsonl import read_metrics
 from gantool.training.checkpoint import load
-from runs import newest, same_training, small
+from runs import newest, same_training, small, wait_for_rounds
 
 ROUNDS = 300
 WORDS = ["trainer.checkpoint_seconds=0.05", "trainer.log_every=20it", "optimizer/schedule=linear", "metrics=digits"]
@@ -61,10 +61,7 @@ def test_killed_at_random_moments_a_run_ends_bit_for_bit_the_same(tmp_path: Path
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR2])
 def test_a_signal_leaves_a_checkpoint_and_its_code(tmp_path: Path, number: signal.Signals) -> None:
     process = start(tmp_path, "trainer.checkpoint_seconds=1000", rounds=100_000)
-    until = time.monotonic() + 60
-    while not (tmp_path / "metrics.jsonl").exists() and time.monotonic() < until:
-        time.sleep(0.05)
-    time.sleep(0.5)
+    wait_for_rounds(tmp_path)
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + number, output
@@ -75,10 +72,8 @@ def test_a_signal_leaves_a_checkpoint_and_its_code(tmp_path: Path, number: signa
 
 def test_a_second_interrupt_leaves_at_once(tmp_path: Path) -> None:
     words = ["metrics.every=1it", "metrics.num_samples=100000", "metrics.batch_size=50"]  # a score of many seconds
-    process = start(tmp_path, *words)
-    until = time.monotonic() + 60
-    while not (tmp_path / "metrics.jsonl").exists() and time.monotonic() < until:
-        time.sleep(0.05)
+    process = start(tmp_path, "trainer.log_every=1it", *words)
+    wait_for_rounds(tmp_path)
     time.sleep(1)
     process.send_signal(signal.SIGINT)
     time.sleep(0.3)
