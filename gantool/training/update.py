@@ -24,8 +24,8 @@ def update(state: State, name: str, batch: Batch, *, microbatch: int | None, see
     """Minimises the loss of the player called `name` on `batch` by one step.
 
     The batch goes through in parts of `microbatch` images. Each part, on each rank, starts from the same `seed` and
-    takes its own rows of the numbers drawn (see Batch), so that the cut does not change the result; but for what looks at
-    a part as a whole: batch norm, DRAGAN's spread, dropout's mask, and spectral norm's one iteration a forward.
+    takes its own rows of the numbers drawn (see Batch), so that the cut does not change the result; except where a
+    part counts as a whole: batch norm, DRAGAN's spread, dropout's mask, and spectral norm's one iteration a forward.
     """
     player, optimizer, precision = state.game.players[name], state.optimizers[name], state.precision
     state.game.requires_grad_(False)  # no gradient is computed for networks that do not move now
