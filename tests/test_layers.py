@@ -11,7 +11,7 @@ import gantool
 
 ROOT = Path(gantool.__file__).parent
 LAYERS = {
-    0: {"errors", "lock", "paths", "game", "schedules", "__init__"},
+    0: {"durable", "errors", "lock", "paths", "game", "schedules", "__init__"},
     1: {"losses", "regularizers", "latents", "augment", "networks", "data"},
     2: {"games", "metrics", "logging"},
     3: {"training", "monitors"},

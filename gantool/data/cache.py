@@ -17,6 +17,7 @@ import torch
 
 from gantool.data.image_set import ImageSet
 from gantool.data.source import Damaged, Decoded, Source, require_choice
+from gantool.durable import sync
 from gantool.errors import GantoolError
 from gantool.lock import locked
 from gantool.paths import cache_dir
@@ -108,10 +109,10 @@ def _write(source: Source, folder: Path, progress: bool) -> None:
         np.save(partial / "labels.npy", np.array(labels, np.int64))
         (partial / "meta.json").write_text(json.dumps({"shape": shape, "damaged": damaged}))
         for path in (partial / "labels.npy", partial / "meta.json", partial):
-            _sync(path)
+            sync(path)
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
-        _sync(folder.parent)
+        sync(folder.parent)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -124,14 +125,6 @@ def _require_space(source: Source, folder: Path) -> None:
             f"{source.name} takes {needed / 1e9:.1f} GB in the cache {folder.parent} and {free / 1e9:.1f} GB are free: "
             "make room or set GANTOOL_CACHE=FOLDER"
         )
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _tracked(source: Source, progress: bool) -> Iterator[Decoded | Damaged]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from gantool.durable import sync
 from gantool.errors import GantoolError
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ class Checkpoints:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(partial, path)
-            sync_folder(self.folder)
+            sync(self.folder)
         except OSError as error:
             partial.unlink(missing_ok=True)
             raise GantoolError(
@@ -98,12 +99,3 @@ def load(path: Path) -> dict:
     if hashlib.sha256(content).hexdigest()[:16] != path.stem.rpartition("-")[2]:
         raise GantoolError(f"checkpoint {path} is damaged (its checksum is not the one in its name)")
     return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes renames in `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
