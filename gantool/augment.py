@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gantool.errors import GantoolError, did_you_mean
-from gantool.game import Batch
+from gantool.game import Batch, Progress
 
 
 class DiffAugment:
@@ -28,6 +28,12 @@ class DiffAugment:
         for part in self.policy:
             images = PARTS[part](images, batch)
         return images
+
+    def begin_round(self, progress: Progress) -> None:
+        """The policy is the same throughout."""
+
+    def observe(self, real: Tensor) -> None:
+        """The policy is the same whatever the scores."""
 
 
 def _color(images: Tensor, batch: Batch) -> Tensor:

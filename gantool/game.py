@@ -48,6 +48,7 @@ class Batch:
     position: int = 0  # nimg at the first image of the whole batch
     offset: int = 0  # index of this part's first image in the whole batch
     total: int = 0  # images in the whole batch over all ranks; 0: this part is all of it
+    truncation: float | None = None  # latents are to stay within this many standard deviations; None: as they fall
 
     def __post_init__(self) -> None:
         self.total = self.total or len(self.images)
@@ -142,6 +143,26 @@ class Regularizer(Protocol):
         ...
 
 
+class Auxiliary(nn.Module, ABC):
+    """A term beside the adversarial one, read from the discriminator's features; its head moves with the discriminator.
+
+    `needs_real`: whether the generator's turn is to look at features of real images too.
+    """
+
+    needs_real = False
+
+    def build(self, latent: object, feature_dim: int, num_classes: int) -> None:
+        """Makes the head; called once. Raises GantoolError where the game has not what the term reads."""
+
+    @abstractmethod
+    def discriminator(self, real: Tensor, fake: Tensor, turn: Turn) -> Tensor:
+        """The discriminator's scalar term from (N, F) features of real and fake images."""
+
+    @abstractmethod
+    def generator(self, fake: Tensor, real: Tensor | None, turn: Turn) -> Tensor:
+        """The generator's scalar term; `real` is given only where `needs_real`."""
+
+
 class Loss(ABC):
     """What the players minimise, as functions of raw discriminator scores of any shape (N, ...).
 
@@ -188,6 +209,14 @@ class Game(nn.Module, ABC):
     def begin_round(self, progress: Progress) -> None:
         """Called before each round; growing games set their stage here."""
         self.progress = progress
+
+    def batch_size(self, size: int) -> int:
+        """Images in a batch of this round where the configuration says `size`; growing games have their own."""
+        return size
+
+    def pictures(self, batch: Batch, generators: nn.ModuleDict) -> dict[str, tuple[Tensor, int]]:
+        """Grids worth a look beside the samples, by name: (N, C, H, W) images in [-1, 1] and the number of columns."""
+        return {}
 
     @abstractmethod
     def sample(self, batch: Batch, generators: nn.ModuleDict) -> Tensor:

@@ -17,6 +17,10 @@ class Normal:
         """(N, dim)."""
         return batch.randn(self.dim)
 
+    def traversals(self, batch: Batch) -> dict[str, tuple[Tensor, int]]:
+        """{}: no direction has a meaning of its own."""
+        return {}
+
 
 @dataclass(frozen=True)
 class Uniform:
@@ -27,3 +31,7 @@ class Uniform:
     def sample(self, batch: Batch) -> Tensor:
         """(N, dim)."""
         return batch.rand(self.dim) * 2 - 1
+
+    def traversals(self, batch: Batch) -> dict[str, tuple[Tensor, int]]:
+        """{}: no direction has a meaning of its own."""
+        return {}

@@ -137,6 +137,12 @@ class Regularizer(_Open):
     gamma: Annotated[float, Field(ge=0)] = 0.0
 
 
+class Auxiliary(_Open):
+    """One term that reads the discriminator's features."""
+
+    weight: Annotated[float, Field(ge=0)] = 1.0
+
+
 class Loss(_Open):
     """What the players minimise, and what goes with it."""
 
@@ -166,6 +172,7 @@ class Train(_Owned):
     dataset: Dataset
     loss: Loss
     regularizer: dict[str, Regularizer]
+    auxiliary: dict[str, Auxiliary]
     augment: Node | None
     model: Model
     optimizer: Optimizer

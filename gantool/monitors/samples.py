@@ -40,6 +40,8 @@ class SampleGrid:
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(self.seed)
             images = {"samples/generated": grid(game.sample(self.batch, generators), self.columns)}
+            for picture, (made, columns) in game.pictures(self.batch, generators).items():
+                images[f"samples/{picture}"] = grid(made, columns)
         if progress.nimg == 0:
             images["samples/real"] = grid(self.batch.images, self.columns)
         return Record(images=images)

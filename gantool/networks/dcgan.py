@@ -112,17 +112,26 @@ class Discriminator(nn.Module):
             ]
         self.layers = nn.Sequential(*layers)
         self.head = nn.Conv2d(widths[-1], 1, 4)
-        self.projection = Projection(widths[-1], num_classes) if num_classes and not concat else None
+        self.feature_dim = widths[-1] * 16
+        self.projection = Projection(widths[-1], num_classes) if num_classes and condition == "projection" else None
         initialise_dcgan(self)
         if norm == "spectral":
             apply_spectral_norm(self)
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, C, R, R) in [-1, 1], (N,) -> (N, 1) float32, unbounded."""
+    def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, C, R, R) in [-1, 1], (N,) -> (N, feature_dim), the last 4x4 maps."""
         if self.label_plane is not None:
             images = self.label_plane(images, labels)
-        features = self.layers(images)
-        score = self.head(features).flatten(1)
+        return self.layers(images).flatten(1)
+
+    def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, feature_dim), (N,) -> (N, 1) float32, unbounded."""
+        maps = features.unflatten(1, (-1, 4, 4))
+        score = self.head(maps).flatten(1)
         if self.projection is not None:
-            score = score + self.projection(features.sum((2, 3)), labels)
+            score = score + self.projection(maps.sum((2, 3)), labels)
         return score.float()
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, C, R, R) in [-1, 1], (N,) -> (N, 1) float32, unbounded."""
+        return self.score(self.features(images, labels), labels)

@@ -7,7 +7,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from gantool.errors import GantoolError, did_you_mean
 
 NORMS = ("batch", "layer", "instance", "spectral", "none")
-CONDITIONS = ("projection", "concat")
+CONDITIONS = ("projection", "concat", "none")  # of a discriminator; none: an auxiliary classifies in its place
 
 
 def check_choice(key: str, choice: str, choices: tuple[str, ...]) -> None:

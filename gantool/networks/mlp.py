@@ -78,17 +78,25 @@ class Discriminator(nn.Module):
         pixels = channels * resolution**2
         self.layers = nn.Sequential(*hidden_layers([pixels + concat * hidden[0], *hidden], norm, dropout))
         self.head = nn.Linear(hidden[-1], 1)
-        self.projection = Projection(hidden[-1], num_classes) if num_classes and not concat else None
+        self.feature_dim = hidden[-1]
+        self.projection = Projection(hidden[-1], num_classes) if num_classes and condition == "projection" else None
         if norm == "spectral":
             apply_spectral_norm(self)
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, C, R, R) in [-1, 1], (N,) -> (N, 1) float32, unbounded."""
+    def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, C, R, R) in [-1, 1], (N,) -> (N, feature_dim), the last hidden layer."""
         pixels = images.flatten(1)
         if self.embed is not None:
             pixels = torch.cat([pixels, self.embed(labels).to(pixels.dtype)], 1)
-        features = self.layers(pixels)
+        return self.layers(pixels)
+
+    def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, feature_dim), (N,) -> (N, 1) float32, unbounded."""
         score = self.head(features)
         if self.projection is not None:
             score = score + self.projection(features, labels)
         return score.float()
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, C, R, R) in [-1, 1], (N,) -> (N, 1) float32, unbounded."""
+        return self.score(self.features(images, labels), labels)

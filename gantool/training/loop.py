@@ -44,7 +44,8 @@ def train(
             progress = state.progress
             seed_everything(settings.seed, progress.nimg)
             game.begin_round(progress)
-            batches = data.take(progress.nimg, count=game.batches_per_round, size=settings.batch_size)
+            size = game.batch_size(settings.batch_size)
+            batches = data.take(progress.nimg, count=game.batches_per_round, size=size)
             for name, player in game.players.items():
                 state.optimizers[name].set_rate(progress)
                 for turn, batch in enumerate(batches[-player.updates :]):
@@ -53,7 +54,7 @@ def train(
             measurements.check_finite(progress)
             average_buffers(game)
 
-            state.progress = progress.advance(len(batches) * settings.batch_size)
+            state.progress = progress.advance(len(batches) * size)
             ema.update(game.generators, state.progress)
             for monitor in (measurements, *monitors):
                 if state.progress.crossed(monitor.interval) or state.progress.done:
