@@ -9,14 +9,18 @@ import pytest
 from gantool.training import loop, update
 from runs import choices, newest, same, same_training, train
 
-COMBINATIONS = list(product(choices("model"), choices("loss")))
+BASIC = ("dcgan", "mlp")
+ZOO = [model for model in choices("model") if model not in BASIC]
+# Every loss on the two basic models; the others under their own loss, a margin, and a gradient penalty.
+COMBINATIONS = [*product(BASIC, choices("loss")), *product(ZOO, ("own", "hinge", "wgan-gp"))]
 
 
 @pytest.mark.parametrize(("model", "loss"), COMBINATIONS, ids=lambda part: part)
 def test_every_model_and_loss_trains_and_resumes_exactly(in_tmp: Path, model: str, loss: str) -> None:
-    whole = train(in_tmp / "whole", f"loss={loss}", model=model, rounds=4)
-    train(in_tmp / "parts", f"loss={loss}", model=model, rounds=2)
-    parts = train(in_tmp / "parts", f"loss={loss}", model=model, rounds=4)
+    words = [] if loss == "own" else [f"loss={loss}"]
+    whole = train(in_tmp / "whole", *words, model=model, rounds=4)
+    train(in_tmp / "parts", *words, model=model, rounds=2)
+    parts = train(in_tmp / "parts", *words, model=model, rounds=4)
     assert same_training(whole, parts)
     assert all(value.isfinite().all() for value in whole["game"].values())
     n_critic = whole["config"]["loss"]["n_critic"]
@@ -29,7 +33,8 @@ PARTS = [
     *(f"optimizer={name}" for name in choices("optimizer")),
     *(f"optimizer/schedule={name}" for name in choices("optimizer/schedule")),
     *(f"augment={name}" for name in choices("augment")),
-    *(f"model/latent={name}" for name in choices("model/latent")),
+    *(f"model/latent={name}" for name in choices("model/latent") if name != "structured"),
+    *(f"auxiliary={name}" for name in choices("auxiliary") if name == "feature-matching"),
     *(f"regularizer={name} model.discriminator.norm=layer" for name in choices("regularizer")),
     "regularizer=[r1,r2,l2] model.discriminator.norm=none regularizer.r1.every=2 trainer.microbatch=3",
     "model.conditional=true",
@@ -84,12 +89,16 @@ def test_control_without_seeding_a_resumed_run_differs(in_tmp: Path, monkeypatch
 def test_monitors_change_nothing(in_tmp: Path, model: str) -> None:
     every = ["trainer.log_every=1it", "trainer.sample_every=1it", "trainer.histogram_every=1it"]
     score = ["metrics=digits", "metrics.every=1it", "metrics.num_samples=60", "metrics.batch_size=30"]
-    watched = train(in_tmp / "watched", *every, *score, "model.discriminator.norm=spectral", model=model)
+    spectral = ["model.discriminator.norm=spectral"] if model in BASIC else []  # a forward in training mode moves it
+    score = score if model not in ("cyclegan", "pix2pix") else []
+    watched = train(in_tmp / "watched", *every, *score, *spectral, model=model)
     rarely = ["trainer.log_every=1Mimg", "trainer.sample_every=1Mimg", "trainer.histogram_every=1Mimg"]
-    alone = train(in_tmp / "alone", *rarely, "model.discriminator.norm=spectral", model=model)
+    alone = train(in_tmp / "alone", *rarely, *spectral, model=model)
     assert same_training(watched, alone)
-    assert watched["metrics"].keys() == {"fd_digits", "is_digits"} and not alone["metrics"]
-    assert math.isfinite(watched["best"]["value"])
+    assert not alone["metrics"]
+    if score:
+        assert watched["metrics"].keys() >= {"fd_digits", "is_digits"}
+        assert math.isfinite(watched["best"]["value"])
 
 
 @pytest.mark.parametrize("seed", [1, 2])
