@@ -1,9 +1,12 @@
 """Where the generator's input comes from."""
 
+import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
+from gantool.errors import GantoolError
 from gantool.game import Batch
 
 
@@ -14,8 +17,11 @@ class Normal:
     dim: int
 
     def sample(self, batch: Batch) -> Tensor:
-        """(N, dim)."""
-        return batch.randn(self.dim)
+        """(N, dim); with `batch.truncation` t, normal on condition of |z| <= t in each dimension (Brock 2019)."""
+        if batch.truncation is None:
+            return batch.randn(self.dim)
+        inside = math.erf(batch.truncation / math.sqrt(2))  # of the mass
+        return math.sqrt(2) * torch.erfinv((2 * batch.rand(self.dim) - 1) * inside)
 
     def traversals(self, batch: Batch) -> dict[str, tuple[Tensor, int]]:
         """{}: no direction has a meaning of its own."""
@@ -30,6 +36,8 @@ class Uniform:
 
     def sample(self, batch: Batch) -> Tensor:
         """(N, dim)."""
+        if batch.truncation is not None:
+            raise GantoolError("truncation is for normal latents (model/latent=normal): a uniform one has no tails")
         return batch.rand(self.dim) * 2 - 1
 
     def traversals(self, batch: Batch) -> dict[str, tuple[Tensor, int]]:

@@ -8,11 +8,15 @@ from contextlib import contextmanager
 from gantool import __version__
 from gantool.errors import GantoolError, did_you_mean
 
-# name -> (module:function, what it does); each runs on the configuration of conf/train.yaml
+# name -> (module:function, what it does); each runs on conf/<name>.yaml, or else on conf/train.yaml
 COMMANDS = {
     "train": (
         "gantool.commands.train:train",
         "train a GAN; resume=RUN_FOLDER continues a run, -m sweeps over several values",
+    ),
+    "sample": (
+        "gantool.commands.sample:sample",
+        "images of a trained run: run=RUN_FOLDER format=grid|png|npz num=50000",
     ),
     "bench": ("gantool.commands.bench:bench", "time the training step against a plain PyTorch loop"),
 }
@@ -115,7 +119,7 @@ def _hydra(command: str, words: list[str]) -> int:
     from gantool.paths import conf_dir
 
     flags, overrides = arguments.split(words)
-    config_name = "train"
+    config_name = command if (conf_dir() / f"{command}.yaml").is_file() else "train"
     if any(word.startswith("resume=") for word in overrides):
         config_name, flags, overrides = arguments.resume(flags, overrides)
     arguments.check_groups(overrides)

@@ -1,0 +1,94 @@
+"""gantool sample: the images of a run, the same whatever the batch size, in every format; and what it refuses."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy import stats
+
+from gantool.cli.main import main
+from gantool.game import Batch
+from gantool.latents import Normal
+from runs import newest, train
+
+
+@pytest.fixture
+def run(in_tmp: Path) -> Path:
+    train(in_tmp / "run", "model.conditional=true", "optimizer.lr=0.01", model="mlp", rounds=4)  # far from flat grey
+    return in_tmp / "run"
+
+
+def npz(run: Path, out: Path, *words: str) -> tuple[np.ndarray, np.ndarray]:
+    assert main(["sample", f"run={run}", "format=npz", f"out={out}", *words]) == 0
+    with np.load(out / "samples.npz") as archive:
+        return archive["arr_0"], archive["arr_1"]
+
+
+def test_the_same_images_whatever_the_batch_size(run: Path) -> None:
+    whole, labels = npz(run, run / "a", "num=130")
+    parts, again = npz(run, run / "b", "num=130", "batch_size=7")
+    fewer, _ = npz(run, run / "c", "num=104")
+    other, _ = npz(run, run / "d", "num=104", "seed=1")
+    assert whole.shape == (130, 32, 32, 1) and whole.dtype == np.uint8
+    assert labels.tolist() == [i % 10 for i in range(130)] == again.tolist()
+    assert np.abs(whole.astype(int) - parts).max() <= 1, "up to the rounding of other kernels"
+    assert (whole[:104] == fewer).all() and np.abs(fewer.astype(int) - other).max() > 20
+
+
+def test_the_averaged_generator_or_the_live_one(run: Path) -> None:
+    saved = newest(run)
+    ema, live = npz(run, run / "a")[0], npz(run, run / "b", "ema=false")[0]
+    name = "generator.layers.0.weight"
+    assert not torch.equal(saved["ema"][name], saved["game"][f"generators.{name}"]) and (ema != live).any()
+
+
+def test_a_grid_and_files_by_class(run: Path) -> None:
+    assert main(["sample", f"run={run}", "num=20"]) == 0
+    (grid,) = (run / "sampled").rglob("grid.png")
+    assert Image.open(grid).size == (10 * 34 + 2, 2 * 34 + 2)
+    assert main(["sample", f"run={run}", "format=png", "num=6", "classes=[3,7]", f"out={run / 'files'}"]) == 0
+    assert sorted(path.parent.name for path in (run / "files").rglob("*.png")) == ["class003"] * 3 + ["class007"] * 3
+    archive, _ = npz(run, run / "a", "num=6", "classes=[3,7]")
+    assert (np.asarray(Image.open(run / "files" / "class007" / "000005.png")) == archive[5, :, :, 0]).all()
+
+
+def test_truncated_latents_follow_the_truncated_normal() -> None:
+    torch.manual_seed(0)
+    z = Normal(100).sample(Batch(torch.zeros(500, 1, 1, 1), truncation=0.8)).flatten()
+    assert z.abs().max() <= 0.8
+    assert stats.kstest(z.numpy(), stats.truncnorm(-0.8, 0.8).cdf).pvalue > 0.01
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "run=FOLDER names it"),
+        (["run={tmp}/rum"], "no such folder (did you mean 'run'?)"),
+        (["run={tmp}"], "no run folder: it has no .hydra/config.yaml"),
+        (["run={tmp}/run", "classes=12"], "knows classes 0 to 9"),
+        (["run={tmp}/run", "checkpoint=best"], "has no best checkpoint"),
+        (["run={tmp}/run", "num=5000"], "format=png or npz"),
+        (["run={tmp}/run", "format=jpg", "num=0"], "num=0: should be greater than 0"),
+        (["run={tmp}/run", "device=cuda:7x"], "is no device"),
+        (["run={tmp}/run", "sed=1"], "unknown key 'sed' (did you mean 'seed'?)"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_mistakes_are_one_line(run: Path, words: list[str], message: str, capfd: pytest.CaptureFixture) -> None:
+    words = [word.format(tmp=run.parent) for word in words]
+    assert main(["sample", *words]) == 1
+    errors = capfd.readouterr().err
+    assert message in errors and "Traceback" not in errors and not (run / "sampled").exists()
+
+
+def test_an_unconditional_run_and_one_without_a_checkpoint(in_tmp: Path, capfd: pytest.CaptureFixture) -> None:
+    train(in_tmp / "run", "model/latent=uniform", rounds=1)
+    assert main(["sample", f"run={in_tmp / 'run'}", "classes=3"]) == 1
+    assert main(["sample", f"run={in_tmp / 'run'}", "truncation=0.5"]) == 1
+    for path in (in_tmp / "run" / "checkpoints").iterdir():
+        path.unlink()
+    assert main(["sample", f"run={in_tmp / 'run'}"]) == 1
+    errors = capfd.readouterr().err
+    assert all(text in errors for text in ("is unconditional", "a uniform one has no tails", "has no checkpoint yet"))
