@@ -18,6 +18,10 @@ COMMANDS = {
         "gantool.commands.sample:sample",
         "images of a trained run: run=RUN_FOLDER format=grid|png|npz num=50000",
     ),
+    "interpolate": (
+        "gantool.commands.interpolate:interpolate",
+        "paths between latents of a trained run: run=RUN_FOLDER",
+    ),
     "bench": ("gantool.commands.bench:bench", "time the training step against a plain PyTorch loop"),
 }
 OTHERS = {"list": "every choice of every group: gantool list [GROUP]"}
@@ -47,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def usage() -> str:
     """What `gantool --help` prints."""
     commands = {name: text for name, (_, text) in COMMANDS.items()} | OTHERS
-    lines = "\n".join(f"  {name:<6}  {text}" for name, text in commands.items())
+    lines = "\n".join(f"  {name:<11}  {text}" for name, text in commands.items())
     return f"""usage: gantool COMMAND [group=choice] [key=value] [-m] [flags]
 
 {lines}

@@ -3,18 +3,30 @@
 import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from pydantic import BaseModel, ValidationError
 from torch import nn
 
 from gantool.commands.build import make
-from gantool.config.schema import resolve
+from gantool.config.schema import plain_message, resolve
 from gantool.errors import GantoolError, did_you_mean
 from gantool.game import Game
 from gantool.training.checkpoint import Checkpoints, load
 from gantool.training.hardware import choose_device
+
+Options = TypeVar("Options", bound=BaseModel)
+
+
+def read_options(cfg: DictConfig, kind: type[Options]) -> Options:
+    """The keys of a command on a run, checked; raises GantoolError with a line for every mistake."""
+    try:
+        return kind.model_validate(resolve(cfg))
+    except ValidationError as mistakes:
+        lines = [f"{m['loc'][0]}={m['input']}: {plain_message(m)}" for m in mistakes.errors()]
+        raise GantoolError("\n".join(dict.fromkeys(lines))) from None
 
 
 @dataclass(frozen=True)

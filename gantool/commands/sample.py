@@ -11,11 +11,10 @@ from typing import Annotated, Literal, Protocol
 import numpy as np
 import torch
 from omegaconf import DictConfig
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from gantool.commands.run_folder import TrainedRun, load_run
-from gantool.config.schema import plain_message, resolve
+from gantool.commands.run_folder import TrainedRun, load_run, read_options
 from gantool.errors import GantoolError
 from gantool.game import Batch
 from gantool.logging.grid import grid, save_png, to_uint8
@@ -47,11 +46,7 @@ class Options(BaseModel):
 
 def sample(cfg: DictConfig) -> None:
     """Makes `num` images and says where they are. Raises GantoolError for the user's mistakes."""
-    try:
-        options = Options.model_validate(resolve(cfg))
-    except ValidationError as mistakes:
-        lines = [f"{m['loc'][0]}={m['input']}: {plain_message(m)}" for m in mistakes.errors()]
-        raise GantoolError("\n".join(dict.fromkeys(lines))) from None
+    options = read_options(cfg, Options)
     run = load_run(options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint)
     classes = chosen_classes(run, options.classes)
     if options.format == "grid" and options.num > _LARGEST_GRID:

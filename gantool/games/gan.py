@@ -181,17 +181,18 @@ class GAN(Game):
 
     def sample(self, batch: Batch, generators: nn.ModuleDict) -> Tensor:
         """(N, C, H, W) images in [-1, 1] for fresh latents and the labels of `batch`."""
-        return self._made(self.latent.sample(batch), self.labels(batch), generators)
+        return self.generate(self.latent.sample(batch), self.labels(batch), generators)
 
     def pictures(self, batch: Batch, generators: nn.ModuleDict) -> dict[str, tuple[Tensor, int]]:
         """The traversals of the latent's codes, each image with the first label of `batch`'s rows."""
         labels = self.labels(batch)
         return {
-            name: (self._made(z, None if labels is None else labels[:1].expand(len(z)), generators), columns)
+            name: (self.generate(z, None if labels is None else labels[:1].expand(len(z)), generators), columns)
             for name, (z, columns) in self.latent.traversals(batch).items()
         }
 
-    def _made(self, z: Tensor, labels: Tensor | None, generators: nn.ModuleDict) -> Tensor:
+    def generate(self, z: Tensor, labels: Tensor | None, generators: nn.ModuleDict) -> Tensor:
+        """(N, C, H, W) images in [-1, 1] at the final resolution for (N, latent dim) and (N,) labels."""
         images = generators["generator"](z, labels)
         if self.growth is None:
             return images
