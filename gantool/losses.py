@@ -67,3 +67,16 @@ class Wasserstein(Loss):
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         return -fake.mean()
+
+
+class Relativistic(Loss):
+    """RpGAN (Jolicoeur-Martineau 2018), R3GAN's loss (Huang 2024): each fake image is scored against a real one."""
+
+    needs_real_score = True
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return F.softplus(fake - real).mean()
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        assert real is not None, "the game scores real images too where needs_real_score"
+        return F.softplus(real - fake).mean()
