@@ -1,9 +1,11 @@
 """Where the generator's input comes from."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gantool.errors import GantoolError
@@ -43,3 +45,45 @@ class Uniform:
     def traversals(self, batch: Batch) -> dict[str, tuple[Tensor, int]]:
         """{}: no direction has a meaning of its own."""
         return {}
+
+
+class Structured:
+    """InfoGAN's latent (Chen 2016): normal noise, one-hot codes of `categories` values each, and `continuous` codes
+    uniform in [-1, 1]; `dim` numbers in all, in this order.
+
+    Raises GantoolError where the codes leave no room for noise.
+    """
+
+    def __init__(self, dim: int = 74, categories: Sequence[int] = (10,), continuous: int = 2) -> None:
+        self.dim, self.categories, self.continuous = dim, list(categories), continuous
+        self.noise = Normal(dim - sum(self.categories) - continuous)
+        if self.noise.dim < 1 or min(self.categories, default=2) < 2 or continuous < 0:
+            raise GantoolError(
+                f"model.latent.dim={dim} is noise and codes together: the codes take {dim - self.noise.dim} of it "
+                "(each category at least 2 values), so make it larger"
+            )
+
+    def sample(self, batch: Batch) -> Tensor:
+        """(N, dim)."""
+        codes = [F.one_hot(batch.randint(size), size).float() for size in self.categories]
+        return torch.cat([self.noise.sample(batch), *codes, batch.rand(self.continuous) * 2 - 1], 1)
+
+    def split(self, z: Tensor) -> list[Tensor]:
+        """The noise, each categorical code, and the continuous codes."""
+        return list(z.split([self.noise.dim, *self.categories, self.continuous], 1))
+
+    def traversals(self, batch: Batch) -> dict[str, tuple[Tensor, int]]:
+        """'category0': a row for each of its values, over ten latents else alike; 'code0': a row for each of ten
+        latents, the code going from -2 to 2."""
+        some = self.sample(batch)[:10]
+        start, views = self.noise.dim, {}
+        for index, size in enumerate(self.categories):
+            z = some.repeat(size, 1)
+            z[:, start : start + size] = torch.eye(size, device=z.device).repeat_interleave(len(some), 0)
+            views[f"category{index}"] = (z, len(some))
+            start += size
+        for index in range(self.continuous):
+            z = some.repeat_interleave(10, 0)
+            z[:, start + index] = torch.linspace(-2, 2, 10, device=z.device).repeat(len(some))
+            views[f"code{index}"] = (z, 10)
+        return views

@@ -27,6 +27,7 @@ from gantool.lock import locked
 from gantool.logging.console import Console
 from gantool.logging.log import Log
 from gantool.metrics.scorer import Scorer
+from gantool.monitors.codes import CodeAgreement
 from gantool.monitors.monitor import Monitor
 from gantool.monitors.scores import Scores
 from gantool.monitors.summary import summary
@@ -119,6 +120,8 @@ def _run(setup: Setup, run_dir: Path, state: State, data: Stream, scorer: Scorer
     if scorer is not None:
         every = setup.duration("metrics.every", images_per_epoch=data.num_images)
         monitors.append(Scores(scorer, every))
+        if scorer.features.name == "digits":
+            monitors.append(CodeAgreement(scorer, every))
     if saved is None:
         run_log.write(grid(state.game, state.ema.generators, progress), progress)
     recorder = Recorder(

@@ -1,0 +1,98 @@
+"""Terms beside the adversarial one, read from the discriminator's features: InfoGAN, AC-GAN, feature matching."""
+
+import math
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gantool.errors import GantoolError
+from gantool.game import Auxiliary, Turn
+
+_HIDDEN = 128
+
+
+def head(feature_dim: int, outputs: int) -> nn.Module:
+    """One hidden layer, as InfoGAN's recognizer has on the discriminator's last features; without batch norm, so that a
+    gradient penalty bears it."""
+    return nn.Sequential(nn.Linear(feature_dim, _HIDDEN), nn.LeakyReLU(0.2), nn.Linear(_HIDDEN, outputs))
+
+
+class Information(Auxiliary):
+    """InfoGAN (Chen 2016): a recognizer reads the latent's codes back from the images; both players are paid for it.
+
+    Minus the term is the paper's lower bound on the mutual information of codes and images, in nats, for the
+    categorical codes times `weight`, for the continuous ones times `continuous_weight`; these have a Gaussian of unit
+    variance as their posterior. Wants `model/latent=structured`.
+    """
+
+    def __init__(self, weight: float = 1.0, continuous_weight: float = 0.1) -> None:
+        super().__init__()
+        self.weight, self.continuous_weight = weight, continuous_weight
+
+    def build(self, latent: object, feature_dim: int, num_classes: int) -> None:
+        """Raises GantoolError for a latent without codes."""
+        if not hasattr(latent, "categories"):
+            raise GantoolError("auxiliary=information reads codes from the latent: add model/latent=structured")
+        self.latent = cast(Any, latent)
+        self.recognizer = head(feature_dim, sum(self.latent.categories) + self.latent.continuous)
+
+    def discriminator(self, real: Tensor, fake: Tensor, turn: Turn) -> Tensor:
+        return self.generator(fake, None, turn)
+
+    def generator(self, fake: Tensor, real: Tensor | None, turn: Turn) -> Tensor:
+        _, *codes = self.latent.split(turn.z)
+        sizes = [*self.latent.categories, self.latent.continuous]
+        *logits, mean = self.recognizer(fake).float().split(sizes, 1)
+        terms = [
+            self.weight * (F.cross_entropy(guess, code.argmax(1)) - math.log(len(code[0])))
+            for guess, code in zip(logits, codes[:-1], strict=True)
+        ]
+        log_density = -((mean - codes[-1]).square() + math.log(2 * math.pi)) / 2
+        entropy = math.log(2)  # of a uniform code in [-1, 1]
+        bound = (log_density + entropy).sum(1).mean()
+        return torch.stack([*terms, -self.continuous_weight * bound]).sum()
+
+
+class ClassPrediction(Auxiliary):
+    """AC-GAN (Odena 2017): the discriminator also names the class, of real and of generated images; the generator is
+    paid for images of the class that it was asked for. Wants `model.conditional=true`."""
+
+    def __init__(self, weight: float = 1.0) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def build(self, latent: object, feature_dim: int, num_classes: int) -> None:
+        """Raises GantoolError for an unconditional game."""
+        if not num_classes:
+            raise GantoolError("auxiliary=acgan predicts the label: add model.conditional=true, on labelled data")
+        self.classifier = head(feature_dim, num_classes)
+
+    def discriminator(self, real: Tensor, fake: Tensor, turn: Turn) -> Tensor:
+        return self._wrong(real, turn) + self._wrong(fake, turn)
+
+    def generator(self, fake: Tensor, real: Tensor | None, turn: Turn) -> Tensor:
+        return self._wrong(fake, turn)
+
+    def _wrong(self, features: Tensor, turn: Turn) -> Tensor:
+        assert turn.labels is not None, "build has checked it"
+        return self.weight * F.cross_entropy(self.classifier(features).float(), turn.labels)
+
+
+class FeatureMatching(Auxiliary):
+    """Feature matching (Salimans 2016): the generator also brings its mean features to those of real images,
+    |E f(real) - E f(fake)|^2, here divided by the number of features so that the weight suits any network."""
+
+    needs_real = True
+
+    def __init__(self, weight: float = 1.0) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def discriminator(self, real: Tensor, fake: Tensor, turn: Turn) -> Tensor:
+        return real.new_zeros((), dtype=torch.float32)
+
+    def generator(self, fake: Tensor, real: Tensor | None, turn: Turn) -> Tensor:
+        assert real is not None, "needs_real"
+        return self.weight * (real.detach().float().mean(0) - fake.float().mean(0)).square().mean()

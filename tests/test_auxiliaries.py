@@ -1,0 +1,132 @@
+"""InfoGAN, AC-GAN and feature matching: formulas, codes, whom they teach, and what they refuse."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch.distributions import Categorical
+from torch.distributions import Normal as Gaussian
+
+from gantool.auxiliaries import ClassPrediction, FeatureMatching, Information
+from gantool.cli.main import main
+from gantool.errors import GantoolError
+from gantool.game import Batch, Progress, Turn
+from gantool.latents import Normal, Structured
+from gantool.monitors.codes import agreement
+from runs import same_training, small, train
+
+
+def turn(z: torch.Tensor, labels: torch.Tensor | None = None) -> Turn:
+    images = torch.zeros(len(z), 1, 8, 8)
+    return Turn(images, images, labels, z, Batch(images), Progress())
+
+
+def batch(count: int) -> Batch:
+    return Batch(torch.zeros(count, 1, 8, 8))
+
+
+def test_codes_are_uniform_one_hot_and_in_range() -> None:
+    torch.manual_seed(0)
+    latent = Structured(dim=20, categories=[4, 3], continuous=2)
+    noise, four, three, codes = latent.split(latent.sample(batch(4000)))
+    assert noise.shape == (4000, 11) and codes.abs().max() <= 1
+    assert (four.sum(1) == 1).all() and torch.allclose(four.mean(0), torch.full((4,), 0.25), atol=0.03)
+    assert (three.sum(1) == 1).all() and codes.std().item() == pytest.approx(1 / math.sqrt(3), abs=0.02)
+
+
+def test_traversals_change_one_code_alone() -> None:
+    latent = Structured(dim=20, categories=[4], continuous=2)
+    views = latent.traversals(batch(64))
+    z, columns = views["category0"]
+    noise, category, codes = latent.split(z)
+    assert z.shape == (4 * columns, 20) and category.argmax(1).tolist() == [row for row in range(4) for _ in range(10)]
+    assert torch.equal(noise[:10], noise[10:20]) and torch.equal(codes[:10], codes[30:])
+    z, columns = views["code1"]
+    rows = z.view(-1, columns, 20)
+    assert torch.equal(rows[0, :, 19], torch.linspace(-2, 2, 10)) and (rows[:, 1:, :19] == rows[:, :1, :19]).all()
+
+
+def test_the_bound_on_mutual_information() -> None:
+    torch.manual_seed(0)
+    latent = Structured(dim=12, categories=[5], continuous=2)
+    part = Information(weight=1.0, continuous_weight=1.0)
+    part.build(latent, 16, 0)
+    z, features = latent.sample(batch(6)), torch.randn(6, 16)
+    output = part.recognizer(features)
+    _, category, codes = latent.split(z)
+    log_q = Categorical(logits=output[:, :5]).log_prob(category.argmax(1)).mean()
+    log_q_codes = Gaussian(output[:, 5:], 1.0).log_prob(codes).sum(1).mean()
+    bound = log_q + math.log(5) + log_q_codes + 2 * math.log(2)
+    assert part.generator(features, None, turn(z)).item() == pytest.approx(-bound.item(), rel=1e-5)
+    assert torch.equal(part.generator(features, None, turn(z)), part.discriminator(features, features, turn(z)))
+
+
+def test_class_prediction_and_feature_matching() -> None:
+    torch.manual_seed(0)
+    part, labels = ClassPrediction(weight=2.0), torch.tensor([0, 2, 1])
+    part.build(Normal(4), 16, 3)
+    real, fake = torch.randn(2, 3, 16)
+    now = turn(torch.zeros(3, 4), labels)
+    wrong = [-2 * Categorical(logits=part.classifier(x)).log_prob(labels).mean() for x in (real, fake)]
+    assert part.discriminator(real, fake, now).item() == pytest.approx(float(wrong[0] + wrong[1]), rel=1e-5)
+    assert part.generator(fake, None, now).item() == pytest.approx(wrong[1].item(), rel=1e-5)
+    expected = sum((real[:, i].mean() - fake[:, i].mean()) ** 2 for i in range(16)) / 16
+    assert FeatureMatching().generator(fake, real, now).item() == pytest.approx(float(expected), rel=1e-5)
+    assert FeatureMatching().discriminator(real, fake, now).item() == 0
+
+
+def test_agreement_is_under_the_best_matching() -> None:
+    assert agreement(torch.tensor([[3, 3, 1], [1, 1, 1], [0, 0, 3], [2, 2, 2]])) == pytest.approx(10 / 12)
+    assert agreement(torch.full((10, 7), 4)) == pytest.approx(0.1), "one class for every value is no agreement"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["model=infogan", "model.conditional=true", "loss=wgan-gp"],
+        ["model=infogan", "auxiliary=[information,feature-matching]", "trainer.microbatch=4"],
+        [
+            "model=dcgan",
+            "model.conditional=true",
+            "model.discriminator.condition=none",
+            "auxiliary=[acgan,feature-matching]",
+        ],
+    ],
+    ids=["conditional infogan under wgan-gp", "infogan", "acgan with feature matching"],
+)
+def test_crossings_train_and_resume_exactly(in_tmp: Path, words: list[str]) -> None:
+    model, *rest = words
+    model = model.removeprefix("model=")
+    whole = train(in_tmp / "whole", *rest, model=model, rounds=4)
+    train(in_tmp / "parts", *rest, model=model, rounds=2)
+    assert same_training(whole, train(in_tmp / "parts", *rest, model=model, rounds=4))
+    assert any(name.startswith("heads.") for name in whole["game"]), "the heads are in the checkpoint"
+
+
+def test_the_agreement_is_logged_and_the_traversals_drawn(in_tmp: Path) -> None:
+    train(
+        in_tmp / "run", "metrics=digits", "metrics.num_samples=60", "metrics.batch_size=30", model="infogan", rounds=2
+    )
+    lines = (in_tmp / "run" / "metrics.jsonl").read_text()
+    assert '"codes/category0": ' in lines and "one-to-one" in lines
+    names = {path.name.rpartition("-")[0] for path in (in_tmp / "run" / "samples").iterdir()}
+    assert {"category0", "code0", "code1", "generated", "real"} <= names
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["auxiliary=information"], "add model/latent=structured"),
+        (["auxiliary=acgan"], "add model.conditional=true"),
+        (["model/latent=structured"], "model.latent.dim=8 is noise and codes together: the codes take 12"),
+    ],
+)
+def test_what_a_term_lacks_is_named(in_tmp: Path, words: list[str], message: str, capfd: pytest.CaptureFixture) -> None:
+    assert main(small(in_tmp / "run", *words)) == 1
+    assert message in capfd.readouterr().err and not (in_tmp / "run").exists()
+
+
+def test_a_structured_latent_needs_noise() -> None:
+    with pytest.raises(GantoolError, match="noise and codes"):
+        Structured(dim=12, categories=[10], continuous=2)
