@@ -130,3 +130,16 @@ class WeightClip:
     def __call__(self, network: nn.Module) -> None:
         for parameter in network.parameters():
             parameter.clamp_(-self.bound, self.bound)
+
+
+@dataclass(frozen=True)
+class Drift:
+    """weight * score(real)^2: keeps a critic's scores near zero (Karras 2018)."""
+
+    weight: float = 1e-3
+    every: int = 1
+    player: Literal["discriminator"] = "discriminator"
+    allow_batch_norm: bool = True
+
+    def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
+        return self.weight * network(turn.real, turn.labels).square().mean()

@@ -10,7 +10,10 @@ from gantool.training.checkpoint import load
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 WIDTHS = {
+    "infogan": ["model.generator.width=4", "model.discriminator.width=4", "model.latent.dim=20"],
     "dcgan": ["model.generator.width=4", "model.discriminator.width=4"],
+    "resnet": ["model.generator.width=1", "model.discriminator.width=1"],
+    "progan": ["model.generator.width=4", "model.discriminator.width=4"],
     "mlp": ["model.generator.hidden=[16,16]", "model.discriminator.hidden=[16,16]"],
 }
 
@@ -22,8 +25,8 @@ def choices(group: str) -> list[str]:
 
 def small(folder: Path, *overrides: str, model: str = "dcgan", rounds: int = 4) -> list[str]:
     """The words of a command that trains a small network for a few rounds."""
-    words = ["train", f"model={model}", *WIDTHS[model], "trainer.batch_size=8", f"trainer.duration={rounds}it"]
-    words += ["model.latent.dim=8", "trainer.precision=fp32", f"hydra.run.dir={folder}"]
+    words = ["train", f"model={model}", "trainer.batch_size=8", f"trainer.duration={rounds}it", "model.latent.dim=8"]
+    words += [*WIDTHS[model], "trainer.precision=fp32", f"hydra.run.dir={folder}"]
     return [*words, *([] if any(word.startswith("metrics") for word in overrides) else ["metrics=none"]), *overrides]
 
 

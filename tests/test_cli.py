@@ -70,7 +70,8 @@ def test_commands(capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert main(["trian"]) == 2
     assert capsys.readouterr().err == (
-        "gantool: error: unknown command 'trian' (did you mean 'train'?); commands: train, sample, interpolate, bench, list\n"
+        "gantool: error: unknown command 'trian' (did you mean 'train'?); "
+        "commands: train, sample, interpolate, bench, list\n"
     )
 
 

@@ -12,7 +12,7 @@ import gantool
 ROOT = Path(gantool.__file__).parent
 LAYERS = {
     0: {"durable", "errors", "lock", "paths", "game", "schedules", "__init__"},
-    1: {"losses", "regularizers", "latents", "augment", "networks", "data"},
+    1: {"losses", "regularizers", "auxiliaries", "latents", "augment", "growth", "networks", "data"},
     2: {"games", "metrics", "logging"},
     3: {"training", "monitors"},
     4: {"cli", "commands", "config", "__main__"},

@@ -99,3 +99,23 @@ class LabelPlane(nn.Module):
         """(N, C, R, R), (N,) -> (N, C + 1, R, R)."""
         plane = self.embed(labels).view(-1, 1, self.resolution, self.resolution)
         return torch.cat([images, plane.to(images.dtype)], 1)
+
+
+class MinibatchStd(nn.Module):
+    """Appends the standard deviation over a group of images, averaged over features, as a channel (Karras 2018).
+
+    Groups have at most `group` images: the largest divisor of N that is no larger. The score of an image so depends on
+    the others of its group.
+    """
+
+    def __init__(self, group: int = 4) -> None:
+        super().__init__()
+        self.group = group
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C + 1, H, W)."""
+        n, c, h, w = x.shape
+        size = max(k for k in range(1, self.group + 1) if n % k == 0)
+        groups = x.float().reshape(size, n // size, c, h, w)
+        std = (groups.var(0, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3))
+        return torch.cat([x, std.to(x.dtype).repeat(size).view(n, 1, 1, 1).expand(n, 1, h, w)], 1)

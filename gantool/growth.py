@@ -1,0 +1,59 @@
+"""Growth of the resolution while training (ProGAN, Karras 2018)."""
+
+import math
+from collections.abc import Mapping
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from gantool.errors import GantoolError
+from gantool.game import Progress
+
+
+class Progressive:
+    """Equal turns of a stable and a fading phase from `start` to `resolution` pixels; the last one stays to the end.
+
+    `growing` is the fraction of the run after which the final resolution is whole, so that a longer
+    `trainer.duration` stretches every phase. `batch_sizes`: images in a batch by resolution; null: the usual size.
+    """
+
+    def __init__(
+        self,
+        *,
+        resolution: int,
+        start: int = 4,
+        growing: float = 0.5,
+        batch_sizes: Mapping[int, int | None] | None = None,
+    ) -> None:
+        if start not in (4, 8) or resolution < start or resolution & (resolution - 1):
+            raise GantoolError(f"model.growth.start={start}: growth starts at 4 or 8 and doubles to dataset.resolution")
+        if not 0 < growing <= 1:
+            raise GantoolError(f"model.growth.growing={growing}: a fraction of the run, above 0 and at most 1")
+        self.resolution, self.growing = resolution, growing
+        self.first, self.last = start.bit_length() - 3, resolution.bit_length() - 3
+        self.batch_sizes = {int(side): size for side, size in (batch_sizes or {}).items() if size}
+
+    def stage(self, progress: Progress) -> float:
+        """0 at 4x4, 1 at 8x8, 0.5 half-way between; in steps of 1/4096, which float32 holds exactly."""
+        done = progress.nimg / max(progress.total, 1) / self.growing * (self.last - self.first)
+        level = math.floor(done)
+        faded = max(0.0, 2 * (done - level) - 1)
+        return min(float(self.last), self.first + level + math.floor(faded * 4096) / 4096)
+
+    def batch_size(self, stage: float, size: int) -> int:
+        """As `batch_sizes` says for the resolution of `stage`, else `size`."""
+        return self.batch_sizes.get(4 * 2 ** math.ceil(stage), size)
+
+    def shrink(self, images: Tensor, stage: float) -> Tensor:
+        """(N, C, R, R) -> the stage's resolution; while it fades in, mixed with half that resolution."""
+        factor = images.shape[-1] // (4 * 2 ** math.ceil(stage))
+        images = F.avg_pool2d(images, factor) if factor > 1 else images
+        alpha = stage - math.floor(stage)
+        if not alpha:
+            return images
+        coarse = F.interpolate(F.avg_pool2d(images, 2), scale_factor=2.0)
+        return coarse + alpha * (images - coarse)
+
+    def enlarge(self, images: Tensor, stage: float) -> Tensor:
+        """(N, C, r, r) -> (N, C, R, R), nearest."""
+        return images if images.shape[-1] == self.resolution else F.interpolate(images, size=self.resolution)

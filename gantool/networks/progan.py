@@ -1,0 +1,121 @@
+"""ProGAN (Karras 2018): networks that hold all their blocks from the start and use those of their `stage`."""
+
+import math
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gantool.errors import GantoolError
+from gantool.networks.layers import LabelledLatent, MinibatchStd, Projection
+
+
+def level_widths(resolution: int, width: int) -> list[int]:
+    """Channels at 4x4, 8x8, ...: `width` up to 32x32, then halved at each doubling."""
+    if resolution < 4 or resolution & (resolution - 1):
+        raise GantoolError(f"dataset.resolution={resolution}: model=progan makes 4, 8, 16, ... pixels")
+    return [max(1, width >> max(0, level - 3)) for level in range(resolution.bit_length() - 2)]
+
+
+class Scaled(nn.Module):
+    """A convolution (`size` 0: a linear layer) of N(0, 1) weights scaled by gain / sqrt(fan in) at run time."""
+
+    def __init__(self, c_in: int, c_out: int, size: int = 3, gain: float = math.sqrt(2)) -> None:
+        super().__init__()
+        shape = (c_out, c_in, size, size) if size else (c_out, c_in)
+        self.weight, self.bias = nn.Parameter(torch.randn(shape)), nn.Parameter(torch.zeros(c_out))
+        self.scale, self.size = gain / math.sqrt(c_in * max(size, 1) ** 2), size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, c_in, H, W) -> (N, c_out, H, W), or (N, c_in) -> (N, c_out)."""
+        weight = self.weight * self.scale
+        return F.conv2d(x, weight, self.bias, padding=self.size // 2) if self.size else F.linear(x, weight, self.bias)
+
+
+def pixel_norm(x: Tensor) -> Tensor:
+    """Divides each pixel's features (dimension 1) by their root mean square, in float32."""
+    return x * torch.rsqrt(x.float().square().mean(1, keepdim=True) + 1e-8).to(x.dtype)
+
+
+class Generator(nn.Module):
+    """Latent -> image at the resolution of `stage`. No tanh: the paper's output is linear, so it is clamped only in
+    evaluation mode, where gradients are not wanted."""
+
+    stage: Tensor
+
+    def __init__(
+        self, *, latent_dim: int, resolution: int, channels: int, num_classes: int = 0, width: int = 64
+    ) -> None:
+        super().__init__()
+        widths = level_widths(resolution, width)
+        self.latent = LabelledLatent(latent_dim, num_classes)
+        self.first = Scaled(self.latent.dim, widths[0] * 16, 0, math.sqrt(2) / 4)
+        self.blocks = nn.ModuleList(
+            nn.ModuleList([Scaled(c_in, c), Scaled(c, c)] if level else [Scaled(c, c)])
+            for level, (c_in, c) in enumerate(zip([0, *widths], widths, strict=False))
+        )
+        self.images = nn.ModuleList(Scaled(c, channels, 1, 1.0) for c in widths)
+        self.register_buffer("stage", torch.tensor(float(len(widths) - 1)))
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, latent_dim), (N,) -> (N, C, r, r) float32; in [-1, 1] in evaluation mode."""
+        stage = self.stage.item()
+        low, high = math.floor(stage), math.ceil(stage)
+        x = self.first(pixel_norm(self.latent(z, labels))).unflatten(1, (-1, 4, 4))
+        x = pixel_norm(F.leaky_relu(x, 0.2))
+        coarse = x
+        for level in range(high + 1):
+            coarse = x
+            if level:
+                x = F.interpolate(x, scale_factor=2.0)
+            for layer in self.blocks[level]:  # pyright: ignore[reportGeneralTypeIssues]
+                x = pixel_norm(F.leaky_relu(layer(x), 0.2))
+        image = self.images[high](x).float()
+        if high > low:
+            before = F.interpolate(self.images[low](coarse).float(), scale_factor=2.0)
+            image = before + (stage - low) * (image - before)
+        return image if self.training else image.clamp(-1, 1)
+
+
+class Discriminator(nn.Module):
+    """Image at the resolution of `stage` -> raw score. Minibatch standard deviation mixes the images of a group, though
+    the gradient penalty is meant for scores of single images; the paper uses both all the same."""
+
+    stage: Tensor
+
+    def __init__(self, *, resolution: int, channels: int, num_classes: int = 0, width: int = 64) -> None:
+        super().__init__()
+        widths = level_widths(resolution, width)
+        self.images = nn.ModuleList(Scaled(channels, c, 1) for c in widths)
+        self.blocks = nn.ModuleList(nn.ModuleList([Scaled(c, c), Scaled(c, c_out)]) for c_out, c in pairwise(widths))
+        self.std = MinibatchStd()
+        self.conv, self.dense = Scaled(widths[0] + 1, widths[0]), Scaled(widths[0] * 16, widths[0], 0)
+        self.head = Scaled(widths[0], 1, 0, 1.0)
+        self.feature_dim = widths[0]
+        self.projection = Projection(widths[0], num_classes) if num_classes else None
+        self.register_buffer("stage", torch.tensor(float(len(widths) - 1)))
+
+    def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, C, r, r), (N,) -> (N, feature_dim)."""
+        stage = self.stage.item()
+        low, high = math.floor(stage), math.ceil(stage)
+        x = F.leaky_relu(self.images[high](images), 0.2)
+        for level in range(high, 0, -1):
+            for layer in self.blocks[level - 1]:  # pyright: ignore[reportGeneralTypeIssues]
+                x = F.leaky_relu(layer(x), 0.2)
+            x = F.avg_pool2d(x, 2)
+            if level == high > low:
+                before = F.leaky_relu(self.images[low](F.avg_pool2d(images, 2)), 0.2)
+                x = before + (stage - low) * (x - before)
+        x = F.leaky_relu(self.conv(self.std(x)), 0.2)
+        return F.leaky_relu(self.dense(x.flatten(1)), 0.2)
+
+    def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, feature_dim), (N,) -> (N, 1) float32, unbounded."""
+        score = self.head(features)
+        return (score if self.projection is None else score + self.projection(features, labels)).float()
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, C, r, r), (N,) -> (N, 1) float32, unbounded."""
+        return self.score(self.features(images, labels), labels)

@@ -1,0 +1,200 @@
+"""Residual networks of SNGAN (Miyato 2018, tables 3 and 4) and WGAN-GP (Gulrajani 2017): 32, 64 and 128 pixels.
+
+SNGAN at 32 pixels has width 64 in the generator (256 channels throughout) and 32 in the discriminator (128); at 64 and
+128 pixels 64 in both. The 1x1 shortcuts are convolved where the image is smallest, which commutes with nearest
+upsampling and average pooling.
+"""
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gantool.errors import GantoolError
+from gantool.networks.layers import NORMS, Projection, apply_spectral_norm, check_choice, norm_2d
+
+CONDITIONS = ("projection", "none")
+GENERATOR = {32: (4, 4, 4, 4), 64: (16, 8, 4, 2, 1), 128: (16, 16, 8, 4, 2, 1)}  # times width, from 4x4 on
+DISCRIMINATOR = {32: (4, 4, 4, 4), 64: (1, 2, 4, 8, 16), 128: (1, 2, 4, 8, 16, 16)}  # times width, block by block
+HALVINGS = {32: 2, 64: 4, 128: 5}  # the first so many blocks of a discriminator halve the sides
+
+
+def table(widths: dict[int, tuple[int, ...]], resolution: int, width: int, model: str) -> list[int]:
+    """Channels block by block. Raises GantoolError for a resolution other than 32, 64 or 128."""
+    if resolution not in widths:
+        raise GantoolError(f"dataset.resolution={resolution}: model={model} makes 32, 64 or 128 pixels")
+    return [width * times for times in widths[resolution]]
+
+
+class ConditionalBatchNorm(nn.Module):
+    """Batch norm whose gains (1 + gain) and biases are functions of a condition (Dumoulin 2017, Miyato & Koyama 2018).
+
+    `gain` and `bias` map the condition to (N, channels).
+    """
+
+    def __init__(self, channels: int, gain: nn.Module, bias: nn.Module) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, affine=False)
+        self.gain, self.bias = gain, bias
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """(N, channels, H, W), the condition -> (N, channels, H, W)."""
+        return torch.addcmul(
+            self.bias(condition)[:, :, None, None].to(x.dtype),
+            self.norm(x),
+            (1 + self.gain(condition))[:, :, None, None].to(x.dtype),
+        )
+
+
+class PlainNorm(nn.Module):
+    """A norm that hears of a condition and pays no heed."""
+
+    def __init__(self, norm: str, channels: int) -> None:
+        super().__init__()
+        self.norm = norm_2d(norm, channels)
+
+    def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """(N, channels, H, W) -> (N, channels, H, W)."""
+        return self.norm(x)
+
+
+class UpBlock(nn.Module):
+    """Doubles the sides: norm, ReLU, upsample, convolve, norm, ReLU, convolve, beside a 1x1 shortcut."""
+
+    def __init__(self, c_in: int, c_out: int, norm: Callable[[int], nn.Module]) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList([norm(c_in), norm(c_out)])
+        self.first = nn.Conv2d(c_in, c_out, 3, 1, 1)
+        self.second = nn.Conv2d(c_out, c_out, 3, 1, 1)
+        self.shortcut = nn.Conv2d(c_in, c_out, 1)
+
+    def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """(N, c_in, H, W) -> (N, c_out, 2H, 2W)."""
+        y = self.first(F.interpolate(F.relu(self.norms[0](x, condition)), scale_factor=2.0))
+        y = self.second(F.relu(self.norms[1](y, condition)))
+        return y + F.interpolate(self.shortcut(x), scale_factor=2.0)
+
+
+class DownBlock(nn.Module):
+    """ReLU, convolve, ReLU, convolve, average, beside a shortcut; the `first` block begins without norm and ReLU."""
+
+    def __init__(self, c_in: int, c_out: int, norm: str, *, halve: bool, first: bool) -> None:
+        super().__init__()
+        self.halve, self.is_first = halve, first
+        self.norms = nn.ModuleList([nn.Identity() if first else norm_2d(norm, c_in), norm_2d(norm, c_out)])
+        self.first = nn.Conv2d(c_in, c_out, 3, 1, 1)
+        self.second = nn.Conv2d(c_out, c_out, 3, 1, 1)
+        self.shortcut = nn.Conv2d(c_in, c_out, 1) if halve or c_in != c_out else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, c_in, H, W) -> (N, c_out, H/2, W/2), or (N, c_out, H, W) if it does not halve."""
+        y = x if self.is_first else F.relu(self.norms[0](x))
+        y = self.second(F.relu(self.norms[1](self.first(y))))
+        if self.halve:
+            x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
+        return self.shortcut(x) + y
+
+
+@torch.no_grad()
+def initialise_xavier(network: nn.Module) -> None:
+    """Uniform (Glorot 2010), gain sqrt 2 for the 3x3 convolutions, as SNGAN's authors do; conditional norms at 1."""
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear, nn.Embedding)):
+            wide = isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3)
+            nn.init.xavier_uniform_(module.weight, math.sqrt(2) if wide else 1.0)
+        if isinstance(module, (nn.Conv2d, nn.Linear)) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+    for module in network.modules():
+        if isinstance(module, ConditionalBatchNorm):
+            for part in (module.gain, module.bias):
+                assert isinstance(part, nn.Embedding)
+                nn.init.zeros_(part.weight)
+
+
+class Generator(nn.Module):
+    """Latent -> image; labels choose the gains and biases of every block's batch norm."""
+
+    def __init__(
+        self,
+        *,
+        latent_dim: int,
+        resolution: int,
+        channels: int,
+        num_classes: int = 0,
+        width: int = 64,
+        norm: str = "batch",
+    ) -> None:
+        super().__init__()
+        check_choice("model.generator.norm", norm, NORMS)
+        if num_classes and norm != "batch":
+            raise GantoolError(f"model.generator.norm={norm}: labels come in through norm=batch, or conditional=false")
+        widths = table(GENERATOR, resolution, width, "resnet")
+
+        def block_norm(size: int) -> nn.Module:
+            if not num_classes:
+                return PlainNorm(norm, size)
+            return ConditionalBatchNorm(size, nn.Embedding(num_classes, size), nn.Embedding(num_classes, size))
+
+        self.start = nn.Linear(latent_dim, widths[0] * 16)
+        self.blocks = nn.ModuleList([UpBlock(c_in, c_out, block_norm) for c_in, c_out in pairwise(widths)])
+        self.norm = norm_2d(norm, widths[-1])
+        self.image = nn.Conv2d(widths[-1], channels, 3, 1, 1)
+        initialise_xavier(self)
+        if norm == "spectral":
+            apply_spectral_norm(self)
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, latent_dim), (N,) -> (N, C, R, R) float32 in [-1, 1]."""
+        x = self.start(z).unflatten(1, (-1, 4, 4))
+        for block in self.blocks:
+            x = block(x, labels)
+        return torch.tanh(self.image(F.relu(self.norm(x))).float())
+
+
+class Discriminator(nn.Module):
+    """Image -> raw score: blocks, ReLU, the sum over the last maps, and the projection of the label."""
+
+    def __init__(
+        self,
+        *,
+        resolution: int,
+        channels: int,
+        num_classes: int = 0,
+        width: int = 32,
+        norm: str = "spectral",
+        condition: str = "projection",
+    ) -> None:
+        super().__init__()
+        check_choice("model.discriminator.norm", norm, NORMS)
+        check_choice("model.discriminator.condition", condition, CONDITIONS)
+        widths = table(DISCRIMINATOR, resolution, width, "resnet")
+        self.blocks = nn.Sequential(
+            *(
+                DownBlock(c_in, c_out, norm, halve=i < HALVINGS[resolution], first=i == 0)
+                for i, (c_in, c_out) in enumerate(pairwise([channels, *widths]))
+            )
+        )
+        self.feature_dim = widths[-1]
+        self.head = nn.Linear(widths[-1], 1)
+        self.projection = Projection(widths[-1], num_classes) if num_classes and condition == "projection" else None
+        initialise_xavier(self)
+        if norm == "spectral":
+            apply_spectral_norm(self)
+
+    def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, C, R, R) in [-1, 1] -> (N, feature_dim)."""
+        return F.relu(self.blocks(images)).sum((2, 3))
+
+    def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, feature_dim), (N,) -> (N, 1) float32, unbounded."""
+        score = self.head(features)
+        if self.projection is not None:
+            score = score + self.projection(features, labels)
+        return score.float()
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, C, R, R) in [-1, 1], (N,) -> (N, 1) float32, unbounded."""
+        return self.score(self.features(images, labels), labels)

@@ -1,0 +1,89 @@
+"""Growth: the stage function, both sides' fade, the layers against their formulas, and an exact resume mid-fade."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from gantool.game import Batch, Progress, Turn
+from gantool.growth import Progressive
+from gantool.networks.layers import MinibatchStd
+from gantool.networks.progan import Discriminator, Generator, Scaled, pixel_norm
+from gantool.regularizers import Drift
+from runs import same_training, train
+
+WGAN = ["loss=wgan-gp", "loss.n_critic=1", "regularizer=[drift]"]
+
+
+@pytest.mark.parametrize(
+    ("nimg", "stage"), [(0, 0), (100, 0), (150, 0.5), (200, 1), (300, 1), (350, 1.5), (400, 2), (799, 2), (800, 2)]
+)
+def test_stage_at_the_edges(nimg: int, stage: float) -> None:
+    assert Progressive(resolution=16, growing=0.5).stage(Progress(nimg=nimg, total=800)) == stage
+
+
+def test_start_and_batch_sizes() -> None:
+    growth = Progressive(resolution=32, start=8, batch_sizes={8: 64, 32: 16})
+    assert growth.stage(Progress(nimg=0, total=800)) == 1
+    assert [growth.batch_size(stage, 48) for stage in (1.0, 1.5, 2.5)] == [64, 48, 16]
+
+
+@torch.no_grad()
+def test_fade_begins_at_the_old_stage_and_ends_at_the_new() -> None:
+    torch.manual_seed(0)
+    generator = Generator(latent_dim=8, resolution=16, channels=1, width=4)
+    discriminator = Discriminator(resolution=16, channels=1, width=4)
+    growth, z = Progressive(resolution=16), torch.randn(4, 8)
+    reals = torch.rand(4, 1, 16, 16)
+
+    def at(stage: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        generator.stage.fill_(stage)
+        discriminator.stage.fill_(stage)
+        real = growth.shrink(reals, stage)
+        return generator(z), discriminator(real), real
+
+    old, new, begun, ended, half = at(1.0), at(2.0), at(1 + 1e-6), at(2 - 1e-6), at(1.5)
+    for image in (0, 2):
+        before = F.interpolate(old[image], scale_factor=2.0)
+        assert torch.allclose(begun[image], before, atol=1e-4) and torch.allclose(ended[image], new[image], atol=1e-4)
+        assert torch.allclose(half[image], (before + new[image]) / 2, atol=1e-5)
+    assert torch.allclose(begun[1], old[1], atol=1e-4) and torch.allclose(ended[1], new[1], atol=1e-4)
+
+
+def test_layers_against_their_formulas() -> None:
+    torch.manual_seed(0)
+    layer, x = Scaled(6, 5), torch.randn(8, 6, 4, 4)
+    assert torch.allclose(layer(x), F.conv2d(x, layer.weight * (2 / (6 * 9)) ** 0.5, padding=1), atol=1e-5)
+    assert torch.allclose(pixel_norm(x).square().mean(1), torch.ones(8, 4, 4), atol=1e-5)
+    y = MinibatchStd(4)(x)
+    for n in range(8):
+        expected = x[n % 2 :: 2].std(0, correction=0).mean()
+        assert torch.allclose(y[n, 6], expected.expand(4, 4), atol=1e-5)
+
+
+def test_resumes_exactly_in_the_middle_of_a_fade(in_tmp: Path, monkeypatch) -> None:
+    from test_contracts import Killed, stop_after
+
+    words = [*WGAN, "model.growth.growing=1"]
+    whole = train(in_tmp / "whole", *words, model="progan", rounds=16)
+    stop_after(5, monkeypatch)  # round 4 of 16 with three levels: stage 0.5
+    with pytest.raises(Killed):
+        train(in_tmp / "parts", *words, model="progan", rounds=16)
+    monkeypatch.undo()
+    monkeypatch.chdir(in_tmp)
+    assert same_training(whole, train(in_tmp / "parts", *words, model="progan", rounds=16))
+    assert whole["game"]["discriminator.stage"] > 2
+
+
+def test_drift_against_its_formula() -> None:
+    network = Discriminator(resolution=8, channels=1, width=4)
+    real = torch.randn(4, 1, 8, 8)
+    turn = Turn(real, real, None, torch.zeros(4, 1), Batch(real), Progress())
+    assert Drift()(network, turn).item() == pytest.approx(1e-3 * sum(s.item() ** 2 for s in network(real)) / 4)
+
+
+def test_batch_sizes_from_the_command_line_count(in_tmp: Path) -> None:
+    sizes = "model.growth.batch_sizes={4: 16, 8: 4, 16: 4, 32: 4}"
+    state = train(in_tmp / "run", *WGAN, sizes, "model.growth.start=8", "model.conditional=true", model="progan")
+    assert state["progress"]["nimg"] == 32 and state["progress"]["rounds"] == 8  # 4 an update, not 8

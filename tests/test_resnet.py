@@ -1,0 +1,67 @@
+"""Residual networks: shapes, labels, bf16, spectral norm, and the cheap order of the shortcuts."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from gantool.errors import GantoolError
+from gantool.networks import resnet
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("resolution", [32, 64, 128])
+def test_makes_and_scores_images(resolution: int, channels: int) -> None:
+    generator = resnet.Generator(latent_dim=16, width=2, resolution=resolution, channels=channels)
+    images = generator(torch.randn(2, 16))
+    assert images.shape == (2, channels, resolution, resolution) and images.abs().max() <= 1
+    discriminator = resnet.Discriminator(width=2, resolution=resolution, channels=channels)
+    assert discriminator.features(images).shape == (2, discriminator.feature_dim)
+    assert discriminator(images).shape == (2, 1)
+
+
+@pytest.mark.parametrize("norm", ["spectral", "layer", "none"])
+def test_trains_in_bf16_and_labels_matter(norm: str) -> None:
+    torch.manual_seed(0)
+    generator = resnet.Generator(latent_dim=8, resolution=32, channels=1, num_classes=3, width=2)
+    discriminator = resnet.Discriminator(norm=norm, resolution=32, channels=1, num_classes=3, width=2)
+    for part in generator.modules():
+        if isinstance(part, nn.Embedding):
+            nn.init.normal_(part.weight)  # they start alike for every class
+    z, zeros, ones = torch.randn(4, 8), torch.zeros(4, dtype=torch.long), torch.ones(4, dtype=torch.long)
+    with torch.autocast("cpu", torch.bfloat16):
+        images = generator(z, zeros)
+        score = discriminator(images, zeros)
+    assert images.dtype == score.dtype == torch.float32
+    score.sum().backward()
+    assert not [n for net in (generator, discriminator) for n, p in net.named_parameters() if p.grad is None]
+    generator.eval()
+    discriminator.eval()
+    assert not torch.equal(generator(z, zeros), generator(z, ones))
+    assert not torch.equal(discriminator(images, zeros), discriminator(images, ones))
+
+
+def test_power_iteration_finds_the_largest_singular_value() -> None:
+    torch.manual_seed(0)
+    network = resnet.Discriminator(resolution=32, channels=1, num_classes=3, width=2).train()
+    layers = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.Linear, nn.Embedding))]
+    assert len(layers) == 12  # two a block, two shortcuts, head and projection
+    for layer in layers:
+        for _ in range(500):
+            layer.weight  # noqa: B018  # one power iteration, as in a training forward
+        singular = torch.linalg.svdvals(layer.weight.detach().flatten(1))
+        assert singular[0].item() == pytest.approx(1.0, abs=2e-3)
+
+
+def test_shortcuts_commute_with_resampling() -> None:
+    block = resnet.DownBlock(3, 5, "none", halve=True, first=False)
+    nn.init.zeros_(block.second.weight)
+    assert block.second.bias is not None
+    nn.init.zeros_(block.second.bias)
+    x = torch.randn(2, 3, 8, 8)
+    assert torch.allclose(block(x), F.avg_pool2d(block.shortcut(x), 2), atol=1e-6)
+
+
+def test_other_sizes_are_refused() -> None:
+    with pytest.raises(GantoolError, match="32, 64 or 128"):
+        resnet.Generator(latent_dim=8, resolution=48, channels=1)
