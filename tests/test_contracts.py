@@ -16,16 +16,23 @@ COMBINATIONS = [*product(BASIC, choices("loss")), *product(ZOO, ("own", "hinge",
 
 
 @pytest.mark.parametrize(("model", "loss"), COMBINATIONS, ids=lambda part: part)
-def test_every_model_and_loss_trains_and_resumes_exactly(in_tmp: Path, model: str, loss: str) -> None:
+def test_every_model_and_loss_trains_and_resumes_exactly(in_tmp: Path, model: str, loss: str, monkeypatch) -> None:
     words = [] if loss == "own" else [f"loss={loss}"]
     whole = train(in_tmp / "whole", *words, model=model, rounds=4)
-    train(in_tmp / "parts", *words, model=model, rounds=2)
+    if model == "progan":  # grows by fractions of the run: its length has to stay
+        stop_after(2, monkeypatch)
+        with pytest.raises(Killed):
+            train(in_tmp / "parts", *words, model=model, rounds=4)
+        monkeypatch.undo()
+        monkeypatch.chdir(in_tmp)
+    else:
+        train(in_tmp / "parts", *words, model=model, rounds=2)
     parts = train(in_tmp / "parts", *words, model=model, rounds=4)
     assert same_training(whole, parts)
     assert all(value.isfinite().all() for value in whole["game"].values())
     n_critic = whole["config"]["loss"]["n_critic"]
     assert whole["progress"]["nimg"] == 4 * 8 * n_critic
-    steps = {n: int(next(iter(o["state"].values()))["step"]) for n, o in whole["optimizers"].items()}
+    steps = {n: max(int(p["step"]) for p in o["state"].values()) for n, o in whole["optimizers"].items()}
     assert steps == {"discriminator": 4 * n_critic, "generator": 4}
 
 
