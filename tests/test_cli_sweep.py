@@ -58,9 +58,9 @@ def test_a_signal_ends_the_whole_sweep_with_the_table(capfd: pytest.CaptureFixtu
 
 def test_a_sweep_that_does_not_compose_leaves_nothing(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "-m", "model=mlp,nothing"]) == 1
-    assert capfd.readouterr().err == (
-        "gantool train: error: no 'nothing' in config group 'model'; choices: dcgan, mlp\n"
-    )
+    err = capfd.readouterr().err
+    assert err.startswith("gantool train: error: no 'nothing' in config group 'model'; choices: ")
+    assert err.endswith("\n") and err.count("\n") == 1 and "dcgan" in err
     assert not list(in_tmp.iterdir())
 
 
