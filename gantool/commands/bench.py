@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 
 ALTERNATIONS = 5
 SECONDS = 6.0  # of each side in each alternation, at the least one round
+WARM_UP = 3  # rounds
 MEMORY_ROUNDS = 6
 
 
@@ -155,7 +156,8 @@ def _alternate(sides: dict[str, Callable[[], None]], device: torch.device) -> di
         play()  # the first round allocates, and compiles where that is asked for
     for _ in range(ALTERNATIONS):
         for side, play in sides.items():
-            play()  # caches are warm and the allocator is this side's
+            for _ in range(WARM_UP):  # until the allocator is this side's: its first rounds ask the system for pages
+                play()
             start, rounds = _now(device), 0
             while (elapsed := _now(device) - start) < SECONDS or not rounds:
                 play()
