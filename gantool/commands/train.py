@@ -27,7 +27,7 @@ from gantool.lock import locked
 from gantool.logging.console import Console
 from gantool.logging.log import Log
 from gantool.metrics.scorer import Scorer
-from gantool.monitors.codes import CodeAgreement
+from gantool.monitors.codes import CodeAgreement, LabelAgreement
 from gantool.monitors.monitor import Monitor
 from gantool.monitors.scores import Scores
 from gantool.monitors.summary import summary
@@ -122,6 +122,8 @@ def _run(setup: Setup, run_dir: Path, state: State, data: Stream, scorer: Scorer
         monitors.append(Scores(scorer, every))
         if scorer.features.name == "digits":
             monitors.append(CodeAgreement(scorer, every))
+            if setup.plain["model"].get("conditional") and scorer.image_set.name in ("mnist", "mnist-5k"):
+                monitors.append(LabelAgreement(scorer, every))
     if saved is None:
         run_log.write(grid(state.game, state.ema.generators, progress), progress)
     recorder = Recorder(
