@@ -61,10 +61,12 @@ def truncation(cfg: DictConfig) -> None:
     rows: list[dict[str, float | None]] = []
     for threshold in thresholds:
         record = Scores(scorer, 0, truncation=threshold)(run.game, run.generators, Progress())
-        rows.append({"threshold": threshold, **{n.removeprefix("metrics/"): v for n, v in record.scalars.items()}})
-        log.info("%s", ", ".join(f"{name} {value or 0:.4g}" for name, value in rows[-1].items() if value is not None))
-    out = run.folder / "truncation" / f"{run.nimg / 1000:010.3f}-seed{options.seed}"
-    out = Path(options.out).expanduser() if options.out else out
+        scores = {name.removeprefix("metrics/"): value for name, value in record.scalars.items()}
+        rows.append({"threshold": threshold, **scores})
+        told = ", ".join(f"{name} {value:.2f}" for name, value in scores.items())
+        log.info("%s: %s", words(threshold), told)
+    name = f"{run.nimg / 1000:010.3f}-seed{options.seed}"
+    out = Path(options.out).expanduser() if options.out else run.folder / "truncation" / name
     protocol = {**scorer.protocol(), "ema": options.ema, "nimg": run.nimg}
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -79,6 +81,11 @@ def truncation(cfg: DictConfig) -> None:
     except OSError as error:
         raise GantoolError(f"cannot write {out} ({error.strerror or error}): make room or choose out=FOLDER") from error
     log.info("%d thresholds of %s at %g kimg: %s", len(rows), run.folder, run.nimg / 1000, out)
+
+
+def words(threshold: float | None) -> str:
+    """How a threshold is told: '0.5', or 'whole' for none."""
+    return "whole" if threshold is None else f"{threshold:g}"
 
 
 def check_matplotlib() -> None:
@@ -116,8 +123,7 @@ def draw(rows: list[dict[str, float | None]], path: Path) -> None:
     points = [(r[inception], r[distance]) for r in rows]
     axes.plot(*zip(*points, strict=True), marker="o", linewidth=1)
     for place, r in zip(points, rows, strict=True):
-        text = "whole" if r["threshold"] is None else f"{r['threshold']:g}"
-        axes.annotate(text, place, xytext=(4, 4), textcoords="offset points")
+        axes.annotate(words(r["threshold"]), place, xytext=(4, 4), textcoords="offset points")
     axes.set(xlabel=f"{inception} (higher is better)", ylabel=f"{distance} (lower is better)")
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=150)

@@ -1,10 +1,10 @@
 """BigGAN's generator (Brock 2019, appendix B): a latent and a class embedding that speak to every block; 32, 64, 128
 pixels. Its discriminator is that of networks/resnet.py.
 
-Followed: the paper's widths (table 4 at 128 pixels, where width is 96); 64 and 32 pixels, and the residual networks on
-CIFAR-10 (width 64), as in the authors' PyTorch code. Spectral norm on everything but embeddings, as in that code, with
-its epsilon. Left out: the norms' standing statistics, for which the paper runs the finished generator over many
-batches; here, as in that code, images are made with the running ones.
+Followed: the paper's widths (table 4 at 128 pixels, where width is 96); at 64 and 32 pixels those of the authors'
+PyTorch code. As in that code, every weight but the embeddings has spectral norm, though with torch's epsilon of 1e-12
+in place of 1e-6, which only a weight near zero would notice. Left out: the norms' standing statistics, for which the
+paper runs the finished generator over many batches; here, as in that code, images are made with the running ones.
 """
 
 import torch
@@ -16,7 +16,6 @@ from gantool.networks.layers import apply_spectral_norm, check_choice, norm_2d
 from gantool.networks.resnet import INITIALISATIONS, ConditionalBatchNorm, PlainNorm, initialise, table, up_blocks
 
 GENERATOR = {32: (4, 4, 4, 4), 64: (16, 16, 8, 4, 2), 128: (16, 16, 8, 4, 2, 1)}  # times width, from 4x4 on
-EPSILON = 1e-6  # of the spectral norms
 
 
 class Generator(nn.Module):
@@ -71,7 +70,7 @@ class Generator(nn.Module):
         self.norm = norm_2d("batch", widths[-1])
         self.image = nn.Conv2d(widths[-1], channels, 3, 1, 1)
         initialise(self, initialisation)
-        apply_spectral_norm(self, embeddings=False, eps=EPSILON)
+        apply_spectral_norm(self, embeddings=False)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, latent_dim), (N,) -> (N, C, R, R) float32 in [-1, 1]."""

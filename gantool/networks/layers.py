@@ -42,16 +42,15 @@ def norm_1d(norm: str, features: int) -> nn.Module:
     }[norm]()
 
 
-def apply_spectral_norm(network: nn.Module, *, embeddings: bool = True, eps: float = 1e-12) -> None:
+def apply_spectral_norm(network: nn.Module, *, embeddings: bool = True) -> None:
     """Divides every weight of `network` by its largest singular value (Miyato 2018); `embeddings`: theirs too.
 
-    One power iteration a training forward; u and v are buffers, started with 15 iterations as torch does. `eps` is the
-    least norm that they are divided by.
+    One power iteration a training forward; u and v are buffers, started with 15 iterations as torch does.
     """
     kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, *([nn.Embedding] if embeddings else []))
     for module in list(network.modules()):
         if isinstance(module, kinds):
-            spectral_norm(module, eps=eps)
+            spectral_norm(module)
 
 
 @torch.no_grad()
