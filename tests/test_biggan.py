@@ -1,6 +1,7 @@
 """BigGAN: sizes as published, what the latent and the class reach, self-attention against a loop, spectral norm."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,13 +15,20 @@ from runs import train
 
 def generator(**settings) -> biggan.Generator:
     """One of a few channels for 3 classes at 32 pixels, unless the settings say otherwise."""
-    shape = {"latent_dim": 8, "resolution": 32, "channels": 1, "num_classes": 3, "width": 2, "shared_dim": 4}
+    shape: dict[str, Any] = {
+        "latent_dim": 8,
+        "resolution": 32,
+        "channels": 1,
+        "num_classes": 3,
+        "width": 2,
+        "shared_dim": 4,
+    }
     return biggan.Generator(**{**shape, **settings})
 
 
 def test_as_many_parameters_as_published() -> None:
     """At 128 pixels, as Google's compare_gan counts them in its reproduction (architectures/resnet_biggan.py)."""
-    shape = {"resolution": 128, "channels": 3, "num_classes": 1000, "width": 96, "attention": 64}
+    shape: dict[str, Any] = {"resolution": 128, "channels": 3, "num_classes": 1000, "width": 96, "attention": 64}
     with torch.device("meta"):
         networks = (
             biggan.Generator(latent_dim=120, initialisation="normal", **shape),
@@ -32,7 +40,13 @@ def test_as_many_parameters_as_published() -> None:
 @pytest.mark.parametrize("resolution", [32, 64, 128])
 @pytest.mark.parametrize("num_classes", [0, 3])
 def test_makes_and_scores_images_in_bf16(resolution: int, num_classes: int) -> None:
-    shape = {"resolution": resolution, "channels": 3, "num_classes": num_classes, "width": 1, "attention": 16}
+    shape: dict[str, Any] = {
+        "resolution": resolution,
+        "channels": 3,
+        "num_classes": num_classes,
+        "width": 1,
+        "attention": 16,
+    }
     network = biggan.Generator(latent_dim=60, **shape)
     discriminator = resnet.Discriminator(initialisation="orthogonal", **shape)
     labels = torch.arange(2) if num_classes else None
@@ -74,7 +88,7 @@ def test_a_chunk_speaks_to_its_own_block_alone() -> None:
         moved[index][:, 2 * index : 2 * index + 2] += 1
     outputs: list[list[Tensor]] = []
     for block in network.blocks:
-        block.register_forward_hook(lambda module, given, made: outputs[-1].append(made))
+        block.register_forward_hook(lambda _, given, made: outputs[-1].append(made))  # pyright: ignore[reportArgumentType]
     for latent in (z, *moved):
         outputs.append([])
         network(latent, labels)
@@ -137,7 +151,7 @@ def test_self_attention_place_by_place() -> None:
 
 @pytest.mark.parametrize("module", [dcgan, resnet])
 def test_attention_stands_where_it_is_asked_for(module) -> None:
-    shape = {"resolution": 32, "channels": 1, "width": 8, "attention": 16}
+    shape: dict[str, Any] = {"resolution": 32, "channels": 1, "width": 8, "attention": 16}
     sides: list[int] = []
     for network, given in (
         (module.Generator(latent_dim=8, **shape), torch.randn(2, 8)),
