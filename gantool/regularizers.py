@@ -117,6 +117,34 @@ class L2:
 
 
 @dataclass(frozen=True)
+class Orthogonal:
+    """weight * |W W^T o (1 - I)|^2: keeps the filters of a layer, rows of W, at right angles but not their lengths
+    (Brock 2019, equation 3). Of every weight but embeddings, as it stands before spectral norm.
+
+    In float32, from the smaller of the two Gram matrices: |W W^T| = |W^T W|, and the diagonal is that of the rows.
+    (The authors' PyTorch code adds half this term's gradient.)
+    """
+
+    weight: float = 1e-4
+    every: int = 1
+    player: Side = "generator"
+    allow_batch_norm: bool = True
+
+    def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
+        modules = list(network.modules())
+        embeddings = {p for m in modules if isinstance(m, nn.Embedding) for p in m.parameters()}
+        transposed = {p for m in modules if isinstance(m, nn.ConvTranspose2d) for p in m.parameters()}
+        terms = []
+        with torch.autocast(turn.real.device.type, enabled=False):
+            for parameter in network.parameters():
+                if parameter.ndim > 1 and parameter not in embeddings:
+                    rows = (parameter.transpose(0, 1) if parameter in transposed else parameter).flatten(1)
+                    gram = rows @ rows.T if len(rows) < rows.shape[1] else rows.T @ rows
+                    terms.append(gram.square().sum() - rows.square().sum(1).square().sum())
+        return self.weight * torch.stack(terms).sum()
+
+
+@dataclass(frozen=True)
 class WeightClip:
     """A constraint: clamps every parameter to [-bound, bound] after each update (WGAN, Arjovsky 2017)."""
 

@@ -10,6 +10,7 @@ from gantool.training.checkpoint import load
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 WIDTHS = {
+    "biggan": ["model.generator.width=1", "model.discriminator.width=1", "model.generator.shared_dim=4"],
     "infogan": ["model.generator.width=4", "model.discriminator.width=4", "model.latent.dim=20"],
     "dcgan": ["model.generator.width=4", "model.discriminator.width=4"],
     "resnet": ["model.generator.width=1", "model.discriminator.width=1"],

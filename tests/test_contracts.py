@@ -46,6 +46,7 @@ PARTS = [
     "regularizer=[r1,r2,l2] model.discriminator.norm=none regularizer.r1.every=2 trainer.microbatch=3",
     "model.conditional=true",
     "model.conditional=true model.discriminator.condition=concat model.generator.norm=instance",
+    "model.generator.attention=16 model.discriminator.attention=8",
     "dataset.shift=2 dataset.rotation=10 dataset.flip=true",
     "optimizer.warmup=3it optimizer.clip_norm=0.1 optimizer.clip_value=0.01 optimizer.generator.lr=1e-3",
     "trainer.precision=bf16 trainer.deterministic=true loss=wgan-gp",

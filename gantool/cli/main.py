@@ -22,6 +22,10 @@ COMMANDS = {
         "gantool.commands.interpolate:interpolate",
         "paths between latents of a trained run: run=RUN_FOLDER",
     ),
+    "truncation": (
+        "gantool.commands.truncation:truncation",
+        "what truncated latents trade of variety for fidelity: run=RUN_FOLDER thresholds=[0.5,1,null]",
+    ),
     "bench": ("gantool.commands.bench:bench", "time the training step against a plain PyTorch loop"),
 }
 OTHERS = {"list": "every choice of every group: gantool list [GROUP]"}

@@ -11,14 +11,15 @@ from gantool.metrics.scorer import Scorer
 class Scores:
     """Samples `scorer.num_samples` images and scores them; the same generators always get the same scores.
 
-    Labels are drawn as the data set has them.
+    Labels are drawn as the data set has them; `truncation` keeps latents within so many standard deviations.
     """
 
     name = "scores"
 
-    def __init__(self, scorer: Scorer, interval: int) -> None:
+    def __init__(self, scorer: Scorer, interval: int, truncation: float | None = None) -> None:
         self.scorer = scorer
         self.interval = interval
+        self.truncation = truncation
 
     @torch.no_grad()
     def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
@@ -37,4 +38,4 @@ class Scores:
         rows = torch.randint(len(images), (count,))
         device = self.scorer.device
         reals: Tensor = images[rows].to(device).float() / 127.5 - 1
-        return Batch(reals, labels=None if labels is None else labels[rows].to(device))
+        return Batch(reals, None if labels is None else labels[rows].to(device), truncation=self.truncation)
