@@ -175,10 +175,14 @@ def make_state(setup: Setup, num_images: int) -> State:
             warmup,
             settings["clip_norm"],
             settings["clip_value"],
+            make(settings["beta2"]) if settings.get("beta2") else None,
         )
         for name, player in game.players.items()
     }
-    ema = EMA(game.generators, setup.duration("trainer.ema_half_life", images_per_epoch=num_images))
+    half_life = plain["trainer"]["ema_half_life"]
+    if isinstance(half_life, str):
+        half_life = setup.duration("trainer.ema_half_life", images_per_epoch=num_images)
+    ema = EMA(game.generators, make(half_life) if isinstance(half_life, dict) else half_life)
     total = setup.duration("trainer.duration", images_per_epoch=num_images)
     return State(game, ema, optimizers, setup.precision, Progress(total=total), plain)
 
