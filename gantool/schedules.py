@@ -95,7 +95,7 @@ class Ramp:
     def __init__(self, start: float | str, end: float | str, until: float | str = 1.0) -> None:
         self.start, self.end = parse_images(start, key="start"), parse_images(end, key="end")
         self.until, self.is_fraction = parse_images(until, key="until"), not isinstance(until, str)
-        if self.until <= 0 or self.is_fraction and self.until > 1:
+        if self.until <= 0 or (self.is_fraction and self.until > 1):
             raise GantoolError(f"until={until}: a fraction of the run, above 0 and at most 1, or images such as 20Mimg")
 
     def __call__(self, nimg: int, total: int) -> float:

@@ -1,4 +1,4 @@
-"""Instance noise (Sønderby 2017; Arjovsky & Bottou 2017): Gaussian noise on real and fake alike, so that they overlap."""
+"""Instance noise (Sønderby 2017; Arjovsky & Bottou 2017): Gaussian noise on real and fake alike, until they part."""
 
 from torch import Tensor
 

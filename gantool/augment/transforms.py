@@ -64,7 +64,7 @@ def warp(batch: Batch, chance: Tensor) -> Tensor:
 
 
 def resample(images: Tensor, back: Tensor) -> Tensor:
-    """(N, C, R, R) -> (N, C, R, R), each place from where `back` says, mirrored at the border; as it is for identity."""
+    """(N, C, R, R) -> (N, C, R, R), from where `back` says, mirrored at the border; the identity changes no bit."""
     grid = F.affine_grid(back[:, :2], list(images.shape), align_corners=False)
     moved = F.grid_sample(images, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
     return torch.where(differs(back)[:, None, None, None], moved, images)

@@ -47,7 +47,7 @@ class Augment(Protocol):
         ...
 
     def observe(self, real: Tensor) -> None:
-        """Told the discriminator's scores of real images in each of its updates, above those of fakes if relativistic."""
+        """Told the scores of real images in each of the discriminator's updates; a relativistic one's above fakes."""
         ...
 
     def scalars(self) -> dict[str, float]:

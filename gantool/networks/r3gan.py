@@ -1,10 +1,10 @@
 """R3GAN (Huang 2024, arXiv 2501.05441): residual networks without normalisation, for 4, 8, 16, ... pixels.
 
-Follows the authors' code: blocks of a 1x1, a grouped 3x3 (16 channels a group) and a 1x1 convolution that widen twofold
-inside, with LeakyReLU 0.2 between them; weights N(0, gain / sqrt(fan in)), where the gain of a block's first two
-convolutions also falls with the number of blocks as in Fixup (Zhang 2019) and its last one starts at zero; resampling by
-(1, 3, 3, 1) with zeros outside. A 4x4 basis, scaled by the latent, is where the generator starts, and a 4x4 weighted
-sum of each channel where the discriminator ends. Its images are linear, without tanh: clamped only in evaluation mode.
+Follows the authors' code. Blocks are a 1x1, a grouped 3x3 (16 channels a group) and a 1x1 convolution, twice as wide
+inside, with LeakyReLU 0.2 between. Weights start as N(0, gain / sqrt(fan in)); as in Fixup (Zhang 2019) the gain of a
+block's first two convolutions falls with the number of blocks, and its last one starts at zero. Resampling is by the
+filter (1, 3, 3, 1), zeros outside. The generator starts from a learnt 4x4 basis that the latent scales by channel, the
+discriminator ends in a weighted sum over each channel's 4x4. Images have no tanh: clamped only in evaluation mode.
 """
 
 import math

@@ -14,7 +14,8 @@ class EMA:
     """A copy of `generators` that follows them with a half-life in images.
 
     Early on the half-life is a twentieth of the images seen, so that the first random weights are soon forgotten
-    (Karras 2020b), unless it is a schedule, which says all by itself (Huang 2024). Buffers (batch norm's statistics) are copied. The copy is always in eval mode.
+    (Karras 2020b); one that is a schedule says so itself (Huang 2024). Buffers (batch norm's statistics) are copied.
+    The copy is always in eval mode.
     """
 
     def __init__(self, generators: nn.ModuleDict, half_life: int | Schedule) -> None:
