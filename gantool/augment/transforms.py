@@ -70,30 +70,51 @@ def resample(images: Tensor, back: Tensor) -> Tensor:
     return torch.where(differs(back)[:, None, None, None], moved, images)
 
 
-def color(batch: Batch, chance: Tensor) -> Tensor:
-    """(N, 4, 4) from a colour in the image to that in the result: brightness, contrast, luma flip, hue, saturation.
+def greys(like: Tensor) -> Tensor:
+    """(4, 4) projection on the line of greys."""
+    luma = like.new_tensor([1.0, 1.0, 1.0, 0.0])
+    return torch.outer(luma, luma) / 3
 
-    A grey stays grey, as hue and saturation turn and stretch colours about the line of greys.
-    """
-    luma = batch.images.new_tensor([1.0, 1.0, 1.0, 0.0]) / math.sqrt(3)
-    grey, eye = torch.outer(luma, luma), torch.eye(4).to(luma)
+
+def flip_luma(flip: Tensor) -> Tensor:
+    """(N, 4, 4): where `flip` is 1, light becomes dark and hues stay."""
+    return torch.eye(4).to(flip) - 2 * flip[:, None, None] * greys(flip)
+
+
+def turn_hue(angle: Tensor) -> Tensor:
+    """(N, 4, 4): colours turn about the line of greys (Rodrigues' formula)."""
+    along, eye, a = greys(angle), torch.eye(4).to(angle), 1 / math.sqrt(3)
+    cross = angle.new_tensor([[0, -a, a, 0], [a, 0, -a, 0], [-a, a, 0, 0], [0, 0, 0, 0]])
+    along[3, 3] = 1
+    angle = angle[:, None, None]
+    return along + angle.cos() * (eye - along) + angle.sin() * cross
+
+
+def stretch_saturation(factor: Tensor) -> Tensor:
+    """(N, 4, 4): colours move away from the line of greys, or to it."""
+    along, eye = greys(factor), torch.eye(4).to(factor)
+    along[3, 3] = 1
+    return along + factor[:, None, None] * (eye - along)
+
+
+def shade(light: Tensor, contrast: Tensor) -> Tensor:
+    """(N, 4, 4): `light` is added, then all is multiplied by `contrast`."""
+    c, b = contrast, contrast * light
+    return matrix((c, 0, 0, b), (0, c, 0, b), (0, 0, c, b), (0, 0, 0, 1))
+
+
+def color(batch: Batch, chance: Tensor) -> Tensor:
+    """(N, 4, 4) from a colour in the image to that in the result: brightness, contrast, luma flip, hue, saturation."""
     light = sometimes(batch, chance, 0.2 * batch.randn(), 0.0)
     contrast = sometimes(batch, chance, torch.exp2(0.5 * batch.randn()), 1.0)
-    flip = sometimes(batch, chance, batch.randint(2).float(), 0.0)[:, None, None]
-    hue = sometimes(batch, chance, math.pi * (2 * batch.rand() - 1), 0.0)[:, None, None]
-    saturation = sometimes(batch, chance, torch.exp2(batch.randn()), 1.0)[:, None, None]
-    change = matrix((contrast, 0, 0, contrast * light), (0, contrast, 0, contrast * light),
-                    (0, 0, contrast, contrast * light), (0, 0, 0, 1))  # fmt: skip
-    change = (eye - 2 * flip * grey) @ change
-    a = 1 / math.sqrt(3)
-    cross = luma.new_tensor([[0, -a, a, 0], [a, 0, -a, 0], [-a, a, 0, 0], [0, 0, 0, 0]])
-    about = torch.diag(luma.new_tensor([0.0, 0.0, 0.0, 1.0])) + grey  # what a turn about the greys leaves alone
-    turn = about + hue.cos() * (eye - about) + hue.sin() * cross  # Rodrigues' formula
-    return (about + saturation * (eye - about)) @ turn @ change
+    flip = sometimes(batch, chance, batch.randint(2).float(), 0.0)
+    angle = sometimes(batch, chance, math.pi * (2 * batch.rand() - 1), 0.0)
+    factor = sometimes(batch, chance, torch.exp2(batch.randn()), 1.0)
+    return stretch_saturation(factor) @ turn_hue(angle) @ flip_luma(flip) @ shade(light, contrast)
 
 
 def recolor(images: Tensor, change: Tensor) -> Tensor:
-    """(N, 1 or 3, R, R) -> (N, 1 or 3, R, R); one channel counts as grey."""
+    """(N, 1 or 3, R, R) -> (N, 1 or 3, R, R); one channel counts as grey, which no hue or saturation changes."""
     pixels = images.expand(-1, 3, -1, -1).flatten(2)
     changed = change[:, :3, :3] @ pixels + change[:, :3, 3:]
     changed = changed.unflatten(2, images.shape[2:])[:, : images.shape[1]]

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gantool.errors import GantoolError
-from gantool.networks.layers import NORMS, Projection, apply_spectral_norm, check_choice, norm_2d
+from gantool.networks.layers import NORMS, MinibatchStd, Projection, apply_spectral_norm, check_choice, norm_2d
 
 CONDITIONS = ("projection", "none")
 GENERATOR = {32: (4, 4, 4, 4), 64: (16, 8, 4, 2, 1), 128: (16, 16, 8, 4, 2, 1)}  # times width, from 4x4 on
@@ -155,7 +155,10 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Image -> raw score: blocks, ReLU, the sum over the last maps, and the projection of the label."""
+    """Image -> raw score: blocks, ReLU, the sum over the last maps, and the projection of the label.
+
+    `minibatch_std` images share the standard deviation that is appended to the last maps; 0: none is.
+    """
 
     def __init__(
         self,
@@ -166,6 +169,7 @@ class Discriminator(nn.Module):
         width: int = 32,
         norm: str = "spectral",
         condition: str = "projection",
+        minibatch_std: int = 0,
     ) -> None:
         super().__init__()
         check_choice("model.discriminator.norm", norm, NORMS)
@@ -175,11 +179,12 @@ class Discriminator(nn.Module):
             *(
                 DownBlock(c_in, c_out, norm, halve=i < HALVINGS[resolution], first=i == 0)
                 for i, (c_in, c_out) in enumerate(pairwise([channels, *widths]))
-            )
+            ),
+            *([MinibatchStd(minibatch_std)] if minibatch_std else []),
         )
-        self.feature_dim = widths[-1]
-        self.head = nn.Linear(widths[-1], 1)
-        self.projection = Projection(widths[-1], num_classes) if num_classes and condition == "projection" else None
+        self.feature_dim = last = widths[-1] + bool(minibatch_std)
+        self.head = nn.Linear(last, 1)
+        self.projection = Projection(last, num_classes) if num_classes and condition == "projection" else None
         initialise_xavier(self)
         if norm == "spectral":
             apply_spectral_norm(self)
