@@ -128,7 +128,7 @@ class Optimizer(_Owned):
 
     lr: PositiveFloat
     betas: Betas | None = None
-    beta2: Node | None = None
+    beta2: Annotated[float, Field(ge=0, lt=1), Scheduled] | None = None
     warmup: Duration | None
     clip_norm: PositiveFloat | None
     clip_value: PositiveFloat | None

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gantool.errors import GantoolError
 from gantool.game import Progress
-from gantool.schedules import Schedule
+from gantool.schedules import Schedule, at
 from gantool.training.hardware import Precision
 
 
@@ -17,7 +17,7 @@ class PlayerOptimizer:
     """`make` builds the torch optimizer of `parameters`; the rest says how its steps are taken.
 
     The learning rate is the configured one times `schedule(nimg, total)`, rising linearly over the first `warmup`
-    images. Adam's second beta is `beta2(nimg, total)` where that is given. Gradients are clipped to a total norm of
+    images. Adam's second beta is `beta2` where that is given. Gradients are clipped to a total norm of
     `clip_norm`, then to values of at most `clip_value`.
     """
 
@@ -27,7 +27,7 @@ class PlayerOptimizer:
     warmup: int = 0
     clip_norm: float | None = None
     clip_value: float | None = None
-    beta2: Schedule | None = None
+    beta2: float | Schedule | None = None
 
     def __post_init__(self) -> None:
         self.optimizer = self.make(self.parameters)
@@ -45,7 +45,7 @@ class PlayerOptimizer:
         for group, configured in zip(self.optimizer.param_groups, self.configured, strict=True):
             group["lr"] = configured["lr"] * factor
             if self.beta2 is not None:
-                group["betas"] = (configured["betas"][0], self.beta2(progress.nimg, progress.total))
+                group["betas"] = (configured["betas"][0], at(self.beta2, progress.nimg, progress.total))
         return self.optimizer.param_groups[0]["lr"]
 
     def step(self, precision: Precision) -> Tensor:
