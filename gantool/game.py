@@ -218,6 +218,10 @@ class Game(nn.Module, ABC):
         """Grids worth a look beside the samples, by name: (N, C, H, W) images in [-1, 1] and the number of columns."""
         return {}
 
+    def scalars(self) -> dict[str, float]:
+        """What else of the game changes with time and is worth a curve, by tag."""
+        return {}
+
     @abstractmethod
     def sample(self, batch: Batch, generators: nn.ModuleDict) -> Tensor:
         """(N, C, H, W) images in [-1, 1] for the labels or sources of `batch`, by these (averaged) generators."""

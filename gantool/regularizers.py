@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from gantool.errors import GantoolError
 from gantool.game import Turn
+from gantool.schedules import Schedule, at
 
 Side = Literal["discriminator", "generator", "both"]  # weights can be held in either network
 
@@ -47,26 +48,28 @@ class GradientPenalty:
 class R1:
     """gamma/2 * |grad D|^2 on real images (Mescheder 2018)."""
 
-    gamma: float = 1.0
+    gamma: float | Schedule = 1.0
     every: int = 1
     player: Literal["discriminator"] = "discriminator"
     allow_batch_norm: bool = False
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
-        return self.gamma / 2 * input_gradient(network, turn.real, turn.labels).square().sum(1).mean()
+        gamma = at(self.gamma, turn.progress.nimg, turn.progress.total)
+        return gamma / 2 * input_gradient(network, turn.real, turn.labels).square().sum(1).mean()
 
 
 @dataclass(frozen=True)
 class R2:
     """gamma/2 * |grad D|^2 on fake images (Mescheder 2018)."""
 
-    gamma: float = 1.0
+    gamma: float | Schedule = 1.0
     every: int = 1
     player: Literal["discriminator"] = "discriminator"
     allow_batch_norm: bool = False
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
-        return self.gamma / 2 * input_gradient(network, turn.fake, turn.labels).square().sum(1).mean()
+        gamma = at(self.gamma, turn.progress.nimg, turn.progress.total)
+        return gamma / 2 * input_gradient(network, turn.fake, turn.labels).square().sum(1).mean()
 
 
 @dataclass(frozen=True)

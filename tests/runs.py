@@ -14,6 +14,7 @@ WIDTHS = {
     "infogan": ["model.generator.width=4", "model.discriminator.width=4", "model.latent.dim=20"],
     "dcgan": ["model.generator.width=4", "model.discriminator.width=4"],
     "resnet": ["model.generator.width=1", "model.discriminator.width=1"],
+    "r3gan": ["model.generator.width=8", "model.discriminator.width=8"],
     "progan": ["model.generator.width=4", "model.discriminator.width=4"],
     "mlp": ["model.generator.hidden=[16,16]", "model.discriminator.hidden=[16,16]"],
 }

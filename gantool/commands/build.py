@@ -98,6 +98,11 @@ def make(node: dict[str, Any]) -> Any:
     return instantiate(OmegaConf.create(node), _convert_="all")
 
 
+def make_number(value: Any) -> Any:
+    """A number as it is, or the schedule that a node describes."""
+    return make(value) if isinstance(value, dict) else value
+
+
 def fill_in(cfg: DictConfig, source: Source) -> None:
     """Writes what the data set itself decides, its channels and number of classes, into the configuration."""
     classes = cfg.dataset.num_classes
@@ -175,10 +180,14 @@ def make_state(setup: Setup, num_images: int) -> State:
             warmup,
             settings["clip_norm"],
             settings["clip_value"],
+            make_number(settings.get("beta2")),
         )
         for name, player in game.players.items()
     }
-    ema = EMA(game.generators, setup.duration("trainer.ema_half_life", images_per_epoch=num_images))
+    half_life = plain["trainer"]["ema_half_life"]
+    if isinstance(half_life, str):
+        half_life = setup.duration("trainer.ema_half_life", images_per_epoch=num_images)
+    ema = EMA(game.generators, make_number(half_life))
     total = setup.duration("trainer.duration", images_per_epoch=num_images)
     return State(game, ema, optimizers, setup.precision, Progress(total=total), plain)
 

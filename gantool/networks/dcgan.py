@@ -16,6 +16,7 @@ from gantool.networks.layers import (
     NORMS,
     LabelledLatent,
     LabelPlane,
+    MinibatchStd,
     Projection,
     SelfAttention,
     apply_spectral_norm,
@@ -96,7 +97,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Image -> raw score."""
+    """Image -> raw score. `minibatch_std` images share the standard deviation appended to the last maps; 0: none."""
 
     def __init__(
         self,
@@ -108,6 +109,7 @@ class Discriminator(nn.Module):
         norm: str = "batch",
         condition: str = "projection",
         attention: int | None = None,
+        minibatch_std: int = 0,
     ) -> None:
         super().__init__()
         check_choice("model.discriminator.norm", norm, NORMS)
@@ -127,10 +129,11 @@ class Discriminator(nn.Module):
                 nn.LeakyReLU(0.2, inplace=True),
                 *attend(c_out, side, attention),
             ]
-        self.layers = nn.Sequential(*layers)
-        self.head = nn.Conv2d(widths[-1], 1, 4)
-        self.feature_dim = widths[-1] * 16
-        self.projection = Projection(widths[-1], num_classes) if num_classes and condition == "projection" else None
+        self.layers = nn.Sequential(*layers, *([MinibatchStd(minibatch_std)] if minibatch_std else []))
+        last = widths[-1] + bool(minibatch_std)
+        self.head = nn.Conv2d(last, 1, 4)
+        self.feature_dim = last * 16
+        self.projection = Projection(last, num_classes) if num_classes and condition == "projection" else None
         initialise_dcgan(self)
         if norm == "spectral":
             apply_spectral_norm(self)

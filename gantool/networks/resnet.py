@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from gantool.errors import GantoolError
 from gantool.networks.layers import (
     NORMS,
+    MinibatchStd,
     Projection,
     SelfAttention,
     apply_spectral_norm,
@@ -190,7 +191,10 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Image -> raw score: blocks, ReLU, the sum over the last maps, and the projection of the label."""
+    """Image -> raw score: blocks, ReLU, the sum over the last maps, and the projection of the label.
+
+    `minibatch_std` images share the standard deviation that is appended to the last maps; 0: none is.
+    """
 
     def __init__(
         self,
@@ -203,6 +207,7 @@ class Discriminator(nn.Module):
         condition: str = "projection",
         attention: int | None = None,
         initialisation: str = "xavier",
+        minibatch_std: int = 0,
     ) -> None:
         super().__init__()
         check_choice("model.discriminator.norm", norm, NORMS)
@@ -216,11 +221,12 @@ class Discriminator(nn.Module):
             *(
                 DownBlock(c_in, c_out, norm, halve=i < len(sides), first=i == 0, attend=i == attended)
                 for i, (c_in, c_out) in enumerate(pairwise([channels, *widths]))
-            )
+            ),
+            *([MinibatchStd(minibatch_std)] if minibatch_std else []),
         )
-        self.feature_dim = widths[-1]
-        self.head = nn.Linear(widths[-1], 1)
-        self.projection = Projection(widths[-1], num_classes) if num_classes and condition == "projection" else None
+        self.feature_dim = last = widths[-1] + bool(minibatch_std)
+        self.head = nn.Linear(last, 1)
+        self.projection = Projection(last, num_classes) if num_classes and condition == "projection" else None
         initialise(self, initialisation)
         if norm == "spectral":
             apply_spectral_norm(self)
