@@ -125,5 +125,6 @@ def draw(rows: list[dict[str, float | None]], path: Path) -> None:
     for place, r in zip(points, rows, strict=True):
         axes.annotate(words(r["threshold"]), place, xytext=(4, 4), textcoords="offset points")
     axes.set(xlabel=f"{inception} (higher is better)", ylabel=f"{distance} (lower is better)")
+    axes.margins(0.12)  # room for what stands beside a point
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=150)
