@@ -22,6 +22,14 @@ COMMANDS = {
         "gantool.commands.interpolate:interpolate",
         "paths between latents of a trained run: run=RUN_FOLDER",
     ),
+    "evaluate": (
+        "gantool.commands.evaluate:evaluate",
+        "every score of trained runs, ranked: run=[RUN_FOLDER,...] features=digits|inception|classifier",
+    ),
+    "calibrate": (
+        "gantool.commands.calibrate:calibrate",
+        "FID of CIFAR-10's training images against its test images, published as 3.15",
+    ),
     "bench": ("gantool.commands.bench:bench", "time the training step against a plain PyTorch loop"),
 }
 OTHERS = {"list": "every choice of every group: gantool list [GROUP]"}
