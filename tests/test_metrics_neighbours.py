@@ -23,7 +23,7 @@ def brute_force(real: np.ndarray, fake: np.ndarray, k: int, coverage_k: int) -> 
     def radius(point: int, of: np.ndarray, k: int) -> float:
         return sorted(distance(of[point], of[other]) for other in range(len(of)) if other != point)[k - 1]
 
-    narrow, wide = [radius(i, real, k) for i in range(len(real))], [radius(i, real, coverage_k) for i in range(len(real))]
+    narrow, wide = ([radius(i, real, each) for i in range(len(real))] for each in (k, coverage_k))
     made = [radius(i, fake, k) for i in range(len(fake))]
     precise = [any(distance(f, r) <= narrow[i] for i, r in enumerate(real)) for f in fake]
     recalled = [any(distance(r, f) <= made[i] for i, f in enumerate(fake)) for r in real]

@@ -13,8 +13,9 @@ from gantool.commands.evaluated import Result, print_table, ranked, save, save_t
 from gantool.commands.features import make_features
 from gantool.commands.run_folder import TrainedRun, load_run, read_options
 from gantool.commands.sample import BLOCK, Sampling, sampled
-from gantool.data import Source, prepare
+from gantool.data import ImageSet, prepare
 from gantool.errors import GantoolError, did_you_mean
+from gantool.games.gan import GAN
 from gantool.logging.progress import told
 from gantool.metrics.accuracy import ClassificationAccuracy
 from gantool.metrics.judge import Judge, Settings
@@ -58,16 +59,17 @@ def evaluate(cfg: DictConfig) -> None:
     """
     options = read_options(cfg, Options)
     targets = find_targets(options)
-    first = load(targets[0], options)
-    panel = Panel(first, options)
+    panel = Panel(load(targets[0], options), options)
     for target in targets[1:]:
         panel.check_comparable(load(target, options))
     panel.prepare()
-    results = [panel.judge(load(target, options)) for target in targets]
-    for result in results:
-        save(result)
-    results = ranked(results, options.rank_by or panel.names[0])
-    print_table(results, options.rank_by or panel.names[0])
+    results: list[Result] = []
+    for target in targets:
+        results.append(panel.judge(load(target, options)))
+        save(results[-1])
+    metric = options.rank_by or panel.names[0]
+    results = ranked(results, metric)
+    print_table(results, metric)
     if warning := panel.protocol.get("warning"):
         log.warning("note: %s", warning)
     if options.out:
@@ -83,11 +85,11 @@ def find_targets(options: Options) -> list[Target]:
     """Every checkpoint that is asked for; raises GantoolError for one that is not there."""
     found: list[Target] = []
     for run in options.run if isinstance(options.run, list) else [options.run]:
-        files = {path.name: path for path in sorted((Path(run or "").expanduser() / "checkpoints").glob("*.pt"))}
+        files = sorted(path.name for path in (Path(run or "").expanduser() / "checkpoints").glob("*.pt"))
         asked = [options.checkpoint] if isinstance(options.checkpoint, str) else options.checkpoint
         for name in asked:
             if name == "all":  # the best is often one of the others
-                found += [(run, file) for file in {path.stem.split("-")[-2]: name for name, path in files.items()}.values()]
+                found += [(run, file) for file in {file.split("-")[-2]: file for file in files}.values()]
             elif name in ("newest", "best", *files):
                 found.append((run, name))
             else:
@@ -111,7 +113,7 @@ class Panel:
 
     def __init__(self, run: TrainedRun, options: Options) -> None:
         self.options, self.run = options, run
-        self.data = prepare(self._source(run, options.split))
+        self.data = self._images(run, options.split)
         self.num = options.num or min(MOST, max(len(self.data.images) // 2, 1))
         kinds = [kind for kind in options.scores if kind != "cas"]
         self.scores: Judge | None = None
@@ -120,7 +122,7 @@ class Panel:
             settings = Settings(
                 kinds, self.num, options.num_real, options.neighbours, options.coverage_neighbours, options.seed
             )
-            defaults = {"source": run.plain["dataset"]["source"], "device": str(run.device)}
+            defaults = {"source": self._node(run, None), "device": str(run.device)}
             features = make_features(options.features or run.plain["dataset"]["features"], defaults)
             self.scores = Judge(features, self.data, settings, run.device)
         if "cas" in options.scores:
@@ -131,17 +133,22 @@ class Panel:
             near = did_you_mean(str(options.rank_by), self.names)
             raise GantoolError(f"rank_by={options.rank_by}{near}: the scores are {', '.join(self.names)}")
 
-    def _source(self, run: TrainedRun, split: str | None) -> Source:
-        node = dict(run.plain["dataset"]["source"])
+    def _node(self, run: TrainedRun, split: str | None) -> dict[str, Any]:
+        """The run's data set as its configuration describes it, but for `root` and `split` where they are given."""
+        node = run.plain["dataset"]["source"]
         if split is not None and "split" not in node:
             raise GantoolError(f"split={split}: the data set of {run.folder} has no splits; leave split out")
         changed = {"root": self.options.root, "split": split}
-        return make({**node, **{key: value for key, value in changed.items() if value is not None}})
+        return {**node, **{key: value for key, value in changed.items() if value is not None}}
+
+    def _images(self, run: TrainedRun, split: str | None) -> ImageSet:
+        if not isinstance(run.game, GAN):
+            raise GantoolError(f"{run.folder} translates images: evaluate takes runs that make them from noise")
+        return prepare(make(self._node(run, split)), on_bad_image=run.plain["dataset"]["on_bad_image"])
 
     def _accuracy(self) -> ClassificationAccuracy:
-        own = prepare(self._source(self.run, None))
-        node = self.run.plain["dataset"]["source"]
-        test = prepare(self._source(self.run, "test")) if node.get("split", "test") not in ("test", "all") else None
+        own, trained_on = self._images(self.run, None), self.run.plain["dataset"]["source"].get("split")
+        test = None if trained_on in (None, "test", "all") else self._images(self.run, "test")
         options = self.options
         return ClassificationAccuracy(
             own, test, num=self.num, num_images=options.cas_images, seed=options.seed, device=self.run.device
@@ -153,7 +160,7 @@ class Panel:
 
     def check_comparable(self, run: TrainedRun) -> None:
         """Raises GantoolError where `run` was trained on other images, or cannot have one of the scores."""
-        if prepare(self._source(run, self.options.split)).fingerprint != self.data.fingerprint:
+        if self._images(run, self.options.split).fingerprint != self.data.fingerprint:
             raise GantoolError(
                 f"{run.folder} and {self.run.folder} were trained on other images or at another resolution: "
                 "evaluate them one by one"

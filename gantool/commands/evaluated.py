@@ -83,7 +83,9 @@ def _write_events(known: Sequence[dict[str, Any]], folder: Path) -> None:
 
 def ranked(results: Sequence[Result], metric: str) -> list[Result]:
     """Best first."""
-    jobs = [sweep.Result(str(place), "finished", None, result.nimg, result.scores) for place, result in enumerate(results)]
+    jobs = [
+        sweep.Result(str(place), "finished", None, result.nimg, result.scores) for place, result in enumerate(results)
+    ]
     return [results[int(job.name)] for job in sweep.rank(jobs, metric)[1]]
 
 

@@ -52,9 +52,7 @@ class TrainedRun:
         return dataset["channels"], dataset["resolution"], dataset["resolution"]
 
 
-def load_run(
-    folder: str | None, *, ema: bool = True, device: str = "auto", checkpoint: str = "newest"
-) -> TrainedRun:
+def load_run(folder: str | None, *, ema: bool = True, device: str = "auto", checkpoint: str = "newest") -> TrainedRun:
     """The run in `folder`, finished or not, on `device`; `checkpoint` is newest, best or a file in its checkpoints.
 
     Raises GantoolError where the folder is no run, has no sound checkpoint, or its code cannot be found.

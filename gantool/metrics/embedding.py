@@ -43,13 +43,15 @@ def embed(features: Features, blocks: Iterable[Block], device: torch.device) -> 
 
 
 def _check(features: Features, made: object, num_images: int) -> None:
-    what, shapes = type(features).__qualname__, [tuple(t.shape) for t in made if isinstance(t, Tensor)]  # type: ignore[union-attr]
-    right = len(shapes) == 2 and all(len(shape) == 2 for shape in shapes)
-    if not right or shapes[0] != (num_images, features.num_features) or shapes[1][0] != num_images:
-        raise GantoolError(
-            f"features: {what} gives {' and '.join(map(str, shapes)) or type(made).__name__} for {num_images} images, "
-            f"not features ({num_images}, {features.num_features}) and logits ({num_images}, classes)"
-        )
+    parts = made if isinstance(made, tuple | list) else [made]
+    found = [tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__ for part in parts]
+    match found:
+        case [(num, width), (num_again, _)] if num == num_again == num_images and width == features.num_features:
+            return
+    raise GantoolError(
+        f"features: {type(features).__qualname__} gives {' and '.join(map(str, found))} for {num_images} images, "
+        f"not features ({num_images}, {features.num_features}) and logits ({num_images}, classes)"
+    )
 
 
 def embed_reals(

@@ -82,9 +82,10 @@ class Judge:
         least = min(num, *map(len, self.floor_rows))
         for kind in settings.kinds:
             if least < settings.fewest(kind):
+                name, needed = features.score_name(kind), settings.fewest(kind)
                 raise GantoolError(
-                    f"{features.score_name(kind)} needs at least {settings.fewest(kind)} images on each side, and there "
-                    f"are {least}: num={num} generated ones, two parts of {total} real ones"
+                    f"{name} needs at least {needed} images a side, {least} are too few: num={num} generated ones "
+                    f"and two parts of {total} real ones"
                 )
 
     @property
@@ -113,12 +114,11 @@ class Judge:
     def protocol(self) -> dict[str, object]:
         """Everything that another would need to measure the same (JSON-able), without results."""
         settings, features, (held_out, others) = self.settings, self.features, self.floor_rows
-        kernel = f"{SUBSETS} of {SUBSET_SIZE}"
-        of_kind = {
-            "kd": {"kernel_distance_subsets": kernel},
-            "is": {"inception_score_splits": INCEPTION_SPLITS},
-            **dict.fromkeys(("precision", "recall"), {"neighbours": settings.neighbours}),
-            **dict.fromkeys(("density", "coverage"), {"coverage_neighbours": settings.coverage_neighbours}),
+        of_kinds = {
+            ("kd",): {"kernel_distance_subsets": f"{SUBSETS} of {SUBSET_SIZE}"},
+            ("is",): {"inception_score_splits": INCEPTION_SPLITS},
+            ("precision", "recall"): {"neighbours": settings.neighbours},
+            ("density", "coverage"): {"coverage_neighbours": settings.coverage_neighbours},
         }
         card: dict[str, object] = {
             "metrics": self.names,
@@ -132,8 +132,8 @@ class Judge:
             "num_floor": [len(held_out), len(others)],
             "seed": settings.seed,
         }
-        for kind in settings.kinds:
-            card |= of_kind.get(kind, {})
+        for kinds, card_of_kinds in of_kinds.items():
+            card |= card_of_kinds if set(kinds) & set(settings.kinds) else {}
         return {**card, "warning": self._warning()}
 
     def _warning(self) -> str | None:
