@@ -1,10 +1,10 @@
 """gantool sample: images of a trained run as a grid, as PNG files, or as one .npz."""
 
 import logging
-import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
@@ -18,6 +18,7 @@ from gantool.commands.run_folder import TrainedRun, load_run, read_options
 from gantool.errors import GantoolError
 from gantool.game import Batch
 from gantool.logging.grid import grid, save_png, to_uint8
+from gantool.logging.progress import told
 from gantool.training.randomness import seed_torch
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,16 @@ class Options(BaseModel):
     out: str | None
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """Which images, and how many at once."""
+
+    num: int
+    seed: int
+    truncation: float | None
+    batch_size: int
+
+
 def sample(cfg: DictConfig) -> None:
     """Makes `num` images and says where they are. Raises GantoolError for the user's mistakes."""
     options = read_options(cfg, Options)
@@ -53,7 +64,7 @@ def sample(cfg: DictConfig) -> None:
         raise GantoolError(f"num={options.num}: a grid shows at most {_LARGEST_GRID}; format=png or npz for more")
     name = f"{run.nimg / 1000:010.3f}-seed{options.seed}"
     out = Path(options.out).expanduser() if options.out else run.folder / "sampled" / f"{name}-{options.format}"
-    blocks = sampled(run, options, classes)
+    blocks = sampled(run, Sampling(options.num, options.seed, options.truncation, options.batch_size), classes)
     try:
         out.mkdir(parents=True, exist_ok=True)
         with WRITERS[options.format](out, options.num, run) as writer:
@@ -78,7 +89,7 @@ def chosen_classes(run: TrainedRun, asked: list[int] | int | None) -> list[int]:
 
 
 @torch.no_grad()
-def sampled(run: TrainedRun, options: Options, classes: list[int]) -> Iterator[tuple[Tensor, Tensor | None]]:
+def sampled(run: TrainedRun, options: Sampling, classes: list[int]) -> Iterator[tuple[Tensor, Tensor | None]]:
     """(n, C, H, W) uint8 on the CPU and (n,) labels or None, until `options.num` were made."""
     for first in range(0, options.num, BLOCK):
         count = min(BLOCK, options.num - first)
@@ -91,20 +102,6 @@ def sampled(run: TrainedRun, options: Options, classes: list[int]) -> Iterator[t
                 seed_torch("sample", options.seed, first)  # each part takes its own rows of the same draws
                 made.append(to_uint8(run.game.sample(part, run.generators)).cpu())
         yield torch.cat(made)[:count], None if labels is None else labels[:count]
-
-
-def told(blocks: Iterator[tuple[Tensor, Tensor | None]], num: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """The blocks, with a line on progress at most every five seconds."""
-    started = last = time.monotonic()
-    done = 0
-    for images, labels in blocks:
-        yield images, labels
-        done += len(images)
-        now = time.monotonic()
-        if now - last > 5:
-            rate = done / (now - started)
-            log.info("%d of %d images, %.0f images/s, %.0f s left", done, num, rate, (num - done) / rate)
-            last = now
 
 
 class Writer(Protocol):

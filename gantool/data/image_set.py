@@ -1,6 +1,6 @@
 """A prepared data set."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -21,3 +21,7 @@ class ImageSet:
     def num_classes(self) -> int:
         """0 for an unlabelled set."""
         return len(self.class_names)
+
+    def at(self, rows: Tensor) -> "ImageSet":
+        """Some of its images, in memory."""
+        return replace(self, images=self.images[rows], labels=None if self.labels is None else self.labels[rows])
