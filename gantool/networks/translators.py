@@ -96,24 +96,26 @@ class ResNet(nn.Module):
         blocks = (6 if resolution < 256 else 9) if blocks is None else blocks
         bias = _has_bias(norm)
         widths = [width, 2 * width, 4 * width]
-        layers = [Reflect(3), nn.Conv2d(channels, width, 7, bias=bias), norm_2d(norm, width), nn.ReLU(inplace=True)]
+        down = [Reflect(3), nn.Conv2d(channels, width, 7, bias=bias), norm_2d(norm, width), nn.ReLU(inplace=True)]
         for c_in, c_out in pairwise(widths):
-            layers += [nn.Conv2d(c_in, c_out, 3, 2, 1, bias=bias), norm_2d(norm, c_out), nn.ReLU(inplace=True)]
-        layers += [ResidualBlock(widths[-1], norm, dropout) for _ in range(blocks)]
+            down += [nn.Conv2d(c_in, c_out, 3, 2, 1, bias=bias), norm_2d(norm, c_out), nn.ReLU(inplace=True)]
+        up: list[nn.Module] = []
         for c_in, c_out in pairwise(widths[::-1]):
-            layers += [
+            up += [
                 nn.ConvTranspose2d(c_in, c_out, 3, 2, 1, output_padding=1, bias=bias),
                 norm_2d(norm, c_out),
                 nn.ReLU(inplace=True),
             ]
-        self.layers = nn.Sequential(*layers, Reflect(3), nn.Conv2d(width, channels, 7))
+        self.down = nn.Sequential(*down)
+        self.blocks = nn.Sequential(*(ResidualBlock(widths[-1], norm, dropout) for _ in range(blocks)))
+        self.up = nn.Sequential(*up, Reflect(3), nn.Conv2d(width, channels, 7))
         initialise_dcgan(self)
         if norm == "spectral":
             apply_spectral_norm(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, R, R) in [-1, 1] -> (N, C, R, R) float32 in [-1, 1]."""
-        return torch.tanh(self.layers(images).float())
+        return torch.tanh(self.up(self.blocks(self.down(images))).float())
 
 
 class UNet(nn.Module):
