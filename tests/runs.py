@@ -13,9 +13,8 @@ from gantool.training.checkpoint import load
 CONF = Path(__file__).resolve().parents[1] / "conf"
 TRANSLATORS = ("cyclegan", "pix2pix")
 WIDTHS = {
-    **dict.fromkeys(
-        TRANSLATORS, ["model.generator.width=4", "model.discriminator.width=4", "dataset.resolution=32"]
-    ),
+    "cyclegan": ["model.generator.width=4", "model.discriminator.width=4", "dataset.resolution=32"],
+    "pix2pix": ["model.generator.width=4", "model.discriminator.width=4", "dataset.resolution=32"],
     "infogan": ["model.generator.width=4", "model.discriminator.width=4", "model.latent.dim=20"],
     "dcgan": ["model.generator.width=4", "model.discriminator.width=4"],
     "resnet": ["model.generator.width=1", "model.discriminator.width=1"],
@@ -45,7 +44,7 @@ def two_sides(root: Path) -> Path:
     if not root.exists():
         from PIL import Image
 
-        digits = [image.pixels[0] for image in islice(Mnist5k(None).read(), 18)]
+        digits = [image.pixels[0] for image in islice(Mnist5k(None, resolution=28).read(), 18)]
         for side in ("A", "B"):
             for split, shown in (("train", digits[:12]), ("test", digits[12:])):
                 (root / f"{split}{side}").mkdir(parents=True)

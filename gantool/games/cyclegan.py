@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gantool.errors import GantoolError
 from gantool.game import (
     Auxiliary,
     Batch,
@@ -54,6 +55,8 @@ class CycleGAN(Game):
     ) -> None:
         super().__init__()
         refuse_auxiliaries(auxiliaries, "cyclegan")
+        if pool_size < 0:
+            raise GantoolError(f"model.pool_size={pool_size}: 0 (none) or more images")
         self.generators = nn.ModuleDict({"a2b": generator(), "b2a": generator()})
         self.discriminators = nn.ModuleDict({"a": discriminator(), "b": discriminator()})
         self.pools = nn.ModuleDict({side: ImagePool(pool_size, (channels, resolution, resolution)) for side in "ab"})
