@@ -8,6 +8,7 @@ import torch
 
 from gantool.cli.main import main
 from gantool.data.mnist import Mnist5k
+from gantool.data.source import Decoded
 from gantool.training.checkpoint import load
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -40,11 +41,12 @@ def small(folder: Path, *overrides: str, model: str = "dcgan", rounds: int = 4) 
 
 
 def two_sides(root: Path) -> Path:
-    """Digits, black on white in trainB (12 images) and testB (6), white on black under the same names in trainA, testA."""
+    """Digits, white on black in trainA (12) and testA (6), black on white under the same names in trainB and testB."""
     if not root.exists():
         from PIL import Image
 
-        digits = [image.pixels[0] for image in islice(Mnist5k(None, resolution=28).read(), 18)]
+        images = islice(Mnist5k(None, resolution=28).read(), 18)
+        digits = [image.pixels[0] for image in images if isinstance(image, Decoded)]
         for side in ("A", "B"):
             for split, shown in (("train", digits[:12]), ("test", digits[12:])):
                 (root / f"{split}{side}").mkdir(parents=True)

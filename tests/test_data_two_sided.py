@@ -148,7 +148,7 @@ def test_mistakes_are_found_at_once(in_tmp: Path) -> None:
     (in_tmp / "square").mkdir()
     Image.new("RGB", (20, 20)).save(in_tmp / "square" / "a.png")
     for make, message in (
-        (lambda: Unpaired(), "two sides are needed: dataset.root=FOLDER with trainA and trainB"),
+        (lambda: Unpaired(), "two sides are needed: dataset.root= with trainA and trainB"),
         (lambda: Unpaired(str(in_tmp)), f"dataset.root={in_tmp}/trainA is no folder"),
         (lambda: Unpaired(a=str(root / "trainA"), b="nowhere"), "dataset.b=nowhere is no folder"),
         (lambda: Unpaired(str(root), a=str(in_tmp / "empty")), f"dataset.a={in_tmp}/empty holds no images"),

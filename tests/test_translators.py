@@ -75,7 +75,8 @@ def test_instance_norm_is_what_it_is_called_and_can_be_differentiated_twice(chan
     x = torch.randn(3, 2, 3, 4, dtype=torch.float64)
     x = x.to(memory_format=torch.channels_last) if channels_last else x
     norm = InstanceNorm(2).double()
-    nn.init.normal_(norm.weight), nn.init.normal_(norm.bias)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
     mean, std = x.mean((2, 3), keepdim=True), (x.var((2, 3), keepdim=True, unbiased=False) + 1e-5).sqrt()
     expected = (x - mean) / std * norm.weight[:, None, None] + norm.bias[:, None, None]
     assert torch.allclose(norm(x), expected) and torch.allclose(norm.eval()(x), expected)

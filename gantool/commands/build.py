@@ -116,7 +116,8 @@ def fill_in(cfg: DictConfig, source: Source | TwoSided) -> None:
 def check_sides(game: Game, source: Source | TwoSided) -> None:
     """Raises GantoolError where a game that translates has no two sides to do it between, or another game has them."""
     if game.translates and not isinstance(source, TwoSided):
-        raise GantoolError(f"this model translates images, and {source.name} has no two sides: dataset=unpaired or paired")
+        kind = "paired" if game.needs_pairs else "unpaired"
+        raise GantoolError(f"this model translates images, and {source.name} has no two sides: use dataset={kind}")
     if isinstance(source, TwoSided) and not game.translates:
         raise GantoolError(
             f"dataset={source.name} has two sides, and this model makes images from noise: choose model=cyclegan or "

@@ -115,9 +115,7 @@ def chosen_classes(run: TrainedRun, asked: list[int] | int | None) -> list[int]:
 
 
 @torch.no_grad()
-def sampled(
-    run: TrainedRun, options: Options, classes: list[int], num: int
-) -> Iterator[tuple[Tensor, Tensor | None]]:
+def sampled(run: TrainedRun, options: Options, classes: list[int], num: int) -> Iterator[tuple[Tensor, Tensor | None]]:
     """(n, C, H, W) uint8 on the CPU and (n,) labels or None, until `num` were made."""
     for first in range(0, num, BLOCK):
         count = min(BLOCK, num - first)

@@ -23,7 +23,6 @@ class TwoSided(ABC):
     """
 
     num_classes = 0
-    class_names: list[str] = []
     parts: dict[str, Source]
 
     def __init__(self, name: str, resolution: int, channels: int | None) -> None:
@@ -93,7 +92,7 @@ class Paired(TwoSided):
         require_choice("dataset.direction", direction, DIRECTIONS)
         self.direction = direction
         if side_by_side == "auto":
-            side_by_side = not (a or b or root and (data_folder(root) / "trainA").is_dir())
+            side_by_side = not (a or b or (root and (data_folder(root) / "trainA").is_dir()))
         shape = {"resolution": resolution, "channels": self.channels}
         if side_by_side:
             if folder := a or b or test_a or test_b:
@@ -118,25 +117,34 @@ class Paired(TwoSided):
 
 
 class Pairs:
-    """Both sides of each pair as one image of twice the channels, A first: kept, skipped and cached together."""
+    """Both sides of each pair as one image of twice the channels, A first: kept, skipped and cached together.
+
+    `read` gives the pixels of the pair with one of the `names`; `files` identifies what it reads.
+    """
 
     name = "pairs"
     split = "all"
     num_classes = 0
-    class_names: list[str] = []
     notice = ""
 
     def __init__(
-        self, files: dict[str, object], names: list[str], read: Callable[[str], np.ndarray], resolution: int, channels: int
+        self,
+        files: Mapping[str, object],
+        names: list[str],
+        read: Callable[[str], np.ndarray],
+        *,
+        resolution: int,
+        channels: int,
     ) -> None:
         self.files, self.names, self._read = files, names, read
         self.resolution, self.channels = resolution, 2 * channels
+        self.class_names: list[str] = []
 
     def __len__(self) -> int:
         return len(self.names)
 
     def fingerprint(self) -> dict[str, object]:
-        return self.files
+        return dict(self.files)
 
     def fetch(self) -> None:
         pass
@@ -156,7 +164,7 @@ def partners(a: tuple[str, Path], b: tuple[str, Path], *, resolution: int, chann
         return np.concatenate([decode(side[name], resolution, channels) for side in sides])
 
     files = {"a": digest(list_images(a[1])), "b": digest(list_images(b[1]))}
-    return Pairs(files, list(sides[0]), read, resolution, channels)
+    return Pairs(files, list(sides[0]), read, resolution=resolution, channels=channels)
 
 
 def by_stem(key: str, folder: Path) -> dict[str, Path]:
@@ -180,7 +188,7 @@ def halves(folder: Path, *, resolution: int, channels: int) -> Pairs:
         return np.concatenate([fit(half, resolution, channels) for half in (left, right)])
 
     listing = images_in("dataset.root", folder)
-    return Pairs({"side by side": digest(listing)}, list(listing), read, resolution, channels)
+    return Pairs({"side by side": digest(listing)}, list(listing), read, resolution=resolution, channels=channels)
 
 
 def images_in(key: str, folder: Path) -> Listing:
@@ -198,7 +206,7 @@ def side_folders(
     Raises GantoolError where one that is needed is missing.
     """
     if root is None and not (a and b):
-        raise GantoolError("two sides are needed: dataset.root=FOLDER with trainA and trainB, or dataset.a= and dataset.b=")
+        raise GantoolError("two sides are needed: dataset.root= with trainA and trainB, or dataset.a= and dataset.b=")
     given = {"train_a": a, "train_b": b, "test_a": test_a, "test_b": test_b}
     keys = {"train_a": "dataset.a", "train_b": "dataset.b", "test_a": "dataset.test_a", "test_b": "dataset.test_b"}
     names = {"train_a": "trainA", "train_b": "trainB", "test_a": "testA", "test_b": "testB"}
@@ -212,7 +220,9 @@ def side_folders(
         if folder.is_dir():
             continue
         if part.startswith("train") or given[part] is not None:
-            raise GantoolError(f"{key}={folder} is no folder: dataset.root= holds trainA and trainB, or name {keys[part]}=")
+            raise GantoolError(
+                f"{key}={folder} is no folder: dataset.root= holds trainA and trainB, or name {keys[part]}="
+            )
         del found[part]
     if ("test_a" in found) != ("test_b" in found):
         there, other = ("test_a", "test_b") if "test_a" in found else ("test_b", "test_a")

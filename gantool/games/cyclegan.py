@@ -1,6 +1,7 @@
 """CycleGAN (Zhu 2017): two translators against two discriminators, tied by what comes back after both."""
 
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -81,7 +82,7 @@ class CycleGAN(Game):
     def remember(self) -> None:
         """Puts what the generators have just made into the pools."""
         for side, pool in self.pools.items():
-            pool.push(torch.cat([made[side] for made in self.made.values()]))
+            cast(ImagePool, pool).push(torch.cat([made[side] for made in self.made.values()]))
 
     def constrain(self) -> None:
         """The loss's constraint on the discriminators' weights, if it has one."""
@@ -131,7 +132,7 @@ class CycleGAN(Game):
                 made = self.translated(real)
         terms, scores = {}, {}
         for side, discriminator in self.discriminators.items():
-            turn = self.turn(real[side], self.pools[side].mixed(made[side], batch), batch)
+            turn = self.turn(real[side], self.pools[side](made[side], batch), batch)
             real_score, fake_score = discriminator(turn.real), discriminator(turn.fake)
             if self.augment is not None and self.training:
                 self.augment.observe(real_score.detach())

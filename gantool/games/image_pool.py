@@ -39,7 +39,7 @@ class ImagePool(nn.Module):
         places = torch.randperm(self.size, device=made.device)[: len(late)]
         self.images[places[kept]] = late[kept]
 
-    def mixed(self, made: Tensor, batch: Batch) -> Tensor:
+    def forward(self, made: Tensor, batch: Batch) -> Tensor:
         """`made`, every second image replaced by one of the pool's once it is full; `batch` draws."""
         if not self.size:
             return made

@@ -1,4 +1,4 @@
-"""pix2pix (Isola 2017): one translator, taught by pairs, against a discriminator that sees source and image together."""
+"""pix2pix (Isola 2017): a translator taught by pairs, and a discriminator that sees source and image together."""
 
 from collections.abc import Mapping
 

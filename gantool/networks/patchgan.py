@@ -19,7 +19,14 @@ class PatchGAN(nn.Module):
     """
 
     def __init__(
-        self, *, resolution: int, channels: int, images: int = 1, width: int = 64, depth: int = 3, norm: str = "instance"
+        self,
+        *,
+        resolution: int,
+        channels: int,
+        images: int = 1,
+        width: int = 64,
+        depth: int = 3,
+        norm: str = "instance",
     ) -> None:
         super().__init__()
         check_choice("model.discriminator.norm", norm, NORMS)

@@ -1,4 +1,4 @@
-"""Networks that turn one image into another: CycleGAN's residual translator (Zhu 2017) and pix2pix's U-Net (Isola 2017).
+"""Networks that turn one image into another: CycleGAN's residual one (Zhu 2017) and pix2pix's U-Net (Isola 2017).
 
 Every weight is drawn from N(0, 0.02), as in both papers.
 """
@@ -19,7 +19,7 @@ _NOISY = 3  # layers of a U-Net's way up that have dropout
 class Reflect(nn.Module):
     """Pads (N, C, H, W) by `size` pixels on each side, mirrored at the border.
 
-    torch's own kernel has no deterministic backward on a GPU; where one is asked for, rows and columns are put together.
+    torch's own kernel has no deterministic backward on a GPU; where one is asked for, the border is put together.
     """
 
     def __init__(self, size: int) -> None:
@@ -92,7 +92,9 @@ class ResNet(nn.Module):
         super().__init__()
         check_choice("model.generator.norm", norm, NORMS)
         if resolution % 4 or resolution < 16:
-            raise GantoolError(f"dataset.resolution={resolution}: the residual translator takes multiples of 4, from 16")
+            raise GantoolError(
+                f"dataset.resolution={resolution}: the residual translator takes multiples of 4, from 16"
+            )
         blocks = (6 if resolution < 256 else 9) if blocks is None else blocks
         bias = _has_bias(norm)
         widths = [width, 2 * width, 4 * width]
