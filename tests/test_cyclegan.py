@@ -48,7 +48,7 @@ def some(count: int = 4) -> Batch:
 
 def test_cyclegan_minimises_half_of_the_papers_objective() -> None:
     """Zhu 2017, eq. 3 with least squares (section 4), lambda 10, and the identity term of section 5.2 at half of it."""
-    game, batch = cyclegan(cycle_weight=5.0).eval(), some()
+    game, batch = cyclegan().eval(), some()
     f, g = game.generators["b2a"], game.generators["a2b"]
     d_a, d_b = game.discriminators["a"], game.discriminators["b"]
     a, b = batch.source, batch.images

@@ -44,7 +44,14 @@ log = logging.getLogger(__name__)
 
 # A checkpoint holds the tensors of exactly these; everything else may change when a run goes on.
 FIXED = ("model._target_", "model.conditional", "model.latent", "model.generator", "model.discriminator")
-FIXED += ("model.auxiliaries", "dataset.resolution", "dataset.channels", "dataset.num_classes")
+FIXED += (
+    "model.auxiliaries",
+    "model.pool_size",
+    "dataset.direction",
+    "dataset.resolution",
+    "dataset.channels",
+    "dataset.num_classes",
+)
 FIXED += ("optimizer.generator._target_", "optimizer.discriminator._target_")
 
 

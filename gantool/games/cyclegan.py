@@ -46,7 +46,7 @@ class CycleGAN(Game):
         loss: Loss,
         resolution: int,
         channels: int,
-        cycle_weight: float = 10.0,
+        cycle_weight: float = 5.0,
         identity_weight: float = 0.5,
         pool_size: int = 50,
         regularizers: Mapping[str, Regularizer] | None = None,
