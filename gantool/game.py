@@ -200,6 +200,8 @@ class Game(nn.Module, ABC):
     players: dict[str, Player]  # in order of play
     generators: nn.ModuleDict  # what is averaged, sampled and exported
     progress: Progress = Progress()
+    translates = False  # True: makes images from the `source` of a batch, so the data set has two sides
+    needs_pairs = False  # True: each source belongs to the image beside it
 
     @property
     def batches_per_round(self) -> int:

@@ -60,7 +60,7 @@ def bench(cfg: DictConfig) -> float:
     image_set = prepare(setup.source, on_bad_image=setup.plain["dataset"]["on_bad_image"])
     data = make_stream(setup, image_set)
     with tempfile.TemporaryDirectory() as folder:
-        plain = PlainLoop(setup, image_set.images, image_set.labels)
+        plain = PlainLoop(setup, image_set)
         ours = BareStep(setup, data)
         whole = WholeLoop(setup, data, Path(folder))
         flops = _flops(ours)
@@ -204,7 +204,7 @@ def _play_alone(cfg: DictConfig, side: str) -> int:
     setup = set_up(cfg)
     image_set = prepare(setup.source, on_bad_image="skip", progress=False)
     data = make_stream(setup, image_set)
-    play = PlainLoop(setup, image_set.images, image_set.labels).play if side == "plain" else BareStep(setup, data).play
+    play = PlainLoop(setup, image_set).play if side == "plain" else BareStep(setup, data).play
     for _ in range(MEMORY_ROUNDS):
         play()
     if setup.device.type == "cuda":

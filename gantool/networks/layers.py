@@ -25,10 +25,28 @@ def norm_2d(norm: str, channels: int) -> nn.Module:
     return {
         "batch": lambda: nn.BatchNorm2d(channels),
         "layer": lambda: nn.GroupNorm(1, channels),
-        "instance": lambda: nn.GroupNorm(channels, channels),
+        "instance": lambda: InstanceNorm(channels),
         "spectral": nn.Identity,
         "none": nn.Identity,
     }[norm]()
+
+
+class InstanceNorm(nn.InstanceNorm2d):
+    """Normalises each channel of each image by itself (Ulyanov 2016), with a scale and shift per channel.
+
+    On a CPU image by image through the kernel of batch norm: it alone keeps the channels-last layout, without which
+    norms took as long as convolutions.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, affine=True)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, channels, H, W) -> the same."""
+        if input.device.type != "cpu":
+            return super().forward(input)
+        images = input.split(1)
+        return torch.cat([F.batch_norm(x, None, None, self.weight, self.bias, training=True) for x in images])
 
 
 def norm_1d(norm: str, features: int) -> nn.Module:
@@ -59,7 +77,7 @@ def initialise_dcgan(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)):
             nn.init.normal_(module.weight, 0.0, 0.02)
-        elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)):
+        elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, InstanceNorm, nn.GroupNorm, nn.LayerNorm)):
             nn.init.normal_(module.weight, 1.0, 0.02)
         bias = getattr(module, "bias", None)
         if isinstance(bias, Tensor):
