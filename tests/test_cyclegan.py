@@ -225,3 +225,19 @@ def test_a_model_from_noise_cannot_be_given_two_sides(in_tmp: Path, capfd) -> No
     root = next(word for word in root if word.startswith("dataset.root="))
     assert main(small(in_tmp / "run", "dataset=unpaired", root, model="dcgan")) == 1
     assert "choose model=cyclegan or pix2pix, or dataset=folder" in capfd.readouterr().err
+
+
+def test_pictures_have_a_row_of_sources_of_translations_and_of_what_comes_back() -> None:
+    game, batch = cyclegan().eval(), some(20)
+    generators = game.generators
+    with torch.no_grad():
+        shown = game.pictures(batch, generators)
+        made = generators["b2a"](batch.images[8:16])
+        again = generators["a2b"](made)
+    assert list(shown) == ["a2b", "b2a"]
+    images, columns = shown["b2a"]
+    assert columns == 8 and len(images) == 48
+    for row, expected in zip(images.split(8)[3:], (batch.images[8:16], made, again), strict=True):
+        assert torch.allclose(row, expected, atol=1e-5)
+    images, columns = pix2pix().pictures(some(5), pix2pix().generators)["translated"]
+    assert columns == 5 and torch.equal(images[:5], some(5).source) and torch.equal(images[10:], some(5).images)  # type: ignore[arg-type]
