@@ -185,6 +185,22 @@ def test_two_ranks_have_the_same_pools_and_train_as_one(in_tmp: Path) -> None:
     assert (pools[0] - pools[1]).abs().float().mean() < 1 and int(one["game"]["pools.b.count"]) == 10
 
 
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("cyclegan", ["model/generator=unet", "loss=relativistic", "loss.n_critic=2", "augment=diffaugment"]),
+        ("cyclegan", ["dataset=paired", "loss=wgan", "regularizer=[r1,l1]", "regularizer.r1.every=2"]),
+        ("pix2pix", ["model/generator=resnet", "loss=relativistic", "augment=diffaugment", "trainer.precision=bf16"]),
+    ],
+    ids=["unet", "paired", "pix2pix"],
+)
+def test_crossings_train_and_resume_exactly(in_tmp: Path, model: str, words: list[str]) -> None:
+    words = [*words, "dataset.flip=true", "dataset.shift=2", "optimizer/schedule=constant"]
+    whole = train(in_tmp / "whole", *words, model=model, rounds=3)
+    train(in_tmp / "parts", *words, model=model, rounds=1)
+    assert same_training(whole, train(in_tmp / "parts", *words, model=model, rounds=3))
+
+
 def test_n_critic_counts_updates_of_the_discriminators() -> None:
     game = cyclegan(Hinge(n_critic=3))
     assert game.batches_per_round == 3 and [p.updates for p in game.players.values()] == [1, 3]
