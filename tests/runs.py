@@ -33,12 +33,12 @@ def choices(group: str) -> list[str]:
 
 def small(folder: Path, *overrides: str, model: str = "dcgan", rounds: int = 4) -> list[str]:
     """The words of a command that trains a small network for a few rounds."""
-    words = ["train", f"model={model}", "trainer.batch_size=8", f"trainer.duration={rounds}it", *WIDTHS[model]]
+    words = ["train", f"model={model}", "trainer.batch_size=8", f"trainer.duration={rounds}it"]
     if model in TRANSLATORS:
         words.append(f"dataset.root={two_sides(folder.parent / 'sides')}")
     else:
         words.append("model.latent.dim=8")
-    words += ["trainer.precision=fp32", f"hydra.run.dir={folder}"]
+    words += [*WIDTHS[model], "trainer.precision=fp32", f"hydra.run.dir={folder}"]
     return [*words, *([] if any(word.startswith("metrics") for word in overrides) else ["metrics=none"]), *overrides]
 
 

@@ -13,7 +13,6 @@ from gantool.augment import DiffAugment
 from gantool.cli.main import main
 from gantool.game import Batch
 from gantool.games.cyclegan import CycleGAN
-from gantool.games.image_pool import ImagePool
 from gantool.games.pix2pix import Pix2Pix
 from gantool.losses import Hinge, LeastSquares, NonSaturating, Wasserstein
 from gantool.networks.patchgan import PatchGAN
@@ -101,39 +100,6 @@ def test_every_discriminator_and_generator_has_its_regularizer() -> None:
     assert game.generator_loss(batch).terms["l2_b"].item() == pytest.approx(1e-4 / 2 * squares, rel=1e-5)
 
 
-def grey(*values: float) -> Tensor:
-    return torch.tensor(values).view(-1, 1, 1, 1).expand(-1, 1, 2, 2).contiguous() / 127.5 - 1
-
-
-def test_the_pool_fills_first_and_then_keeps_every_second_image() -> None:
-    torch.manual_seed(0)
-    pool = ImagePool(50, (1, 2, 2))
-    batch = Batch(torch.zeros(100, 1, 2, 2))
-    new = grey(*[200.0] * 100)
-    pool.push(grey(*range(30)))
-    assert torch.equal(pool(new, batch), new), "no history before it is full"
-    assert pool.images[:30, 0, 0, 0].tolist() == list(range(30)) and int(pool.count) == 30
-    pool.push(grey(*range(30, 60)))
-    held = pool.images[:, 0, 0, 0].tolist()
-    late = sum(value >= 50 for value in held)
-    assert 1 <= late <= 9 and len(set(held)) == 50 == int(pool.count), "about five of the last ten replace others"
-    mixed = ((pool(new, batch)[:, 0, 0, 0] + 1) * 127.5).round()
-    assert 30 < (mixed == 200).sum() < 70 and set(mixed.tolist()) <= {200.0, *map(float, held)}
-    assert len(set(mixed.tolist())) > 20, "old images are drawn from all of it"
-    for value in range(100, 250):
-        pool.push(grey(value))
-    rest = [value for value in pool.images[:, 0, 0, 0].tolist() if value < 100]
-    assert len(rest) < 25, "(1 - 0.5/50)^150 is 22 % of them"
-
-
-def test_a_pool_larger_than_none_or_smaller_than_a_batch() -> None:
-    none, small_pool = ImagePool(0, (1, 2, 2)), ImagePool(3, (1, 2, 2))
-    for pool in (none, small_pool):
-        pool.push(grey(*range(8)))
-    batch = Batch(torch.zeros(2, 1, 2, 2))
-    assert torch.equal(none(grey(1, 2), batch), grey(1, 2)) and int(small_pool.count) == 3
-
-
 def test_discriminators_are_trained_on_what_the_generators_made_before_they_moved() -> None:
     game, batch, seen = cyclegan(pool_size=0), some(), []
     game.discriminators["b"].register_forward_pre_hook(lambda module, args: seen.append(args[0]))
@@ -185,6 +151,22 @@ def test_two_ranks_have_the_same_pools_and_train_as_one(in_tmp: Path) -> None:
     assert (pools[0] - pools[1]).abs().float().mean() < 1 and int(one["game"]["pools.b.count"]) == 10
 
 
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("cyclegan", ["model/generator=unet", "loss=relativistic", "loss.n_critic=2", "augment=diffaugment"]),
+        ("cyclegan", ["dataset=paired", "loss=wgan", "regularizer=[r1,l1]", "regularizer.r1.every=2"]),
+        ("pix2pix", ["model/generator=resnet", "loss=relativistic", "augment=diffaugment", "trainer.precision=bf16"]),
+    ],
+    ids=["unet", "paired", "pix2pix"],
+)
+def test_crossings_train_and_resume_exactly(in_tmp: Path, model: str, words: list[str]) -> None:
+    words = [*words, "dataset.flip=true", "dataset.shift=2", "optimizer/schedule=constant"]
+    whole = train(in_tmp / "whole", *words, model=model, rounds=3)
+    train(in_tmp / "parts", *words, model=model, rounds=1)
+    assert same_training(whole, train(in_tmp / "parts", *words, model=model, rounds=3))
+
+
 def test_n_critic_counts_updates_of_the_discriminators() -> None:
     game = cyclegan(Hinge(n_critic=3))
     assert game.batches_per_round == 3 and [p.updates for p in game.players.values()] == [1, 3]
@@ -225,3 +207,19 @@ def test_a_model_from_noise_cannot_be_given_two_sides(in_tmp: Path, capfd) -> No
     root = next(word for word in root if word.startswith("dataset.root="))
     assert main(small(in_tmp / "run", "dataset=unpaired", root, model="dcgan")) == 1
     assert "choose model=cyclegan or pix2pix, or dataset=folder" in capfd.readouterr().err
+
+
+def test_pictures_have_a_row_of_sources_of_translations_and_of_what_comes_back() -> None:
+    game, batch = cyclegan().eval(), some(20)
+    generators = game.generators
+    with torch.no_grad():
+        shown = game.pictures(batch, generators)
+        made = generators["b2a"](batch.images[8:16])
+        again = generators["a2b"](made)
+    assert list(shown) == ["a2b", "b2a"]
+    images, columns = shown["b2a"]
+    assert columns == 8 and len(images) == 48
+    for row, expected in zip(images.split(8)[3:], (batch.images[8:16], made, again), strict=True):
+        assert torch.allclose(row, expected, atol=1e-5)
+    images, columns = pix2pix().pictures(some(5), pix2pix().generators)["translated"]
+    assert columns == 5 and torch.equal(images[:5], some(5).source) and torch.equal(images[10:], some(5).images)  # type: ignore[arg-type]
