@@ -3,6 +3,7 @@
 import colorsys
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -213,7 +214,8 @@ def test_the_game_shows_it_scores_in_training_only(loss) -> None:
     torch.manual_seed(0)
     shape = {"resolution": 8, "channels": 1, "hidden": [8]}
     ada, discriminator = ADA(probability=0.0), Discriminator(**shape)
-    game = GAN(Generator(latent_dim=4, **shape), discriminator, Normal(4), loss, augment=ada)
+    latent: Any = Normal(4)
+    game = GAN(Generator(latent_dim=4, **shape), discriminator, latent, loss, augment=ada)
     batch = Batch(images(32, 1, 8))
     outcome = game.players["discriminator"].loss(batch)
     real, fake = outcome.scores["real"], outcome.scores["fake"]

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -34,7 +35,7 @@ def test_relativistic_pushes_the_right_way() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("resolution", [4, 8, 32, 64])
 def test_makes_and_scores_images(resolution: int, channels: int) -> None:
-    shape = {"resolution": resolution, "channels": channels, "width": 64, "full_until": 8, "blocks": 1}
+    shape: dict[str, Any] = {"resolution": resolution, "channels": channels, "width": 64, "full_until": 8, "blocks": 1}
     generator, discriminator = r3gan.Generator(latent_dim=6, **shape).eval(), r3gan.Discriminator(**shape)
     images = generator(torch.randn(2, 6))
     assert images.shape == (2, channels, resolution, resolution) and images.abs().max() <= 1
@@ -102,7 +103,7 @@ def test_size_is_that_of_the_paper() -> None:
     """Counted by hand from its description of the networks for CIFAR-10."""
     block = 768 * 1536 + 1536 + 1536 * 16 * 9 + 1536 + 1536 * 768
     with torch.device("meta"):
-        shape = {"resolution": 32, "channels": 3, "num_classes": 10, "width": 768, "full_until": 32, "blocks": 2}
+        shape: dict[str, Any] = {"resolution": 32, "channels": 3, "num_classes": 10, "width": 768}
         sizes = [
             sum(p.numel() for p in network.parameters())
             for network in (r3gan.Generator(latent_dim=64, **shape), r3gan.Discriminator(**shape))
@@ -114,11 +115,11 @@ def test_size_is_that_of_the_paper() -> None:
 @pytest.mark.parametrize("num_classes", [0, 3])
 def test_trains_in_bf16_under_penalties_and_labels_matter(num_classes: int) -> None:
     torch.manual_seed(0)
-    shape = {"resolution": 16, "channels": 1, "num_classes": num_classes, **SMALL}
+    shape: dict[str, Any] = {"resolution": 16, "channels": 1, "num_classes": num_classes, **SMALL}
     generator, discriminator = r3gan.Generator(latent_dim=8, **shape), r3gan.Discriminator(**shape)
     networks = (generator, discriminator)
     for block in [m for network in networks for m in network.modules() if isinstance(m, r3gan.Block)]:
-        nn.init.normal_(block.layers[-1].weight, 0, 0.1)  # as after some steps
+        nn.init.normal_(list(block.parameters())[-1], 0, 0.1)  # as after some steps
     z, zeros, ones = torch.randn(4, 8), torch.zeros(4, dtype=torch.long), torch.ones(4, dtype=torch.long)
     with torch.autocast("cpu", torch.bfloat16):
         images = generator(z, zeros)
