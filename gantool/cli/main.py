@@ -22,6 +22,14 @@ COMMANDS = {
         "gantool.commands.interpolate:interpolate",
         "paths between latents of a trained run: run=RUN_FOLDER",
     ),
+    "embed": (
+        "gantool.commands.embed:embed",
+        "PCA and t-SNE of real and generated images, and nearest training images: run=RUN_FOLDER",
+    ),
+    "explain": (
+        "gantool.commands.explain:explain",
+        "what latents change, and which pixels the discriminator goes by: run=RUN_FOLDER",
+    ),
     "bench": ("gantool.commands.bench:bench", "time the training step against a plain PyTorch loop"),
 }
 OTHERS = {"list": "every choice of every group: gantool list [GROUP]"}
