@@ -51,26 +51,26 @@ def attribute(score: Score, image: Tensor, label: Tensor | None, baseline: Tenso
     """
     from captum.attr import IntegratedGradients, Occlusion, Saliency
 
+    def of(x: Tensor) -> Tensor:
+        return score(x, None if label is None else label.expand(len(x)))
+
     images, baselines = image[None].clone().requires_grad_(), baseline[None]
-    labels = None if label is None else label[None]
     channels, side = image.shape[0], image.shape[-1]
     square = max(side // 4, 1)
+    stride = max(square // 2, 1)
     with torch.enable_grad():
-        gradients = IntegratedGradients(score, multiply_by_inputs=True).attribute(
-            images, baselines, additional_forward_args=labels, n_steps=steps, internal_batch_size=_AT_ONCE
-        )
-        saliency = Saliency(score).attribute(images, abs=False, additional_forward_args=labels)
+        gradients = IntegratedGradients(of).attribute(images, baselines, n_steps=steps, internal_batch_size=_AT_ONCE)
+        saliency = Saliency(of).attribute(images, abs=False)
     with torch.no_grad():
-        occlusion = Occlusion(score).attribute(
+        occlusion = Occlusion(of).attribute(
             images,
             (channels, square, square),
-            (channels, max(square // 2, 1), max(square // 2, 1)),
+            (channels, stride, stride),
             baselines,
-            additional_forward_args=labels,
             perturbations_per_eval=_AT_ONCE,
         )
-        # Captum covers all channels at once and gives each of them the whole difference.
-        found = (gradients.sum(1), saliency.sum(1), occlusion.mean(1))
-        scores = float(score(images, labels)), float(score(baselines, labels))
+        scores = float(of(images)), float(of(baselines))
+    # Occlusion covers all channels at once, and each of them has the whole difference.
+    found = (gradients.sum(1), saliency.sum(1), occlusion.mean(1))
     maps = {name: values[0].detach().cpu() for name, values in zip(METHODS, found, strict=True)}
     return Attribution(*scores, maps)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 SOURCES = {"real": "tab:blue", "generated": "tab:orange"}
 _LEGEND = 20  # classes that a legend names
 _PALE = "0.8"
+_TILE = 0.62  # inches
 
 
 @dataclass(frozen=True)
@@ -95,10 +96,10 @@ def draw_neighbours(samples: Tensor, names: Sequence[str], companies: Sequence[C
     """A row for each of the samples (M, C, H, W), its name in front: the sample, then its company in each space."""
     num, k = companies[0].distances.shape
     height, width = samples.shape[-2:]
-    size = 0.62  # inches of a tile
-    figure = new_figure(size * (1.6 + (k + 0.3) * len(companies)) + 1.6, 0.85 * size * num * 1.3 + 0.9, title)
-    axes = figure.subplots(1, 1 + len(companies), width_ratios=[1, *[k] * len(companies)])
     gap, top = max(width // 16, 1), max(height // 3, 2)
+    across, down = _TILE * (1 + gap / width), _TILE * (1 + (top + gap) / height)  # inches from tile to tile
+    figure = new_figure(across * (1 + k * len(companies)) + 1.8, down * num + 0.7, title)
+    axes = figure.subplots(1, 1 + len(companies), width_ratios=[1, *[k] * len(companies)])
     show(axes[0], tiled(rgb(samples), 1, gap, top))
     axes[0].set_title("sample", fontsize=9)
     middle = [row * (height + top + gap) + top + height / 2 for row in range(num)]

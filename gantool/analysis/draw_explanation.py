@@ -33,13 +33,15 @@ def draw_spectrum(sensitivities: Sequence[Sensitivity], title: str) -> "Figure":
     left.plot(index, values.clamp(min=floor).log().mean(0).exp(), color="black", label="geometric mean")
     left.set_yscale("log")
     left.set_ylabel("change of the image for a unit step")
-    left.legend(fontsize=8)
-    rank = float(np.median([sensitivity.effective_rank for sensitivity in sensitivities]))
-    right.axvline(rank, color="tab:red", linestyle="--", linewidth=1, label=f"effective rank {rank:.1f} (median)")
-    right.set_ylabel("share of the squared change in the first directions")
+    right.set_ylabel("share of the squared change")
     right.set_ylim(0, 1.02)
-    right.legend(fontsize=8, loc="lower right")
+    rank = float(np.median([sensitivity.effective_rank for sensitivity in sensitivities]))
+    enough = float(np.median([sensitivity.directions_for(0.9) for sensitivity in sensitivities]))
+    red = {"color": "tab:red", "linestyle": "--", "linewidth": 1}
+    left.axvline(rank, **red, label=f"effective rank {rank:.1f} (median)")
+    right.axvline(enough, **red, label=f"{enough:g} directions hold 90 % (median)")
     for axes in (left, right):
+        axes.legend(fontsize=8)
         axes.set_xlabel("singular direction of the latent")
         axes.grid(alpha=0.3)
     return figure
@@ -95,7 +97,8 @@ class Judged:
 
 
 def draw_attributions(sides: dict[str, list[Judged]], title: str) -> "Figure":
-    """A column of figures for each side ('real', 'generated'): the image with its score, and the three methods' maps.
+    """A column of figures for each side ('real', 'generated'): the image with its score and, in brackets, the
+    baseline's, and the three methods' maps.
 
     The maps of a method have one scale, the same for every image and symmetrical about 0.
     """
@@ -112,7 +115,8 @@ def draw_attributions(sides: dict[str, list[Judged]], title: str) -> "Figure":
         grid = half.subplots(rows, columns, squeeze=False)
         for cells, one in zip(grid, judged, strict=False):
             show(cells[0], rgb(one.image))
-            cells[0].set_title(f"{one.name}\nscore {one.attribution.score:+.2f}".strip(), fontsize=7)
+            scores = f"{one.attribution.score:+.2f} ({one.attribution.baseline_score:+.2f})"
+            cells[0].set_title(f"{one.name}\n{scores}".strip(), fontsize=7)
             for axes, name in zip(cells[1:], METHODS, strict=True):
                 show(axes, overlay(one.image, one.attribution.maps[name], scales[name], SIGNED))
         for cells in grid[len(judged) :]:
@@ -123,5 +127,5 @@ def draw_attributions(sides: dict[str, list[Judged]], title: str) -> "Figure":
             colours = ScalarMappable(Normalize(-scales[name], scales[name]), SIGNED)
             bar = half.colorbar(colours, ax=grid[:, column], location="bottom", aspect=12, shrink=0.9, pad=0.01)
             bar.ax.tick_params(labelsize=5)
-            bar.set_ticks([-scales[name], 0, scales[name]], labels=[f"{-scales[name]:.1g}", "0", f"{scales[name]:.1g}"])
+            bar.set_ticks([-scales[name], 0, scales[name]], labels=[f"{-scales[name]:.2g}", "0", f"{scales[name]:.2g}"])
     return figure

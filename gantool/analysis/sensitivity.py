@@ -1,5 +1,6 @@
 """What the generator's latents do to its images: the Jacobian, its singular values and directions."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,11 +21,13 @@ def jacobian(generate: Generate, z: Tensor, *, at_once: int = 64) -> Tensor:
     """
     rows = []
     for directions in torch.eye(len(z), device=z.device, dtype=z.dtype).split(at_once):
-        try:
-            change = torch.func.jvp(generate, (z.repeat(len(directions), 1),), (directions,))[1]
-        except NotImplementedError as error:
-            raise GantoolError(f"the generator cannot be differentiated forwards ({str(error)[:120]})") from error
-        rows.append(change)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # torch's about itself
+            try:
+                rows.append(torch.func.jvp(generate, (z.repeat(len(directions), 1),), (directions,))[1])
+            except (NotImplementedError, RuntimeError) as error:
+                reason = str(error).splitlines()[0][:120]
+                raise GantoolError(f"the generator cannot be differentiated forwards: {reason}") from error
     return torch.cat(rows)
 
 

@@ -73,6 +73,7 @@ class Near:
 
     neighbours: Neighbours
     closeness: Closeness
+    crowding: Tensor  # (M,) distance to the nearest over that one's own distance to its nearest
 
 
 def embed(cfg: DictConfig) -> None:
@@ -93,7 +94,10 @@ def embed(cfg: DictConfig) -> None:
     }
     points = torch.cat([training.seen.features[: options.num], made.seen.features])
     components, shares = principal_components(points, 2)
-    maps = {"PCA": components, "t-SNE": tsne(points, perplexity=options.perplexity, seed=options.seed)}
+    maps = {
+        f"PCA ({sum(shares):.0%} of the variance)": components,
+        "t-SNE": tsne(points, perplexity=options.perplexity, seed=options.seed),
+    }
     known = {
         **protocol(analysed, features, options, len(rows)),
         "explained_variance": shares,
@@ -160,9 +164,12 @@ def blocks(images: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
 def compare(made: Tensor, training: Tensor, options: Options, scale: float = 1.0) -> Near:
     """Points (M, ...) of generated images with those of training images (N, ...); distances times `scale`."""
     found = nearest(made, training, options.neighbours)
-    found = replace(found, distances=found.distances * scale)
-    others = nearest(training[: options.num], training, 1, own=torch.arange(options.num))
-    return Near(found, closeness(found.distances[:, 0], others.distances[:, 0] * scale))
+    others = nearest(training[: options.num], training, 1, own=torch.arange(options.num)).distances[:, 0]
+    first = found.rows[:, 0]
+    around = nearest(training[first], training, 1, own=first).distances[:, 0]
+    near = closeness(found.distances[:, 0] * scale, others * scale)
+    crowding = found.distances[:, 0] / around.clamp(min=1e-12)  # copies of one image have nothing between them
+    return Near(replace(found, distances=found.distances * scale), near, crowding)
 
 
 def verdict(space: str, near: Closeness, num: int) -> str:
@@ -217,15 +224,17 @@ def write_maps(
 def write_neighbours(
     out: Path, board: Board, analysed: Analysed, training: Side, made: Side, near: dict[str, Near], rows: int
 ) -> None:
-    """neighbours.png: the first samples, and below them those nearest to a training image in the features."""
-    first = next(iter(near.values())).neighbours.distances[:, 0]
-    shown = torch.cat([torch.arange(len(first))[:rows], first.argsort(stable=True)[:rows]])
-    names = [f"sample {row}" if place < rows else f"nearest: {row}" for place, row in enumerate(shown.tolist())]
+    """neighbours.png: the first samples, and below them those that are nearest to a training image in the features,
+    for how near that one's own neighbours are: in absolute distance they would all be of the plainest class."""
+    crowding = next(iter(near.values())).crowding
+    rows = min(rows, len(crowding))
+    shown = torch.cat([torch.arange(rows), crowding.argsort(stable=True)[:rows]])
+    names = [f"sample {row}" if place < rows else f"closest: {row}" for place, row in enumerate(shown.tolist())]
     companies = []
     for space, found in near.items():
         neighbours = found.neighbours
         images = training.images[neighbours.rows[shown]]
         companies.append(Company(f"nearest in {space}", images, neighbours.distances[shown]))
-    title = f"{analysed.headline}: samples, and the nearest of {len(training.rows):,} training images"
+    title = f"{analysed.headline}: samples and their nearest of {len(training.rows):,} training images"
     figure = draw_neighbours(made.images[shown], names, companies, title)
     board.picture("embedded/neighbours", save(figure, out / "neighbours.png"))

@@ -70,7 +70,7 @@ def explain(cfg: DictConfig) -> None:
         title = f"{analysed.headline}: along the strongest singular directions of each latent (with singular values)"
         figure = draw_directions(walks, options.span, title)
         board.picture("explained/directions", save(figure, out / "directions.png"))
-        title = f"{analysed.headline}: where the discriminator's score comes from (red raises it, blue lowers it)"
+        title = f"{analysed.headline}: where the discriminator's score comes from (in brackets: {options.baseline})"
         board.picture("explained/attributions", save(draw_attributions(sides, title), out / "attributions.png"))
         board.close()
         rows = zip(*(sensitivity.values.tolist() for sensitivity in sensitivities), strict=True)
@@ -79,7 +79,7 @@ def explain(cfg: DictConfig) -> None:
         write_json(known, out / "explain.json")
     generator = cast(dict[str, float], known["generator"])
     log.info(
-        "generator: effective rank %.1f of %d, %d directions hold 90 %% of the change, condition %.3g (medians)",
+        "generator: effective rank %.1f of %d, %g directions hold 90 %% of the change, condition %.3g (medians)",
         *(generator["effective_rank"], dim, generator["directions_for_90_percent"], generator["condition"]),
     )
     error = max(abs(one["completeness_error"]) for one in cast(list[dict[str, Any]], judging["images"]))
@@ -112,9 +112,14 @@ def sensitivity(analysed: Analysed, options: Options) -> tuple[list[Sensitivity]
         change = jacobian(generate, z[place])
         found.append(decompose(change))
         if place < options.shown:
-            name = f"latent {place}" + ("" if label is None else f", {analysed.image_set.class_names[int(label)]}")
+            name = f"latent {place}" + ("" if label is None else f", class {class_name(analysed, label)}")
             walks.append(walked(generate, z[place], change, found[-1], name, options))
     return found, walks
+
+
+def class_name(analysed: Analysed, label: Tensor) -> str:
+    """As the data set has it."""
+    return analysed.image_set.class_names[int(label)]
 
 
 def generator_for(analysed: Analysed, label: Tensor | None) -> Generate:
@@ -193,10 +198,9 @@ def judged(analysed: Analysed, options: Options) -> tuple[dict[str, list[Judged]
         pictures, labels = images[side]
         label = None if labels is None else labels[place]
         found = attribute(score, pictures[place], label, baseline, options.integral_steps)
-        name = "" if label is None else analysed.image_set.class_names[int(label)]
-        sides[side].append(Judged(name, pictures[place], found))
-        sums = {method: float(heat.sum()) for method, heat in found.maps.items()}
+        name = None if label is None else class_name(analysed, label)
+        sides[side].append(Judged(f"class {name}" if name else "", pictures[place], found))
         scores = {"score": found.score, "baseline_score": found.baseline_score}
-        error = {"completeness_error": found.completeness_error}
-        numbers.append({"side": side, "class": name or None, **scores, **error, "sums": sums})
-    return sides, {"methods": list(METHODS), "batch_mixes_images": mixes, "images": numbers}
+        numbers.append({"side": side, "class": name, **scores, "completeness_error": found.completeness_error})
+    known = {"methods": list(METHODS), "resolution": baseline.shape[-1], "batch_mixes_images": mixes}
+    return sides, {**known, "images": numbers}
