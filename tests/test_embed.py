@@ -70,6 +70,7 @@ def test_an_unconditional_run_is_coloured_by_the_extractors_word(in_tmp: Path) -
     train(in_tmp / "run", "optimizer.lr=0.01", model="mlp", rounds=2)
     assert main(["embed", f"run={in_tmp / 'run'}", *SMALL, f"out={in_tmp / 'out'}"]) == 0
     assert all(row["class"] in set("0123456789") for row in table(in_tmp / "out"))
+    assert json.loads((in_tmp / "out" / "embed.json").read_text())["generated_classes"] == "predicted"
 
 
 @pytest.mark.parametrize(("labels", "columns"), [([-1, -1, -1, -1], 1), ([0, 1, -1, -1], 2), ([0, 29, 3, 4], 2)])
@@ -88,7 +89,7 @@ def test_images_of_unknown_class(labels: list[int], columns: int) -> None:
         (["run={tmp}/run", "num=6000"], "num=6000: only 5000 training images are looked at"),
         (["run={tmp}/run", "num=40", "among=30"], "num=40: only 30 training images are looked at (among=30)"),
         (["run={tmp}/run", "num=40", "among=50", "neighbours=50"], "neighbours=50: only 50 training images"),
-        (["run={tmp}/run", "num=40", "among=50", "perplexity=80"], "below the number of images, 80"),
+        (["run={tmp}/run", "num=40", "among=50", "perplexity=80"], "below the 80 images shown"),
         (["run={tmp}/run", "checkpoint=best"], "has no best checkpoint"),
         (["run={tmp}/run", "num=1"], "num=1: should be greater than or equal to 2"),
         (["run={tmp}/run", "neighbour=3"], "unknown key 'neighbour' (did you mean 'neighbours'?)"),

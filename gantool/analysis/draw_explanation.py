@@ -108,24 +108,23 @@ def draw_attributions(sides: dict[str, list[Judged]], title: str) -> "Figure":
     everything = [judged for side in sides.values() for judged in side]
     scales = {name: common_scale([judged.attribution.maps[name] for judged in everything]) for name in METHODS}
     rows, columns = max(len(side) for side in sides.values()), 1 + len(METHODS)
-    figure = new_figure(1.15 * columns * len(sides) + 0.8, 1.3 * rows + 1.6, title)
+    figure = new_figure(1.15 * columns * len(sides), 1.35 * rows + 1.1, title)
     halves = figure.subfigures(1, len(sides), squeeze=False)[0]
     for half, (side, judged) in zip(halves, sides.items(), strict=True):
         half.suptitle(side, fontsize=9)
-        grid = half.subplots(rows, columns, squeeze=False)
+        grid = half.subplots(rows + 1, columns, squeeze=False, height_ratios=[1] * rows + [0.05])
+        for axes in (*grid[len(judged) : rows].flat, grid[-1, 0]):
+            axes.set_visible(False)
         for cells, one in zip(grid, judged, strict=False):
             show(cells[0], rgb(one.image))
             scores = f"{one.attribution.score:+.2f} ({one.attribution.baseline_score:+.2f})"
             cells[0].set_title(f"{one.name}\n{scores}".strip(), fontsize=7)
             for axes, name in zip(cells[1:], METHODS, strict=True):
                 show(axes, overlay(one.image, one.attribution.maps[name], scales[name], SIGNED))
-        for cells in grid[len(judged) :]:
-            for axes in cells:
-                axes.set_visible(False)
         for column, name in enumerate(METHODS, 1):
             grid[0, column].set_title(name.replace(" ", "\n"), fontsize=7)
             colours = ScalarMappable(Normalize(-scales[name], scales[name]), SIGNED)
-            bar = half.colorbar(colours, ax=grid[:, column], location="bottom", aspect=12, shrink=0.9, pad=0.01)
+            bar = half.colorbar(colours, cax=grid[-1, column], orientation="horizontal")
             bar.ax.tick_params(labelsize=5)
             bar.set_ticks([-scales[name], 0, scales[name]], labels=[f"{-scales[name]:.2g}", "0", f"{scales[name]:.2g}"])
     return figure

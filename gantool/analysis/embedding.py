@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gantool.errors import GantoolError
 from gantool.metrics.features import Features
 
 _TSNE_INPUTS = 50  # principal components that t-SNE starts from, as its authors do
@@ -47,11 +46,9 @@ def with_fixed_signs(vectors: Tensor) -> Tensor:
 
 
 def tsne(points: Tensor, *, perplexity: float, seed: int) -> Tensor:
-    """(N, 2) float64 from (N, F); starts from the principal components. Raises GantoolError for too few points."""
+    """(N, 2) float64 from (N, F), N above the perplexity; starts from the principal components."""
     from sklearn.manifold import TSNE
 
-    if perplexity >= len(points):
-        raise GantoolError(f"perplexity={perplexity:g}: it has to be below the number of images, {len(points)}")
     inputs, _ = principal_components(points, _TSNE_INPUTS)
     return torch.from_numpy(
         TSNE(init="pca", perplexity=perplexity, random_state=seed).fit_transform(inputs.numpy())

@@ -57,7 +57,7 @@ def overlay(image: Tensor, heat: Tensor, scale: float, cmap: str) -> np.ndarray:
     colours: Any = matplotlib.colormaps[cmap]
     strength = (heat.double() / max(scale, 1e-300)).clamp(-1, 1).cpu().numpy()
     colour = colours((strength + 1) / 2 if cmap in DIVERGING else strength)[..., :3]
-    grey = 0.75 + 0.25 * rgb(image).mean(-1, keepdims=True) / 255
+    grey = 0.6 + 0.4 * rgb(image).mean(-1, keepdims=True) / 255
     opacity = np.abs(strength)[..., None] ** 0.5  # the weak is still seen
     return (255 * (opacity * colour + (1 - opacity) * grey)).round().astype(np.uint8)
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -50,6 +50,7 @@ class Options(RunKeys):
     among: PositiveInt | None
     truncation: PositiveFloat | None
     batch_size: Annotated[int, Field(ge=1, le=BLOCK)]
+    features: dict[str, Any] | None
     metrics: Weights
 
 
@@ -82,11 +83,13 @@ def embed(cfg: DictConfig) -> None:
     require_extra()
     analysed = open_run(options, "embed")
     rows = rows_searched(analysed, options)
-    features = extractor(analysed.run, options.metrics.inception_weights)
+    features = extractor(analysed.run, options)
     training, made = training_side(analysed, features, rows, options), made_side(analysed, features, options)
+    classes = "asked for"
     if not analysed.classes:
         labels = predicted_classes(made.seen, training.seen, training.labels, analysed.image_set.num_classes)
         made = made if labels is None else replace(made, labels=labels)
+        classes = "unknown" if labels is None else "predicted"
     log.info("neighbours of %d images among %d, and t-SNE of %d", options.num, len(rows), 2 * options.num)
     near = {
         features.name: compare(made.seen.features, training.seen.features, options),
@@ -100,6 +103,7 @@ def embed(cfg: DictConfig) -> None:
     }
     known = {
         **protocol(analysed, features, options, len(rows)),
+        "generated_classes": classes,
         "explained_variance": shares,
         "nearest": {space: asdict(found.closeness) for space, found in near.items()},
     }
@@ -125,14 +129,16 @@ def rows_searched(analysed: Analysed, options: Options) -> Tensor:
         raise GantoolError(f"num={options.num}: only {len(rows)} training images are looked at ({fix})")
     if options.neighbours >= len(rows):
         raise GantoolError(f"neighbours={options.neighbours}: only {len(rows)} training images are looked at")
+    if options.perplexity >= 2 * options.num:
+        raise GantoolError(f"perplexity={options.perplexity:g}: it has to be below the {2 * options.num} images shown")
     return rows
 
 
-def extractor(run: TrainedRun, inception_weights: str | None) -> Features:
-    """What the run's data set is scored with."""
-    node = dict(run.plain["dataset"]["features"])
-    if inception_weights is not None and "weights" in node:
-        node["weights"] = inception_weights
+def extractor(run: TrainedRun, options: Options) -> Features:
+    """What the run's data set is scored with, unless the user names another."""
+    node = dict(options.features or run.plain["dataset"]["features"])
+    if options.metrics.inception_weights is not None and "weights" in node:
+        node["weights"] = options.metrics.inception_weights
     return make(node).to(run.device)
 
 

@@ -54,8 +54,9 @@ def explain(cfg: DictConfig) -> None:
     run, dim = analysed.run, analysed.game.latent.dim
     if options.directions > dim:
         raise GantoolError(f"directions={options.directions}: the latent of {run.folder} has {dim} numbers")
-    sensitivities, walks = sensitivity(analysed, options)
-    sides, judging = judged(analysed, options)
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):  # TF32 drowns small changes
+        sensitivities, walks = sensitivity(analysed, options)
+        sides, judging = judged(analysed, options)
     known = {
         "run": str(run.folder),
         "nimg": run.nimg,
@@ -70,7 +71,7 @@ def explain(cfg: DictConfig) -> None:
         title = f"{analysed.headline}: along the strongest singular directions of each latent (with singular values)"
         figure = draw_directions(walks, options.span, title)
         board.picture("explained/directions", save(figure, out / "directions.png"))
-        title = f"{analysed.headline}: where the discriminator's score comes from (in brackets: {options.baseline})"
+        title = f"{analysed.headline}: the pixels that scores come from (in brackets: the {options.baseline} image's)"
         board.picture("explained/attributions", save(draw_attributions(sides, title), out / "attributions.png"))
         board.close()
         rows = zip(*(sensitivity.values.tolist() for sensitivity in sensitivities), strict=True)
