@@ -55,7 +55,8 @@ def test_tensorboard_shows_a_thumbnail_and_a_class_for_each_point(run: Path, in_
     shutil.copytree(run, in_tmp / "run")
     assert main(["embed", f"run={in_tmp / 'run'}", *SMALL, "classes=[3,7]"]) == 0
     (config,) = (in_tmp / "run" / "embedded").rglob("projector_config.pbtxt")
-    (shown,) = text_format.Parse(config.read_text(), projector.ProjectorConfig()).embeddings
+    known = text_format.Parse(config.read_text(), projector.ProjectorConfig())  # type: ignore[attr-defined]
+    (shown,) = known.embeddings
     folder = config.parent
     assert Image.open(folder / shown.sprite.image_path).size == (9 * 32, 9 * 32)
     header, *rows = (folder / shown.metadata_path).read_text().splitlines()
