@@ -14,7 +14,7 @@ LAYERS = {
     0: {"durable", "errors", "lock", "paths", "game", "schedules", "__init__"},
     1: {"losses", "regularizers", "auxiliaries", "latents", "augment", "growth", "networks", "data"},
     2: {"games", "metrics", "logging"},
-    3: {"training", "monitors"},
+    3: {"training", "monitors", "analysis"},
     4: {"cli", "commands", "config", "__main__"},
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}

@@ -34,6 +34,14 @@ COMMANDS = {
         "gantool.commands.calibrate:calibrate",
         "FID of CIFAR-10's training images against its test images, published as 3.15",
     ),
+    "embed": (
+        "gantool.commands.embed:embed",
+        "PCA and t-SNE of real and generated images, and nearest training images: run=RUN_FOLDER",
+    ),
+    "explain": (
+        "gantool.commands.explain:explain",
+        "what latents change, and which pixels the discriminator goes by: run=RUN_FOLDER",
+    ),
     "bench": ("gantool.commands.bench:bench", "time the training step against a plain PyTorch loop"),
 }
 OTHERS = {"list": "every choice of every group: gantool list [GROUP]"}
