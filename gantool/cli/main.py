@@ -22,6 +22,10 @@ COMMANDS = {
         "gantool.commands.interpolate:interpolate",
         "paths between latents of a trained run: run=RUN_FOLDER",
     ),
+    "export": (
+        "gantool.commands.export:export",
+        "a trained run's generators as a snapshot, ONNX or torch.export program: run=RUN_FOLDER",
+    ),
     "bench": ("gantool.commands.bench:bench", "time the training step against a plain PyTorch loop"),
 }
 OTHERS = {"list": "every choice of every group: gantool list [GROUP]"}
