@@ -139,10 +139,14 @@ def _inputs(run: TrainedRun, module: nn.Module, size: int) -> dict[str, Tensor]:
 def plain_copy(module: nn.Module) -> nn.Module:
     """A copy that can be traced: spectral norm's weights as they are now, and a growing network at its stage."""
     module = copy.deepcopy(module)
-    for part in module.modules():
+    for part in list(module.modules()):
         if parametrize.is_parametrized(part):
-            for name in list(cast(Any, part).parametrizations):
-                parametrize.remove_parametrizations(part, name, leave_parametrized=True)
+            # By hand: torch's removal takes the weight away from the class, which the original shares with its copy.
+            values = {name: getattr(part, name).detach() for name in cast(Any, part).parametrizations}
+            part.__class__ = type(part).__bases__[0]
+            del part.parametrizations
+            for name, value in values.items():
+                part.register_parameter(name, nn.Parameter(value, requires_grad=False))
         stage = part._buffers.pop("stage", None)
         if stage is not None:  # a number in Python's hands chooses the blocks; a tensor's value is unknown when traced
             part.stage = float(stage)
