@@ -71,7 +71,7 @@ def test_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["trian"]) == 2
     assert capsys.readouterr().err == (
         "gantool: error: unknown command 'trian' (did you mean 'train'?); "
-        "commands: train, sample, interpolate, export, bench, list\n"
+        "commands: train, sample, interpolate, export, report, bench, list\n"
     )
 
 

@@ -15,7 +15,7 @@ LAYERS = {
     1: {"losses", "regularizers", "auxiliaries", "latents", "augment", "growth", "networks", "data"},
     2: {"games", "metrics", "logging"},
     3: {"training", "monitors"},
-    4: {"cli", "commands", "config", "snapshot", "__main__", "__init__"},
+    4: {"cli", "commands", "config", "page", "snapshot", "__main__", "__init__"},
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}
 MODULES = sorted(ROOT.rglob("*.py"))

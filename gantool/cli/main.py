@@ -26,6 +26,10 @@ COMMANDS = {
         "gantool.commands.export:export",
         "a trained run's generators as a snapshot, ONNX or torch.export program: run=RUN_FOLDER",
     ),
+    "report": (
+        "gantool.commands.report:report",
+        "a run or a sweep as one HTML page: run=FOLDER",
+    ),
     "bench": ("gantool.commands.bench:bench", "time the training step against a plain PyTorch loop"),
 }
 OTHERS = {"list": "every choice of every group: gantool list [GROUP]"}
