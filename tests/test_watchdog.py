@@ -15,8 +15,10 @@ from test_contracts import Killed, stop_after
 
 LOOKS = ["trainer.log_every=15it", "trainer.watchdog.every=15it", "trainer.sample_every=1Mimg", "trainer.batch_size=32"]
 LOOKS += ["model.generator.hidden=[64,64]", "model.discriminator.hidden=[64,64]", "model.latent.dim=16"]
-EXPLODES = ["loss=wgan", "loss.constraint=null", "optimizer.lr=1e12", "trainer.log_every=1it", "trainer.watchdog.every=1it"]
-EXPLODES += ["trainer.watchdog.action=rollback", "trainer.watchdog.rate_factor=1e-15"]
+# The rate rises from 1 by 8 a round, and numbers overflow in round 16.
+EXPLODES = ["loss=lsgan", "optimizer.lr=1e9", "optimizer.warmup=1000Mimg", "trainer.watchdog.every=3it"]
+EXPLODES += ["trainer.log_every=1it", "trainer.watchdog.patience=99", "trainer.watchdog.action=rollback"]
+LOWER = "trainer.watchdog.rate_factor=1e-6"
 
 
 def noticed(folder: Path) -> str:
@@ -25,7 +27,7 @@ def noticed(folder: Path) -> str:
 
 SICK = {
     "a generator that stands still": ("saturation", ["optimizer.generator.lr=1e-12", "loss=minimax"]),
-    "a discriminator fifty times as fast": ("saturation", ["optimizer.discriminator.lr=0.01", "loss=minimax"]),
+    "a discriminator fifty times as fast": ("saturation", ["optimizer.discriminator.lr=0.025", "loss=minimax"]),
     "rates a hundred times too high": ("collapse", ["optimizer.lr=0.05"]),
     "a critic without a bound": ("explosion", ["loss=wgan", "loss.constraint=null", "optimizer.lr=10"]),
 }
@@ -49,7 +51,7 @@ def test_a_healthy_run_is_left_alone(in_tmp: Path, loss: str) -> None:
 
 def test_stop_ends_the_run_where_it_was_well(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
     words = [*LOOKS, "optimizer.generator.lr=1e-12", "trainer.watchdog.action=stop", "trainer.checkpoint_seconds=0.01"]
-    assert main(small(in_tmp / "run", *words, model="mlp", rounds=1000)) == 1
+    assert main(small(in_tmp / "run", *words, model="mlp", rounds=400)) == 1
     error = capfd.readouterr().err
     assert "saturation" in error and "resume= goes on from" in error and "Traceback" not in error
     status = json.loads((in_tmp / "run" / "status.json").read_text())
@@ -61,33 +63,35 @@ def test_stop_ends_the_run_where_it_was_well(in_tmp: Path, capfd: pytest.Capture
 
 
 def test_a_breakdown_is_rolled_back_with_lower_rates(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    saved = train(in_tmp / "run", *EXPLODES, model="mlp", rounds=30)
-    assert "rollback 1 of 2" in capfd.readouterr().err + noticed(in_tmp / "run")
-    assert saved["progress"]["rounds"] == 30 and saved["rate_factor"] == 1e-15 and saved["watch"]["rollbacks"] == 1
+    saved = train(in_tmp / "run", *EXPLODES, LOWER, model="mlp", rounds=20)
+    told = capfd.readouterr()
+    assert "rollback 1 of 2" in told.out + told.err and "rollback 1 of 2" in noticed(in_tmp / "run")
+    assert saved["progress"]["rounds"] == 20 and saved["rate_factor"] == 1e-6 and saved["watch"]["rollbacks"] == 1
     assert all(value.isfinite().all() for value in saved["game"].values())
     lines = [line for line in read_metrics(in_tmp / "run") if "learning_rate/generator" in line]
-    assert [line["rounds"] for line in lines] == list(range(1, 31)), "no point twice, none missing"
-    assert {line["learning_rate/generator"] for line in lines} == {pytest.approx(1e-3)}
-    assert main(["train", f"resume={in_tmp / 'run'}", "trainer.duration=40it"]) == 0
-    assert newest(in_tmp / "run")["optimizers"]["generator"]["param_groups"][0]["lr"] == pytest.approx(1e-3)
+    assert [line["rounds"] for line in lines] == list(range(1, 21)), "no point twice, none missing"
+    assert lines[-1]["learning_rate/generator"] == pytest.approx(1e-6 * (19 * 8 + 1))
+    assert main(["train", f"resume={in_tmp / 'run'}", "trainer.duration=22it"]) == 0
+    assert newest(in_tmp / "run")["optimizers"]["generator"]["param_groups"][0]["lr"] == pytest.approx(1e-6 * 169)
 
 
-@pytest.mark.parametrize("rounds", [1, 8])
+@pytest.mark.parametrize("rounds", [10, 18], ids=["before", "after"])
 def test_a_run_killed_around_its_rollback_ends_bit_for_bit_the_same(in_tmp: Path, rounds: int, monkeypatch) -> None:
-    whole = train(in_tmp / "whole", *EXPLODES, model="mlp", rounds=12)
+    whole = train(in_tmp / "whole", *EXPLODES, LOWER, model="mlp", rounds=20)
     stop_after(rounds, monkeypatch)
     with pytest.raises(Killed):
-        train(in_tmp / "parts", *EXPLODES, model="mlp", rounds=12)
+        train(in_tmp / "parts", *EXPLODES, LOWER, model="mlp", rounds=20)
+    assert ("rollback" in noticed(in_tmp / "parts")) == (rounds == 18)
     monkeypatch.undo()
     monkeypatch.chdir(in_tmp)
-    parts = train(in_tmp / "parts", *EXPLODES, model="mlp", rounds=12)
-    assert same_training(whole, parts) and whole["rate_factor"] == parts["rate_factor"] == 1e-15
+    parts = train(in_tmp / "parts", *EXPLODES, LOWER, model="mlp", rounds=20)
+    assert same_training(whole, parts) and whole["rate_factor"] == parts["rate_factor"] == 1e-6
     assert {**whole["watch"], "noticed": 0} == {**parts["watch"], "noticed": 0}
 
 
 def test_rollbacks_are_bounded(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    words = [*EXPLODES[:-1], "trainer.watchdog.rate_factor=0.9"]
-    assert main(small(in_tmp / "run", *words, model="mlp", rounds=30)) == 1
+    words = [*EXPLODES, "trainer.watchdog.rate_factor=0.99"]
+    assert main(small(in_tmp / "run", *words, model="mlp", rounds=20)) == 1
     errors = capfd.readouterr()
     assert "stopped after 2 rollbacks" in errors.err and "Traceback" not in errors.err
     assert json.loads((in_tmp / "run" / "status.json").read_text())["state"] == "failed"

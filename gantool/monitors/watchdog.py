@@ -12,7 +12,8 @@ from gantool.logging.record import Record
 from gantool.training.ranks import average
 
 _REMEMBERED = 20  # looks back that a median is taken over
-_FEWEST = 4  # looks before a median says anything
+_FEWEST = 4  # looks before there is a usual
+_HUGE = 1e6  # of a gradient: healthy WGAN critics were seen at 200
 _SEPARATED = 0.999  # share of (real, fake) pairs that the discriminator ranks rightly
 _GROWN = 2.0  # times the margin at which that began
 _SCORES = 512  # of each side: 262 thousand pairs
@@ -31,9 +32,9 @@ class Watchdog:
 
     Three signs, each of which must last for `patience` looks: *collapse*, a diversity below the fraction `diversity` of
     the highest so far; *saturation*, a discriminator that ranks every pair rightly by a margin that has doubled
-    meanwhile; *explosion*, a gradient norm more than `explosion` times its median over the last looks. All are ratios, so
-    scores and losses of any scale are alike. `act` is told of each sign once it has lasted, and `keep` is called at each look that sees
-    none: both on every rank. `memory` is the watchdog's only state, plain and part of the checkpoint.
+    meanwhile; *explosion*, a gradient norm more than `explosion` times its median over the last looks, or huge. All are ratios, so
+    scores and losses of any scale are alike. `act` is told of each sign once it has lasted, and `keep` is called at each
+    look that sees none: both on every rank. `memory` is the watchdog's only state, plain and part of the checkpoint.
     """
 
     name = "watchdog"
@@ -48,7 +49,7 @@ class Watchdog:
         by_class: bool = False,
         patience: int = 3,
         diversity: float = 0.5,
-        explosion: float = 100.0,
+        explosion: float = 30.0,
         act: Callable[[str, Progress], None],
         keep: Callable[[], None] = lambda: None,
         seed: int = 0,
@@ -58,8 +59,8 @@ class Watchdog:
         self.labels = batch.labels if by_class else None
         self.real = spread(batch.images, self.labels)
         self.act, self.keep = act, keep
-        self.memory.setdefault("lasted", {})
-        self.memory.setdefault("norms", {})
+        for name in ("lasted", "norms", "margins"):
+            self.memory.setdefault(name, {})
 
     @torch.no_grad()
     def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
@@ -72,6 +73,7 @@ class Watchdog:
         seen = torch.tensor([diversity, *(separation(*pair) for pair in sides.values())], device=device)
         average([seen])  # so that all ranks come to the same end
         diversity, *separations = seen.tolist()
+        self.memory["looks"] = self.memory.get("looks", 0) + 1
         record = Record({"watchdog/diversity": diversity})
         signs = {"collapse": self._collapse(diversity), "explosion": self._explosion()}
         for side, share in zip(sides, separations, strict=True):
@@ -99,17 +101,19 @@ class Watchdog:
             norms = self.memory["norms"].setdefault(tag, [])
             usual = median(norms) if len(norms) >= _FEWEST else None
             self.memory["norms"][tag] = [*norms, norm][-_REMEMBERED:]
-            if usual and not norm <= self.explosion * usual:
+            if not norm <= _HUGE:
+                return f"{tag} is {norm:.3g}"
+            if usual and norm > self.explosion * usual:
                 return f"{tag} is {norm:.3g}, usually {usual:.3g}"
         return None
 
     def _saturation(self, side: str, separation: float) -> str | None:
         real, fake = (self.measured.latest.get(f"discriminator_score/{kind}{side}") for kind in ("real", "fake"))
-        first = f"margin{side}"
-        if separation < _SEPARATED or real is None or fake is None:
-            self.memory.pop(first, None)
+        began = self.memory["looks"] > _FEWEST  # every discriminator learns fast at first
+        if not began or separation < _SEPARATED or real is None or fake is None:
+            self.memory["margins"].pop(side, None)
             return None
-        margin, before = real - fake, self.memory.setdefault(first, real - fake)
+        margin, before = real - fake, self.memory["margins"].setdefault(side, real - fake)
         if margin < _GROWN * before:
             return None
         return f"the discriminator tells all real images from fakes, by {margin:.3g} on average and by {before:.3g} before"
