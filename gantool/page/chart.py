@@ -14,7 +14,13 @@ _TICKS = 5
 _LOG_FROM = 50.0  # largest value over smallest from which positive values stand on a logarithmic axis
 
 
-def chart(series: Mapping[str, Points], *, levels: Mapping[str, float] | None = None, log: bool | None = None) -> str:
+def chart(
+    series: Mapping[str, Points],
+    *,
+    levels: Mapping[str, float] | None = None,
+    log: bool | None = None,
+    palette: Mapping[str, str] | None = None,
+) -> str:
     """An SVG of the lines by name, with dashed horizontal `levels`; "" where there is nothing to draw.
 
     `log` None: a logarithmic axis where all values are positive and span more than 50 times the smallest.
@@ -52,8 +58,9 @@ def chart(series: Mapping[str, Points], *, levels: Mapping[str, float] | None = 
         at = place_y(value)
         parts.append(f'<line class="level" x1="{_LEFT:g}" x2="{_WIDTH - _RIGHT:g}" y1="{at:.1f}" y2="{at:.1f}"/>')
         parts.append(f'<text class="tick end" x="{_WIDTH - _RIGHT:g}" y="{at - 4:.1f}">{escape(name)}</text>')
-    for name, colour in colours(lines).items():
-        parts += _line(name, lines[name], colour, place_x, place_y)
+    palette = palette or colours(lines)
+    for name, points in lines.items():
+        parts += _line(name, points, palette[name], place_x, place_y)
     return "".join([*parts, "</svg>"])
 
 

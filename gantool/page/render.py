@@ -25,6 +25,7 @@ from gantool.page.content import (
 from gantool.page.reading import RunFolder, inlined
 
 _DRAWN = 6  # runs in a chart: as many as there are colours to tell them by
+_LONGEST = 44  # characters of a name in a legend
 _COMPARED = ("loss/generator/total", "loss/discriminator/total", "watchdog/diversity")
 
 
@@ -84,7 +85,7 @@ def _ranking(ranked: Sequence[Result], metric: str | None, names: dict[str, str]
         {
             "rank": place if metric in result.metrics and result.state != "failed" else "-",
             "name": names.get(result.name, result.name),
-            "values": [number(result.metrics[name]) if name in result.metrics else "-" for name in columns],
+            "cells": [number(result.metrics[name]) if name in result.metrics else "-" for name in columns],
             "kimg": number(result.nimg / 1000),
             "state": result.state,
         }
@@ -104,12 +105,18 @@ def _last_grids(runs: Sequence[RunFolder], names: dict[str, str]) -> list[Figure
 
 def _together(runs: Sequence[RunFolder], names: dict[str, str]) -> list[Figure]:
     tags = [tag for tag in dict.fromkeys(t for run in runs for t in run.curves) if tag.startswith("metrics/")]
+    labels = {run: f"{place}. {_short(names[run.path.name])}" for place, run in enumerate(runs, 1)}
+    palette = colours(list(labels.values()))  # a run has one colour in every chart
     figures = []
     for tag in [*tags, *_COMPARED]:
-        lines = {names[run.path.name]: run.curves[tag] for run in runs if tag in run.curves}
-        if svg := chart(lines):
-            figures.append(Figure(tag.removeprefix("metrics/"), svg=svg, legend=tuple(colours(lines).items())))
+        lines = {label: run.curves[tag] for run, label in labels.items() if tag in run.curves}
+        if svg := chart(lines, palette=palette):
+            figures.append(Figure(tag.removeprefix("metrics/"), svg=svg, legend=tuple((n, palette[n]) for n in lines)))
     return figures
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 
 
 def _rendered(**content: Any) -> str:
