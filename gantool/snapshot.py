@@ -38,7 +38,9 @@ class FromLatent(nn.Module):
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, latent.dim) and (N,) int64 -> (N, C, H, W) float32 in [-1, 1]."""
         if self.num_classes and labels is None:
-            raise GantoolError(f"this generator is conditional: give it labels, (N,) int64 in 0 to {self.num_classes - 1}")
+            raise GantoolError(
+                f"this generator is conditional: give it labels, (N,) int64 in 0 to {self.num_classes - 1}"
+            )
         return self.generate(z, labels, cast(nn.ModuleDict, {"generator": self.network}))
 
     def latents(self, count: int) -> Tensor:
@@ -63,11 +65,12 @@ def callables(game: Game, generators: nn.ModuleDict, plain: dict[str, Any]) -> d
         return dict(generators.items())
     dataset = plain["dataset"]
     shape = dataset["channels"], dataset["resolution"], dataset["resolution"]
-    return {"generator": FromLatent(game, generators, shape, game.conditional and dataset["num_classes"] or 0)}
+    num_classes = dataset["num_classes"] if game.conditional else 0
+    return {"generator": FromLatent(game, generators, shape, num_classes)}
 
 
 def save_snapshot(path: Path, generators: nn.ModuleDict, plain: dict[str, Any], nimg: int) -> None:
-    """Writes the weights with what rebuilds them as metadata: the model and the images' shape, no paths of this machine."""
+    """Writes the weights with what rebuilds them: the model and the images' shape, no path of this machine."""
     state = {name: value.detach().cpu().contiguous() for name, value in generators.state_dict().items()}
     kept = {key: plain["dataset"][key] for key in ("channels", "resolution", "num_classes")}
     metadata = {
@@ -98,19 +101,24 @@ def load(path: str | Path, name: str | None = None, *, trust: bool = False) -> A
     state, metadata = _read(path)
     plain = json.loads(metadata["config"])
     if not trust and (foreign := list(_foreign(plain["model"]))):
-        raise GantoolError(f"{path} asks for code that is not gantool's ({foreign[0]}): trust=True if you know its author")
+        raise GantoolError(
+            f"{path} asks for code that is not gantool's ({foreign[0]}): trust=True if you know its author"
+        )
     try:
         game: Game = make(plain["model"])
         game.generators.load_state_dict(state)
     except (InstantiationException, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise GantoolError(f"{path} (gantool {metadata['gantool']}) does not fit gantool {__version__}: {reason}") from error
+        raise GantoolError(
+            f"{path} (gantool {metadata['gantool']}) does not fit gantool {__version__}: {reason}"
+        ) from error
     game.eval().requires_grad_(False)
     found = callables(game, game.generators, plain)
-    if name is None and len(found) > 1 or name is not None and name not in found:
-        hint = did_you_mean(name or "", found)
+    name = name or (next(iter(found)) if len(found) == 1 else "")
+    if name not in found:
+        hint = did_you_mean(name, found)
         raise GantoolError(f"{path} holds the generators {', '.join(found)}{hint}: load(path, name) chooses one")
-    return found[name or next(iter(found))].eval()
+    return found[name].eval()
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

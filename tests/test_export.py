@@ -45,7 +45,8 @@ def test_every_model_is_traced(in_tmp: Path, model: str) -> None:
     program = export.trace(module, export._inputs(run, module, 3))
     torch.export.save(program, in_tmp / "generator.pt2")
     export.save_onnx(program, in_tmp / "generator.onnx", {})
-    again, session = torch.export.load(in_tmp / "generator.pt2").module(), onnxruntime.InferenceSession("generator.onnx")
+    again = torch.export.load(in_tmp / "generator.pt2").module()
+    session = onnxruntime.InferenceSession("generator.onnx")
     for size in (1, 4):
         inputs = export._inputs(run, module, size)
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""gantool export: a run's generators as a snapshot, as ONNX and as a torch.export program, each compared with the run."""
+"""gantool export: a run's generators as a snapshot, ONNX and a torch.export program, each compared with the run."""
 
 import copy
 import io
@@ -96,7 +96,9 @@ def _need_onnx() -> None:
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError:
-        raise GantoolError("format=onnx needs onnx, onnxscript and onnxruntime: pip install 'gantool[export]'") from None
+        raise GantoolError(
+            "format=onnx needs onnx, onnxscript and onnxruntime: pip install 'gantool[export]'"
+        ) from None
 
 
 def _write(run: TrainedRun, formats: tuple[str, ...], out: Path) -> dict[str, float]:
@@ -160,7 +162,9 @@ def trace(module: nn.Module, inputs: dict[str, Tensor]) -> torch.export.Exported
     try:
         return torch.export.export(plain_copy(module), tuple(inputs.values()), dynamic_shapes=shapes)
     except Exception as error:
-        raise GantoolError(f"torch.export cannot trace {type(module).__name__}: {str(error).splitlines()[0]}") from error
+        raise GantoolError(
+            f"torch.export cannot trace {type(module).__name__}: {str(error).splitlines()[0]}"
+        ) from error
 
 
 def save_onnx(program: torch.export.ExportedProgram, path: Path, about: dict[str, str]) -> None:

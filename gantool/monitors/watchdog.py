@@ -31,10 +31,11 @@ class Watchdog:
     surely scores tell real from fake, against 1 for always and 0.5 for never.
 
     Three signs, each of which must last for `patience` looks: *collapse*, a diversity below the fraction `diversity` of
-    the highest so far; *saturation*, a discriminator that ranks every pair rightly by a margin that has doubled
-    meanwhile; *explosion*, a gradient norm more than `explosion` times its median over the last looks, or huge. All are ratios, so
-    scores and losses of any scale are alike. `act` is told of each sign once it has lasted, and `keep` is called at each
-    look that sees none: both on every rank. `memory` is the watchdog's only state, plain and part of the checkpoint.
+    the highest so far; *saturation*, a discriminator that ranks every pair rightly, by a margin that has doubled since
+    it began to; *explosion*, a gradient norm more than `explosion` times its median over the last looks, or huge. What
+    is compared are ratios, so scores and losses of any scale are alike. `act` is told of each sign once it has lasted,
+    and `keep` is called at each look that sees none: both on every rank. `memory` is the watchdog's only state, plain
+    and part of the checkpoint.
     """
 
     name = "watchdog"
@@ -116,7 +117,7 @@ class Watchdog:
         margin, before = real - fake, self.memory["margins"].setdefault(side, real - fake)
         if margin < _GROWN * before:
             return None
-        return f"the discriminator tells all real images from fakes, by {margin:.3g} on average and by {before:.3g} before"
+        return f"the discriminator tells all real images from fakes, by {margin:.3g} on average, {before:.3g} before"
 
 
 def spread(images: Tensor, labels: Tensor | None = None) -> float:
@@ -130,8 +131,8 @@ def spread(images: Tensor, labels: Tensor | None = None) -> float:
 
 
 def separation(real: Tensor, fake: Tensor) -> float:
-    """The share of pairs whose real score is the higher one: 1 for a discriminator that is never wrong, 0.5 for one that
-    guesses; whatever the scale of the scores."""
+    """The share of pairs whose real score is the higher one, whatever their scale: 1 for a discriminator that is never
+    wrong, 0.5 for one that guesses."""
     real, fake = real.flatten()[:_SCORES], fake.flatten()[:_SCORES]
     return float((real[:, None] > fake[None]).float().mean())
 

@@ -159,7 +159,7 @@ def curves(run: RunFolder) -> list[Figure]:
         kind, _, rest = tag.partition("/")
         if kind == "metrics":
             groups[rest] = ({rest: points}, {"real images": levels[rest]} if rest in levels else {}, None)
-    for title, pattern, log in CHARTS:
+    for title, _, log in CHARTS:
         groups[title] = ({}, {}, log)
     for tag, points in run.curves.items():
         kind, _, rest = tag.partition("/")

@@ -73,7 +73,9 @@ def names_by_what_varies(runs: dict[str, RunFolder]) -> dict[str, str]:
     """What was typed for one run and not for all; its folder's name where that says nothing."""
     typed = {name: run.overrides for name, run in runs.items()}
     common = set.intersection(*(set(words) for words in typed.values())) if typed else set()
-    names = {name: " ".join(w for w in words if w not in common and "hydra." not in w) for name, words in typed.items()}
+    own = {name: [w for w in words if w not in common and not w.startswith("hydra")] for name, words in typed.items()}
+    # Choices of groups say more than values, which have a dot.
+    names = {name: " ".join(sorted(words, key=lambda w: "." in w.partition("=")[0])) for name, words in own.items()}
     told_apart = len(set(names.values())) == len(names) and all(names.values())
     return {name: text if told_apart else name for name, text in names.items()}
 
