@@ -42,6 +42,14 @@ COMMANDS = {
         "gantool.commands.explain:explain",
         "what latents change, and which pixels the discriminator goes by: run=RUN_FOLDER",
     ),
+    "export": (
+        "gantool.commands.export:export",
+        "a trained run's generators as a snapshot, ONNX or torch.export program: run=RUN_FOLDER",
+    ),
+    "report": (
+        "gantool.commands.report:report",
+        "a run or a sweep as one HTML page: run=FOLDER",
+    ),
     "bench": ("gantool.commands.bench:bench", "time the training step against a plain PyTorch loop"),
 }
 OTHERS = {"list": "every choice of every group: gantool list [GROUP]"}
