@@ -126,21 +126,17 @@ class Regularizer(Protocol):
     @property
     def player(self) -> str:
         """Whose loss it adds to: "discriminator", "generator" or "both"."""
-        ...
 
     @property
     def every(self) -> int:
         """Lazy regularisation (Karras 2020): applied every k-th batch and scaled by k."""
-        ...
 
     @property
     def allow_batch_norm(self) -> bool:
         """False: the network must score each image by itself."""
-        ...
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
         """A scalar."""
-        ...
 
 
 class Auxiliary(nn.Module, ABC):

@@ -15,7 +15,8 @@ from torch import nn
 
 from gantool.cli.wording import in_one_line
 from gantool.commands.build import make
-from gantool.config.schema import plain_message, resolve
+from gantool.config.messages import plain_message
+from gantool.config.schema import resolve
 from gantool.errors import GantoolError, did_you_mean
 from gantool.game import Game
 from gantool.training.checkpoint import Checkpoints, load

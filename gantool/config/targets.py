@@ -9,7 +9,7 @@ from typing import Any, Literal, Union
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from gantool.config.schema import plain_message
+from gantool.config.messages import plain_message
 from gantool.errors import GantoolError, did_you_mean
 
 _PLAIN = (int, float, bool, str, type(None))

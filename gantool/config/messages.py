@@ -1,0 +1,65 @@
+"""Pydantic's mistakes in the words of YAML and the command line."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from pydantic_core import ErrorDetails
+
+from gantool.errors import did_you_mean
+
+
+def in_words(mistakes: list[ErrorDetails], cfg: DictConfig, plain: Mapping[Any, Any]) -> Iterator[str]:
+    """A line for each mistake; none for a key that another value reads, nor twice for a value that is referred to."""
+    read = set(re.findall(r"\$\{(?:oc\.select:)?([\w.-]+)", OmegaConf.to_yaml(cfg)))
+    told = set()
+    for mistake in mistakes:
+        path, what = _path(mistake), (str(mistake["input"]), mistake["msg"])
+        unknown_but_read = mistake["type"] == "extra_forbidden" and path in read
+        told_where_it_comes_from = what in told and _is_reference(cfg, path)  # optimizer.generator.lr: ${optimizer.lr}
+        if not unknown_but_read and not told_where_it_comes_from:
+            told.add(what)
+            yield _line(mistake, plain)
+
+
+def _path(mistake: ErrorDetails) -> str:
+    return ".".join(str(part) for part in mistake["loc"])
+
+
+def _is_reference(cfg: DictConfig, path: str) -> bool:
+    """True where the value at `path`, or a node above it, is written as ${...}."""
+    node: Any = cfg
+    for key in path.split("."):
+        if not isinstance(node, DictConfig) or key not in node:
+            return False
+        if OmegaConf.is_interpolation(node, key):
+            return True
+        node = node[key]
+    return False
+
+
+def _line(mistake: ErrorDetails, plain: Mapping[Any, Any]) -> str:
+    path = _path(mistake)
+    if mistake["type"] == "missing":
+        return f"{path} is missing"
+    if mistake["type"] == "extra_forbidden":
+        *parents, last = mistake["loc"]
+        node: Any = plain
+        for part in parents:
+            node = node[part]
+        return f"unknown key '{path}'{did_you_mean(str(last), [str(key) for key in node if key != last])}"
+    if mistake["type"] in ("model_type", "dict_type"):
+        return f"{path}={mistake['input']}: should be a group of keys, not a value"
+    return f"{path}={_shown(mistake['input'])}: {plain_message(mistake)}"
+
+
+def plain_message(mistake: ErrorDetails) -> str:
+    """Pydantic's message in the words of YAML: 'should be a valid integer'."""
+    message = mistake["msg"].replace("True", "true").replace("False", "false").replace(" after validation", "")
+    return re.sub(r"^(Value error, |Input |List |String )", "", message)
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value) if value is None or isinstance(value, bool | list) else str(value)
