@@ -79,7 +79,7 @@ def test_help_shows_groups_and_values(capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["train", "--help", "trainer.batch_size=48"]) == 0
     out = capsys.readouterr().out
     assert "usage: gantool train" in out
-    assert "\nloss: hinge, lsgan, minimax, non-saturating, relativistic, wgan, wgan-gp\n" in out
+    assert "\nloss: hinge, lsgan, minimax, non-saturating, r3gan, relativistic, wgan, wgan-gp\n" in out
     assert "over all ranks [48]" in out and "[null]" in out
 
 
