@@ -2,7 +2,7 @@
 
 The paper's pixel blitting, geometric and colour transformations, and cutout; not its filters and noise. The backward
 pass of the sampling is deterministic on a CPU but not on a GPU, where trainer.deterministic=true refuses it, and it
-cannot be differentiated twice: gradient penalties start behind it, from the augmented image.
+cannot be differentiated twice: gradient penalties start behind it, from the augmented image (R3GAN: before it).
 """
 
 from collections.abc import Mapping

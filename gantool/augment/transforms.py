@@ -22,7 +22,8 @@ def sometimes(batch: Batch, chance: Tensor, value: Tensor, otherwise: float) -> 
 def matrix(*rows: tuple[Tensor | float, ...]) -> Tensor:
     """(N, k, k) from k rows of k numbers or (N,) tensors."""
     like = next(entry for row in rows for entry in row if isinstance(entry, Tensor))
-    return torch.stack([torch.stack([torch.as_tensor(e).to(like).expand(like.shape) for e in r], -1) for r in rows], -2)
+    full = [[entry if isinstance(entry, Tensor) else torch.full_like(like, entry) for entry in row] for row in rows]
+    return torch.stack([torch.stack(row, -1) for row in full], -2)
 
 
 def scale(x: Tensor, y: Tensor | float) -> Tensor:
@@ -45,11 +46,9 @@ def blit(batch: Batch, chance: Tensor, size: int) -> Tensor:
     """(N, 3, 3) from a place in the result to that in the image: mirror, quarter turns, moves by whole pixels."""
     flip = sometimes(batch, chance, 1.0 - 2 * batch.randint(2), 1.0)
     turns = sometimes(batch, chance, batch.randint(4).float(), 0.0)
-    cos, sin = (math.pi / 2 * turns).cos().round(), (math.pi / 2 * turns).sin().round()
-    turn = matrix((cos, -sin, 0), (sin, cos, 0), (0, 0, 1))
     moves = batch.rand() < chance
     x, y = (torch.where(moves, 2 / size * ((2 * batch.rand() - 1) * size / 8).round(), 0.0) for _ in range(2))
-    return scale(flip, 1) @ turn @ translate(x, y)
+    return scale(flip, 1) @ rotate(math.pi / 2 * turns) @ translate(x, y)
 
 
 def warp(batch: Batch, chance: Tensor) -> Tensor:
@@ -70,6 +69,11 @@ def resample(images: Tensor, back: Tensor) -> Tensor:
     return torch.where(differs(back)[:, None, None, None], moved, images)
 
 
+def identity(like: Tensor, size: int = 4) -> Tensor:
+    """(size, size)."""
+    return torch.eye(size, dtype=like.dtype, device=like.device)
+
+
 def greys(like: Tensor) -> Tensor:
     """(4, 4) projection on the line of greys."""
     luma = like.new_tensor([1.0, 1.0, 1.0, 0.0])
@@ -78,12 +82,12 @@ def greys(like: Tensor) -> Tensor:
 
 def flip_luma(flip: Tensor) -> Tensor:
     """(N, 4, 4): where `flip` is 1, light becomes dark and hues stay."""
-    return torch.eye(4).to(flip) - 2 * flip[:, None, None] * greys(flip)
+    return identity(flip) - 2 * flip[:, None, None] * greys(flip)
 
 
 def turn_hue(angle: Tensor) -> Tensor:
     """(N, 4, 4): colours turn about the line of greys (Rodrigues' formula)."""
-    along, eye, a = greys(angle), torch.eye(4).to(angle), 1 / math.sqrt(3)
+    along, eye, a = greys(angle), identity(angle), 1 / math.sqrt(3)
     cross = angle.new_tensor([[0, -a, a, 0], [a, 0, -a, 0], [-a, a, 0, 0], [0, 0, 0, 0]])
     along[3, 3] = 1
     angle = angle[:, None, None]
@@ -92,7 +96,7 @@ def turn_hue(angle: Tensor) -> Tensor:
 
 def stretch_saturation(factor: Tensor) -> Tensor:
     """(N, 4, 4): colours move away from the line of greys, or to it."""
-    along, eye = greys(factor), torch.eye(4).to(factor)
+    along, eye = greys(factor), identity(factor)
     along[3, 3] = 1
     return along + factor[:, None, None] * (eye - along)
 
@@ -131,4 +135,4 @@ def cutout(images: Tensor, batch: Batch, chance: Tensor) -> Tensor:
 
 def differs(change: Tensor) -> Tensor:
     """(N,) whether each (k, k) matrix is another than the identity."""
-    return (change != torch.eye(change.shape[-1]).to(change)).flatten(1).any(1)
+    return (change != identity(change, change.shape[-1])).flatten(1).any(1)
