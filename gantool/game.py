@@ -200,6 +200,8 @@ class Game(nn.Module, ABC):
     players: dict[str, Player]  # in order of play
     generators: nn.ModuleDict  # what is averaged, sampled and exported
     progress: Progress = Progress()
+    translates = False  # True: makes images from the `source` of a batch, so the data set has two sides
+    needs_pairs = False  # True: each source belongs to the image beside it
 
     @property
     def batches_per_round(self) -> int:
@@ -216,6 +218,10 @@ class Game(nn.Module, ABC):
 
     def pictures(self, batch: Batch, generators: nn.ModuleDict) -> dict[str, tuple[Tensor, int]]:
         """Grids worth a look beside the samples, by name: (N, C, H, W) images in [-1, 1] and the number of columns."""
+        return {}
+
+    def scalars(self) -> dict[str, float]:
+        """What else of the game changes with time and is worth a curve, by tag."""
         return {}
 
     @abstractmethod

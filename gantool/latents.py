@@ -51,11 +51,14 @@ class Structured:
     """InfoGAN's latent (Chen 2016): normal noise, one-hot codes of `categories` values each, and `continuous` codes
     uniform in [-1, 1]; `dim` numbers in all, in this order.
 
-    Raises GantoolError where the codes leave no room for noise.
+    `noise_std`: standard deviation of the noise, 1 in the paper; at 0.1 the codes outweigh it and come to stand for
+    the clusters of the data (ClusterGAN, Mukherjee 2019). Raises GantoolError where the codes leave no room for noise.
     """
 
-    def __init__(self, dim: int = 74, categories: Sequence[int] = (10,), continuous: int = 2) -> None:
-        self.dim, self.categories, self.continuous = dim, list(categories), continuous
+    def __init__(
+        self, dim: int = 74, categories: Sequence[int] = (10,), continuous: int = 2, noise_std: float = 1.0
+    ) -> None:
+        self.dim, self.categories, self.continuous, self.noise_std = dim, list(categories), continuous, noise_std
         self.noise = Normal(dim - sum(self.categories) - continuous)
         if self.noise.dim < 1 or min(self.categories, default=2) < 2 or continuous < 0:
             raise GantoolError(
@@ -66,7 +69,7 @@ class Structured:
     def sample(self, batch: Batch) -> Tensor:
         """(N, dim)."""
         codes = [F.one_hot(batch.randint(size), size).float() for size in self.categories]
-        return torch.cat([self.noise.sample(batch), *codes, batch.rand(self.continuous) * 2 - 1], 1)
+        return torch.cat([self.noise_std * self.noise.sample(batch), *codes, batch.rand(self.continuous) * 2 - 1], 1)
 
     def split(self, z: Tensor) -> list[Tensor]:
         """The noise, each categorical code, and the continuous codes."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from gantool.errors import GantoolError
 from gantool.game import Turn
+from gantool.schedules import Schedule, at
 
 Side = Literal["discriminator", "generator", "both"]  # weights can be held in either network
 
@@ -47,26 +48,28 @@ class GradientPenalty:
 class R1:
     """gamma/2 * |grad D|^2 on real images (Mescheder 2018)."""
 
-    gamma: float = 1.0
+    gamma: float | Schedule = 1.0
     every: int = 1
     player: Literal["discriminator"] = "discriminator"
     allow_batch_norm: bool = False
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
-        return self.gamma / 2 * input_gradient(network, turn.real, turn.labels).square().sum(1).mean()
+        gamma = at(self.gamma, turn.progress.nimg, turn.progress.total)
+        return gamma / 2 * input_gradient(network, turn.real, turn.labels).square().sum(1).mean()
 
 
 @dataclass(frozen=True)
 class R2:
     """gamma/2 * |grad D|^2 on fake images (Mescheder 2018)."""
 
-    gamma: float = 1.0
+    gamma: float | Schedule = 1.0
     every: int = 1
     player: Literal["discriminator"] = "discriminator"
     allow_batch_norm: bool = False
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
-        return self.gamma / 2 * input_gradient(network, turn.fake, turn.labels).square().sum(1).mean()
+        gamma = at(self.gamma, turn.progress.nimg, turn.progress.total)
+        return gamma / 2 * input_gradient(network, turn.fake, turn.labels).square().sum(1).mean()
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,34 @@ class L2:
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
         return self.weight / 2 * torch.stack([p.square().sum() for p in network.parameters() if p.ndim > 1]).sum()
+
+
+@dataclass(frozen=True)
+class Orthogonal:
+    """weight * |W W^T o (1 - I)|^2: keeps the filters of a layer, rows of W, at right angles but not their lengths
+    (Brock 2019, equation 3). Of every weight but embeddings, as it stands before spectral norm.
+
+    In float32, from the smaller of the two Gram matrices: |W W^T| = |W^T W|, and the diagonal is that of the rows.
+    (The authors' PyTorch code adds half this term's gradient.)
+    """
+
+    weight: float = 1e-4
+    every: int = 1
+    player: Side = "generator"
+    allow_batch_norm: bool = True
+
+    def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
+        modules = list(network.modules())
+        embeddings = {p for m in modules if isinstance(m, nn.Embedding) for p in m.parameters()}
+        transposed = {p for m in modules if isinstance(m, nn.ConvTranspose2d) for p in m.parameters()}
+        terms = []
+        with torch.autocast(turn.real.device.type, enabled=False):
+            for parameter in network.parameters():
+                if parameter.ndim > 1 and parameter not in embeddings:
+                    rows = (parameter.transpose(0, 1) if parameter in transposed else parameter).flatten(1)
+                    gram = rows @ rows.T if len(rows) < rows.shape[1] else rows.T @ rows
+                    terms.append(gram.square().sum() - rows.square().sum(1).square().sum())
+        return self.weight * torch.stack(terms).sum()
 
 
 @dataclass(frozen=True)

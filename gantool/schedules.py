@@ -1,4 +1,4 @@
-"""Durations with units, and learning-rate factors as functions of the images seen."""
+"""Durations with units, and numbers as functions of the images seen: rates, gammas, betas, half-lives."""
 
 import math
 import re
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gantool.errors import GantoolError
 
-Schedule = Callable[[int, int], float]  # (nimg, total) -> factor on the learning rate
+Schedule = Callable[[int, int], float]  # (nimg, total) -> the number, or the factor on a learning rate
 
 _UNITS = ("img", "kimg", "Mimg", "ep", "it")
 
@@ -23,6 +23,20 @@ def parse_duration(text: str, *, key: str, images_per_epoch: int, images_per_rou
         raise GantoolError(f"{key}={text} is no duration: write a positive number and a unit ({units}), e.g. 150kimg")
     images = {"img": 1, "kimg": 1000, "Mimg": 1_000_000, "ep": images_per_epoch, "it": images_per_round}[match[2]]
     return max(1, round(float(match[1]) * images))
+
+
+def parse_images(value: float | str, *, key: str) -> float:
+    """A number as it is, or the images in '300kimg'; raises GantoolError naming `key` for another unit."""
+    if not isinstance(value, str):
+        return value
+    if not value.endswith("img"):
+        raise GantoolError(f"{key}={value}: write images here, such as 500kimg or 20Mimg")
+    return parse_duration(value, key=key, images_per_epoch=1, images_per_round=1)
+
+
+def at(value: float | Schedule, nimg: int, total: int) -> float:
+    """The value of a number that may be a schedule."""
+    return value(nimg, total) if callable(value) else value
 
 
 @dataclass(frozen=True)
@@ -70,3 +84,20 @@ class Step:
 
     def __call__(self, nimg: int, total: int) -> float:
         return self.factor ** int(nimg / total / self.interval + 1e-9)
+
+
+class Ramp:
+    """Half a cosine from `start` to `end` while the first images are seen, then `end` (R3GAN's burn-in, Huang 2024).
+
+    `until` is a fraction of the run, or images: 20Mimg. Images may also be what ramps: from 0 to 5Mimg.
+    """
+
+    def __init__(self, start: float | str, end: float | str, until: float | str = 1.0) -> None:
+        self.start, self.end = parse_images(start, key="start"), parse_images(end, key="end")
+        self.until, self.is_fraction = parse_images(until, key="until"), not isinstance(until, str)
+        if self.until <= 0 or (self.is_fraction and self.until > 1):
+            raise GantoolError(f"until={until}: a fraction of the run, above 0 and at most 1, or images such as 20Mimg")
+
+    def __call__(self, nimg: int, total: int) -> float:
+        done = min(nimg / (self.until * max(total, 1) if self.is_fraction else self.until), 1.0)
+        return self.end + (self.start - self.end) * (1 + math.cos(math.pi * done)) / 2

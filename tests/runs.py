@@ -1,18 +1,26 @@
 """What the tests of training share: small runs through the command line, and their checkpoints."""
 
 import time
+from itertools import islice
 from pathlib import Path
 
 import torch
 
 from gantool.cli.main import main
+from gantool.data.mnist import Mnist5k
+from gantool.data.source import Decoded
 from gantool.training.checkpoint import load
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
+TRANSLATORS = ("cyclegan", "pix2pix")
 WIDTHS = {
+    "biggan": ["model.generator.width=1", "model.discriminator.width=1", "model.generator.shared_dim=4"],
+    "cyclegan": ["model.generator.width=4", "model.discriminator.width=4", "dataset.resolution=32"],
+    "pix2pix": ["model.generator.width=4", "model.discriminator.width=4", "dataset.resolution=32"],
     "infogan": ["model.generator.width=4", "model.discriminator.width=4", "model.latent.dim=20"],
     "dcgan": ["model.generator.width=4", "model.discriminator.width=4"],
     "resnet": ["model.generator.width=1", "model.discriminator.width=1"],
+    "r3gan": ["model.generator.width=8", "model.discriminator.width=8"],
     "progan": ["model.generator.width=4", "model.discriminator.width=4"],
     "mlp": ["model.generator.hidden=[16,16]", "model.discriminator.hidden=[16,16]"],
 }
@@ -25,9 +33,29 @@ def choices(group: str) -> list[str]:
 
 def small(folder: Path, *overrides: str, model: str = "dcgan", rounds: int = 4) -> list[str]:
     """The words of a command that trains a small network for a few rounds."""
-    words = ["train", f"model={model}", "trainer.batch_size=8", f"trainer.duration={rounds}it", "model.latent.dim=8"]
+    words = ["train", f"model={model}", "trainer.batch_size=8", f"trainer.duration={rounds}it"]
+    if model in TRANSLATORS:
+        words.append(f"dataset.root={two_sides(folder.parent / 'sides')}")
+    else:
+        words.append("model.latent.dim=8")
     words += [*WIDTHS[model], "trainer.precision=fp32", f"hydra.run.dir={folder}"]
     return [*words, *([] if any(word.startswith("metrics") for word in overrides) else ["metrics=none"]), *overrides]
+
+
+def two_sides(root: Path) -> Path:
+    """Digits, white on black in trainA (12) and testA (6), black on white under the same names in trainB and testB."""
+    if not root.exists():
+        from PIL import Image
+
+        images = islice(Mnist5k(None, resolution=28).read(), 18)
+        digits = [image.pixels[0] for image in images if isinstance(image, Decoded)]
+        for side in ("A", "B"):
+            for split, shown in (("train", digits[:12]), ("test", digits[12:])):
+                (root / f"{split}{side}").mkdir(parents=True)
+                for index, pixels in enumerate(shown):
+                    pixels = pixels if side == "A" else 255 - pixels
+                    Image.fromarray(pixels).save(root / f"{split}{side}" / f"{index}.png")
+    return root
 
 
 def train(folder: Path, *overrides: str, model: str = "dcgan", rounds: int = 4) -> dict:

@@ -10,10 +10,14 @@ from torch.distributions import Normal as Gaussian
 
 from gantool.auxiliaries import ClassPrediction, FeatureMatching, Information
 from gantool.cli.main import main
+from gantool.data.cache import prepare
+from gantool.data.mnist import Mnist5k
 from gantool.errors import GantoolError
 from gantool.game import Batch, Progress, Turn
 from gantool.latents import Normal, Structured
-from gantool.monitors.codes import agreement
+from gantool.metrics.digits import DigitFeatures
+from gantool.metrics.scorer import Scorer
+from gantool.monitors.codes import LabelAgreement, agreement
 from runs import same_training, small, train
 
 
@@ -32,6 +36,8 @@ def test_codes_are_uniform_one_hot_and_in_range() -> None:
     noise, four, three, codes = latent.split(latent.sample(batch(4000)))
     assert noise.shape == (4000, 11) and codes.abs().max() <= 1
     assert (four.sum(1) == 1).all() and torch.allclose(four.mean(0), torch.full((4,), 0.25), atol=0.03)
+    narrow = Structured(dim=20, categories=[4, 3], continuous=2, noise_std=0.1)
+    assert narrow.split(narrow.sample(batch(4000)))[0].std().item() == pytest.approx(0.1, rel=0.05)
     assert (three.sum(1) == 1).all() and codes.std().item() == pytest.approx(1 / math.sqrt(3), abs=0.02)
 
 
@@ -112,6 +118,26 @@ def test_the_agreement_is_logged_and_the_traversals_drawn(in_tmp: Path) -> None:
     assert '"codes/category0": ' in lines and "one-to-one" in lines
     names = {path.name.rpartition("-")[0] for path in (in_tmp / "run" / "samples").iterdir()}
     assert {"category0", "code0", "code1", "generated", "real"} <= names
+
+
+def test_the_share_of_the_class_asked_for_is_logged(in_tmp: Path) -> None:
+    """Against a generator that is known to be right for seven classes of ten: it hands back real digits."""
+    images = Mnist5k(None)
+    image_set = prepare(images)
+    scorer = Scorer(DigitFeatures(), image_set, num_samples=10)
+    assert image_set.labels is not None
+    of_class = torch.stack([image_set.images[image_set.labels == label][0] for label in (0, 1, 2, 3, 4, 5, 6, 9, 7, 8)])
+
+    class Known(torch.nn.Module):
+        def sample(self, batch: Batch, generators: torch.nn.ModuleDict) -> torch.Tensor:
+            assert batch.labels is not None
+            return of_class[batch.labels].float() / 127.5 - 1
+
+    record = LabelAgreement(scorer, 1)(Known(), torch.nn.ModuleDict(), Progress())  # pyright: ignore[reportArgumentType]
+    assert record.scalars == {"codes/label": 0.7}
+    words = ["metrics=digits", "metrics.num_samples=60", "metrics.batch_size=30", "model.conditional=true"]
+    train(in_tmp / "run", *words, rounds=2)
+    assert '"codes/label": ' in (in_tmp / "run" / "metrics.jsonl").read_text()
 
 
 @pytest.mark.parametrize(

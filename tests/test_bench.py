@@ -10,10 +10,11 @@ from gantool.commands import bench
 from runs import small
 
 
-def test_bench_prints_every_figure(in_tmp: Path, capfd: pytest.CaptureFixture[str], monkeypatch) -> None:
+@pytest.mark.parametrize(("model", "loss"), [("mlp", "wgan-gp"), ("cyclegan", "lsgan")])
+def test_bench_prints_every_figure(in_tmp: Path, capfd, monkeypatch, model: str, loss: str) -> None:
     monkeypatch.setattr(bench, "SECONDS", 0.01)
     monkeypatch.setattr(bench, "ALTERNATIONS", 1)
-    words = [word for word in small(in_tmp / "run", "loss=wgan-gp", model="mlp") if not word.startswith("hydra")]
+    words = [word for word in small(in_tmp / "run", f"loss={loss}", model=model) if not word.startswith("hydra")]
     assert main(["bench", *words[1:]]) == 0
     output = capfd.readouterr().out
     for side in ("plain", "step", "whole loop"):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gantool.cli import main
+from gantool.cli.main import COMMANDS, OTHERS
 from stand_in import runs
 
 pytestmark = pytest.mark.usefixtures("stand_in")
@@ -71,7 +72,7 @@ def test_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["trian"]) == 2
     assert capsys.readouterr().err == (
         "gantool: error: unknown command 'trian' (did you mean 'train'?); "
-        "commands: train, sample, interpolate, embed, explain, bench, list\n"
+        f"commands: {', '.join((*COMMANDS, *OTHERS))}\n"
     )
 
 

@@ -13,7 +13,8 @@ def test_resume_composes_what_the_run_was_made_with(capsys: pytest.CaptureFixtur
     folder = "it's a=b, {c}/run"
     Path(folder).parent.mkdir()
     quoted = folder.replace("'", "\\'")
-    assert main(["train", "model=mlp", "optimizer.lr=0.5", "regularizer=[r1]", f"hydra.run.dir='{quoted}'"]) == 0
+    words = ["model=mlp", "optimizer.lr=0.5", "regularizer=[r1]", "trainer.batch_size=32"]
+    assert main(["train", *words, f"hydra.run.dir='{quoted}'"]) == 0
     before = {path: path.read_bytes() for path in Path(folder, ".hydra").iterdir()}
     capsys.readouterr()
     assert main(["train", f"resume={folder}", "trainer.batch_size=16"]) == 0

@@ -17,6 +17,11 @@ def files_of(dataset: str, shared: Path, folder: Path) -> Path:
     """Where the data set lies; CIFAR-10 is unpacked from its lossless mosaics first."""
     if dataset == "unpaired":
         return shared / "horse2zebra_128"
+    if dataset == "paired":  # a folder of photographs, each with itself
+        for side in ("trainA", "trainB"):
+            (folder / "pairs").mkdir(exist_ok=True)
+            (folder / "pairs" / side).symlink_to(shared / "horse2zebra_128" / "testA")
+        return folder / "pairs"
     if dataset == "cifar10":
         command = [sys.executable, str(shared / "cifar10" / "unpack_cifar10.py"), str(folder / "cifar10")]
         subprocess.run(command, check=True, capture_output=True)

@@ -7,15 +7,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
 from gantool.metrics import inception
-from gantool.metrics.inception import InceptionFeatures
-from gantool.metrics.scorer import Scorer
+from gantool.metrics.distances import kernel_distance
+from gantool.metrics.embedding import embed
+from gantool.metrics.inception import InceptionFeatures, resized_cleanly
+from gantool.metrics.scorer import Scorer, inception_score
 
 NUM_IMAGES = 12  # on each side; Inception takes 0.2 s for each
 
@@ -73,7 +77,10 @@ def test_agrees_with_torch_fidelity(weights: Path, tmp_path: Path, monkeypatch: 
         input2=Images(reals),
         fid=True,
         isc=True,
+        kid=True,
         isc_splits=1,
+        kid_subset_size=NUM_IMAGES,
+        kid_subsets=1,
         feature_extractor_weights_path=str(weights),
         batch_size=6,
         save_cpu_ram=True,  # no loader processes
@@ -91,6 +98,36 @@ def test_agrees_with_torch_fidelity(weights: Path, tmp_path: Path, monkeypatch: 
     assert scores["inception_score"] > 1.05
     assert protocol["extractor"] == "inception" and "too few" in str(protocol["warning"])
     assert protocol["weights_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()[:8]
+
+    x, y = (embed(scorer.features, [(images, None)], torch.device("cpu")) for images in (fakes, reals))
+    assert kernel_distance(x.features, y.features) == pytest.approx(
+        expected["kernel_inception_distance_mean"], rel=1e-3
+    )
+    assert inception_score(x.logits.double(), seed=0) == pytest.approx(scores["inception_score"], rel=1e-6)
+
+
+def test_clean_resizing_is_that_of_pil(weights: Path) -> None:
+    images = colours(0, contrast=2.0)[:2]
+    for size in (32, 400):  # enlarged and reduced
+        resized = nn.functional.interpolate(images, (size, size), mode="nearest")
+        expected = [
+            [Image.fromarray(channel.float().numpy()).resize((299, 299), Image.Resampling.BICUBIC) for channel in image]
+            for image in resized
+        ]
+        expected = torch.tensor(np.array([[np.asarray(channel) for channel in image] for image in expected]))
+        assert (resized_cleanly(resized) - expected.clamp(0, 255)).abs().max() < 0.01
+
+    clean, legacy = InceptionFeatures(weights, resize="clean"), InceptionFeatures(weights)
+    ready = torch.randint(0, 256, (2, 3, 299, 299), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.allclose(clean(ready)[0], legacy(ready)[0], atol=1e-3), "nothing to resize"
+        assert not torch.allclose(clean(images)[0], legacy(images)[0], atol=1e-2)
+        assert torch.equal(clean(images[:1, :1])[0], clean(images[:1, :1].expand(-1, 3, -1, -1))[0])
+    assert clean.score_names == ("fid_clean", "inception_score_clean") and clean.resize != legacy.resize
+    assert [clean.score_name(kind) for kind in ("kd", "recall")] == ["kid_clean", "recall_inception_clean"]
+    assert [legacy.score_name(kind) for kind in ("fd", "kd", "recall")] == ["fid", "kid", "recall_inception"]
+    with pytest.raises(GantoolError, match="resize=bicubic: choose legacy or clean"):
+        InceptionFeatures(weights, resize="bicubic")  # type: ignore[arg-type]
 
 
 def test_grey_images_are_repeated(weights: Path) -> None:

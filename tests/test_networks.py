@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from gantool.errors import GantoolError
-from gantool.networks import dcgan, mlp
+from gantool.networks import dcgan, mlp, resnet
 
 
 @pytest.mark.parametrize("resolution", [32, 64, 128])
@@ -53,6 +53,20 @@ def test_dcgan_starts_as_the_paper_says() -> None:
     assert scales.mean().item() == pytest.approx(1, abs=0.01) and scales.std().item() == pytest.approx(0.02, rel=0.2)
     widths = [m.out_channels for m in network.modules() if isinstance(m, nn.ConvTranspose2d)]
     assert widths == [512, 256, 128, 64, 3]
+
+
+@pytest.mark.parametrize("num_classes", [0, 3])
+@pytest.mark.parametrize("module", [dcgan, resnet], ids=["dcgan", "resnet"])
+def test_a_discriminator_can_see_how_much_its_images_differ(module, num_classes: int) -> None:
+    shape = {"resolution": 32, "channels": 1, "norm": "none", "width": 4, "num_classes": num_classes}
+    torch.manual_seed(0)
+    alone, grouped = module.Discriminator(**shape).eval(), module.Discriminator(minibatch_std=4, **shape).eval()
+    image, labels = torch.randn(1, 1, 32, 32), torch.zeros(4, dtype=torch.long)
+    same, mixed = image.expand(4, -1, -1, -1), torch.cat([image, torch.randn(3, 1, 32, 32)])
+    torch.testing.assert_close(alone(same, labels)[0], alone(mixed, labels)[0])
+    assert (grouped(same, labels)[0] - grouped(mixed, labels)[0]).abs() > 1e-6
+    assert grouped.features(mixed, labels).shape == (4, grouped.feature_dim)
+    assert grouped.feature_dim > alone.feature_dim
 
 
 @pytest.mark.parametrize("condition", ["projection", "concat"])

@@ -42,9 +42,10 @@ def torchrun(folder: Path, words: list[str]) -> list[str]:
     [
         ["loss=wgan-gp", "augment=diffaugment", "model.generator.norm=layer", "dataset.shift=2"],
         ["loss=lsgan", "regularizer=[r1,l2]", "model.discriminator.norm=spectral", "model.generator.norm=none"],
+        ["loss=hinge", "model.generator.norm=none", "augment=ada", "augment.interval=1", "augment.rise=32img"],
         ["loss=non-saturating", "model.conditional=true"],  # batch norm: identical ranks, but not one process
     ],
-    ids=["wgan-gp", "lsgan", "batch-norm"],
+    ids=["wgan-gp", "lsgan", "ada", "batch-norm"],
 )
 def test_two_ranks_train_as_one(in_tmp: Path, words: list[str]) -> None:
     folder = in_tmp / "two"

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from gantool.errors import GantoolError
 from gantool.game import Batch, Progress, Turn, check_bearable, regularize
 from gantool.networks.dcgan import Discriminator
-from gantool.regularizers import L1, L2, R1, R2, Dragan, GradientPenalty, WeightClip
+from gantool.networks.layers import apply_spectral_norm
+from gantool.regularizers import L1, L2, R1, R2, Dragan, GradientPenalty, Orthogonal, WeightClip
 
 
 class Plane(nn.Module):
@@ -121,6 +122,36 @@ def test_batch_norm_cannot_bear_a_penalty_unless_forced() -> None:
         check_bearable({"r1": R1()}, network)
     check_bearable({"r1": R1(allow_batch_norm=True), "l2": L2()}, network)
     check_bearable({"r1": R1()}, Discriminator(resolution=32, channels=1, width=8, norm="layer"))
+
+
+def test_orthogonal_term_by_the_definition_and_its_gradient() -> None:
+    torch.manual_seed(0)
+    tall, wide, up = nn.Linear(3, 7), nn.Conv2d(4, 5, 3), nn.ConvTranspose2d(6, 3, 2)
+    network, t = nn.Sequential(nn.Embedding(4, 3), tall, wide, up, nn.BatchNorm2d(3)), turn()
+    expected = 0.0
+    for weight in (tall.weight, wide.weight.flatten(1), up.weight.transpose(0, 1).flatten(1)):
+        for i, a in enumerate(weight):
+            expected += sum((a @ b).item() ** 2 for j, b in enumerate(weight) if i != j)
+    term = Orthogonal(weight=0.5)(network, t)
+    assert term.item() == pytest.approx(0.5 * expected, rel=1e-5)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert Orthogonal(weight=0.5)(network, t).item() == term.item()
+    (gradient,) = torch.autograd.grad(term, tall.weight)
+    others = tall.weight @ tall.weight.T * (1 - torch.eye(7))
+    assert torch.allclose(gradient, 0.5 * 4 * others @ tall.weight, atol=1e-5)
+
+
+def test_orthogonal_term_is_of_the_weight_before_spectral_norm_and_vanishes_at_an_orthogonal_start() -> None:
+    torch.manual_seed(0)
+    layer = nn.Conv2d(4, 6, 3)
+    nn.init.orthogonal_(layer.weight, gain=3.0)
+    network = nn.Sequential(layer, nn.Embedding(5, 2))
+    apply_spectral_norm(network)
+    (original,) = (p for p in layer.parameters() if p.ndim > 1)
+    assert Orthogonal(weight=1.0)(network, turn()).item() == pytest.approx(0, abs=1e-2)  # of 6 * 9^2 on the diagonal
+    with torch.no_grad():
+        original[1] = original[0]
+    assert Orthogonal(weight=1.0)(network, turn()).item() == pytest.approx(2 * 9.0**2, rel=1e-4)
 
 
 def test_weight_clipping() -> None:

@@ -30,6 +30,18 @@ COMMANDS = {
         "gantool.commands.explain:explain",
         "what latents change, and which pixels the discriminator goes by: run=RUN_FOLDER",
     ),
+    "truncation": (
+        "gantool.commands.truncation:truncation",
+        "what truncated latents trade of variety for fidelity: run=RUN_FOLDER thresholds=[0.5,1,null]",
+    ),
+    "evaluate": (
+        "gantool.commands.evaluate:evaluate",
+        "every score of trained runs, ranked: run=[RUN_FOLDER,...] features=digits|inception|classifier",
+    ),
+    "calibrate": (
+        "gantool.commands.calibrate:calibrate",
+        "FID of CIFAR-10's training images against its test images, published as 3.15",
+    ),
     "bench": ("gantool.commands.bench:bench", "time the training step against a plain PyTorch loop"),
 }
 OTHERS = {"list": "every choice of every group: gantool list [GROUP]"}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-HIGHER_IS_BETTER = ("is_", "inception_score", "precision", "recall", "density", "coverage")
+HIGHER_IS_BETTER = ("is_", "inception_score", "precision", "recall", "density", "coverage", "cas")
 
 
 @dataclass(frozen=True)

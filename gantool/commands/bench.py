@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 
 ALTERNATIONS = 5
 SECONDS = 6.0  # of each side in each alternation, at the least one round
+WARM_UP = 3  # rounds
 MEMORY_ROUNDS = 6
 
 
@@ -59,7 +60,7 @@ def bench(cfg: DictConfig) -> float:
     image_set = prepare(setup.source, on_bad_image=setup.plain["dataset"]["on_bad_image"])
     data = make_stream(setup, image_set)
     with tempfile.TemporaryDirectory() as folder:
-        plain = PlainLoop(setup, image_set.images, image_set.labels)
+        plain = PlainLoop(setup, image_set)
         ours = BareStep(setup, data)
         whole = WholeLoop(setup, data, Path(folder))
         flops = _flops(ours)
@@ -155,7 +156,8 @@ def _alternate(sides: dict[str, Callable[[], None]], device: torch.device) -> di
         play()  # the first round allocates, and compiles where that is asked for
     for _ in range(ALTERNATIONS):
         for side, play in sides.items():
-            play()  # caches are warm and the allocator is this side's
+            for _ in range(WARM_UP):  # until the allocator is this side's: its first rounds ask the system for pages
+                play()
             start, rounds = _now(device), 0
             while (elapsed := _now(device) - start) < SECONDS or not rounds:
                 play()
@@ -202,7 +204,7 @@ def _play_alone(cfg: DictConfig, side: str) -> int:
     setup = set_up(cfg)
     image_set = prepare(setup.source, on_bad_image="skip", progress=False)
     data = make_stream(setup, image_set)
-    play = PlainLoop(setup, image_set.images, image_set.labels).play if side == "plain" else BareStep(setup, data).play
+    play = PlainLoop(setup, image_set).play if side == "plain" else BareStep(setup, data).play
     for _ in range(MEMORY_ROUNDS):
         play()
     if setup.device.type == "cuda":

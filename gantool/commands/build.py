@@ -15,6 +15,7 @@ from gantool.cli.wording import in_one_line
 from gantool.config import check
 from gantool.data.source import Source
 from gantool.data.stream import Stream
+from gantool.data.two_sided import TwoSided, Unpaired
 from gantool.errors import GantoolError
 from gantool.game import Batch, Game, Progress
 from gantool.monitors.histograms import Histograms
@@ -37,7 +38,7 @@ class Setup:
     plain: dict[str, Any]  # the same, resolved
     device: torch.device
     precision: Precision
-    source: Source
+    source: Source | TwoSided
     game: Game
 
     def duration(self, key: str, *, images_per_epoch: int) -> int:
@@ -59,7 +60,7 @@ def set_up(cfg: DictConfig) -> Setup:
     trainer = check(cfg)["trainer"]
     keep_freed_pages()
     mistakes: list[str] = []
-    source: Source | None = None
+    source: Source | TwoSided | None = None
     with noting(mistakes):
         device = choose_device(trainer["device"], int(os.environ.get("LOCAL_RANK", "0")))
         precision = Precision.choose(trainer["precision"], device)
@@ -71,6 +72,7 @@ def set_up(cfg: DictConfig) -> Setup:
             fill_in(cfg, source)
             seed_everything(trainer["seed"], "weights")
             game: Game = make(check(cfg)["model"])
+            check_sides(game, source)
             check_shapes(game, source)
     if mistakes:
         raise GantoolError("\n".join(mistakes))
@@ -98,7 +100,12 @@ def make(node: dict[str, Any]) -> Any:
     return instantiate(OmegaConf.create(node), _convert_="all")
 
 
-def fill_in(cfg: DictConfig, source: Source) -> None:
+def make_number(value: Any) -> Any:
+    """A number as it is, or the schedule that a node describes."""
+    return make(value) if isinstance(value, dict) else value
+
+
+def fill_in(cfg: DictConfig, source: Source | TwoSided) -> None:
     """Writes what the data set itself decides, its channels and number of classes, into the configuration."""
     classes = cfg.dataset.num_classes
     if classes is not None and classes != source.num_classes:
@@ -111,11 +118,26 @@ def fill_in(cfg: DictConfig, source: Source) -> None:
         cfg.dataset.channels, cfg.dataset.num_classes = source.channels, source.num_classes
 
 
-def check_shapes(game: Game, source: Source) -> None:
+def check_sides(game: Game, source: Source | TwoSided) -> None:
+    """Raises GantoolError where a game that translates has no two sides to do it between, or another game has them."""
+    if game.translates and not isinstance(source, TwoSided):
+        kind = "paired" if game.needs_pairs else "unpaired"
+        raise GantoolError(f"this model translates images, and {source.name} has no two sides: use dataset={kind}")
+    if isinstance(source, TwoSided) and not game.translates:
+        raise GantoolError(
+            f"dataset={source.name} has two sides, and this model makes images from noise: choose model=cyclegan or "
+            "pix2pix, or dataset=folder dataset.root=FOLDER for one side"
+        )
+    if game.needs_pairs and isinstance(source, Unpaired):
+        raise GantoolError("this model learns from pairs: choose dataset=paired, or model=cyclegan for unpaired images")
+
+
+def check_shapes(game: Game, source: Source | TwoSided) -> None:
     """Plays the sampler and every turn on black images, in eval mode; raises GantoolError unless the networks fit the
     data and each other."""
     images = torch.zeros(2, source.channels, source.resolution, source.resolution)
-    batch = Batch(images, torch.zeros(2, dtype=torch.int64) if source.num_classes else None)
+    labels = torch.zeros(2, dtype=torch.int64) if source.num_classes else None
+    batch = Batch(images, labels, images if game.translates else None)
     shape = "x".join(map(str, images.shape[1:]))
     state = torch.get_rng_state()
     game.eval()
@@ -175,10 +197,14 @@ def make_state(setup: Setup, num_images: int) -> State:
             warmup,
             settings["clip_norm"],
             settings["clip_value"],
+            make_number(settings.get("beta2")),
         )
         for name, player in game.players.items()
     }
-    ema = EMA(game.generators, setup.duration("trainer.ema_half_life", images_per_epoch=num_images))
+    half_life = plain["trainer"]["ema_half_life"]
+    if isinstance(half_life, str):
+        half_life = setup.duration("trainer.ema_half_life", images_per_epoch=num_images)
+    ema = EMA(game.generators, make_number(half_life))
     total = setup.duration("trainer.duration", images_per_epoch=num_images)
     return State(game, ema, optimizers, setup.precision, Progress(total=total), plain)
 

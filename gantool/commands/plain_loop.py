@@ -16,6 +16,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from gantool.commands.build import Setup, make_state
+from gantool.data.image_set import ImageSet
 from gantool.game import Batch
 from gantool.training.hardware import default_allocator
 
@@ -28,7 +29,7 @@ def copied(setup: Setup) -> Setup:
 class PlainLoop:
     """One round as a single-file script plays it, of a copy of the composed game."""
 
-    def __init__(self, setup: Setup, images: torch.Tensor, labels: torch.Tensor | None) -> None:
+    def __init__(self, setup: Setup, image_set: ImageSet) -> None:
         self.device, size = setup.device, setup.plain["trainer"]["batch_size"]
         setup = copied(setup)
         self.game = setup.game
@@ -36,9 +37,10 @@ class PlainLoop:
         for player in self.game.players:
             for kernel in ("fused", "foreach"):  # torch's default
                 setup.plain["optimizer"][player].pop(kernel, None)
-        optimizers = make_state(setup, len(images)).optimizers
+        optimizers = make_state(setup, len(image_set.images)).optimizers
         self.optimizers = {name: o.optimizer for name, o in optimizers.items()}
-        self.loader = DataLoader(Items(images, labels), batch_size=size, shuffle=True, drop_last=len(images) > size)
+        items = Items(image_set)
+        self.loader = DataLoader(items, batch_size=size, shuffle=True, drop_last=len(items) > size)
         self.batches: Iterator[Any] = chain.from_iterable(repeat(self.loader))
         self.loading = 0.0  # seconds spent waiting for batches
 
@@ -59,22 +61,27 @@ class PlainLoop:
                 loss.item()
 
     def _next(self) -> Batch:
-        images, labels = next(self.batches)
-        return Batch(images.to(self.device), labels.to(self.device))
+        images, labels, *source = (part.to(self.device) for part in next(self.batches))
+        return Batch(images, labels, *source)
 
 
 class Items(Dataset):
-    """Images one by one through PIL, ToTensor and Normalize, as torchvision's data sets give them."""
+    """Images, and their sources if there are any, one by one through PIL, ToTensor and Normalize, as torchvision's data
+    sets give them."""
 
-    def __init__(self, images: torch.Tensor, labels: torch.Tensor | None) -> None:
+    def __init__(self, image_set: ImageSet) -> None:
         from torchvision.transforms import Compose, Normalize, ToTensor
 
-        self.images = images.permute(0, 2, 3, 1).squeeze(3)
-        self.labels = torch.zeros(len(images), dtype=torch.int64) if labels is None else labels
+        self.images, labels = image_set.images.permute(0, 2, 3, 1).squeeze(3), image_set.labels
+        self.labels = torch.zeros(len(self.images), dtype=torch.int64) if labels is None else labels
+        self.source = None if image_set.source is None else image_set.source.permute(0, 2, 3, 1).squeeze(3)
         self.transform = Compose([ToTensor(), Normalize(0.5, 0.5)])
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> tuple[Any, torch.Tensor]:
-        return self.transform(Image.fromarray(self.images[index].numpy())), self.labels[index]
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        item = self.transform(Image.fromarray(self.images[index].numpy())), self.labels[index]
+        if self.source is None:
+            return item
+        return *item, self.transform(Image.fromarray(self.source[index % len(self.source)].numpy()))

@@ -3,7 +3,7 @@
 import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -52,10 +52,8 @@ class TrainedRun:
         return dataset["channels"], dataset["resolution"], dataset["resolution"]
 
 
-def load_run(
-    folder: str | None, *, ema: bool = True, device: str = "auto", checkpoint: Literal["newest", "best"] = "newest"
-) -> TrainedRun:
-    """The run in `folder`, finished or not, on `device`.
+def load_run(folder: str | None, *, ema: bool = True, device: str = "auto", checkpoint: str = "newest") -> TrainedRun:
+    """The run in `folder`, finished or not, on `device`; `checkpoint` is newest, best or a file in its checkpoints.
 
     Raises GantoolError where the folder is no run, has no sound checkpoint, or its code cannot be found.
     """
@@ -87,6 +85,8 @@ def _saved(path: Path, checkpoint: str) -> dict:
         if not best:
             raise GantoolError(f"run={path} has no best checkpoint, as it was never scored: take checkpoint=newest")
         return load(best[-1])
+    if checkpoint != "newest":
+        return load(path / "checkpoints" / checkpoint)
     saved = Checkpoints(path).load_newest()
     if saved is None:
         raise GantoolError(f"run={path} has no checkpoint yet: train it first, or wait a minute")

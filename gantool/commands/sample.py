@@ -1,10 +1,11 @@
-"""gantool sample: images of a trained run as a grid, as PNG files, or as one .npz."""
+"""gantool sample: images of a trained run, or its translations, as a grid, as PNG files, or as one .npz."""
 
 import logging
-import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
@@ -15,14 +16,18 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from gantool.commands.run_folder import TrainedRun, load_run, read_options
+from gantool.commands.translate import choose_direction, list_sources, translated
+from gantool.commands.translate import write as write_translations
 from gantool.errors import GantoolError
 from gantool.game import Batch
 from gantool.logging.grid import grid, save_png, to_uint8
+from gantool.logging.progress import told
 from gantool.training.randomness import seed_torch
 
 log = logging.getLogger(__name__)
 
 BLOCK = 100  # images that share a seed: an image depends on its number, not on the batch it was made in
+_NUM = 64
 _LARGEST_GRID = 1024
 
 
@@ -33,7 +38,9 @@ class Options(BaseModel):
 
     run: str | None
     format: Literal["grid", "png", "npz"]
-    num: PositiveInt
+    num: PositiveInt | None
+    source: str | None
+    direction: Literal["a2b", "b2a"] | None
     seed: Annotated[int, Field(ge=0)]
     classes: list[Annotated[int, Field(ge=0)]] | Annotated[int, Field(ge=0)] | None
     truncation: PositiveFloat | None
@@ -44,24 +51,66 @@ class Options(BaseModel):
     out: str | None
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """Which images, and how many at once."""
+
+    num: int
+    seed: int
+    truncation: float | None
+    batch_size: int
+
+
 def sample(cfg: DictConfig) -> None:
-    """Makes `num` images and says where they are. Raises GantoolError for the user's mistakes."""
+    """Makes `num` images, or translates those of a folder, and says where they are. Raises GantoolError for the user's
+    mistakes."""
     options = read_options(cfg, Options)
     run = load_run(options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint)
-    classes = chosen_classes(run, options.classes)
-    if options.format == "grid" and options.num > _LARGEST_GRID:
-        raise GantoolError(f"num={options.num}: a grid shows at most {_LARGEST_GRID}; format=png or npz for more")
-    name = f"{run.nimg / 1000:010.3f}-seed{options.seed}"
-    out = Path(options.out).expanduser() if options.out else run.folder / "sampled" / f"{name}-{options.format}"
-    blocks = sampled(run, options, classes)
+    if run.game.translates:
+        _translate(run, options)
+        return
+    for key in ("source", "direction"):
+        if (value := getattr(options, key)) is not None:
+            raise GantoolError(f"{key}={value}: {run.folder} makes images from noise and translates none; leave it out")
+    classes, num = chosen_classes(run, options.classes), options.num or _NUM
+    _check_grid(options, num)
+    sampling = Sampling(num, options.seed, options.truncation, options.batch_size)
+    with _folder(run, options, "") as out, WRITERS[options.format](out, num, run) as writer:
+        for images, labels in told(sampled(run, sampling, classes), num):
+            writer.add(images, labels)
+    log.info("%d images of %s at %g kimg: %s", num, run.folder, run.nimg / 1000, out)
+
+
+def _translate(run: TrainedRun, options: Options) -> None:
+    for key in ("classes", "truncation"):
+        if (value := getattr(options, key)) is not None:
+            raise GantoolError(f"{key}={value}: {run.folder} translates images and draws nothing; leave it out")
+    direction = choose_direction(run, options.direction)
+    names, images = list_sources(run, options.source, direction)
+    names = names[: options.num]
+    _check_grid(options, 2 * len(names))
+    batches = translated(run, islice(images, len(names)), direction, seed=options.seed, batch_size=options.batch_size)
+    of = Path(options.source).expanduser().resolve().name if options.source else "test"
+    with _folder(run, options, f"-{direction}-{of}") as out:
+        write_translations(out, names, batches, options.format)
+    log.info("%d images translated %s by %s at %g kimg: %s", len(names), direction, run.folder, run.nimg / 1000, out)
+
+
+def _check_grid(options: Options, num: int) -> None:
+    if options.format == "grid" and num > _LARGEST_GRID:
+        raise GantoolError(f"num={num}: a grid shows at most {_LARGEST_GRID} images; format=png or npz for more")
+
+
+@contextmanager
+def _folder(run: TrainedRun, options: Options, what: str) -> Iterator[Path]:
+    """The folder to write into, made."""
+    name = f"{run.nimg / 1000:010.3f}-seed{options.seed}{what}-{options.format}"
+    out = Path(options.out).expanduser() if options.out else run.folder / "sampled" / name
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with WRITERS[options.format](out, options.num, run) as writer:
-            for images, labels in told(blocks, options.num):
-                writer.add(images, labels)
+        yield out
     except OSError as error:
         raise GantoolError(f"cannot write {out} ({error.strerror or error}): make room or choose out=FOLDER") from error
-    log.info("%d images of %s at %g kimg: %s", options.num, run.folder, run.nimg / 1000, out)
 
 
 def chosen_classes(run: TrainedRun, asked: list[int] | int | None) -> list[int]:
@@ -78,7 +127,7 @@ def chosen_classes(run: TrainedRun, asked: list[int] | int | None) -> list[int]:
 
 
 @torch.no_grad()
-def sampled(run: TrainedRun, options: Options, classes: list[int]) -> Iterator[tuple[Tensor, Tensor | None]]:
+def sampled(run: TrainedRun, options: Sampling, classes: list[int]) -> Iterator[tuple[Tensor, Tensor | None]]:
     """(n, C, H, W) uint8 on the CPU and (n,) labels or None, until `options.num` were made."""
     for first in range(0, options.num, BLOCK):
         count = min(BLOCK, options.num - first)
@@ -91,20 +140,6 @@ def sampled(run: TrainedRun, options: Options, classes: list[int]) -> Iterator[t
                 seed_torch("sample", options.seed, first)  # each part takes its own rows of the same draws
                 made.append(to_uint8(run.game.sample(part, run.generators)).cpu())
         yield torch.cat(made)[:count], None if labels is None else labels[:count]
-
-
-def told(blocks: Iterator[tuple[Tensor, Tensor | None]], num: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """The blocks, with a line on progress at most every five seconds."""
-    started = last = time.monotonic()
-    done = 0
-    for images, labels in blocks:
-        yield images, labels
-        done += len(images)
-        now = time.monotonic()
-        if now - last > 5:
-            rate = done / (now - started)
-            log.info("%d of %d images, %.0f images/s, %.0f s left", done, num, rate, (num - done) / rate)
-            last = now
 
 
 class Writer(Protocol):

@@ -21,13 +21,15 @@ from gantool.commands.build import (
 )
 from gantool.config import changes, choices, save_composed
 from gantool.data.cache import prepare
+from gantool.data.image_set import ImageSet
 from gantool.data.stream import Stream
 from gantool.errors import GantoolError
 from gantool.lock import locked
 from gantool.logging.console import Console
 from gantool.logging.log import Log
+from gantool.metrics.features import Features
 from gantool.metrics.scorer import Scorer
-from gantool.monitors.codes import CodeAgreement
+from gantool.monitors.codes import CodeAgreement, LabelAgreement
 from gantool.monitors.monitor import Monitor
 from gantool.monitors.scores import Scores
 from gantool.monitors.summary import summary
@@ -42,7 +44,15 @@ log = logging.getLogger(__name__)
 
 # A checkpoint holds the tensors of exactly these; everything else may change when a run goes on.
 FIXED = ("model._target_", "model.conditional", "model.latent", "model.generator", "model.discriminator")
-FIXED += ("model.auxiliaries", "dataset.resolution", "dataset.channels", "dataset.num_classes")
+FIXED += (
+    "model.auxiliaries",
+    "augment._target_",
+    "model.pool_size",
+    "dataset.direction",
+    "dataset.resolution",
+    "dataset.channels",
+    "dataset.num_classes",
+)
 FIXED += ("optimizer.generator._target_", "optimizer.discriminator._target_")
 
 
@@ -64,11 +74,21 @@ def train(cfg: DictConfig) -> float | None:
         state = make_state(setup, len(image_set.images))
         scorer = None
         if features is not None:
-            counts = {"num_samples": metrics["num_samples"], "batch_size": metrics["batch_size"]}
-            scorer = Scorer(features, image_set, **counts, seed=setup.plain["trainer"]["seed"], device=setup.device)
+            scorer = make_scorer(setup, features, image_set)
         with _sole_user(run_dir):
             _run(setup, run_dir, state, data, scorer)
     return next(iter(state.metrics.values()), None)
+
+
+def make_scorer(setup: Setup, features: Features, image_set: ImageSet) -> Scorer:
+    """What scores samples against the images that are trained on; of a game that translates, translations of the test
+    part's sources against its images, where there is a test part."""
+    metrics, seed = setup.plain["metrics"], setup.plain["trainer"]["seed"]
+    shown, num_samples = image_set.test or image_set, metrics["num_samples"]
+    if shown.source is not None:
+        num_samples = min(num_samples, len(shown.source))
+    counts = {"num_samples": num_samples, "batch_size": metrics["batch_size"]}
+    return Scorer(features, shown, **counts, seed=seed, device=setup.device)
 
 
 def check_changes(cfg: DictConfig, run_dir: Path) -> None:
@@ -120,8 +140,10 @@ def _run(setup: Setup, run_dir: Path, state: State, data: Stream, scorer: Scorer
     if scorer is not None:
         every = setup.duration("metrics.every", images_per_epoch=data.num_images)
         monitors.append(Scores(scorer, every))
-        if scorer.features.name == "digits":
+        if scorer.features.name == "digits" and not state.game.translates:
             monitors.append(CodeAgreement(scorer, every))
+            if setup.plain["model"].get("conditional") and scorer.image_set.name in ("mnist", "mnist-5k"):
+                monitors.append(LabelAgreement(scorer, every))
     if saved is None:
         run_log.write(grid(state.game, state.ema.generators, progress), progress)
     recorder = Recorder(

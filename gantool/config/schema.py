@@ -16,6 +16,8 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
 )
 from pydantic_core import ErrorDetails
 
@@ -39,6 +41,11 @@ def _device(text: str) -> str:
     return text
 
 
+def _or_schedule(value: object, check: ValidatorFunctionWrapHandler) -> object:
+    return value if isinstance(value, dict) and "_target_" in value else check(value)
+
+
+Scheduled = WrapValidator(_or_schedule)  # also a node such as {_target_: gantool.schedules.Ramp, start: 1, end: 0.1}
 Duration = Annotated[str, BeforeValidator(_duration)]
 Betas = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
 Node = dict[str, Any]  # what `_target_` takes is checked in targets.py
@@ -70,7 +77,7 @@ class Trainer(_Owned):
     device: Annotated[str, AfterValidator(_device)]
     deterministic: bool
     seed: Annotated[int, Field(ge=0, lt=2**32)]
-    ema_half_life: Duration
+    ema_half_life: Annotated[Duration, Scheduled]
     log_every: Duration
     sample_every: Duration
     histogram_every: Duration
@@ -121,6 +128,7 @@ class Optimizer(_Owned):
 
     lr: PositiveFloat
     betas: Betas | None = None
+    beta2: Annotated[float, Field(ge=0, lt=1), Scheduled] | None = None
     warmup: Duration | None
     clip_norm: PositiveFloat | None
     clip_value: PositiveFloat | None
@@ -134,7 +142,7 @@ class Regularizer(_Open):
 
     every: PositiveInt = 1
     weight: Annotated[float, Field(ge=0)] = 0.0
-    gamma: Annotated[float, Field(ge=0)] = 0.0
+    gamma: Annotated[float, Field(ge=0), Scheduled] = 0.0
 
 
 class Auxiliary(_Open):

@@ -4,5 +4,6 @@ from gantool.data.cache import prepare
 from gantool.data.image_set import ImageSet
 from gantool.data.source import Source
 from gantool.data.stream import Stream
+from gantool.data.two_sided import TwoSided
 
-__all__ = ["ImageSet", "Source", "Stream", "prepare"]
+__all__ = ["ImageSet", "Source", "Stream", "TwoSided", "prepare"]

@@ -17,6 +17,7 @@ import torch
 
 from gantool.data.image_set import ImageSet
 from gantool.data.source import Damaged, Decoded, Source, require_choice
+from gantool.data.two_sided import TwoSided
 from gantool.durable import sync
 from gantool.errors import GantoolError
 from gantool.lock import locked
@@ -25,7 +26,7 @@ from gantool.paths import cache_dir
 VERSION = 1  # counts up when the same source and settings come to give other pixels
 
 
-def prepare(source: Source, *, on_bad_image: str = "stop", progress: bool = True) -> ImageSet:
+def prepare(source: Source | TwoSided, *, on_bad_image: str = "stop", progress: bool = True) -> ImageSet:
     """The images of `source` from the cache, put there first if need be, with a progress bar on the standard error.
 
     Several processes may ask at once: one prepares, the others wait. What a killed one leaves is never taken for a
@@ -33,6 +34,9 @@ def prepare(source: Source, *, on_bad_image: str = "stop", progress: bool = True
     Raises GantoolError if files cannot be fetched or read, no image is sound, or the cache cannot be written.
     """
     require_choice("dataset.on_bad_image", on_bad_image, ("stop", "skip"))
+    if isinstance(source, TwoSided):
+        parts = source.parts.items()
+        return source.join({n: prepare(part, on_bad_image=on_bad_image, progress=progress) for n, part in parts})
     fingerprint = _hash(source)
     folder = cache_dir() / "datasets" / f"{source.name}-{fingerprint[:16]}"
     tell = _tell if progress else lambda text: None

@@ -12,7 +12,7 @@ class Folder:
     """Every image in `root` and below, cropped to its centre square and resized; other files are ignored.
 
     `labels`: 'auto' makes the immediate sub-folders that hold images the classes, if there are at least two of them
-    and no image lies beside them; 'none' gives no labels.
+    and no image lies beside them; 'none' gives no labels. `key` is what messages call the folder.
     """
 
     name = "folder"
@@ -20,17 +20,22 @@ class Folder:
     notice = ""
 
     def __init__(
-        self, root: str | None, resolution: int = 64, channels: int | None = None, labels: str = "auto"
+        self,
+        root: str | None,
+        resolution: int = 64,
+        channels: int | None = None,
+        labels: str = "auto",
+        key: str = "dataset.root",
     ) -> None:
         require_choice("dataset.labels", labels, ("auto", "none"))
         self.root = data_folder(root)
         if not self.root.is_dir():
-            raise GantoolError(f"dataset.root={root} is no folder: set it to the folder of your images")
+            raise GantoolError(f"{key}={root} is no folder: set it to the folder of your images")
         self.resolution = resolution
         self.channels = stored_channels(channels, native=3)
         self._listing = list_images(self.root)
         if not self._listing:
-            raise GantoolError(f"dataset.root={root} holds no images (png, jpg, webp, tif, bmp, gif, ...)")
+            raise GantoolError(f"{key}={root} holds no images (png, jpg, webp, tif, bmp, gif, ...)")
         self._tops = [name.split("/")[0] if "/" in name else "" for name in self._listing]
         classes = sorted(set(self._tops))
         self.class_names = classes if labels == "auto" and len(classes) > 1 and "" not in classes else []

@@ -1,6 +1,6 @@
 """A prepared data set."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -16,8 +16,15 @@ class ImageSet:
     name: str
     split: str = "all"  # the part of the published set that these are
     num_skipped: int = 0  # damaged images left out
+    source: Tensor | None = None  # (M, C, H, W) uint8 to be translated into such images; None: nothing is translated
+    paired: bool = False  # source i belongs to image i
+    test: "ImageSet | None" = None  # of the same kind, for grids and scores alone
 
     @property
     def num_classes(self) -> int:
         """0 for an unlabelled set."""
         return len(self.class_names)
+
+    def at(self, rows: Tensor) -> "ImageSet":
+        """Some of its images, in memory."""
+        return replace(self, images=self.images[rows], labels=None if self.labels is None else self.labels[rows])

@@ -1,7 +1,7 @@
 """From an image file or array to what is stored: square, at the final resolution, (channels, height, width) uint8."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -33,9 +33,8 @@ def fit_array(pixels: np.ndarray, resolution: int, channels: int) -> np.ndarray:
     return fit(Image.fromarray(pixels), resolution, channels)
 
 
-def decode(path: Path, resolution: int, channels: int) -> np.ndarray:
-    """One file as (channels, resolution, resolution) uint8: turned as its EXIF says, transparency on white, 16 bits
-    scaled to 8, the first frame of an animation.
+def opened(path: Path) -> Image.Image:
+    """One file: turned as its EXIF says, transparency on white, 16 bits scaled to 8, the first frame of an animation.
 
     Raises an exception of PIL's choosing for a damaged file.
     """
@@ -48,20 +47,32 @@ def decode(path: Path, resolution: int, channels: int) -> np.ndarray:
         elif image.has_transparency_data:
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        return fit(image, resolution, channels)
+        return image
+
+
+def decode(path: Path, resolution: int, channels: int) -> np.ndarray:
+    """One file as (channels, resolution, resolution) uint8; raises as `opened` does."""
+    return fit(opened(path), resolution, channels)
 
 
 def decode_files(
     root: Path, names: Sequence[str], labels: Sequence[int], resolution: int, channels: int
 ) -> Iterator[Decoded | Damaged]:
-    """Decode root/name for every name, in order, on all cores (PIL leaves the interpreter lock while it works)."""
+    """Decode root/name for every name, in order."""
+    return decode_each(names, labels, lambda name: decode(root / name, resolution, channels))
+
+
+def decode_each(
+    names: Sequence[str], labels: Sequence[int], pixels: Callable[[str], np.ndarray]
+) -> Iterator[Decoded | Damaged]:
+    """The `pixels` of every name, in order, on all cores (PIL leaves the interpreter lock while it works)."""
 
     def read(name: str, label: int) -> Decoded | Damaged:
         try:
-            return Decoded(decode(root / name, resolution, channels), label)
+            return Decoded(pixels(name), label)
         except Exception as error:  # PIL's plugins raise OSError, SyntaxError, ValueError, struct.error, ...
             if isinstance(error, OSError) and error.errno:  # the disk's fault or a missing file, not the image's
-                raise GantoolError(f"cannot read {root / name}: {error.strerror}") from error
+                raise GantoolError(f"cannot read {error.filename or name}: {error.strerror}") from error
             return Damaged(name, str(error) or type(error).__name__)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

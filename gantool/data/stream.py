@@ -11,6 +11,8 @@ from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
 from gantool.game import Batch
 
+_OTHER_SIDE = 2**32  # beyond every seed: the order of the other side of an unpaired set
+
 
 class Stream:
     """Endless epochs over an image set, each in a new order that depends on (seed, epoch) alone.
@@ -18,6 +20,9 @@ class Stream:
     `device_resident`: keep all images on the device, True, False, or 'auto', which does if they take no more than a
     quarter of its memory. `flip` mirrors every second image, `shift` moves images by up to so many pixels (reflecting
     at the border), `rotation` turns them by up to so many degrees. This rank gets its share of the rows of each batch.
+
+    Where images are translated, each batch has a `source` too: both sides of a pair are augmented alike; sides that
+    are not paired have an order and an augmentation each.
     """
 
     def __init__(
@@ -40,17 +45,18 @@ class Stream:
         self.device = torch.device(device)
         self.flip, self.shift, self.rotation = flip, shift, rotation
         self.rank, self.world = rank, world
+        source, self._paired = image_set.source, image_set.paired
         if device_resident == "auto":
-            device_resident = image_set.images.nbytes <= _memory(self.device, world) / 4
+            size = image_set.images.nbytes + (0 if source is None else source.nbytes)
+            device_resident = size <= _memory(self.device, world) / 4
         home = self.device if device_resident else torch.device("cpu")
         self._images = image_set.images.to(home, copy=bool(device_resident))
         self._labels = None if image_set.labels is None else image_set.labels.to(home)
-
-        @lru_cache(maxsize=2)  # a batch may straddle two epochs
-        def order(epoch: int) -> Tensor:
-            return _permutation(self.num_images, seed, epoch).to(home)
-
-        self._order = order
+        self._source = None if source is None else source.to(home, copy=bool(device_resident))
+        self._order = self._source_order = _Order(self.num_images, seed, home)
+        if source is not None and not image_set.paired:
+            self._source_order = _Order(len(source), seed + _OTHER_SIDE, home)
+        self._shown = image_set.test or image_set
 
     def take(self, position: int, *, count: int, size: int) -> list[Batch]:
         """`count` batches of `size` images over all ranks, the first of which starts `position` images into the run.
@@ -61,38 +67,50 @@ class Stream:
         first, last = self.rank * size // self.world, (self.rank + 1) * size // self.world
         batches = []
         for start in range(position, position + count * size, size):
-            batch = self._gather(self._indices(start + first, last - first))
-            batch.position, batch.offset, batch.total = start, first, size
-            batch.images = self._augment(batch)
+            rows = self._order(start + first, last - first)
+            batch = Batch(self._gather(self._images, rows), position=start, offset=first, total=size)
+            if self._labels is not None:
+                batch.labels = self._labels.index_select(0, rows).to(self.device, non_blocking=True)
+            if self._source is not None:
+                batch.source = self._gather(self._source, self._source_order(start + first, last - first))
+            self._augment_batch(batch)
             batches.append(batch)
         return batches
 
     def fixed(self, count: int, seed: int = 0) -> Batch:
-        """The same `count` images whenever it is called, unaugmented: for grids and statistics."""
-        order = _permutation(self.num_images, seed, epoch=-1).to(self._images.device)
-        batch = self._gather(order.repeat(-(-count // self.num_images))[:count])
-        batch.images = _normalise(batch.images)
+        """The same `count` images whenever it is called, unaugmented: for grids and statistics.
+
+        They are of the test part where there is one, and all of one side before any comes again.
+        """
+        shown = self._shown
+        rows = _repeated(len(shown.images), count, seed)
+        batch = Batch(_normalise(shown.images[rows].to(self.device)))
+        if shown.labels is not None:
+            batch.labels = shown.labels[rows].to(self.device)
+        if shown.source is not None:
+            rows = rows if shown.paired else _repeated(len(shown.source), count, seed + _OTHER_SIDE)
+            batch.source = _normalise(shown.source[rows].to(self.device))
         return batch
 
-    def _indices(self, start: int, count: int) -> Tensor:
-        parts = []
-        while count:
-            epoch, first = divmod(start, self.num_images)
-            parts.append(self._order(epoch)[first : first + count])
-            start, count = start + len(parts[-1]), count - len(parts[-1])
-        return torch.cat(parts)
-
-    def _gather(self, index: Tensor) -> Batch:
-        """The uint8 images and labels at `index`, on the device."""
-        images = self._images.index_select(0, index)
-        labels = None if self._labels is None else self._labels.index_select(0, index)
+    def _gather(self, images: Tensor, rows: Tensor) -> Tensor:
+        """The uint8 images in `rows`, on the device."""
+        images = images.index_select(0, rows)
         if self.device.type == "cuda" and images.device.type == "cpu":
             images = images.pin_memory()
-        labels = None if labels is None else labels.to(self.device, non_blocking=True)
-        return Batch(images.to(self.device, non_blocking=True), labels)
+        return images.to(self.device, non_blocking=True)
 
-    def _augment(self, batch: Batch) -> Tensor:
-        images = batch.images  # uint8 as long as possible: a quarter of the memory traffic
+    def _augment_batch(self, batch: Batch) -> None:
+        if batch.source is None:
+            batch.images = self._augment(batch.images, batch)
+        elif self._paired:
+            both = self._augment(torch.cat([batch.source, batch.images], 1), batch)
+            batch.source, batch.images = (side.contiguous() for side in both.chunk(2, 1))
+        else:
+            batch.images = self._augment(batch.images, batch)
+            batch.source = self._augment(batch.source, batch)
+
+    def _augment(self, images: Tensor, batch: Batch) -> Tensor:
+        """`batch` draws the random numbers; uint8 as long as possible: a quarter of the memory traffic."""
         if self.flip:
             images = _flip(images, batch.rand() < 0.5)
         if self.shift:
@@ -101,6 +119,29 @@ class Stream:
         if self.rotation:
             images = _rotate(images, (2 * batch.rand() - 1) * self.rotation)
         return images
+
+
+class _Order:
+    """Which of `count` images stands where in the run: epochs, each in an order that depends on (seed, epoch) alone."""
+
+    def __init__(self, count: int, seed: int, device: torch.device) -> None:
+        self.count = count
+        # A batch may straddle two epochs.
+        self._epoch = lru_cache(maxsize=2)(lambda epoch: _permutation(count, seed, epoch).to(device))
+
+    def __call__(self, start: int, count: int) -> Tensor:
+        """(count,) indices of the images from position `start` on."""
+        parts = []
+        while count:
+            epoch, first = divmod(start, self.count)
+            parts.append(self._epoch(epoch)[first : first + count])
+            start, count = start + len(parts[-1]), count - len(parts[-1])
+        return torch.cat(parts)
+
+
+def _repeated(num_images: int, count: int, seed: int) -> Tensor:
+    """(count,) indices in an order that no epoch has, from the start again where they are not enough."""
+    return _permutation(num_images, seed, epoch=-1).repeat(-(-count // num_images))[:count]
 
 
 def _normalise(images: Tensor) -> Tensor:

@@ -47,7 +47,11 @@ class Augment(Protocol):
         ...
 
     def observe(self, real: Tensor) -> None:
-        """Told the discriminator's scores of real images in each of its updates."""
+        """Told the scores of real images in each of the discriminator's updates; a relativistic one's above fakes."""
+        ...
+
+    def scalars(self) -> dict[str, float]:
+        """Numbers for the log by tag."""
         ...
 
 
@@ -160,7 +164,7 @@ class GAN(Game):
         real, real_features = self.judge(turn.real, turn)
         fake, fake_features = self.judge(turn.fake, turn)
         if self.augment is not None and self.training:
-            self.augment.observe(real.detach())
+            self.augment.observe((real - fake if self.loss.needs_real_score else real).detach())
         terms = {"adversarial": self.loss.discriminator(real, fake)}
         for name, auxiliary in self.auxiliaries.items():
             terms[name] = auxiliary.discriminator(real_features, fake_features, turn)
@@ -178,6 +182,10 @@ class GAN(Game):
         for name, auxiliary in self.auxiliaries.items():
             terms[name] = auxiliary.generator(fake_features, real_features, turn)
         return Outcome(terms | regularize(self.regularizers, "generator", self.generators["generator"], turn))
+
+    def scalars(self) -> dict[str, float]:
+        """What the augmentation does now."""
+        return {} if self.augment is None else self.augment.scalars()
 
     def sample(self, batch: Batch, generators: nn.ModuleDict) -> Tensor:
         """(N, C, H, W) images in [-1, 1] for fresh latents and the labels of `batch`."""

@@ -1,6 +1,7 @@
 """What a score needs of a network: fixed features and class logits of images."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 from torch import Tensor, nn
 
@@ -13,7 +14,13 @@ class Features(nn.Module, ABC):
     num_features: int
     weights_hash: str  # first 8 hex digits of the sha256 of the weights file
     resize: str  # what happens to images of other sizes, in words
+    details: Mapping[str, object] = {}  # what else the protocol is to say of it, such as a classifier's accuracy
 
     @abstractmethod
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 (N, 1 or 3, H, W) to float32 features (N, num_features) and logits (N, classes)."""
+
+    def score_name(self, kind: str) -> str:
+        """What the score of `kind`, such as fd, is, kd or precision, is called in these features."""
+        distance, inception_score = self.score_names
+        return {"fd": distance, "is": inception_score}.get(kind, f"{kind}_{self.name}")

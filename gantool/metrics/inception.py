@@ -5,10 +5,11 @@ import io
 import pickle
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from gantool.errors import GantoolError
 from gantool.metrics.features import Features
@@ -17,33 +18,60 @@ from gantool.paths import cache_dir
 URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 SHA256_PREFIX = "6726825d"
 TIMEOUT = 10  # seconds without an answer
-FIXES = "give the file with metrics.inception_weights=FILE, or train without scores with metrics=none"
+FIXES = (
+    "give the file with metrics.inception_weights=FILE (evaluate and calibrate: features=inception "
+    "features.weights=FILE), or train with metrics=none and evaluate with features=digits or features=classifier"
+)
+SIZE = 299  # pixels of a side that the network sees
+RESIZE = {
+    "legacy": "TensorFlow 1 bilinear without antialias to 299",
+    "clean": "bicubic with antialias to 299",
+}
 
 
 class InceptionFeatures(Features):
     """torch-fidelity's `inception-v3-compat`: pooled features (N, 2048) and unbiased logits (N, 1008).
 
     `weights`: torch-fidelity's weights file; None: the one in gantool's cache, downloaded once and checksummed.
-    Images are resized to 299 x 299 as torch-fidelity does (TensorFlow 1 bilinear, no antialias).
+    `resize`: to 299 x 299 `legacy`, as Heusel's code and torch-fidelity do (TensorFlow 1 bilinear, no antialias), or
+    `clean`, as Parmar 2022 found sound (antialiased bicubic), under other names: fid_clean.
     Raises GantoolError where the weights are missing, damaged, of another layout or cannot be downloaded.
     """
 
     name = "inception"
-    score_names = ("fid", "inception_score")
     num_features = 2048
-    resize = "TensorFlow 1 bilinear without antialias to 299"
 
-    def __init__(self, weights: str | Path | None = None) -> None:
+    def __init__(self, weights: str | Path | None = None, resize: Literal["legacy", "clean"] = "legacy") -> None:
         super().__init__()
+        if resize not in RESIZE:
+            raise GantoolError(f"features.resize={resize}: choose legacy or clean")
+        self.resize, self.suffix = RESIZE[resize], "_clean" if resize == "clean" else ""
+        self.score_names = (self.score_name("fd"), self.score_name("is"))
         path = Path(weights).expanduser() if weights else downloaded()
         self.weights_hash = sha256(path)[:8]
         self.network = build(path)
+        if resize == "clean":  # the network's own resizing ends at its first layer, and only there can it be replaced
+            self.network.Conv2d_1a_3x3.register_forward_pre_hook(lambda *_: (self._resized,))
         self.requires_grad_(False).eval()
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 (N, 1 or 3, H, W) to float32 features (N, 2048) and logits (N, 1008)."""
-        features, logits = self.network(images.expand(-1, 3, -1, -1))
+        images = images.expand(-1, 3, -1, -1)
+        if self.suffix:
+            self._resized = (resized_cleanly(images) - 128) / 128
+            images = images[..., :1, :1]  # nothing is read of it but the number of images
+        features, logits = self.network(images)
         return features, logits
+
+    def score_name(self, kind: str) -> str:
+        """FID, KID and the Inception score are of this network alone."""
+        published = {"fd": "fid", "kd": "kid", "is": "inception_score"}
+        return published.get(kind, f"{kind}_{self.name}") + self.suffix
+
+
+def resized_cleanly(images: Tensor) -> Tensor:
+    """uint8 (N, C, H, W) to float32 (N, C, 299, 299) in [0, 255], as PIL's bicubic does of floats."""
+    return F.interpolate(images.float(), (SIZE, SIZE), mode="bicubic", antialias=True).clamp(0, 255)
 
 
 def build(path: Path) -> torch.nn.Module:

@@ -84,7 +84,7 @@ class Scorer:
         counts += [self.num_samples % self.batch_size] if self.num_samples % self.batch_size else []
         fakes = (to_uint8(sample(count)) for count in counts)
         logits = self._measure(distance, fakes, real=False, total=self.num_samples)
-        scores = float(distance.compute()), self._inception_score(logits)
+        scores = float(distance.compute()), inception_score(logits, self.seed)
         return dict(zip(self.features.score_names, scores, strict=True)), self.protocol()
 
     def protocol(self) -> dict[str, object]:
@@ -120,7 +120,7 @@ class Scorer:
         logits = self._measure(distance, self._reals(order[: self.num_floor]), real=False, total=self.num_floor)
         floor = (float("nan"), float("nan"))
         if self.num_floor >= 2:
-            floor = float(distance.compute()), self._inception_score(logits)
+            floor = float(distance.compute()), inception_score(logits, self.seed)
         return {
             "sum": distance.real_features_sum + distance.fake_features_sum,
             "outer": distance.real_features_cov_sum + distance.fake_features_cov_sum,
@@ -155,17 +155,6 @@ class Scorer:
             text = "scoring %d images through %s takes about %.0f min (metrics.num_samples, metrics.every)"
             log.info(text, num_images, self.features.name, seconds / 60)
 
-    def _inception_score(self, logits: Tensor) -> float:
-        from torchmetrics.image.inception import InceptionScore
-
-        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):  # it splits the images at random
-            warnings.simplefilter("ignore", UserWarning)  # of its memory, and of no spread where there is one split
-            torch.manual_seed(self.seed)
-            metric = InceptionScore(Given(logits.shape[1]), splits=INCEPTION_SPLITS, sync_on_compute=False)
-            metric.update(logits)
-            mean, _ = metric.compute()
-        return float(mean)
-
     def _statistics_path(self) -> Path:
         identity = {
             "images": self.image_set.fingerprint,
@@ -177,6 +166,19 @@ class Scorer:
         }
         key = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:16]
         return cache_dir() / "statistics" / f"{key}.safetensors"
+
+
+def inception_score(logits: Tensor, seed: int) -> float:
+    """Of logits (N, classes) in float64: the mean over `INCEPTION_SPLITS` parts."""
+    from torchmetrics.image.inception import InceptionScore
+
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):  # it splits the images at random
+        warnings.simplefilter("ignore", UserWarning)  # of its memory, and of no spread where there is one split
+        torch.manual_seed(seed)
+        metric = InceptionScore(Given(logits.shape[1]), splits=INCEPTION_SPLITS, sync_on_compute=False)
+        metric.update(logits)
+        mean, _ = metric.compute()
+    return float(mean)
 
 
 class Given(nn.Module):

@@ -1,4 +1,5 @@
-"""How well a categorical code of the latent tells classes that nobody showed the generator (InfoGAN, Chen 2016)."""
+"""How well generated images are of the class asked for, and how well a code of the latent tells classes that nobody
+showed the generator (InfoGAN, Chen 2016)."""
 
 import torch
 from torch import nn
@@ -9,6 +10,35 @@ from gantool.logging.record import Record
 from gantool.metrics.scorer import Scorer
 
 _ROUNDS = 20  # traversals looked at: 20 of ten latents and ten values are 2,000 images
+_BATCH = 100
+
+
+class LabelAgreement:
+    """codes/label: the share of 2,000 generated images that the scorer's classifier takes for the class asked for.
+
+    The labels come in turn. For conditional games whose classes are those of the classifier.
+    """
+
+    name = "labels"
+
+    def __init__(self, scorer: Scorer, interval: int) -> None:
+        self.scorer, self.interval = scorer, interval
+
+    @torch.no_grad()
+    def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
+        """The scalar and how it was measured."""
+        images, num_classes = self.scorer.image_set.images, self.scorer.image_set.num_classes
+        device = self.scorer.device
+        labels = torch.arange(_BATCH, device=device) % num_classes
+        right = 0
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(self.scorer.seed)
+            for _ in range(_ROUNDS):
+                batch = Batch(torch.zeros(_BATCH, *images.shape[1:], device=device), labels)
+                made = to_uint8(game.sample(batch, generators))
+                right += int((self.scorer.features(made)[1].argmax(1) == labels).sum())
+        protocol = {"classifier": self.scorer.features.name, "num_fake": _BATCH * _ROUNDS, "ema": True}
+        return Record(scalars={"codes/label": right / (_BATCH * _ROUNDS)}, protocol=protocol)
 
 
 class CodeAgreement:

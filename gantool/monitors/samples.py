@@ -1,4 +1,4 @@
-"""Grids of generated images from fixed latents: the same z at every point of a run, so one sees each image grow."""
+"""Grids of generated images from fixed latents or sources: the same at every point of a run, so one sees them grow."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,8 @@ _SEARCHED = 32  # reals looked at per class to fill its row, and no more than 10
 
 
 class SampleGrid:
-    """samples/generated every `interval` images, and samples/real once, before the first round.
+    """samples/generated every `interval` images, and samples/real once, before the first round; beside them, or alone
+    where images are translated, the game's own pictures.
 
     `fixed(count)` gives that many real images, always the same ones (data.Stream.fixed). With `num_classes` (0 for an
     unconditional game) both grids have a row per class, of at most 20 classes.
@@ -39,10 +40,12 @@ class SampleGrid:
         device = self.batch.images.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(self.seed)
-            images = {"samples/generated": grid(game.sample(self.batch, generators), self.columns)}
+            images = {}
+            if self.batch.source is None:
+                images["samples/generated"] = grid(game.sample(self.batch, generators), self.columns)
             for picture, (made, columns) in game.pictures(self.batch, generators).items():
                 images[f"samples/{picture}"] = grid(made, columns)
-        if progress.nimg == 0:
+        if progress.nimg == 0 and self.batch.source is None:
             images["samples/real"] = grid(self.batch.images, self.columns)
         return Record(images=images)
 

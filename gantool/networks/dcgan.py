@@ -16,8 +16,11 @@ from gantool.networks.layers import (
     NORMS,
     LabelledLatent,
     LabelPlane,
+    MinibatchStd,
     Projection,
+    SelfAttention,
     apply_spectral_norm,
+    check_attention,
     check_choice,
     initialise_dcgan,
     norm_2d,
@@ -46,6 +49,11 @@ def upsample(kind: str, c_in: int, c_out: int, *, bias: bool) -> nn.Module:
     return nn.Sequential(nn.Conv2d(c_in, 4 * c_out, 3, 1, 1, bias=bias), nn.PixelShuffle(2))  # Shi 2016
 
 
+def attend(channels: int, side: int, attention: int | None) -> list[nn.Module]:
+    """Self-attention if maps of `side` pixels are the ones that are to have it."""
+    return [SelfAttention(channels)] if side == attention else []
+
+
 class Generator(nn.Module):
     """Latent -> image."""
 
@@ -59,20 +67,25 @@ class Generator(nn.Module):
         width: int = 64,
         norm: str = "batch",
         upsampling: str = "transposed",
+        attention: int | None = None,
     ) -> None:
         super().__init__()
         check_choice("model.generator.norm", norm, NORMS)
         check_choice("model.generator.upsampling", upsampling, UPSAMPLES)
         widths = level_widths(resolution, width)
+        sides = [4 << level for level in range(len(widths))]
+        check_attention("model.generator.attention", attention, sides)
         bias = norm in ("none", "spectral")  # other norms subtract it
         self.latent = LabelledLatent(latent_dim, num_classes)
         layers = [
             nn.ConvTranspose2d(self.latent.dim, widths[0], 4, bias=bias),
             norm_2d(norm, widths[0]),
             nn.ReLU(inplace=True),
+            *attend(widths[0], 4, attention),
         ]
-        for c_in, c_out in pairwise(widths):
+        for (c_in, c_out), side in zip(pairwise(widths), sides[1:], strict=True):
             layers += [upsample(upsampling, c_in, c_out, bias=bias), norm_2d(norm, c_out), nn.ReLU(inplace=True)]
+            layers += attend(c_out, side, attention)
         self.layers = nn.Sequential(*layers, upsample(upsampling, widths[-1], channels, bias=True))
         initialise_dcgan(self)
         if norm == "spectral":
@@ -84,7 +97,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Image -> raw score."""
+    """Image -> raw score. `minibatch_std` images share the standard deviation appended to the last maps; 0: none."""
 
     def __init__(
         self,
@@ -95,25 +108,32 @@ class Discriminator(nn.Module):
         width: int = 64,
         norm: str = "batch",
         condition: str = "projection",
+        attention: int | None = None,
+        minibatch_std: int = 0,
     ) -> None:
         super().__init__()
         check_choice("model.discriminator.norm", norm, NORMS)
         check_choice("model.discriminator.condition", condition, CONDITIONS)
         widths = level_widths(resolution, width)[::-1]
+        sides = [resolution >> level for level in range(1, len(widths) + 1)]
+        check_attention("model.discriminator.attention", attention, sides)
         bias = norm in ("none", "spectral")
         concat = num_classes > 0 and condition == "concat"
         self.label_plane = LabelPlane(resolution, num_classes) if concat else None
         layers: list[nn.Module] = [nn.Conv2d(channels + concat, widths[0], 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
-        for c_in, c_out in pairwise(widths):
+        layers += attend(widths[0], sides[0], attention)
+        for (c_in, c_out), side in zip(pairwise(widths), sides[1:], strict=True):
             layers += [
                 nn.Conv2d(c_in, c_out, 4, 2, 1, bias=bias),
                 norm_2d(norm, c_out),
                 nn.LeakyReLU(0.2, inplace=True),
+                *attend(c_out, side, attention),
             ]
-        self.layers = nn.Sequential(*layers)
-        self.head = nn.Conv2d(widths[-1], 1, 4)
-        self.feature_dim = widths[-1] * 16
-        self.projection = Projection(widths[-1], num_classes) if num_classes and condition == "projection" else None
+        self.layers = nn.Sequential(*layers, *([MinibatchStd(minibatch_std)] if minibatch_std else []))
+        last = widths[-1] + bool(minibatch_std)
+        self.head = nn.Conv2d(last, 1, 4)
+        self.feature_dim = last * 16
+        self.projection = Projection(last, num_classes) if num_classes and condition == "projection" else None
         initialise_dcgan(self)
         if norm == "spectral":
             apply_spectral_norm(self)

@@ -1,6 +1,9 @@
 """The parts that networks are made of: normalisation, upsampling, initialisation, and where labels come in."""
 
+from collections.abc import Sequence
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -22,10 +25,28 @@ def norm_2d(norm: str, channels: int) -> nn.Module:
     return {
         "batch": lambda: nn.BatchNorm2d(channels),
         "layer": lambda: nn.GroupNorm(1, channels),
-        "instance": lambda: nn.GroupNorm(channels, channels),
+        "instance": lambda: InstanceNorm(channels),
         "spectral": nn.Identity,
         "none": nn.Identity,
     }[norm]()
+
+
+class InstanceNorm(nn.InstanceNorm2d):
+    """Normalises each channel of each image by itself (Ulyanov 2016), with a scale and shift per channel.
+
+    On a CPU image by image through the kernel of batch norm: it alone keeps the channels-last layout, without which
+    norms took as long as convolutions.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, affine=True)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, channels, H, W) -> the same."""
+        if input.device.type != "cpu":
+            return super().forward(input)
+        images = input.split(1)
+        return torch.cat([F.batch_norm(x, None, None, self.weight, self.bias, training=True) for x in images])
 
 
 def norm_1d(norm: str, features: int) -> nn.Module:
@@ -39,13 +60,14 @@ def norm_1d(norm: str, features: int) -> nn.Module:
     }[norm]()
 
 
-def apply_spectral_norm(network: nn.Module) -> None:
-    """Divides every weight of `network` by its largest singular value (Miyato 2018).
+def apply_spectral_norm(network: nn.Module, *, embeddings: bool = True) -> None:
+    """Divides every weight of `network` by its largest singular value (Miyato 2018); `embeddings`: theirs too.
 
     One power iteration a training forward; u and v are buffers, started with 15 iterations as torch does.
     """
+    kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, *([nn.Embedding] if embeddings else []))
     for module in list(network.modules()):
-        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)):
+        if isinstance(module, kinds):
             spectral_norm(module)
 
 
@@ -55,7 +77,7 @@ def initialise_dcgan(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)):
             nn.init.normal_(module.weight, 0.0, 0.02)
-        elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)):
+        elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, InstanceNorm, nn.GroupNorm, nn.LayerNorm)):
             nn.init.normal_(module.weight, 1.0, 0.02)
         bias = getattr(module, "bias", None)
         if isinstance(bias, Tensor):
@@ -99,6 +121,40 @@ class LabelPlane(nn.Module):
         """(N, C, R, R), (N,) -> (N, C + 1, R, R)."""
         plane = self.embed(labels).view(-1, 1, self.resolution, self.resolution)
         return torch.cat([images, plane.to(images.dtype)], 1)
+
+
+class SelfAttention(nn.Module):
+    """Adds to each place a mixture of what stands at all others (Zhang 2019), times a gain that starts at 0.
+
+    As BigGAN's authors have it: queries and keys of an eighth of the channels, values of half, keys and values
+    max-pooled by 2, no biases, no scale before the softmax. Written out, as torch's fused attention cannot be
+    differentiated twice, which gradient penalties ask for.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        narrow, half = max(1, channels // 8), max(1, channels // 2)
+        self.query, self.key = (nn.Conv2d(channels, narrow, 1, bias=False) for _ in range(2))
+        self.value, self.out = nn.Conv2d(channels, half, 1, bias=False), nn.Conv2d(half, channels, 1, bias=False)
+        self.gain = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W), H and W at least 2."""
+        query, key, value = (
+            self.query(x).flatten(2),  # (N, C / 8, H * W)
+            F.max_pool2d(self.key(x), 2).flatten(2),  # (N, C / 8, H * W / 4)
+            F.max_pool2d(self.value(x), 2).flatten(2),  # (N, C / 2, H * W / 4)
+        )
+        weights = (query.transpose(1, 2) @ key).float().softmax(2)
+        mixed = (value @ weights.transpose(1, 2).to(value.dtype)).unflatten(2, x.shape[2:])
+        return x + self.gain.to(x.dtype) * self.out(mixed)
+
+
+def check_attention(key: str, attended: int | None, sides: Sequence[int]) -> None:
+    """Raises GantoolError that names `key` unless maps of `attended` pixels are among those of `sides`."""
+    if attended is not None and attended not in sides:
+        listed = ", ".join(str(side) for side in sorted(set(sides)))
+        raise GantoolError(f"{key}={attended}: no maps of this size there; choose {listed} pixels or null")
 
 
 class MinibatchStd(nn.Module):

@@ -1,5 +1,7 @@
 """Residual networks of SNGAN (Miyato 2018, tables 3 and 4) and WGAN-GP (Gulrajani 2017): 32, 64 and 128 pixels.
 
+BigGAN's discriminator is this one, with width 64 or 96 and `attention`, which is SAGAN's (Zhang 2019).
+
 SNGAN at 32 pixels has width 64 in the generator (256 channels throughout) and 32 in the discriminator (128); at 64 and
 128 pixels 64 in both. The 1x1 shortcuts are convolved where the image is smallest, which commutes with nearest
 upsampling and average pooling.
@@ -14,9 +16,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gantool.errors import GantoolError
-from gantool.networks.layers import NORMS, Projection, apply_spectral_norm, check_choice, norm_2d
+from gantool.networks.layers import (
+    NORMS,
+    MinibatchStd,
+    Projection,
+    SelfAttention,
+    apply_spectral_norm,
+    check_attention,
+    check_choice,
+    norm_2d,
+)
 
 CONDITIONS = ("projection", "none")
+INITIALISATIONS = ("xavier", "orthogonal", "normal")
 GENERATOR = {32: (4, 4, 4, 4), 64: (16, 8, 4, 2, 1), 128: (16, 16, 8, 4, 2, 1)}  # times width, from 4x4 on
 DISCRIMINATOR = {32: (4, 4, 4, 4), 64: (1, 2, 4, 8, 16), 128: (1, 2, 4, 8, 16, 16)}  # times width, block by block
 HALVINGS = {32: 2, 64: 4, 128: 5}  # the first so many blocks of a discriminator halve the sides
@@ -62,32 +74,36 @@ class PlainNorm(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """Doubles the sides: norm, ReLU, upsample, convolve, norm, ReLU, convolve, beside a 1x1 shortcut."""
+    """Doubles the sides: norm, ReLU, upsample, convolve, norm, ReLU, convolve, beside a 1x1 shortcut; `attend`s at its
+    end."""
 
-    def __init__(self, c_in: int, c_out: int, norm: Callable[[int], nn.Module]) -> None:
+    def __init__(self, c_in: int, c_out: int, norm: Callable[[int], nn.Module], *, attend: bool = False) -> None:
         super().__init__()
         self.norms = nn.ModuleList([norm(c_in), norm(c_out)])
         self.first = nn.Conv2d(c_in, c_out, 3, 1, 1)
         self.second = nn.Conv2d(c_out, c_out, 3, 1, 1)
         self.shortcut = nn.Conv2d(c_in, c_out, 1)
+        self.attention = SelfAttention(c_out) if attend else nn.Identity()
 
     def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
         """(N, c_in, H, W) -> (N, c_out, 2H, 2W)."""
         y = self.first(F.interpolate(F.relu(self.norms[0](x, condition)), scale_factor=2.0))
         y = self.second(F.relu(self.norms[1](y, condition)))
-        return y + F.interpolate(self.shortcut(x), scale_factor=2.0)
+        return self.attention(y + F.interpolate(self.shortcut(x), scale_factor=2.0))
 
 
 class DownBlock(nn.Module):
-    """ReLU, convolve, ReLU, convolve, average, beside a shortcut; the `first` block begins without norm and ReLU."""
+    """ReLU, convolve, ReLU, convolve, average, beside a shortcut; the `first` block begins without norm and ReLU;
+    `attend`s at its end."""
 
-    def __init__(self, c_in: int, c_out: int, norm: str, *, halve: bool, first: bool) -> None:
+    def __init__(self, c_in: int, c_out: int, norm: str, *, halve: bool, first: bool, attend: bool = False) -> None:
         super().__init__()
         self.halve, self.is_first = halve, first
         self.norms = nn.ModuleList([nn.Identity() if first else norm_2d(norm, c_in), norm_2d(norm, c_out)])
         self.first = nn.Conv2d(c_in, c_out, 3, 1, 1)
         self.second = nn.Conv2d(c_out, c_out, 3, 1, 1)
         self.shortcut = nn.Conv2d(c_in, c_out, 1) if halve or c_in != c_out else nn.Identity()
+        self.attention = SelfAttention(c_out) if attend else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, c_in, H, W) -> (N, c_out, H/2, W/2), or (N, c_out, H, W) if it does not halve."""
@@ -95,23 +111,42 @@ class DownBlock(nn.Module):
         y = self.second(F.relu(self.norms[1](self.first(y))))
         if self.halve:
             x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
-        return self.shortcut(x) + y
+        return self.attention(self.shortcut(x) + y)
 
 
 @torch.no_grad()
-def initialise_xavier(network: nn.Module) -> None:
-    """Uniform (Glorot 2010), gain sqrt 2 for the 3x3 convolutions, as SNGAN's authors do; conditional norms at 1."""
+def initialise(network: nn.Module, how: str) -> None:
+    """Draws every weight; biases start at 0.
+
+    'xavier': uniform (Glorot 2010), gain sqrt 2 for the 3x3 convolutions, conditional norms at 1, as SNGAN's authors
+    do; 'orthogonal' (Saxe 2014), as BigGAN; 'normal': N(0, 0.02), as BigGAN's authors on CIFAR-10.
+    """
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear, nn.Embedding)):
-            wide = isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3)
-            nn.init.xavier_uniform_(module.weight, math.sqrt(2) if wide else 1.0)
+            if how == "xavier":
+                wide = isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3)
+                nn.init.xavier_uniform_(module.weight, math.sqrt(2) if wide else 1.0)
+            elif how == "orthogonal":
+                nn.init.orthogonal_(module.weight)
+            else:
+                nn.init.normal_(module.weight, 0.0, 0.02)
         if isinstance(module, (nn.Conv2d, nn.Linear)) and module.bias is not None:
             nn.init.zeros_(module.bias)
     for module in network.modules():
-        if isinstance(module, ConditionalBatchNorm):
+        if how == "xavier" and isinstance(module, ConditionalBatchNorm):
             for part in (module.gain, module.bias):
-                assert isinstance(part, nn.Embedding)
-                nn.init.zeros_(part.weight)
+                if isinstance(part, nn.Embedding):
+                    nn.init.zeros_(part.weight)
+
+
+def up_blocks(widths: list[int], norm: Callable[[int], nn.Module], attention: int | None) -> nn.ModuleList:
+    """The blocks from 4x4 on, with self-attention after the one that makes maps of `attention` pixels."""
+    sides = [8 << level for level in range(len(widths) - 1)]
+    check_attention("model.generator.attention", attention, sides)
+    return nn.ModuleList(
+        UpBlock(c_in, c_out, norm, attend=side == attention)
+        for (c_in, c_out), side in zip(pairwise(widths), sides, strict=True)
+    )
 
 
 class Generator(nn.Module):
@@ -126,6 +161,7 @@ class Generator(nn.Module):
         num_classes: int = 0,
         width: int = 64,
         norm: str = "batch",
+        attention: int | None = None,
     ) -> None:
         super().__init__()
         check_choice("model.generator.norm", norm, NORMS)
@@ -139,10 +175,10 @@ class Generator(nn.Module):
             return ConditionalBatchNorm(size, nn.Embedding(num_classes, size), nn.Embedding(num_classes, size))
 
         self.start = nn.Linear(latent_dim, widths[0] * 16)
-        self.blocks = nn.ModuleList([UpBlock(c_in, c_out, block_norm) for c_in, c_out in pairwise(widths)])
+        self.blocks = up_blocks(widths, block_norm, attention)
         self.norm = norm_2d(norm, widths[-1])
         self.image = nn.Conv2d(widths[-1], channels, 3, 1, 1)
-        initialise_xavier(self)
+        initialise(self, "xavier")
         if norm == "spectral":
             apply_spectral_norm(self)
 
@@ -155,7 +191,10 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Image -> raw score: blocks, ReLU, the sum over the last maps, and the projection of the label."""
+    """Image -> raw score: blocks, ReLU, the sum over the last maps, and the projection of the label.
+
+    `minibatch_std` images share the standard deviation that is appended to the last maps; 0: none is.
+    """
 
     def __init__(
         self,
@@ -166,21 +205,29 @@ class Discriminator(nn.Module):
         width: int = 32,
         norm: str = "spectral",
         condition: str = "projection",
+        attention: int | None = None,
+        initialisation: str = "xavier",
+        minibatch_std: int = 0,
     ) -> None:
         super().__init__()
         check_choice("model.discriminator.norm", norm, NORMS)
         check_choice("model.discriminator.condition", condition, CONDITIONS)
+        check_choice("model.discriminator.initialisation", initialisation, INITIALISATIONS)
         widths = table(DISCRIMINATOR, resolution, width, "resnet")
+        sides = [resolution >> level for level in range(1, HALVINGS[resolution] + 1)]
+        check_attention("model.discriminator.attention", attention, sides)
+        attended = sides.index(attention) if attention else None
         self.blocks = nn.Sequential(
             *(
-                DownBlock(c_in, c_out, norm, halve=i < HALVINGS[resolution], first=i == 0)
+                DownBlock(c_in, c_out, norm, halve=i < len(sides), first=i == 0, attend=i == attended)
                 for i, (c_in, c_out) in enumerate(pairwise([channels, *widths]))
-            )
+            ),
+            *([MinibatchStd(minibatch_std)] if minibatch_std else []),
         )
-        self.feature_dim = widths[-1]
-        self.head = nn.Linear(widths[-1], 1)
-        self.projection = Projection(widths[-1], num_classes) if num_classes and condition == "projection" else None
-        initialise_xavier(self)
+        self.feature_dim = last = widths[-1] + bool(minibatch_std)
+        self.head = nn.Linear(last, 1)
+        self.projection = Projection(last, num_classes) if num_classes and condition == "projection" else None
+        initialise(self, initialisation)
         if norm == "spectral":
             apply_spectral_norm(self)
 

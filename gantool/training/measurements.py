@@ -70,6 +70,9 @@ class Measurements:
         scalars = dict(zip(self.counts, packed.tolist(), strict=True))
         for name, optimizer in self.optimizers.items():
             scalars[f"learning_rate/{name}"] = optimizer.optimizer.param_groups[0]["lr"]
+            if optimizer.beta2 is not None:
+                scalars[f"beta2/{name}"] = optimizer.optimizer.param_groups[0]["betas"][1]
+        scalars |= game.scalars()
         now = self.clock()
         scalars["speed/images_per_second"] = (progress.nimg - self.nimg) / (now - self.started)
         self.started, self.nimg = now, progress.nimg

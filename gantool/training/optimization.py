@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from gantool.errors import GantoolError
 from gantool.game import Progress
-from gantool.schedules import Schedule
+from gantool.schedules import Schedule, at
 from gantool.training.hardware import Precision
 
 
@@ -16,7 +17,8 @@ class PlayerOptimizer:
     """`make` builds the torch optimizer of `parameters`; the rest says how its steps are taken.
 
     The learning rate is the configured one times `schedule(nimg, total)`, rising linearly over the first `warmup`
-    images. Gradients are clipped to a total norm of `clip_norm`, then to values of at most `clip_value`.
+    images. Adam's second beta is `beta2` where that is given. Gradients are clipped to a total norm of
+    `clip_norm`, then to values of at most `clip_value`.
     """
 
     parameters: list[nn.Parameter]
@@ -25,20 +27,25 @@ class PlayerOptimizer:
     warmup: int = 0
     clip_norm: float | None = None
     clip_value: float | None = None
+    beta2: float | Schedule | None = None
 
     def __post_init__(self) -> None:
         self.optimizer = self.make(self.parameters)
         self.configured = [
             {name: value for name, value in group.items() if name != "params"} for group in self.optimizer.param_groups
         ]
+        if self.beta2 is not None and "betas" not in self.configured[0]:
+            raise GantoolError("optimizer.beta2 is Adam's: set it to null, or choose optimizer=adam or adamw")
 
     def set_rate(self, progress: Progress) -> float:
-        """Sets the learning rate for this position and returns it."""
+        """Sets the learning rate and beta2 for this position; returns the rate."""
         factor = self.schedule(progress.nimg, progress.total)
         if self.warmup:
             factor *= min(1.0, (progress.nimg + 1) / self.warmup)
         for group, configured in zip(self.optimizer.param_groups, self.configured, strict=True):
             group["lr"] = configured["lr"] * factor
+            if self.beta2 is not None:
+                group["betas"] = (configured["betas"][0], at(self.beta2, progress.nimg, progress.total))
         return self.optimizer.param_groups[0]["lr"]
 
     def step(self, precision: Precision) -> Tensor:

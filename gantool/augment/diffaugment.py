@@ -35,6 +35,10 @@ class DiffAugment:
     def observe(self, real: Tensor) -> None:
         """The policy is the same whatever the scores."""
 
+    def scalars(self) -> dict[str, float]:
+        """Nothing changes."""
+        return {}
+
 
 def _color(images: Tensor, batch: Batch) -> Tensor:
     brightness, saturation, contrast = batch.rand(3, 1, 1, 1).unbind(1)

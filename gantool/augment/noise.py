@@ -1,0 +1,32 @@
+"""Instance noise (Sønderby 2017; Arjovsky & Bottou 2017): Gaussian noise on real and fake alike, until they part."""
+
+from torch import Tensor
+
+from gantool.errors import GantoolError
+from gantool.game import Batch, Progress
+
+
+class InstanceNoise:
+    """Adds noise whose standard deviation falls straight from `std` to 0 over the fraction `until` of the run."""
+
+    def __init__(self, std: float = 0.1, until: float = 0.5) -> None:
+        if std < 0 or not 0 < until <= 1:
+            raise GantoolError(
+                f"augment.std={std}, augment.until={until}: a standard deviation, and a fraction of the run above 0"
+            )
+        self.start, self.until, self.std = std, until, std
+
+    def __call__(self, images: Tensor, batch: Batch) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W), no longer in [-1, 1]; `batch` draws the noise."""
+        return images + self.std * batch.randn(*images.shape[1:]) if self.std else images
+
+    def begin_round(self, progress: Progress) -> None:
+        """Sets the standard deviation."""
+        self.std = self.start * max(0.0, 1 - progress.nimg / (self.until * max(progress.total, 1)))
+
+    def observe(self, real: Tensor) -> None:
+        """The noise is the same whatever the scores."""
+
+    def scalars(self) -> dict[str, float]:
+        """The standard deviation."""
+        return {"augment/std": self.std}

@@ -1,0 +1,134 @@
+"""ADA's transformations (Karras 2020, appendix B), each for every image by itself with some chance.
+
+Places are (x, y, 1) with x and y from -1 to 1, colours (r, g, b, 1); both are changed by the product of matrices. Where
+the authors resample at twice the size behind a wavelet filter, one bicubic sampling does here, so that what is shrunk
+is not filtered.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gantool.game import Batch
+
+
+def sometimes(batch: Batch, chance: Tensor, value: Tensor, otherwise: float) -> Tensor:
+    """(N,) `value` with probability `chance`."""
+    return torch.where(batch.rand() < chance, value, otherwise)
+
+
+def matrix(*rows: tuple[Tensor | float, ...]) -> Tensor:
+    """(N, k, k) from k rows of k numbers or (N,) tensors."""
+    like = next(entry for row in rows for entry in row if isinstance(entry, Tensor))
+    return torch.stack([torch.stack([torch.as_tensor(e).to(like).expand(like.shape) for e in r], -1) for r in rows], -2)
+
+
+def scale(x: Tensor, y: Tensor | float) -> Tensor:
+    """(N, 3, 3)."""
+    return matrix((x, 0, 0), (0, y, 0), (0, 0, 1))
+
+
+def rotate(angle: Tensor) -> Tensor:
+    """(N, 3, 3)."""
+    cos, sin = angle.cos(), angle.sin()
+    return matrix((cos, -sin, 0), (sin, cos, 0), (0, 0, 1))
+
+
+def translate(x: Tensor, y: Tensor) -> Tensor:
+    """(N, 3, 3)."""
+    return matrix((1, 0, x), (0, 1, y), (0, 0, 1))
+
+
+def blit(batch: Batch, chance: Tensor, size: int) -> Tensor:
+    """(N, 3, 3) from a place in the result to that in the image: mirror, quarter turns, moves by whole pixels."""
+    flip = sometimes(batch, chance, 1.0 - 2 * batch.randint(2), 1.0)
+    turns = sometimes(batch, chance, batch.randint(4).float(), 0.0)
+    cos, sin = (math.pi / 2 * turns).cos().round(), (math.pi / 2 * turns).sin().round()
+    turn = matrix((cos, -sin, 0), (sin, cos, 0), (0, 0, 1))
+    moves = batch.rand() < chance
+    x, y = (torch.where(moves, 2 / size * ((2 * batch.rand() - 1) * size / 8).round(), 0.0) for _ in range(2))
+    return scale(flip, 1) @ turn @ translate(x, y)
+
+
+def warp(batch: Batch, chance: Tensor) -> Tensor:
+    """(N, 3, 3) from a place in the result to that in the image: size, rotation, aspect, rotation, place."""
+    before_or_after = 1 - (1 - chance).sqrt()  # so that either rotation happens with `chance`
+    size = sometimes(batch, chance, torch.exp2(0.2 * batch.randn()), 1.0)
+    before, after = (sometimes(batch, before_or_after, math.pi * (2 * batch.rand() - 1), 0.0) for _ in range(2))
+    aspect = sometimes(batch, chance, torch.exp2(0.2 * batch.randn()), 1.0)
+    moves = batch.rand() < chance
+    x, y = (torch.where(moves, 2 * 0.125 * batch.randn(), 0.0) for _ in range(2))
+    return scale(size, size) @ rotate(before) @ scale(aspect, 1 / aspect) @ rotate(after) @ translate(x, y)
+
+
+def resample(images: Tensor, back: Tensor) -> Tensor:
+    """(N, C, R, R) -> (N, C, R, R), from where `back` says, mirrored at the border; the identity changes no bit."""
+    grid = F.affine_grid(back[:, :2], list(images.shape), align_corners=False)
+    moved = F.grid_sample(images, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
+    return torch.where(differs(back)[:, None, None, None], moved, images)
+
+
+def greys(like: Tensor) -> Tensor:
+    """(4, 4) projection on the line of greys."""
+    luma = like.new_tensor([1.0, 1.0, 1.0, 0.0])
+    return torch.outer(luma, luma) / 3
+
+
+def flip_luma(flip: Tensor) -> Tensor:
+    """(N, 4, 4): where `flip` is 1, light becomes dark and hues stay."""
+    return torch.eye(4).to(flip) - 2 * flip[:, None, None] * greys(flip)
+
+
+def turn_hue(angle: Tensor) -> Tensor:
+    """(N, 4, 4): colours turn about the line of greys (Rodrigues' formula)."""
+    along, eye, a = greys(angle), torch.eye(4).to(angle), 1 / math.sqrt(3)
+    cross = angle.new_tensor([[0, -a, a, 0], [a, 0, -a, 0], [-a, a, 0, 0], [0, 0, 0, 0]])
+    along[3, 3] = 1
+    angle = angle[:, None, None]
+    return along + angle.cos() * (eye - along) + angle.sin() * cross
+
+
+def stretch_saturation(factor: Tensor) -> Tensor:
+    """(N, 4, 4): colours move away from the line of greys, or to it."""
+    along, eye = greys(factor), torch.eye(4).to(factor)
+    along[3, 3] = 1
+    return along + factor[:, None, None] * (eye - along)
+
+
+def shade(light: Tensor, contrast: Tensor) -> Tensor:
+    """(N, 4, 4): `light` is added, then all is multiplied by `contrast`."""
+    c, b = contrast, contrast * light
+    return matrix((c, 0, 0, b), (0, c, 0, b), (0, 0, c, b), (0, 0, 0, 1))
+
+
+def color(batch: Batch, chance: Tensor) -> Tensor:
+    """(N, 4, 4) from a colour in the image to that in the result: brightness, contrast, luma flip, hue, saturation."""
+    light = sometimes(batch, chance, 0.2 * batch.randn(), 0.0)
+    contrast = sometimes(batch, chance, torch.exp2(0.5 * batch.randn()), 1.0)
+    flip = sometimes(batch, chance, batch.randint(2).float(), 0.0)
+    angle = sometimes(batch, chance, math.pi * (2 * batch.rand() - 1), 0.0)
+    factor = sometimes(batch, chance, torch.exp2(batch.randn()), 1.0)
+    return stretch_saturation(factor) @ turn_hue(angle) @ flip_luma(flip) @ shade(light, contrast)
+
+
+def recolor(images: Tensor, change: Tensor) -> Tensor:
+    """(N, 1 or 3, R, R) -> (N, 1 or 3, R, R); one channel counts as grey, which no hue or saturation changes."""
+    pixels = images.expand(-1, 3, -1, -1).flatten(2)
+    changed = change[:, :3, :3] @ pixels + change[:, :3, 3:]
+    changed = changed.unflatten(2, images.shape[2:])[:, : images.shape[1]]
+    return torch.where(differs(change)[:, None, None, None], changed, images)
+
+
+def cutout(images: Tensor, batch: Batch, chance: Tensor) -> Tensor:
+    """(N, C, R, R) with a square of half the size set to zero, which may reach over the border."""
+    place = (torch.arange(images.shape[-1], device=images.device) + 0.5) / images.shape[-1]
+    rows, columns = ((place - batch.rand(1)).abs() < 0.25 for _ in range(2))  # (N, R)
+    happens = (batch.rand() < chance)[:, None, None]
+    return images * ~(rows[:, :, None] & columns[:, None, :] & happens)[:, None]
+
+
+def differs(change: Tensor) -> Tensor:
+    """(N,) whether each (k, k) matrix is another than the identity."""
+    return (change != torch.eye(change.shape[-1]).to(change)).flatten(1).any(1)

@@ -1,0 +1,99 @@
+"""gantool sample run=FOLDER source=FOLDER: images of a folder as a trained run translates them."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gantool.commands.build import make
+from gantool.commands.run_folder import TrainedRun
+from gantool.data.cache import prepare
+from gantool.data.files import list_images
+from gantool.data.pixels import decode_files
+from gantool.data.source import Damaged
+from gantool.data.two_sided import DIRECTIONS
+from gantool.errors import GantoolError
+from gantool.logging.grid import grid, save_png, to_uint8
+from gantool.training.randomness import seed_torch
+
+_COLUMNS = 8  # of a grid: each source has its translation on its right
+
+
+def choose_direction(run: TrainedRun, asked: str | None) -> str:
+    """The direction that is asked for, by default the run's first; raises GantoolError where the run has it not."""
+    if len(run.generators) > 1:
+        return asked or next(iter(run.generators))
+    own = run.plain["dataset"].get("direction", DIRECTIONS[0])
+    if asked not in (None, own):
+        raise GantoolError(f"direction={asked}: {run.folder} was trained to translate {own}; leave direction out")
+    return own
+
+
+def list_sources(run: TrainedRun, source: str | None, direction: str) -> tuple[list[str], Iterable[Tensor]]:
+    """Names and (C, H, W) uint8 images at the run's resolution: of the folder `source`, or of the run's own test part.
+
+    Raises GantoolError for a folder without images, and on the way for a damaged one.
+    """
+    channels, resolution, _ = run.shape
+    if source is None:
+        try:
+            prepared = prepare(make(run.plain["dataset"]["source"]), on_bad_image="skip")
+        except GantoolError as error:
+            raise GantoolError(f"{error}; or say which images to translate: source=FOLDER") from error
+        shown = prepared.test or prepared
+        backwards = len(run.generators) > 1 and direction == DIRECTIONS[1]
+        images = shown.images if backwards or shown.source is None else shown.source
+        return [f"{index:06d}" for index in range(len(images))], images
+    folder = Path(source).expanduser()
+    if not folder.is_dir():
+        raise GantoolError(f"source={source} is no folder: name the folder of the images to translate")
+    names = list(list_images(folder))
+    if not names:
+        raise GantoolError(f"source={source} holds no images (png, jpg, webp, tif, bmp, gif, ...)")
+
+    def decoded() -> Iterator[Tensor]:
+        for item in decode_files(folder, names, [0] * len(names), resolution, channels):
+            if isinstance(item, Damaged):
+                raise GantoolError(f"source={source}: {item.path} is damaged ({item.reason}): mend or remove it")
+            yield torch.tensor(item.pixels)
+
+    return names, decoded()
+
+
+def translated(
+    run: TrainedRun, images: Iterable[Tensor], direction: str, *, seed: int, batch_size: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of sources and translations, (n, C, H, W) uint8 on the CPU. Dropout, pix2pix's noise, goes by batch."""
+    network = run.generators[direction] if len(run.generators) > 1 else next(iter(run.generators.values()))
+    rest = iter(images)
+    done = 0
+    while batch := list(islice(rest, batch_size)):
+        seed_torch("translate", seed, done)
+        source = torch.stack(batch)
+        with torch.no_grad():
+            made = network(source.to(run.device).float() / 127.5 - 1)
+        yield source, to_uint8(made).cpu()
+        done += len(batch)
+
+
+def write(out: Path, names: list[str], batches: Iterator[tuple[Tensor, Tensor]], kind: str) -> None:
+    """Files named as the sources (png), source and translation side by side (grid), or one archive (npz)."""
+    if kind == "png":
+        files = [Path(name).with_suffix(".png") for name in names]
+        if len(set(files)) < len(files):  # a.jpg beside a.png
+            files = [Path(f"{name}.png") for name in names]
+        places = iter(files)
+        for _, made in batches:
+            for image in made:
+                path = out / next(places)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                save_png(image, path)
+        return
+    sources, made = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    if kind == "grid":
+        save_png(grid(torch.stack([sources, made], 1).flatten(0, 1), min(_COLUMNS, 2 * len(made))), out / "grid.png")
+    else:
+        np.savez(out / "samples.npz", made.permute(0, 2, 3, 1).contiguous().numpy())

@@ -1,0 +1,57 @@
+"""A history of generated images for the discriminator (Shrivastava 2017), the same on every rank."""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from gantool.game import Batch
+
+
+class ImagePool(nn.Module):
+    """Up to `size` images made earlier in the run; as buffers, so that checkpoints hold them. `size` 0: no history.
+
+    They are kept in 8 bits, as the real images are: a quarter of the memory, and left alone by the averaging of
+    floating-point buffers over the ranks.
+    """
+
+    images: Tensor
+    count: Tensor
+
+    def __init__(self, size: int, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.size = size
+        self.register_buffer("images", torch.zeros(size, *shape, dtype=torch.uint8))
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))  # places that are filled
+
+    @torch.no_grad()
+    def push(self, made: Tensor) -> None:
+        """Takes in (N, C, H, W) images in [-1, 1]: into empty places first, then every second one in place of another.
+
+        The places written to at once are distinct: which of two writes to one place counts would be left to chance.
+        """
+        made = of_all_ranks(((made + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).contiguous())
+        filled = int(self.count)
+        first = made[: self.size - filled]
+        self.images[filled : filled + len(first)] = first
+        self.count += len(first)
+        late = made[len(first) :][: self.size]
+        kept = torch.rand(len(late), device=made.device) < 0.5
+        places = torch.randperm(self.size, device=made.device)[: len(late)]
+        self.images[places[kept]] = late[kept]
+
+    def forward(self, made: Tensor, batch: Batch) -> Tensor:
+        """`made`, every second image replaced by one of the pool's once it is full; `batch` draws."""
+        if not self.size:
+            return made
+        old = self.images[batch.randint(self.size)].float() / 127.5 - 1
+        chosen = (batch.rand(1, 1, 1) < 0.5) & (self.count == self.size)
+        return torch.where(chosen, old, made)
+
+
+def of_all_ranks(rows: Tensor) -> Tensor:
+    """The rows of every rank, in the order of the ranks."""
+    if not dist.is_initialized():
+        return rows
+    parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, rows)
+    return torch.cat(parts)

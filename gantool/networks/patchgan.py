@@ -1,0 +1,55 @@
+"""PatchGAN (Isola 2017): a convolutional discriminator that scores overlapping patches of an image, each by itself."""
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from gantool.errors import GantoolError
+from gantool.networks.layers import NORMS, apply_spectral_norm, check_choice, initialise_dcgan, norm_2d
+
+_WIDEST = 8  # times the width
+
+
+class PatchGAN(nn.Module):
+    """Image -> a map of raw scores, one a patch.
+
+    `depth` halvings make patches of 16 (1), 34 (2), 70 (3), 142 (4) or 286 (5) pixels; 0 scores single pixels. No norm
+    beside the image, LeakyReLU 0.2, every weight drawn from N(0, 0.02). `images` is how many it sees at once, along
+    the channels: 2 for an image beside its source.
+    """
+
+    def __init__(
+        self,
+        *,
+        resolution: int,
+        channels: int,
+        images: int = 1,
+        width: int = 64,
+        depth: int = 3,
+        norm: str = "instance",
+    ) -> None:
+        super().__init__()
+        check_choice("model.discriminator.norm", norm, NORMS)
+        if depth < 0 or resolution >> depth < 3:
+            deepest = max((resolution // 3).bit_length() - 1, 0)
+            raise GantoolError(f"model.discriminator.depth={depth}: choose 0 to {deepest} at {resolution} pixels")
+        bias = norm in ("none", "spectral")  # other norms subtract it
+        size, halving, padding = (4, 2, 1) if depth else (1, 1, 0)
+        widths = [width * min(2**level, _WIDEST) for level in range(depth + 1 if depth else 2)]
+        first = nn.Conv2d(images * channels, width, size, halving, padding)
+        layers: list[nn.Module] = [first, nn.LeakyReLU(0.2, inplace=True)]
+        for level, (c_in, c_out) in enumerate(pairwise(widths), start=1):
+            stride = halving if level < depth else 1
+            layers += [
+                nn.Conv2d(c_in, c_out, size, stride, padding, bias=bias),
+                norm_2d(norm, c_out),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, size, 1, padding))
+        initialise_dcgan(self)
+        if norm == "spectral":
+            apply_spectral_norm(self)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, images * C, R, R) in [-1, 1] -> (N, 1, r, r) float32, unbounded."""
+        return self.layers(images).float()

@@ -1,0 +1,269 @@
+"""ADA's transformations against independent computations and its probability against the paper; instance noise."""
+
+import colorsys
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from gantool.augment import ADA, InstanceNoise
+from gantool.augment import transforms as tf
+from gantool.errors import GantoolError
+from gantool.game import Batch, Progress
+from gantool.games.gan import GAN
+from gantool.latents import Normal
+from gantool.losses import NonSaturating, Relativistic
+from gantool.networks.mlp import Discriminator, Generator
+from gantool.schedules import Ramp
+from runs import newest, same_training, train
+
+EVERYTHING = {"blit": 1.0, "geometry": 1.0, "color": 1.0, "cutout": 1.0}
+
+
+def images(count: int = 64, channels: int = 3, size: int = 16) -> Tensor:
+    return torch.rand(count, channels, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def constant(value: float, count: int = 64) -> Tensor:
+    return torch.full((count,), value)
+
+
+def augment(ada: ADA, x: Tensor, seed: int = 0) -> Tensor:
+    torch.manual_seed(seed)
+    return ada(x, Batch(x))
+
+
+def always(**policy: float) -> ADA:
+    """ADA whose parts happen with the probabilities given."""
+    ada = ADA(policy, probability=1.0)
+    ada.begin_round(Progress())
+    return ada
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_probability_zero_changes_no_bit_and_one_changes_all(channels: int) -> None:
+    x = images(channels=channels)
+    assert torch.equal(augment(ADA(EVERYTHING), x), x)
+    assert not (augment(always(**EVERYTHING), x) == x).flatten(1).all(1).any()
+
+
+def test_turns_mirrors_and_moves_are_exact() -> None:
+    x = images()
+    for turns in range(4):
+        turned = tf.resample(x, tf.rotate(constant(turns * math.pi / 2)))
+        torch.testing.assert_close(turned, torch.rot90(x, turns, (2, 3)), atol=2e-5, rtol=0)
+    torch.testing.assert_close(tf.resample(x, tf.scale(constant(-1.0), 1.0)), x.flip(3), atol=1e-5, rtol=0)
+    moved = tf.resample(x, tf.translate(constant(3 * 2 / 16), constant(-2 * 2 / 16)))
+    torch.testing.assert_close(moved[:, :, 2:, :-3], x[:, :, :-2, 3:], atol=1e-5, rtol=0)
+    torch.testing.assert_close(moved[:, :, 2:, -3:], x.flip(3)[:, :, :-2, :3], atol=1e-5, rtol=0)  # mirrored
+
+
+def test_blits_are_mirrors_turns_and_moves_by_up_to_an_eighth() -> None:
+    x = images(600, 1)
+    y = augment(always(blit=1.0), x)
+    views = [torch.rot90(v, k, (2, 3)) for v in (x, x.flip(3)) for k in range(4)]
+    padded = [torch.nn.functional.pad(v, [2] * 4, mode="constant", value=9) for v in views]
+    crops = [p[:, :, i : i + 16, j : j + 16] for p in padded for i in range(5) for j in range(5)]
+    found = torch.stack([((c - y).abs() < 1e-4).logical_or(c == 9).flatten(1).all(1) for c in crops])
+    assert found.any(0).all(), "each image is one of the eight views, moved"
+    assert found.view(8, 25, -1).any(1).any(1).all() and found.view(8, 5, 5, -1).any(0).any(2).all()
+
+
+def test_a_warp_moves_a_slope_as_its_matrix_says() -> None:
+    torch.manual_seed(0)
+    batch = Batch(torch.zeros(200, 1, 32, 32))
+    back = tf.warp(batch, constant(1.0, 200))
+    place = (torch.arange(32) * 2 + 1) / 32 - 1
+    y, x = torch.meshgrid(place, place, indexing="ij")
+    slope = (0.7 * x - 0.4 * y).expand(200, 1, 32, 32)
+    places = back @ torch.stack([x, y, torch.ones_like(x)]).flatten(1)  # (N, 3, 32 * 32)
+    expected = (0.7 * places[:, 0] - 0.4 * places[:, 1]).view(200, 1, 32, 32)
+    inside = (places[:, :2].abs() < 0.9).all(1).view(200, 1, 32, 32)
+    assert 0.5 < inside.float().mean() < 1
+    torch.testing.assert_close(
+        tf.resample(slope, back)[inside], expected[inside], atol=5e-3, rtol=0
+    )  # a pixel's step is 0.05
+    sizes = torch.linalg.det(back[:, :2, :2]).sqrt().log2()  # rotation and aspect keep areas
+    assert sizes.std().item() == pytest.approx(0.2, rel=0.15) and back[:, :2, 2].std() > 0.2
+
+
+def test_hue_turns_as_it_does_in_the_colour_circle() -> None:
+    pixels = images(1)[0].flatten(1)
+    third = tf.turn_hue(constant(2 * math.pi / 3, 1))[0, :3, :3] @ pixels
+    torch.testing.assert_close(third, pixels.roll(1, 0))  # red to green to blue
+    some = tf.turn_hue(torch.tensor([0.3]))[0, :3, :3]
+    torch.testing.assert_close((some @ pixels).mean(0), pixels.mean(0))  # luma stays
+    torch.testing.assert_close((some @ pixels).norm(dim=0), pixels.norm(dim=0))
+    hue = colorsys.rgb_to_hsv(
+        *(tf.turn_hue(torch.tensor([math.pi / 3]))[0, :3, :3] @ torch.tensor([1.0, 0, 0])).tolist()
+    )
+    assert hue[0] == pytest.approx(1 / 6)
+
+
+def test_shade_flip_and_saturation_against_their_formulas() -> None:
+    x = images()
+    torch.testing.assert_close(tf.recolor(x, tf.shade(constant(0.2), constant(1.5))), (x + 0.2) * 1.5)
+    luma = x.mean(1, keepdim=True)
+    torch.testing.assert_close(tf.recolor(x, tf.flip_luma(constant(1.0))), x - 2 * luma)
+    torch.testing.assert_close(tf.recolor(x, tf.stretch_saturation(constant(0.25))), luma + 0.25 * (x - luma))
+    grey = images(channels=1)
+    for change in (tf.turn_hue(constant(1.0)), tf.stretch_saturation(constant(3.0))):
+        torch.testing.assert_close(tf.recolor(grey, change), grey)
+    torch.testing.assert_close(tf.recolor(grey, tf.flip_luma(constant(1.0))), -grey)
+
+
+def test_a_grey_image_is_what_a_coloured_one_without_colour_is() -> None:
+    grey = images(channels=1)
+    coloured = augment(always(**EVERYTHING), grey.expand(-1, 3, -1, -1))
+    torch.testing.assert_close(augment(always(**EVERYTHING), grey), coloured[:, :1], atol=1e-5, rtol=0)
+    with pytest.raises(GantoolError, match="1 or 3 channels, not 2"):
+        augment(ADA(), images(channels=2))
+
+
+def test_each_part_happens_with_its_share_of_the_probability() -> None:
+    x = images(4000, size=8)
+    for part in ("geometry", "color", "cutout"):
+        ada = ADA({part: 0.5}, probability=0.4)
+        ada.begin_round(Progress())
+        changed = (augment(ada, x) != x).flatten(1).any(1).float().mean().item()
+        # Size, rotation, aspect and place; five colours of which a flip counts half the time; one square.
+        expected = {"geometry": 1 - 0.8**4, "color": 1 - 0.8**4 * 0.9, "cutout": 0.2}[part]
+        assert changed == pytest.approx(expected, abs=0.03)
+
+
+def test_cutout_is_a_square_of_half_the_size() -> None:
+    x = images(500) + 3
+    cleared = augment(always(cutout=1.0), x)[:, 0] == 0
+    rows, columns = cleared.any(2), cleared.any(1)
+    assert (cleared == (rows[:, :, None] & columns[:, None, :])).all()
+    assert rows.sum(1).max() == 8 and rows.sum(1).min() == 4, "a centre may lie at the border"
+
+
+def test_gradients_are_the_transpose_of_what_is_done() -> None:
+    x, direction = images().requires_grad_(), torch.randn(64, 3, 16, 16)
+    ada = always(**EVERYTHING)
+    y = augment(ada, x)
+    weights = torch.randn_like(y)
+    (gradient,) = torch.autograd.grad(y, x, weights)
+    change = augment(ada, x.detach() + direction) - y.detach()  # all is affine in the image
+    torch.testing.assert_close((change * weights).sum(), (direction * gradient).sum(), rtol=1e-3, atol=1e-2)
+
+
+def test_micro_batches_and_bf16_see_the_numbers_of_the_whole_batch() -> None:
+    x = images(12)
+    ada = always(**EVERYTHING)
+    whole, parts = augment(ada, x), []
+    for part in Batch(x).split(5):
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16):
+            parts.append(ada(part.images, part))
+    torch.testing.assert_close(torch.cat(parts), whole, rtol=0, atol=1e-5)
+
+
+def play(ada: ADA, scores: Tensor, rounds: int, size: int = 8) -> list[float]:
+    """p at the start of each round, every one of which observes `scores` in two parts."""
+    progress, history = Progress(total=10**6), []
+    for _ in range(rounds):
+        ada.begin_round(progress)
+        history.append(ada.p.item())
+        for part in scores.split(3):
+            ada.observe(part)
+        progress = progress.advance(size)
+    return history
+
+
+def test_p_moves_by_the_images_seen_towards_the_target() -> None:
+    up = play(ADA(interval=2, rise="160img"), torch.ones(8, 1), rounds=7)
+    assert up == pytest.approx([0, 0, 0.1, 0.1, 0.2, 0.2, 0.3])
+    assert max(play(ADA(interval=2, rise="1img"), torch.ones(8, 1), rounds=7)) == 1
+    ada = ADA(interval=1, rise="80img")
+    ada.p.fill_(0.25)
+    assert play(ada, -torch.ones(8, 1), rounds=5) == pytest.approx([0.25, 0.15, 0.05, 0, 0])
+    mixed = torch.tensor([[1.0]] * 8 + [[-0.1]] * 2)  # mean sign 0.6
+    assert play(ADA(target=0.59, interval=1, rise="80img"), mixed, rounds=2)[1] == pytest.approx(0.1)
+    assert play(ADA(target=0.61, interval=1, rise="80img"), mixed, rounds=2)[1] == 0
+
+
+def test_p_of_two_ranks_is_that_of_one_process() -> None:
+    torch.manual_seed(0)
+    scores = torch.randn(16, 1) + 1.5
+    one, ranks = ADA(interval=2, rise="100img"), [ADA(interval=2, rise="100img") for _ in range(2)]
+    progress = Progress(total=10**6)
+    for _ in range(9):
+        for ada, seen in zip((one, *ranks), (scores, scores[:8], scores[8:]), strict=True):
+            ada.begin_round(progress)
+            ada.observe(seen)
+        for buffers in zip(*(rank.buffers() for rank in ranks), strict=True):  # what average_buffers does
+            mean = torch.stack(list(buffers)).mean(0)
+            for buffer in buffers:
+                buffer.copy_(mean)
+        progress = progress.advance(16)
+    assert ranks[0].p == ranks[1].p == one.p > 0
+
+
+def test_p_can_follow_a_schedule() -> None:
+    assert play(ADA(probability=Ramp(0, 0.5, "16img")), -torch.ones(8), rounds=4) == pytest.approx([0, 0.25, 0.5, 0.5])
+    assert play(ADA(probability=0.3), -torch.ones(8), rounds=2) == pytest.approx([0.3, 0.3])
+
+
+@pytest.mark.parametrize("loss", [NonSaturating(), Relativistic()], ids=["absolute", "relativistic"])
+def test_the_game_shows_it_scores_in_training_only(loss) -> None:
+    torch.manual_seed(0)
+    shape = {"resolution": 8, "channels": 1, "hidden": [8]}
+    ada, discriminator = ADA(probability=0.0), Discriminator(**shape)
+    latent: Any = Normal(4)
+    game = GAN(Generator(latent_dim=4, **shape), discriminator, latent, loss, augment=ada)
+    batch = Batch(images(32, 1, 8))
+    outcome = game.players["discriminator"].loss(batch)
+    real, fake = outcome.scores["real"], outcome.scores["fake"]
+    expected = (real - fake if loss.needs_real_score else real).sign().sum()
+    assert ada.signs == expected and ada.count == 32 and game.scalars() == {"augment/probability": 0.0}
+    game.players["generator"].loss(batch)
+    game.eval()
+    game.players["discriminator"].loss(batch)
+    assert ada.count == 32
+
+
+def test_p_is_in_the_checkpoint_and_in_the_log(in_tmp: Path, monkeypatch) -> None:
+    from test_contracts import Killed, stop_after
+
+    words = ["augment=ada", "augment.interval=2", "augment.rise=64img", "augment.target=-1", "trainer.log_every=1it"]
+    whole = train(in_tmp / "whole", *words, rounds=6)
+    assert whole["game"]["augment.p"] == pytest.approx(0.5)
+    stop_after(3, monkeypatch)  # in the middle of an interval
+    with pytest.raises(Killed):
+        train(in_tmp / "parts", *words, rounds=6)
+    monkeypatch.undo()
+    monkeypatch.chdir(in_tmp)
+    assert newest(in_tmp / "parts")["game"]["augment.count"] == 8
+    assert same_training(whole, train(in_tmp / "parts", *words, rounds=6))
+    assert '"augment/probability": 0.5' in (in_tmp / "whole" / "metrics.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ADA({"colour": 1.0}), "did you mean 'color'"),
+        (lambda: ADA({"blit": 2.0}), "augment.policy.blit=2.0: a share"),
+        (lambda: ADA(interval=0), "augment.interval=0"),
+        (lambda: ADA(rise="5ep"), "augment.rise=5ep: write images"),
+        (lambda: InstanceNoise(std=-1), "augment.std=-1"),
+        (lambda: InstanceNoise(until=0), "augment.until=0"),
+    ],
+)
+def test_mistakes_are_named(make, message: str) -> None:
+    with pytest.raises(GantoolError, match=message):
+        make()
+
+
+def test_instance_noise_falls_straight_to_nothing() -> None:
+    x, noise = torch.zeros(100, 3, 16, 16), InstanceNoise(std=0.4, until=0.5)
+    for nimg, std in ((0, 0.4), (25, 0.2), (40, 0.08), (50, 0.0), (90, 0.0)):
+        noise.begin_round(Progress(nimg=nimg, total=100))
+        torch.manual_seed(0)
+        assert noise(x, Batch(x)).std().item() == pytest.approx(std, rel=0.02)
+        assert noise.scalars() == {"augment/std": pytest.approx(std)}
+    assert noise(x, Batch(x)) is x

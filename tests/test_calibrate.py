@@ -1,0 +1,73 @@
+"""gantool calibrate: says whether the published distance comes out, and plainly when it cannot be asked."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from gantool.cli.main import main
+from gantool.commands import calibrate
+from gantool.data import ImageSet
+from gantool.metrics import inception
+from gantool.metrics.distances import frechet_distance
+from gantool.metrics.features import Features
+
+
+class Colours(Features):
+    """Stands for Inception, under its name and its weights' hash: mean colours."""
+
+    name, score_names, num_features = "inception", ("fid", "inception_score"), 3
+    weights_hash, resize = inception.SHA256_PREFIX, "none"
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features = images.float().mean((2, 3))
+        return features, features
+
+
+@pytest.fixture
+def sides(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[ImageSet]:
+    """Sixty training and forty test images in the place of CIFAR-10's."""
+    monkeypatch.setenv("GANTOOL_CACHE", str(tmp_path))
+    made = []
+    for split, count in (("train", 60), ("test", 40)):
+        images = torch.randint(0, 256, (count, 3, 4, 4), generator=torch.Generator().manual_seed(count))
+        made.append(ImageSet(images.to(torch.uint8), None, [], split, "cifar10", split))
+    monkeypatch.setattr(calibrate, "Cifar10", lambda root, split, download: split)
+    monkeypatch.setattr(calibrate, "prepare", lambda split: next(side for side in made if side.split == split))
+    return made
+
+
+def said(capfd: pytest.CaptureFixture, *words: str) -> str:
+    code = main(["calibrate", *words])
+    out, err = capfd.readouterr()
+    assert code == int(bool(err)), err
+    return err or out
+
+
+HERE = ["features=auto", "+features._target_=test_calibrate.Colours"]
+
+
+def test_compares_with_the_published_distance(
+    sides: list[ImageSet], capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distance = frechet_distance(*(Colours()(side.images)[0] for side in sides))
+    found = f"fid of CIFAR-10, 60 train against 40 test images: {distance:.3f}"
+    assert (
+        said(capfd, *HERE)
+        .strip()
+        .endswith(f"{found}, but 3.15 is published: FID on this machine is not comparable with papers")
+    )
+    monkeypatch.setattr(calibrate, "PUBLISHED", distance + 0.01)
+    assert said(capfd, *HERE).strip() == f"{found}; published: {distance + 0.01:.2f}"
+    fewer = said(capfd, *HERE, "num=30")
+    assert "30 train against 30 test images" in fewer and "not comparable" in fewer and "fewer images" in fewer
+    monkeypatch.setattr(Colours, "weights_hash", "00000000")
+    assert "not comparable with the published" in said(capfd, *HERE)
+
+
+def test_missing_weights_are_one_line(sides: list[ImageSet], capfd: pytest.CaptureFixture) -> None:
+    line = said(capfd, "features.weights=nowhere.pth")
+    assert line.count("\n") == 1
+    assert "no calibration, as the features are not at hand: cannot read the Inception weights nowhere.pth" in line
+    assert "features.weights=FILE" in line

@@ -1,0 +1,158 @@
+"""gantool evaluate: its numbers against the same images scored by hand, its files and table, and what it refuses."""
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor
+
+from gantool.cli.main import main
+from gantool.data.mnist import Mnist5k
+from gantool.metrics.digits import DigitFeatures
+from gantool.metrics.distances import frechet_distance
+from gantool.metrics.neighbours import Neighbours
+from runs import train
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folders a (conditional, two checkpoints), b (conditional, trained for longer), plain (unconditional)."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GANTOOL_CACHE", str(folder / "cache"))
+        patch.chdir(folder)
+        train(folder / "a", "model.conditional=true", model="mlp", rounds=2)
+        train(folder / "a", "model.conditional=true", model="mlp", rounds=4)
+        train(folder / "b", "model.conditional=true", "optimizer.lr=0.01", model="mlp", rounds=30)
+        train(folder / "plain", model="mlp", rounds=1)
+        train(folder / "small", "dataset.resolution=16", model="mlp", rounds=1)
+        yield folder
+
+
+def evaluated(run: Path, *words: str) -> dict:
+    """The newest result of a run after an evaluation."""
+    before = set((run / "evaluated").rglob("*.json"))
+    assert main(["evaluate", f"run={run}", *words]) == 0
+    (new,) = set((run / "evaluated").rglob("*.json")) - before
+    return json.loads(new.read_text())
+
+
+def generated(run: Path, num: int) -> Tensor:
+    """What gantool sample makes of it: uint8 (num, 1, 32, 32). mnist-5k has as many of each class."""
+    assert main(["sample", f"run={run}", "format=npz", f"num={num}", f"out={run / 'sampled'}"]) == 0
+    with np.load(run / "sampled" / "samples.npz") as archive:
+        return torch.from_numpy(archive["arr_0"]).permute(0, 3, 1, 2)
+
+
+def test_scores_are_those_of_the_images_that_sample_makes(runs: Path) -> None:
+    result = evaluated(runs / "plain", "num=60", "num_real=100", "scores=[fd,precision,coverage]")
+    pixels = torch.tensor(np.stack([item.pixels for item in Mnist5k().read()]))  # type: ignore[union-attr]
+    order = torch.randperm(5000, generator=torch.Generator().manual_seed(0))
+    fake, held_out, reference = (
+        DigitFeatures()(images)[0]
+        for images in (generated(runs / "plain", 60), pixels[order[:60]], pixels[order[-100:]])
+    )
+    near = Neighbours(reference)(held_out)
+    assert result["scores"]["fd_digits"] == pytest.approx(frechet_distance(fake, reference), rel=1e-4)
+    assert result["floor"]["fd_digits"] == pytest.approx(frechet_distance(held_out, reference), rel=1e-4)
+    assert result["floor"]["precision_digits"] == pytest.approx(near["precision"], abs=1e-6)
+    assert result["floor"]["coverage_digits"] == pytest.approx(near["coverage"], abs=1e-6)
+    protocol = result["protocol"]
+    assert (protocol["num_fake"], protocol["num_real"], protocol["num_floor"]) == (60, 100, [60, 100])
+    assert protocol["ema"] is True and "60 images are too few" in protocol["warning"]
+
+
+def test_several_checkpoints_give_one_ranked_table_files_and_curves(runs: Path, capfd: pytest.CaptureFixture) -> None:
+    words = ["num=50", "num_real=100", "scores=[fd,is]", "checkpoint=all"]
+    assert main(["evaluate", f"run=[{runs / 'a'},{runs / 'b'}]", *words, f"out={runs / 'table'}"]) == 0
+    printed = [line for line in capfd.readouterr().out.splitlines() if line.strip()[:2] in ("1 ", "2 ", "3 ", "- ")]
+    known = json.loads((runs / "table" / "results.json").read_text())
+    scores = [result["scores"]["fd_digits"] for result in known]
+    assert len(scores) == 3 and scores == sorted(scores) and len(set(scores)) == 3
+    assert [f"{score:.4g}" in line for score, line in zip(scores, printed, strict=False)] == [True] * 3
+    assert "real images" in printed[-1] and f"{known[0]['floor']['fd_digits']:.4g}" in printed[-1]
+
+    (folder,) = (runs / "a" / "evaluated").glob("digits-*")
+    assert sorted(path.name for path in folder.glob("*.json")) == ["000000.016.json", "000000.032.json"]
+    with (folder / "scores.csv").open() as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["run", "nimg", "fd_digits", "is_digits"] and [row[1] for row in rows[1:]] == ["16", "32", ""]
+    events = EventAccumulator(str(folder)).Reload()
+    curve = {event.step: event.value for event in events.Scalars("evaluate/fd_digits")}
+    mine = {result["nimg"]: result["scores"]["fd_digits"] for result in known if result["run"] == str(runs / "a")}
+    assert curve == pytest.approx(mine, rel=1e-6) and len(curve) == 2
+
+
+def test_the_same_command_gives_the_same_numbers_and_another_seed_others(runs: Path) -> None:
+    words = ["num=40", "num_real=60", "scores=[fd,kd,is,recall]"]
+    first = evaluated(runs / "b", *words)
+    (path,) = (p for p in (runs / "b" / "evaluated").rglob("*.json") if json.loads(p.read_text()) == first)
+    assert main(["evaluate", f"run={runs / 'b'}", *words]) == 0
+    assert json.loads(path.read_text()) == first
+    again = evaluated(runs / "b", *words, "seed=1")
+    assert again["scores"]["fd_digits"] != first["scores"]["fd_digits"]
+    live = evaluated(runs / "b", *words, "ema=false")
+    assert live["scores"]["fd_digits"] != first["scores"]["fd_digits"] and live["floor"] == first["floor"]
+
+
+def test_a_fitted_classifier_as_features_and_the_accuracy_score(runs: Path) -> None:
+    words = ["features=classifier", "features.num_images=300", "num=150", "num_real=200", "cas_images=300"]
+    result = evaluated(runs / "b", *words, "scores=[fd,density,cas]")
+    assert list(result["scores"]) == ["fd_classifier", "density_classifier", "cas"] == list(result["floor"])
+    assert 0 <= result["scores"]["cas"] <= 1
+    protocol = result["protocol"]
+    assert protocol["extractor"] == "classifier" and len(protocol["weights_sha256"]) == 8
+    assert protocol["classifier_data"] == "mnist-5k all" and 0 < protocol["classifier_accuracy"] <= 1
+    assert protocol["classifier_tested_on"].startswith("150 of mnist-5k all, which the generator was trained on")
+    alone = evaluated(runs / "b", "scores=[cas]", "num=150", "cas_images=300", "features=inception")
+    assert alone["scores"] == {"cas": result["scores"]["cas"]}, "and no features were asked for"
+
+
+NOT_A_RUN = [
+    (["run={tmp}/none"], "no such folder"),
+    (["run={tmp}/cache"], "no run folder: it has no .hydra/config.yaml"),
+    (["run=[{tmp}/a,{tmp}/empty]"], "empty has no checkpoint yet"),
+    ([], "run=FOLDER names it"),
+    (["run={tmp}/a", "checkpoint=best"], "has no best checkpoint"),
+    (["run={tmp}/a", "checkpoint=bets"], "checkpoint=bets (did you mean 'best'?)"),
+    (["run=[{tmp}/a,{tmp}/small]"], "were trained on other images or at another resolution"),
+    (["run=[{tmp}/a,{tmp}/plain]", "scores=[cas]"], "plain is not: leave cas out of scores="),
+]
+NOT_AN_EXTRACTOR = [
+    (["features=inception", "features.weights=nowhere.pth"], "cannot read the Inception weights nowhere.pth"),
+    (["features=digts"], "no 'digts' in config group 'features' (did you mean 'digits'?)"),
+    (["features=3"], "features is a group; choices: auto, classifier, digits, inception, inception-clean"),
+    (["+features._target_=test_metrics_judge.Rows"], "Rows gives (100, 32) and (100, 32) for 100 images, not features"),
+    (["+features._target_=test_metrics_judge.images", "+features.count=1", "+features.seed=0"], "is none"),
+    (["+features._target_=nowhere.Features"], "features._target_=nowhere.Features cannot be used"),
+    (["+features.weights=x"], "features has weights but no _target_"),
+]
+NOT_A_NUMBER = [
+    (["num=40", "neighbours=40"], "precision_digits needs at least 41 images a side, 40 are too few"),
+    (["num=5"], "is_digits needs at least 10 images a side, 5 are too few"),
+    (["num=0"], "num=0: should be greater than 0"),
+    (["scores=[fid]"], "should be 'fd', 'kd', 'is'"),
+    (["split=test"], "has no splits; leave split out"),
+    (["rank_by=fid"], "rank_by=fid: the scores are fd_digits"),
+    (["num_real=6000"], "num_real=6000: mnist-5k all has 5000 images"),
+]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [*NOT_A_RUN, *((["run={tmp}/a", *words], message) for words, message in NOT_AN_EXTRACTOR + NOT_A_NUMBER)],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_mistakes_are_one_line(runs: Path, words: list[str], message: str, capfd: pytest.CaptureFixture) -> None:
+    (runs / "empty" / ".hydra").mkdir(parents=True, exist_ok=True)
+    (runs / "empty" / ".hydra" / "config.yaml").write_bytes((runs / "a" / ".hydra" / "config.yaml").read_bytes())
+    before = set(runs.rglob("evaluated/*"))
+    assert main(["evaluate", *(word.format(tmp=runs) for word in words)]) == 1
+    errors = capfd.readouterr().err
+    assert message in errors and errors.count("\n") == 1, errors
+    assert set(runs.rglob("evaluated/*")) == before

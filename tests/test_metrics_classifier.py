@@ -1,0 +1,92 @@
+"""The small classifier: it learns, is fitted once, repeats itself; features and accuracy score made of it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from gantool.data import ImageSet
+from gantool.data.mnist import Mnist5k
+from gantool.errors import GantoolError
+from gantool.metrics import classifier
+from gantool.metrics.accuracy import ClassificationAccuracy
+from gantool.metrics.classifier import ClassifierFeatures, SmallResNet, accuracy, fit
+
+CPU = torch.device("cpu")
+
+
+def stripes(count: int, seed: int, labels: Tensor | None = None) -> ImageSet:
+    """Images (count, 1, 16, 16) of vertical or horizontal stripes under noise, and which."""
+    generator = torch.Generator().manual_seed(seed)
+    kinds = torch.randint(0, 2, (count,), generator=generator)
+    wave = (torch.arange(16) % 4 < 2).float() * 120
+    clean = torch.where(kinds[:, None, None] == 0, wave, wave[:, None])[:, None]
+    noisy = (clean + 80 * torch.rand(count, 1, 16, 16, generator=generator)).to(torch.uint8)
+    return ImageSet(noisy, kinds if labels is None else labels, ["across", "down"], f"stripes-{seed}", "stripes")
+
+
+def test_learns_repeats_itself_and_leaves_randomness_alone() -> None:
+    state = torch.get_rng_state()
+    first = fit(stripes(200, 0), num_images=2000, seed=0, device=CPU)
+    assert torch.equal(torch.get_rng_state(), state)
+    again, other = (fit(stripes(200, 0), num_images=2000, seed=seed, device=CPU) for seed in (0, 1))
+    test = stripes(200, 1)
+    assert accuracy(first, test, CPU) > 0.95
+    assert torch.equal(first.head.weight, again.head.weight) and not torch.equal(first.head.weight, other.head.weight)
+    assert not first.training and not any(p.requires_grad for p in first.parameters())
+
+
+@pytest.mark.parametrize(("channels", "size"), [(1, 4), (1, 28), (3, 32), (3, 65), (1, 128)])
+def test_takes_any_size(channels: int, size: int) -> None:
+    network = SmallResNet(channels, size, 5).eval()
+    features, logits = network(torch.rand(2, channels, size, size))
+    assert features.shape == (2, network.num_features) and logits.shape == (2, 5)
+    assert network.num_features <= 128 and sum(p.numel() for p in network.parameters()) < 1_500_000
+
+
+def test_is_fitted_once_and_says_how_good_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_cache_of_digits: None
+) -> None:
+    first = ClassifierFeatures(Mnist5k(resolution=12), num_images=8000)
+    monkeypatch.setattr(classifier, "fit", None)  # a second fit would fail
+    again = ClassifierFeatures(Mnist5k(resolution=12), num_images=8000)
+    assert first.weights_hash == again.weights_hash and len(first.weights_hash) == 8
+    assert first.details == again.details and first.details["classifier_data"] == "mnist-5k all"
+    measured = first.details["classifier_accuracy"]
+    assert isinstance(measured, float) and 0.7 < measured <= 1
+    images = torch.randint(0, 256, (3, 1, 12, 12), dtype=torch.uint8)
+    with torch.no_grad():
+        features, logits = first(images)
+        assert torch.equal(features, again(images)[0])
+        assert features.shape == (3, first.num_features) and logits.shape == (3, 10)
+        assert torch.allclose(first(images.expand(-1, 3, -1, -1))[0], features, atol=1e-4)
+        assert first(torch.zeros(2, 1, 40, 40, dtype=torch.uint8))[0].shape == features[:2].shape
+
+
+@pytest.fixture
+def shared_cache_of_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANTOOL_CACHE", str(tmp_path))
+
+
+def test_needs_labels() -> None:
+    source = Mnist5k()
+    source.num_classes = 0
+    with pytest.raises(GantoolError, match="has no labels"):
+        ClassifierFeatures(source)
+    with pytest.raises(GantoolError, match="num_images=0"):
+        ClassifierFeatures(Mnist5k(), num_images=0)
+
+
+def test_accuracy_score_tells_good_lessons_from_wrong_ones() -> None:
+    real, good = stripes(200, 0), stripes(100, 2)
+    score = ClassificationAccuracy(real, None, num=100, num_images=2000, seed=0, device=CPU)
+    assert len(score.test.images) == len(score.real.images) == 100
+    assert not (score.test.images[:, None] == score.real.images[None]).flatten(2).all(2).any(), "held out"
+    assert "trained on" in score.protocol["classifier_tested_on"]
+    floor, taught = score.floor(), score.score(good.images, good.labels)
+    assert floor > 0.95 and taught > 0.95
+    assert score.score(good.images, 1 - good.labels) < 0.05
+    apart = ClassificationAccuracy(real, stripes(50, 3), num=150, num_images=2000, seed=0, device=CPU)
+    assert len(apart.test.images) == 50 and len(apart.real.images) == 150
+    assert apart.protocol["classifier_tested_on"] == "50 of stripes all"

@@ -1,0 +1,96 @@
+"""Numbers that change with the images seen: the ramp, and each place where it may stand."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from gantool.errors import GantoolError
+from gantool.game import Batch, Progress, Turn
+from gantool.regularizers import R1, R2
+from gantool.schedules import Constant, Ramp, at
+from gantool.training.ema import EMA
+from gantool.training.optimization import PlayerOptimizer
+from runs import same_training, train
+
+RAMP = "{_target_:gantool.schedules.Ramp,start:%s,end:%s,until:%s}"
+
+
+def test_a_ramp_is_half_a_cosine_and_then_constant() -> None:
+    ramp = Ramp(0.05, 0.005, "20Mimg")
+    for nimg in (0, 5_000_000, 10_000_000, 15_000_000, 20_000_000, 99_000_000):
+        done = min(nimg / 20e6, 1)
+        expected = 0.05 + (0.005 - 0.05) * math.sin(math.pi / 2 * done) ** 2
+        assert ramp(nimg, 250_000_000) == ramp(nimg, 1) == pytest.approx(expected)
+    assert ramp(20_000_000, 1) == 0.005 and Ramp(0, "5Mimg", 1.0)(7, 7) == 5e6
+    assert [Ramp(2, 0, 0.5)(n, 100) for n in (0, 25, 50, 75)] == pytest.approx([2, 1, 0, 0])
+    assert at(ramp, 0, 1) == 0.05 and at(3.0, 0, 1) == 3.0
+
+
+@pytest.mark.parametrize("until", [0.0, 1.5, "20ep", "5it", "-3kimg"])
+def test_a_ramp_ends_within_the_run_or_after_some_images(until: float | str) -> None:
+    with pytest.raises(GantoolError, match="until="):
+        Ramp(1, 0, until)
+
+
+class Slope(nn.Module):
+    """A score whose gradient has the squared norm 4 everywhere."""
+
+    def forward(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        return images.flatten(1).sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize("penalty", [R1, R2])
+def test_gamma_follows_its_ramp(penalty) -> None:
+    images = torch.randn(3, 1, 2, 2)
+    for nimg, gamma in ((0, 2.0), (25, 1.0), (60, 0.0)):
+        turn = Turn(images, images, None, images, Batch(images), Progress(nimg=nimg, total=100))
+        assert penalty(gamma=Ramp(2, 0, 0.5))(Slope(), turn).item() == pytest.approx(gamma / 2 * 4)
+
+
+def test_beta2_follows_its_ramp_and_adam_uses_it() -> None:
+    weight = nn.Parameter(torch.tensor([1.0]))
+    optimizer = PlayerOptimizer(
+        [weight], lambda p: torch.optim.Adam(p, lr=1e-3, betas=(0.0, 0.5)), Constant(), beta2=Ramp(0.9, 0.99, 0.5)
+    )
+    second = 0.0
+    for nimg, gradient in ((0, 3.0), (25, 2.0), (80, 1.0)):
+        optimizer.set_rate(Progress(nimg=nimg, total=100))
+        beta = {0: 0.9, 25: 0.945, 80: 0.99}[nimg]
+        weight.grad = torch.tensor([gradient])
+        optimizer.optimizer.step()
+        second = beta * second + (1 - beta) * gradient**2
+        assert optimizer.optimizer.state[weight]["exp_avg_sq"].item() == pytest.approx(second, rel=1e-5)
+    with pytest.raises(GantoolError, match="optimizer.beta2"):
+        PlayerOptimizer([weight], lambda p: torch.optim.SGD(p, lr=1e-3), Constant(), beta2=Ramp(0.9, 0.99))
+
+
+def test_a_half_life_follows_its_ramp() -> None:
+    layer = nn.Linear(1, 1, bias=False)
+    live = nn.ModuleDict({"generator": layer})
+    ema = EMA(live, Ramp(0, "64img", 0.5))
+    nn.init.constant_(layer.weight, 2.0)
+    ema.update(live, Progress(nimg=32, previous=0, total=10**15))
+    assert next(ema.generators.parameters()).item() == 2.0, "a half-life of nothing follows at once"
+    nn.init.constant_(layer.weight, 4.0)
+    ema.update(live, Progress(nimg=64, previous=32, total=64))
+    assert next(ema.generators.parameters()).item() == pytest.approx(4 - 2 * 0.5 ** (32 / 64))
+
+
+def test_ramps_resume_exactly_and_are_in_the_configuration(in_tmp: Path, monkeypatch) -> None:
+    from test_contracts import Killed, stop_after
+
+    words = ["loss=r3gan", "optimizer/schedule=burn-in", "loss.recipe.burn_in=24img"]
+    words += ["loss.recipe.lr=1e-3", f"trainer.ema_half_life={RAMP % (0, '64img', 1)}"]
+    whole = train(in_tmp / "whole", *words)
+    stop_after(2, monkeypatch)
+    with pytest.raises(Killed):
+        train(in_tmp / "parts", *words)
+    monkeypatch.undo()
+    monkeypatch.chdir(in_tmp)
+    assert same_training(whole, train(in_tmp / "parts", *words))
+    (group,) = whole["optimizers"]["generator"]["param_groups"]
+    assert group["betas"] == (0.0, 0.99) and group["lr"] == 0.25e-3, "the last round began at 24 images"
+    assert not same_training(whole, train(in_tmp / "flat", *words, "loss.recipe.gamma=10")), "gamma did not fall"
