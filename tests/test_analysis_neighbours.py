@@ -8,8 +8,9 @@ from sklearn.manifold import trustworthiness
 from sklearn.neighbors import NearestNeighbors
 
 from gantool.analysis import neighbours
-from gantool.analysis.embedding import Embedded, predicted_classes, principal_components, tsne
+from gantool.analysis.embedding import predicted_classes, principal_components, tsne
 from gantool.analysis.neighbours import closeness, nearest
+from gantool.metrics.embedding import Embedding
 
 
 def test_principal_components_are_those_of_scikit_learn() -> None:
@@ -63,10 +64,10 @@ def test_copies_are_nearer_than_real_images_and_new_ones_are_not() -> None:
 def test_an_extractor_names_classes_only_where_it_knows_them() -> None:
     labels = torch.arange(40) % 4
     logits = torch.nn.functional.one_hot(labels, 4).float()
-    made = Embedded(torch.zeros(3, 2), torch.eye(4)[[2, 0, 3]])
+    made = Embedding(torch.zeros(3, 2), torch.eye(4)[[2, 0, 3]])
 
     def predicted(right: int, classes: int = 4) -> list[int] | None:
-        real = Embedded(torch.zeros(40, 2), torch.where(torch.arange(40)[:, None] < right, logits, logits.roll(1, 1)))
+        real = Embedding(torch.zeros(40, 2), torch.where(torch.arange(40)[:, None] < right, logits, logits.roll(1, 1)))
         found = predicted_classes(made, real, labels, classes)
         return None if found is None else found.tolist()
 

@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from gantool.cli.main import main
 from gantool.growth import Progressive
-from runs import choices, train
+from runs import TRANSLATORS, choices, train
 
 SMALL = ["latents=3", "shown=2", "directions=2", "steps=3", "images=2", "integral_steps=8"]
 FILES = ("spectrum.png", "directions.png", "attributions.png", "singular_values.csv", "explain.json")
@@ -25,7 +25,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("model", [m for m in choices("model") if m not in ("cyclegan", "pix2pix")])
+@pytest.mark.parametrize("model", [model for model in choices("model") if model not in TRANSLATORS])
 def test_every_model(in_tmp: Path, model: str) -> None:
     conditional = model not in ("infogan", "mlp")
     train(in_tmp / "run", *(["model.conditional=true"] if conditional else []), model=model, rounds=1)
@@ -55,6 +55,13 @@ def test_the_seed_decides_and_tensorboard_shows(run: Path, in_tmp: Path) -> None
     events = EventAccumulator(str(in_tmp / "a" / "tensorboard")).Reload()
     tags = {f"explained/{name}" for name in ("spectrum", "directions", "attributions")}
     assert set(events.Tags()["images"]) == tags
+
+
+@pytest.mark.parametrize("command", ["embed", "explain"])
+def test_a_game_that_translates_is_refused(in_tmp: Path, command: str, capfd: pytest.CaptureFixture) -> None:
+    train(in_tmp / "run", model="pix2pix", rounds=1)
+    assert main([command, f"run={in_tmp / 'run'}"]) == 1
+    assert f"translates images: gantool {command} is for runs that make them" in capfd.readouterr().err
 
 
 def test_a_run_that_is_still_growing(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:

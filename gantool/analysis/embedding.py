@@ -1,30 +1,12 @@
 """Images as points of a plane: by their features' principal components, and by t-SNE (van der Maaten 2008)."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from gantool.metrics.features import Features
+from gantool.metrics.embedding import Embedding
 
 _TSNE_INPUTS = 50  # principal components that t-SNE starts from, as its authors do
 KNOWS_CLASSES = 0.9  # share of real images an extractor must classify rightly for its word on generated ones to count
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """N images as an extractor sees them, on the CPU."""
-
-    features: Tensor  # (N, F) float32
-    logits: Tensor  # (N, classes) float32
-
-
-@torch.no_grad()
-def embed(features: Features, blocks: Iterable[tuple[Tensor, Tensor | None]], device: torch.device) -> Embedded:
-    """Of the uint8 images in `blocks`, whose labels are not looked at."""
-    made = [[side.float().cpu() for side in features(images.to(device))] for images, _ in blocks]
-    return Embedded(*(torch.cat(side) for side in zip(*made, strict=True)))
 
 
 def principal_components(points: Tensor, count: int) -> tuple[Tensor, list[float]]:
@@ -55,7 +37,7 @@ def tsne(points: Tensor, *, perplexity: float, seed: int) -> Tensor:
     ).double()
 
 
-def predicted_classes(made: Embedded, real: Embedded, labels: Tensor, num_classes: int) -> Tensor | None:
+def predicted_classes(made: Embedding, real: Embedding, labels: Tensor, num_classes: int) -> Tensor | None:
     """(M,) int64 classes of generated images by the extractor; None where it does not know the data's classes: it has
     others, or gets more than a tenth of the real images, whose classes are `labels` (N,), wrong."""
     if real.logits.shape[1] != num_classes:

@@ -1,7 +1,6 @@
 """gantool embed: where the images of a run lie among the real ones, and whether it has memorised them."""
 
 import logging
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,35 +8,28 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 from omegaconf import DictConfig
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from gantool.analysis.draw_embedding import Company, Points, draw_maps, draw_neighbours
-from gantool.analysis.embedding import Embedded, predicted_classes, principal_components, tsne
-from gantool.analysis.embedding import embed as look
+from gantool.analysis.embedding import predicted_classes, principal_components, tsne
 from gantool.analysis.extra import require_extra
 from gantool.analysis.figures import save
 from gantool.analysis.neighbours import Closeness, Neighbours, closeness, nearest
 from gantool.analysis.report import Board, write_csv, write_json
 from gantool.commands.analysed import Analysed, RunKeys, open_run, results
-from gantool.commands.build import make
+from gantool.commands.features import make_features
 from gantool.commands.run_folder import TrainedRun, read_options
-from gantool.commands.sample import BLOCK, sampled, told
-from gantool.commands.sample import Options as Sampling
+from gantool.commands.sample import BLOCK, Sampling, sampled
 from gantool.errors import GantoolError
+from gantool.logging.progress import told
+from gantool.metrics.embedding import Embedding, embed_reals
+from gantool.metrics.embedding import embed as look
 from gantool.metrics.features import Features
 
 log = logging.getLogger(__name__)
 
 MEMORISED = 0.05  # share of samples nearer to a training image than 99 % of real images: five times what is due
-
-
-class Weights(BaseModel):
-    """What the run's extractor may need."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    inception_weights: str | None
 
 
 class Options(RunKeys):
@@ -50,8 +42,7 @@ class Options(RunKeys):
     among: PositiveInt | None
     truncation: PositiveFloat | None
     batch_size: Annotated[int, Field(ge=1, le=BLOCK)]
-    features: dict[str, Any] | None
-    metrics: Weights
+    features: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -61,11 +52,10 @@ class Side:
     images: Tensor  # (N, C, H, W)
     rows: Tensor  # (N,) of a real image in the data set, of a generated one in the order of gantool sample
     labels: Tensor  # (N,) int64; -1: unknown
-    seen: Embedded
+    seen: Embedding
 
-    def __getitem__(self, rows: slice) -> "Side":
-        seen = Embedded(self.seen.features[rows], self.seen.logits[rows])
-        return Side(self.images[rows], self.rows[rows], self.labels[rows], seen)
+    def __getitem__(self, rows: Tensor) -> "Side":
+        return Side(self.images[rows], self.rows[rows], self.labels[rows], self.seen[rows])
 
 
 @dataclass(frozen=True)
@@ -109,7 +99,7 @@ def embed(cfg: DictConfig) -> None:
     }
     with results(analysed, options, "embedded") as out:
         board = Board(out / "tensorboard", analysed.run.nimg)
-        write_maps(out, board, analysed, features, training[: options.num], made, maps)
+        write_maps(out, board, analysed, features, training[torch.arange(options.num)], made, maps)
         write_neighbours(out, board, analysed, training, made, near, options.rows)
         board.close()
         write_json(known, out / "embed.json")
@@ -136,35 +126,31 @@ def rows_searched(analysed: Analysed, options: Options) -> Tensor:
 
 def extractor(run: TrainedRun, options: Options) -> Features:
     """What the run's data set is scored with, unless the user names another."""
-    node = dict(options.features or run.plain["dataset"]["features"])
-    if options.metrics.inception_weights is not None and "weights" in node:
-        node["weights"] = options.metrics.inception_weights
-    return make(node).to(run.device)
+    dataset = run.plain["dataset"]
+    defaults = {"source": dataset["source"], "device": str(run.device)}
+    return make_features(options.features or dataset["features"], defaults).to(run.device)
 
 
 def training_side(analysed: Analysed, features: Features, rows: Tensor, options: Options) -> Side:
     """The training images at `rows`."""
     log.info("%s looks at %d training images", features.name, len(rows))
-    images, labels = analysed.image_set.images[rows], analysed.image_set.labels
-    seen = look(features, told(blocks(images, options.batch_size), len(images)), analysed.run.device)
-    return Side(images, rows, torch.full((len(rows),), -1) if labels is None else labels[rows], seen)
+    image_set, device = analysed.image_set, analysed.run.device
+    ordered, places = rows.sort()
+    seen = embed_reals(features, image_set, ordered, options.batch_size, device, told)[places.argsort()]
+    labels = torch.full((len(rows),), -1) if image_set.labels is None else image_set.labels[rows]
+    return Side(image_set.images[rows], rows, labels, seen)
 
 
 def made_side(analysed: Analysed, features: Features, options: Options) -> Side:
     """The images that gantool sample makes with this seed; labelled as they were asked for."""
-    log.info("%d images are generated", options.num)
-    keys = {"run", "num", "seed", "classes", "truncation", "ema", "checkpoint", "batch_size", "device", "out"}
-    sampling = Sampling.model_validate({**options.model_dump(include=keys), "format": "npz"})
-    images, labels = zip(*told(sampled(analysed.run, sampling, analysed.classes), options.num), strict=True)
-    made = torch.cat(images)
-    seen = look(features, told(blocks(made, options.batch_size), len(made)), analysed.run.device)
-    asked = torch.cat(labels) if analysed.classes else torch.full((len(made),), -1)
-    return Side(made, torch.arange(len(made)), asked, seen)
-
-
-def blocks(images: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Images in parts, without labels."""
-    return ((part, None) for part in images.split(size))
+    log.info("%s looks at %d generated images", features.name, options.num)
+    sampling = Sampling(options.num, options.seed, options.truncation, options.batch_size)
+    blocks = list(told(sampled(analysed.run, sampling, analysed.classes), options.num))
+    seen = look(features, told(iter(blocks), options.num), analysed.run.device)
+    made = torch.cat([images for images, _ in blocks])
+    asked = [labels for _, labels in blocks if labels is not None]
+    labels = torch.cat(asked) if asked else torch.full((len(made),), -1)
+    return Side(made, torch.arange(len(made)), labels, seen)
 
 
 def compare(made: Tensor, training: Tensor, options: Options, scale: float = 1.0) -> Near:
