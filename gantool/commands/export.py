@@ -151,7 +151,7 @@ def plain_copy(module: nn.Module) -> nn.Module:
                 part.register_parameter(name, nn.Parameter(value, requires_grad=False))
         stage = part._buffers.pop("stage", None)
         if stage is not None:  # a number in Python's hands chooses the blocks; a tensor's value is unknown when traced
-            part.stage = float(stage)
+            part.__dict__["stage"] = float(stage)
     return module
 
 

@@ -15,7 +15,6 @@ _REMEMBERED = 20  # looks back that a median is taken over
 _FEWEST = 4  # looks before there is a usual
 _HUGE = 1e6  # of a gradient: healthy WGAN critics were seen at 200
 _SEPARATED = 0.999  # share of (real, fake) pairs that the discriminator ranks rightly
-_GROWN = 2.0  # times the margin at which that began
 _SCORES = 512  # of each side: 262 thousand pairs
 
 
@@ -31,11 +30,11 @@ class Watchdog:
     surely scores tell real from fake, against 1 for always and 0.5 for never.
 
     Three signs, each of which must last for `patience` looks: *collapse*, a diversity below the fraction `diversity` of
-    the highest so far; *saturation*, a discriminator that ranks every pair rightly, by a margin that has doubled since
-    it began to; *explosion*, a gradient norm more than `explosion` times its median over the last looks, or huge. What
-    is compared are ratios, so scores and losses of any scale are alike. `act` is told of each sign once it has lasted,
-    and `keep` is called at each look that sees none: both on every rank. `memory` is the watchdog's only state, plain
-    and part of the checkpoint.
+    the highest so far; *saturation*, a discriminator that ranks every pair rightly, by a margin that is wider than ever
+    before (a healthy one's is widest early); *explosion*, a gradient norm more than `explosion` times its median over
+    the last looks, or huge. Scores of any scale are alike. `act` is told of each sign once it has lasted, and `keep` is
+    called at each look that sees none: both on every rank. `memory` is the watchdog's only state, plain and part of the
+    checkpoint.
     """
 
     name = "watchdog"
@@ -58,7 +57,7 @@ class Watchdog:
         self.batch, self.measured, self.memory, self.interval, self.seed = batch, measured, memory, interval, seed
         self.patience, self.diversity, self.explosion = patience, diversity, explosion
         self.labels = batch.labels if by_class else None
-        self.real = spread(batch.images, self.labels)
+        self.real = spread(batch.images, self.labels) or 1.0  # of a data set of one image over and over
         self.act, self.keep = act, keep
         for name in ("lasted", "norms", "margins"):
             self.memory.setdefault(name, {})
@@ -84,7 +83,7 @@ class Watchdog:
             lasted = self.memory["lasted"]
             lasted[sign] = lasted.get(sign, 0) + 1 if evidence else 0
             if evidence and lasted[sign] == self.patience:
-                self.act(f"{sign}: {evidence}, for {self.patience} looks in a row", progress)
+                self.act(f"{sign}: {evidence}, {self.patience} looks in a row", progress)
         if not any(signs.values()):
             self.keep()
         return record
@@ -110,14 +109,14 @@ class Watchdog:
 
     def _saturation(self, side: str, separation: float) -> str | None:
         real, fake = (self.measured.latest.get(f"discriminator_score/{kind}{side}") for kind in ("real", "fake"))
+        if real is None or fake is None:
+            return None
+        margin, before = real - fake, self.memory["margins"].get(side, 0.0)
+        self.memory["margins"][side] = max(margin, before)
         began = self.memory["looks"] > _FEWEST  # every discriminator learns fast at first
-        if not began or separation < _SEPARATED or real is None or fake is None:
-            self.memory["margins"].pop(side, None)
+        if not began or separation < _SEPARATED or margin <= before:
             return None
-        margin, before = real - fake, self.memory["margins"].setdefault(side, real - fake)
-        if margin < _GROWN * before:
-            return None
-        return f"the discriminator tells all real images from fakes, by {margin:.3g} on average, {before:.3g} before"
+        return f"the discriminator tells all real images from fakes, by {margin:.3g} and before by {before:.3g} at most"
 
 
 def spread(images: Tensor, labels: Tensor | None = None) -> float:

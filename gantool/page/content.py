@@ -55,13 +55,12 @@ def headline(run: RunFolder) -> dict[str, Any]:
     rates = {tag.partition("/")[2]: points for tag, points in run.curves.items() if tag.startswith("learning_rate/")}
     if rates and all(constant(points) for points in rates.values()):
         facts["Learning rates"] = ", ".join(f"{name} {number(points[0][1])}" for name, points in rates.items())
-    noticed = (status.get("watchdog") or {}).get("text")
     return {
         "title": title,
         "folder": str(run.path),
         "state": status.get("state", "unknown"),
         "error": status.get("error"),
-        "noticed": noticed,
+        "noticed": (status.get("watchdog") or {}).get("noticed", []),
         "facts": {name: value for name, value in facts.items() if value},
     }
 

@@ -69,9 +69,8 @@ class Recorder:
         """Writes status.json."""
         if self.run_dir is not None:
             scores = {"metrics": state.metrics, "best": state.best}
-            write_status(
-                self.run_dir, state=status, progress=state.progress, **scores, watchdog=state.watch.get("noticed")
-            )
+            watched = {key: state.watch[key] for key in ("noticed", "rollbacks") if key in state.watch}
+            write_status(self.run_dir, state=status, progress=state.progress, **scores, watchdog=watched)
 
     def close(self) -> None:
         """Closes the log and gives the terminal back."""

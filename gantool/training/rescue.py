@@ -12,6 +12,8 @@ from gantool.training.state import State
 
 log = logging.getLogger(__name__)
 
+_TOLD = 8  # of the last things noticed
+
 Action = Literal["warn", "stop", "rollback", "off"]
 
 
@@ -59,15 +61,19 @@ class Rescue:
             tried = f" after {done} rollbacks" if done else ""
             end = f"{trouble}; stopped{tried}: resume= goes on from {kimg:g} kimg, where it was well"
             raise GantoolError(end) from trouble
-        best = state.best  # its checkpoint stays, whatever came after it
+        best, noticed = (
+            state.best,
+            state.watch.get("noticed", []),
+        )  # the best's checkpoint stays, whatever came after it
         state.load_state_dict(back)
         state.best, state.rate_factor = best, state.rate_factor * self.rate_factor
-        state.watch["rollbacks"] = done + 1
+        state.watch |= {"rollbacks": done + 1, "noticed": noticed}
         told = f"{trouble}; back to {kimg:g} kimg with rates times {state.rate_factor:g}"
         self._note(f"{told} (rollback {done + 1} of {self.max_rollbacks})")
         if rank() == 0:
-            log.warning("%s", state.watch["noticed"]["text"])
+            log.warning("%s", state.watch["noticed"][-1])
             self.checkpoints.save(state.state_dict(), state.progress.nimg)
 
     def _note(self, text: str) -> None:
-        self.state.watch["noticed"] = {"text": text, "rollbacks": self.state.watch.get("rollbacks", 0)}
+        watch = self.state.watch
+        watch["noticed"] = [*watch.get("noticed", []), text][-_TOLD:]
