@@ -71,3 +71,8 @@ def test_missing_weights_are_one_line(sides: list[ImageSet], capfd: pytest.Captu
     assert line.count("\n") == 1
     assert "no calibration, as the features are not at hand: cannot read the Inception weights nowhere.pth" in line
     assert "features.weights=FILE" in line
+
+
+def test_missing_images_are_one_line(in_tmp: Path, capfd: pytest.CaptureFixture) -> None:
+    line = said(capfd, *HERE, "root=nowhere", "download=false")
+    assert line.count("\n") == 1 and "no CIFAR-10 in nowhere" in line and "or set download=true" in line

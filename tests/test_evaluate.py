@@ -8,15 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
 from gantool.cli.main import main
+from gantool.commands.evaluate import Options
+from gantool.commands.run_folder import read_options
+from gantool.config.resolvers import register_resolvers
+from gantool.config.targets import check_targets
 from gantool.data.mnist import Mnist5k
 from gantool.metrics.digits import DigitFeatures
 from gantool.metrics.distances import frechet_distance
 from gantool.metrics.neighbours import Neighbours
-from runs import train
+from gantool.paths import conf_dir
+from runs import choices, train
 
 
 @pytest.fixture(scope="module")
@@ -101,16 +107,26 @@ def test_the_same_command_gives_the_same_numbers_and_another_seed_others(runs: P
 
 
 def test_a_fitted_classifier_as_features_and_the_accuracy_score(runs: Path) -> None:
-    words = ["features=classifier", "features.num_images=300", "num=150", "num_real=200", "cas_images=300"]
+    words = ["features=classifier", "features.num_images=300", "num=150", "num_real=200", "cas_images=400"]
     result = evaluated(runs / "b", *words, "scores=[fd,density,cas]")
     assert list(result["scores"]) == ["fd_classifier", "density_classifier", "cas"] == list(result["floor"])
     assert 0 <= result["scores"]["cas"] <= 1
     protocol = result["protocol"]
     assert protocol["extractor"] == "classifier" and len(protocol["weights_sha256"]) == 8
+    assert (protocol["classifier_images"], protocol["cas_images"], protocol["cas_real_images"]) == (300, 400, 150)
     assert protocol["classifier_data"] == "mnist-5k all" and 0 < protocol["classifier_accuracy"] <= 1
-    assert protocol["classifier_tested_on"].startswith("150 of mnist-5k all, which the generator was trained on")
-    alone = evaluated(runs / "b", "scores=[cas]", "num=150", "cas_images=300", "features=inception")
+    assert protocol["cas_tested_on"].startswith("150 of mnist-5k all, which the generator was trained on")
+    alone = evaluated(runs / "b", "scores=[cas]", "num=150", "cas_images=400", "features=inception")
     assert alone["scores"] == {"cas": result["scores"]["cas"]}, "and no features were asked for"
+
+
+@pytest.mark.parametrize("choice", choices("features"))
+def test_every_choice_of_features_is_sound(choice: str) -> None:
+    register_resolvers()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        options = read_options(compose("evaluate", overrides=[f"features={choice}"]), Options)
+    check_targets({"features": options.features})
+    assert ("_target_" in options.features) == (choice != "auto")
 
 
 NOT_A_RUN = [
@@ -138,6 +154,7 @@ NOT_A_NUMBER = [
     (["num=0"], "num=0: should be greater than 0"),
     (["scores=[fid]"], "should be 'fd', 'kd', 'is'"),
     (["split=test"], "has no splits; leave split out"),
+    (["root=elsewhere"], "root=elsewhere: mnist-5k reads no folder"),
     (["rank_by=fid"], "rank_by=fid: the scores are fd_digits"),
     (["num_real=6000"], "num_real=6000: mnist-5k all has 5000 images"),
 ]

@@ -11,11 +11,11 @@ import gantool
 
 ROOT = Path(gantool.__file__).parent
 LAYERS = {
-    0: {"durable", "errors", "lock", "paths", "game", "schedules", "__init__"},
+    0: {"durable", "errors", "lock", "paths", "game", "schedules"},
     1: {"losses", "regularizers", "auxiliaries", "latents", "augment", "growth", "networks", "data"},
     2: {"games", "metrics", "logging"},
     3: {"training", "monitors", "analysis"},
-    4: {"cli", "commands", "config", "__main__"},
+    4: {"cli", "commands", "config", "page", "snapshot", "__main__", "__init__"},
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}
 MODULES = sorted(ROOT.rglob("*.py"))

@@ -83,10 +83,11 @@ def test_accuracy_score_tells_good_lessons_from_wrong_ones() -> None:
     score = ClassificationAccuracy(real, None, num=100, num_images=2000, seed=0, device=CPU)
     assert len(score.test.images) == len(score.real.images) == 100
     assert not (score.test.images[:, None] == score.real.images[None]).flatten(2).all(2).any(), "held out"
-    assert "trained on" in score.protocol["classifier_tested_on"]
+    assert "trained on" in score.protocol["cas_tested_on"]
+    assert good.labels is not None
     floor, taught = score.floor(), score.score(good.images, good.labels)
     assert floor > 0.95 and taught > 0.95
     assert score.score(good.images, 1 - good.labels) < 0.05
     apart = ClassificationAccuracy(real, stripes(50, 3), num=150, num_images=2000, seed=0, device=CPU)
     assert len(apart.test.images) == 50 and len(apart.real.images) == 150
-    assert apart.protocol["classifier_tested_on"] == "50 of stripes all"
+    assert apart.protocol["cas_tested_on"] == "50 of stripes all"

@@ -22,14 +22,6 @@ COMMANDS = {
         "gantool.commands.interpolate:interpolate",
         "paths between latents of a trained run: run=RUN_FOLDER",
     ),
-    "embed": (
-        "gantool.commands.embed:embed",
-        "PCA and t-SNE of real and generated images, and nearest training images: run=RUN_FOLDER",
-    ),
-    "explain": (
-        "gantool.commands.explain:explain",
-        "what latents change, and which pixels the discriminator goes by: run=RUN_FOLDER",
-    ),
     "truncation": (
         "gantool.commands.truncation:truncation",
         "what truncated latents trade of variety for fidelity: run=RUN_FOLDER thresholds=[0.5,1,null]",
@@ -41,6 +33,22 @@ COMMANDS = {
     "calibrate": (
         "gantool.commands.calibrate:calibrate",
         "FID of CIFAR-10's training images against its test images, published as 3.15",
+    ),
+    "embed": (
+        "gantool.commands.embed:embed",
+        "PCA and t-SNE of real and generated images, and nearest training images: run=RUN_FOLDER",
+    ),
+    "explain": (
+        "gantool.commands.explain:explain",
+        "what latents change, and which pixels the discriminator goes by: run=RUN_FOLDER",
+    ),
+    "export": (
+        "gantool.commands.export:export",
+        "a trained run's generators as a snapshot, ONNX or torch.export program: run=RUN_FOLDER",
+    ),
+    "report": (
+        "gantool.commands.report:report",
+        "a run or a sweep as one HTML page: run=FOLDER",
     ),
     "bench": ("gantool.commands.bench:bench", "time the training step against a plain PyTorch loop"),
 }

@@ -20,13 +20,16 @@ from gantool.errors import GantoolError
 from gantool.game import Batch, Game, Progress
 from gantool.monitors.histograms import Histograms
 from gantool.monitors.samples import SampleGrid
+from gantool.monitors.watchdog import Watchdog
 from gantool.schedules import parse_duration
+from gantool.training.checkpoint import Checkpoints
 from gantool.training.ema import EMA
 from gantool.training.hardware import Precision, choose_device, keep_freed_pages, set_deterministic
 from gantool.training.measurements import Measurements
 from gantool.training.optimization import PlayerOptimizer
 from gantool.training.randomness import seed_everything
 from gantool.training.ranks import rank, world
+from gantool.training.rescue import Rescue
 from gantool.training.state import State
 
 
@@ -222,6 +225,30 @@ def make_measurements(setup: Setup, state: State, num_images: int) -> Measuremen
     """What the loop measures of itself."""
     every = setup.duration("trainer.log_every", images_per_epoch=num_images)
     return Measurements(state.optimizers, every, nimg=state.progress.nimg, scaler=state.precision.scaler)
+
+
+def make_rescue(setup: Setup, state: State, checkpoints: Checkpoints) -> Rescue:
+    """What is done when the run goes wrong."""
+    settings = setup.plain["trainer"]["watchdog"]
+    chosen = {key: settings[key] for key in ("action", "max_rollbacks", "rate_factor")}
+    return Rescue(state, checkpoints, **chosen)
+
+
+def make_watchdog(
+    setup: Setup, rescue: Rescue, grid: SampleGrid, measurements: Measurements, num_images: int
+) -> Watchdog:
+    """What tells that the run goes wrong; it remembers in the state."""
+    settings = setup.plain["trainer"]["watchdog"]
+    return Watchdog(
+        grid.batch,
+        measurements,
+        rescue.state.watch,
+        interval=setup.duration("trainer.watchdog.every", images_per_epoch=num_images),
+        by_class=bool(setup.plain["model"].get("conditional")),
+        **{key: settings[key] for key in ("patience", "diversity", "explosion")},
+        act=rescue.act,
+        keep=rescue.keep,
+    )
 
 
 def compile_networks(game: Game) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gantool.cli.wording import in_one_line
 from gantool.commands.features import make_features
-from gantool.commands.run_folder import read_options
+from gantool.commands.run_folder import read_options, without_prefix
 from gantool.data import ImageSet, prepare
 from gantool.data.cifar10 import Cifar10
 from gantool.errors import GantoolError
@@ -51,7 +51,8 @@ def calibrate(cfg: DictConfig) -> None:
     except (GantoolError, InstantiationException) as error:
         reason = in_one_line(error, in_job=True)
         raise GantoolError(f"no calibration, as the features are not at hand: {reason}") from error
-    sides = [prepare(Cifar10(options.root, split=split, download=options.download)) for split in ("train", "test")]
+    with without_prefix("dataset."):
+        sides = [prepare(Cifar10(options.root, split=split, download=options.download)) for split in ("train", "test")]
     embedded = [embed_reals(features, s, rows(s, options.num), options.batch_size, device, told) for s in sides]
     distance = frechet_distance(*(side.features for side in embedded))
     counts = " against ".join(f"{len(e):,} {side.split}" for e, side in zip(embedded, sides, strict=True))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 from gantool.commands.build import make
 from gantool.commands.evaluated import Result, print_table, ranked, save, save_table
 from gantool.commands.features import make_features
-from gantool.commands.run_folder import TrainedRun, load_run, read_options
+from gantool.commands.run_folder import TrainedRun, load_run, read_options, without_prefix
 from gantool.commands.sample import BLOCK, Sampling, sampled
 from gantool.data import ImageSet, prepare
 from gantool.errors import GantoolError, did_you_mean
@@ -144,7 +144,8 @@ class Panel:
     def _images(self, run: TrainedRun, split: str | None) -> ImageSet:
         if not isinstance(run.game, GAN):
             raise GantoolError(f"{run.folder} translates images: evaluate takes runs that make them from noise")
-        return prepare(make(self._node(run, split)), on_bad_image=run.plain["dataset"]["on_bad_image"])
+        with without_prefix("dataset."):
+            return prepare(make(self._node(run, split)), on_bad_image=run.plain["dataset"]["on_bad_image"])
 
     def _accuracy(self) -> ClassificationAccuracy:
         own, trained_on = self._images(self.run, None), self.run.plain["dataset"]["source"].get("split")
@@ -177,7 +178,7 @@ class Panel:
             self.scores.prepare(options.batch_size, told)
             self.floor, self.protocol = dict(self.scores.floor), self.scores.protocol()
         if self.accuracy:
-            log.info("cas: training on %d real images", self.accuracy.protocol["classifier_real_images"])
+            log.info("cas: training on %d real images", self.accuracy.protocol["cas_real_images"])
             self.floor["cas"] = self.accuracy.floor()
             self.protocol |= {"num_fake": self.num, "seed": options.seed, **self.accuracy.protocol}
         self.protocol |= {"ema": options.ema, "truncation": options.truncation}

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,7 @@ class Result:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
-        return {"run": str(self.run), "nimg": self.nimg, "scores": self.scores, "floor": self.floor} | {
-            "protocol": self.protocol
-        }
+        return {**asdict(self), "run": str(self.run)}
 
 
 def save(result: Result) -> None:

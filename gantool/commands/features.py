@@ -23,7 +23,5 @@ def make_features(node: dict[str, Any] | None, defaults: dict[str, Any]) -> Feat
     missing = [name for name in Features.__annotations__ if not hasattr(features, name)]
     if not isinstance(features, Features) or missing:
         what = f"lacks {', '.join(missing)}" if isinstance(features, Features) else "is none"
-        raise GantoolError(
-            f"features._target_={node['_target_']} {what}: it is to be a gantool.metrics.features.Features"
-        )
+        raise GantoolError(f"features._target_={node['_target_']} {what}: take a gantool.metrics.features.Features")
     return features

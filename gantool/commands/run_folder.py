@@ -1,15 +1,19 @@
 """A run's folder, read back: the game its configuration describes, with the weights of a checkpoint."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel, ValidationError
 from torch import nn
 
+from gantool.cli.wording import in_one_line
 from gantool.commands.build import make
 from gantool.config.schema import plain_message, resolve
 from gantool.errors import GantoolError, did_you_mean
@@ -27,6 +31,18 @@ def read_options(cfg: DictConfig, kind: type[Options]) -> Options:
     except ValidationError as mistakes:
         lines = [f"{m['loc'][0]}={m['input']}: {plain_message(m)}" for m in mistakes.errors()]
         raise GantoolError("\n".join(dict.fromkeys(lines))) from None
+
+
+@contextmanager
+def without_prefix(prefix: str) -> Iterator[None]:
+    """Errors name `dataset.root`, where a command that is not train has the key `root`."""
+    try:
+        yield
+    except (GantoolError, InstantiationException) as error:
+        line = in_one_line(error, in_job=True)
+        if line is None:
+            raise
+        raise GantoolError(line.replace(prefix, "")) from error
 
 
 @dataclass(frozen=True)

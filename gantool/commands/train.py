@@ -15,8 +15,10 @@ from gantool.commands.build import (
     make,
     make_measurements,
     make_monitors,
+    make_rescue,
     make_state,
     make_stream,
+    make_watchdog,
     set_up,
 )
 from gantool.config import changes, choices, save_composed
@@ -36,6 +38,7 @@ from gantool.monitors.summary import summary
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.loop import Settings
 from gantool.training.loop import train as play
+from gantool.training.measurements import Breakdown
 from gantool.training.ranks import process_group, rank, world
 from gantool.training.recorder import Recorder
 from gantool.training.state import State
@@ -130,12 +133,6 @@ def _run(setup: Setup, run_dir: Path, state: State, data: Stream, scorer: Scorer
             log.info("\n%s\n", summary(state.game, data.fixed(2), loss_name=chosen.get("loss", "")))
     if trainer["compile"]:
         compile_networks(state.game)
-    run_log = Log(
-        run_dir if first else None,
-        resume_from=progress if saved else None,
-        hparams=_hparams(setup, chosen),
-        config_text=OmegaConf.to_yaml(setup.cfg, resolve=True),
-    )
     monitors: list[Monitor] = [grid, histograms] if first else []
     if scorer is not None:
         every = setup.duration("metrics.every", images_per_epoch=data.num_images)
@@ -144,23 +141,35 @@ def _run(setup: Setup, run_dir: Path, state: State, data: Stream, scorer: Scorer
             monitors.append(CodeAgreement(scorer, every))
             if setup.plain["model"].get("conditional") and scorer.image_set.name in ("mnist", "mnist-5k"):
                 monitors.append(LabelAgreement(scorer, every))
-    if saved is None:
-        run_log.write(grid(state.game, state.ema.generators, progress), progress)
-    recorder = Recorder(
-        run_dir if first else None,
-        run_log,
-        Console(progress.total, progress.nimg, quiet=not first),
-        checkpoints if first else None,
-        checkpoint_seconds=trainer["checkpoint_seconds"],
-        best_metric=best_metric,
-    )
-    recorder.status(state, "running")
-    measurements = make_measurements(setup, state, data.num_images)
     settings = Settings(seed=trainer["seed"], batch_size=trainer["batch_size"], microbatch=trainer["microbatch"])
-    try:
-        play(state, data, measurements, monitors, recorder, settings)
-    finally:
-        recorder.close()
+    rescue = make_rescue(setup, state, checkpoints)
+    text = {"hparams": _hparams(setup, chosen), "config_text": OmegaConf.to_yaml(setup.cfg, resolve=True)}
+    goes_on, well = saved is not None, False
+    rescue.begin()
+    while not well:
+        progress = state.progress
+        run_log = Log(run_dir if first else None, resume_from=progress if goes_on else None, **text)
+        if not goes_on:
+            run_log.write(grid(state.game, state.ema.generators, progress), progress)
+        recorder = Recorder(
+            run_dir if first else None,
+            run_log,
+            Console(progress.total, progress.nimg, quiet=not first),
+            checkpoints if first else None,
+            checkpoint_seconds=trainer["checkpoint_seconds"],
+            best_metric=best_metric,
+        )
+        recorder.status(state, "running")
+        measurements = make_measurements(setup, state, data.num_images)
+        watchdog = [] if rescue.action == "off" else [make_watchdog(setup, rescue, grid, measurements, data.num_images)]
+        try:
+            play(state, data, measurements, [*monitors, *watchdog], recorder, settings)
+            well = True
+        except Breakdown as trouble:
+            rescue.after(trouble)
+            goes_on = True
+        finally:
+            recorder.close()
     if first:
         log.info("%s", _farewell(run_dir, state, scorer))
 

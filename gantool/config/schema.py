@@ -65,6 +65,18 @@ class _Open(BaseModel):
     target: str = Field(alias="_target_")
 
 
+class Watchdog(_Owned):
+    """What is done about a run that goes wrong, and what counts as that."""
+
+    action: Literal["warn", "stop", "rollback", "off"]
+    every: Duration
+    patience: PositiveInt
+    diversity: Annotated[float, Field(gt=0, lt=1)]
+    explosion: Annotated[float, Field(gt=1)]
+    max_rollbacks: Annotated[int, Field(ge=0)]
+    rate_factor: Annotated[float, Field(gt=0, lt=1)]
+
+
 class Trainer(_Owned):
     """How to train."""
 
@@ -83,6 +95,7 @@ class Trainer(_Owned):
     histogram_every: Duration
     checkpoint_seconds: Annotated[float, Field(gt=0)]
     keep_checkpoints: PositiveInt
+    watchdog: Watchdog
 
 
 class Dataset(_Owned):

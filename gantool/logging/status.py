@@ -21,10 +21,12 @@ def write_status(
     metrics: Mapping[str, float] | None = None,
     best: Mapping[str, object] | None = None,
     error: str | None = None,
+    watchdog: Mapping[str, object] | None = None,
 ) -> None:
     """Replace `run_dir`/status.json in one step: a reader sees the old file or the new one, never half of it.
 
-    `metrics` are the last ones by name, `best` whatever says which checkpoint is the best and why.
+    `metrics` are the last ones by name, `best` whatever says which checkpoint is the best and why,
+    `watchdog` what it has noticed and done.
     """
     status = {
         "state": state,
@@ -32,6 +34,7 @@ def write_status(
         "progress": progress and {"nimg": progress.nimg, "rounds": progress.rounds, "total": progress.total},
         "metrics": {name: finite(value) for name, value in (metrics or {}).items()},
         "best": best and dict(best),
+        "watchdog": watchdog and dict(watchdog),
     }
     partial = run_dir / f"{NAME}.partial"
     partial.write_text(json.dumps(status, indent=2, default=str) + "\n", encoding="utf-8")

@@ -18,6 +18,7 @@ LAYOUT = {
         "gradient norms": ["Multiline", ["gradient_norm/"]],
         "learning rates": ["Multiline", ["learning_rate/"]],
         "images per second": ["Multiline", ["speed/images_per_second$"]],
+        "diversity and separation (watchdog)": ["Multiline", ["watchdog/"]],
     },
     "scores": {
         "Fréchet distance (lower is better)": ["Multiline", ["metrics/(fid|fd_)"]],

@@ -23,10 +23,10 @@ class ClassificationAccuracy:
         self.test = test or real.at(order[:held_out])
         self.real = real.at(order[held_out : held_out + num])
         self.protocol = {
-            "classifier_tested_on": f"{len(self.test.images)} of {self.test.name} {self.test.split}"
+            "cas_tested_on": f"{len(self.test.images)} of {self.test.name} {self.test.split}"
             + ("" if test else ", which the generator was trained on"),
-            "classifier_real_images": len(self.real.images),
-            "classifier_images": num_images,
+            "cas_real_images": len(self.real.images),
+            "cas_images": num_images,
         }
 
     def floor(self) -> float:

@@ -68,7 +68,7 @@ def fit(image_set: ImageSet, *, num_images: int, seed: int, device: torch.device
     channels, resolution = image_set.images.shape[1:3]
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        network = SmallResNet(channels, resolution, image_set.num_classes).to(device, memory_format=torch.channels_last)
+        network = SmallResNet(channels, resolution, image_set.num_classes).to(device)
         stream = Stream(image_set, seed=seed, device=device, shift=resolution // 16)
         optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.02)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps, pct_start=0.2)
@@ -81,7 +81,7 @@ def fit(image_set: ImageSet, *, num_images: int, seed: int, device: torch.device
             loss.backward()
             optimizer.step()
             schedule.step()
-            if (now := time.monotonic()) - told > 10:
+            if (now := time.monotonic()) - told > max(10, (now - started) / 20):
                 left, told = (now - started) * (steps - step - 1) / (step + 1), now
                 log.info("classifier: step %d of %d, loss %.3f, %.0f s left", step + 1, steps, loss.item(), left)
     return network.eval().requires_grad_(False)
@@ -118,7 +118,7 @@ class ClassifierFeatures(Features):
             raise GantoolError(f"features=classifier: {source.name} has no labels to learn; choose a labelled source")
         if num_images < 1:
             raise GantoolError(f"features.num_images={num_images}: a fit needs at least 1")
-        image_set = prepare(source)
+        image_set = prepare(source, on_bad_image="skip")
         self.shape = tuple(image_set.images.shape[1:])
         settings = [image_set.fingerprint, len(image_set.images), image_set.num_classes, num_images, seed, VERSION]
         key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]

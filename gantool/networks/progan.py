@@ -60,7 +60,7 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, latent_dim), (N,) -> (N, C, r, r) float32; in [-1, 1] in evaluation mode."""
-        stage = self.stage.item()
+        stage = float(self.stage)
         low, high = math.floor(stage), math.ceil(stage)
         x = self.first(pixel_norm(self.latent(z, labels))).unflatten(1, (-1, 4, 4))
         x = pixel_norm(F.leaky_relu(x, 0.2))
@@ -98,7 +98,7 @@ class Discriminator(nn.Module):
 
     def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, C, r, r), (N,) -> (N, feature_dim)."""
-        stage = self.stage.item()
+        stage = float(self.stage)
         low, high = math.floor(stage), math.ceil(stage)
         x = F.leaky_relu(self.images[high](images), 0.2)
         for level in range(high, 0, -1):

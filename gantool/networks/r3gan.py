@@ -87,7 +87,9 @@ class Downsample(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H/2, W/2)."""
         channels = x.shape[1]
-        return F.conv2d(x, self.kernel.expand(channels, 1, 4, 4), stride=2, padding=1, groups=channels)
+        with torch.autocast(x.device.type, enabled=False):  # a CPU is slow at such convolutions in bfloat16
+            kernel = self.kernel.expand(channels, 1, 4, 4)
+            return F.conv2d(x.float(), kernel, stride=2, padding=1, groups=channels).to(x.dtype)
 
 
 def change_channels(c_in: int, c_out: int) -> nn.Module:
@@ -154,7 +156,8 @@ class Discriminator(nn.Module):
             layers += [*(Block(c_in, depth) for _ in range(blocks)), Downsample(), change_channels(c_in, c_out)]
         last = widths[-1]
         layers += [Block(last, depth) for _ in range(blocks)]
-        self.layers = nn.Sequential(*layers, scaled(nn.Conv2d(last, last, 4, groups=last, bias=False)), nn.Flatten())
+        self.layers = nn.Sequential(*layers)
+        self.basis = nn.Parameter(torch.randn(last, 4, 4) / 4)
         self.feature_dim = last
         self.projection = Projection(last, num_classes) if num_classes and condition == "projection" else None
         self.head = scaled(nn.Linear(last, 1 if self.projection is None else last, bias=False))
@@ -163,7 +166,7 @@ class Discriminator(nn.Module):
 
     def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, C, R, R) in [-1, 1] -> (N, feature_dim)."""
-        return self.layers(images)
+        return (self.layers(images) * self.basis).sum((2, 3))
 
     def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, feature_dim), (N,) -> (N, 1) float32, unbounded."""

@@ -45,12 +45,33 @@ class Checkpoints:
                 old.unlink(missing_ok=True)
         return path
 
+    def save_good(self, state: dict, nimg: int) -> Path:
+        """Writes `state` as the one to go back to, in place of the one before."""
+        path = self._write(state, f"good-{nimg:012d}")
+        for old in self.folder.glob("good-*.pt"):
+            if old != path:
+                old.unlink(missing_ok=True)
+        return path
+
+    def go_back(self) -> dict | None:
+        """The state that was good; those after it are renamed to .abandoned, so that a resume does not find them. None
+        where there is none."""
+        good = max(self.folder.glob("good-*.pt"), default=None)
+        if good is None:
+            return None
+        state = load(good)
+        for path in self._newest_first():
+            if _nimg(path) > _nimg(good):
+                path.replace(path.with_suffix(".abandoned"))
+        return state
+
     def load_newest(self) -> dict | None:
         """The newest sound state, on the CPU; the best where no other is left; None where there is no checkpoint.
 
         A damaged one is renamed to .damaged with a warning. Raises GantoolError if all are damaged.
         """
-        candidates = [*self._newest_first(), *self.folder.glob("best-*.pt")]
+        newest = sorted([*self._newest_first(), *self.folder.glob("good-*.pt")], key=_nimg, reverse=True)
+        candidates = [*newest, *self.folder.glob("best-*.pt")]
         for path in candidates:
             try:
                 return load(path)
@@ -85,6 +106,11 @@ class Checkpoints:
                 f"resume={self.folder.parent} to go on from the checkpoint before"
             ) from error
         return path
+
+
+def _nimg(path: Path) -> int:
+    """Images seen by the state in a checkpoint file: '<nimg>-<hash>.pt' or 'good-<nimg>-<hash>.pt'."""
+    return int(path.stem.split("-")[-2])
 
 
 def load(path: Path) -> dict:

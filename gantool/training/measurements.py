@@ -15,6 +15,10 @@ from gantool.training.ranks import average
 from gantool.training.update import Measured
 
 
+class Breakdown(GantoolError):
+    """A run that cannot go on from where it is; the state before may, with a lower rate."""
+
+
 class Measurements:
     """Collects what each update measured; as a monitor, hands back the means since it was last called."""
 
@@ -35,6 +39,7 @@ class Measurements:
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
         self.scores: dict[str, Tensor] = {}  # of the last update that had any
+        self.latest: dict[str, float] = {}  # what was handed back last
         self.started, self.nimg = clock(), nimg
 
     def add(self, player: str, measured: Measured) -> None:
@@ -76,7 +81,7 @@ class Measurements:
         now = self.clock()
         scalars["speed/images_per_second"] = (progress.nimg - self.nimg) / (now - self.started)
         self.started, self.nimg = now, progress.nimg
-        self.sums, self.counts = {}, {}
+        self.sums, self.counts, self.latest = {}, {}, scalars
         return Record(scalars, histograms={f"discriminator_score/{k}": v for k, v in self.scores.items()})
 
 
@@ -86,9 +91,9 @@ def per_update(tag: str) -> str:
     return f"{head}/total" if tag.startswith("loss/") else tag
 
 
-def breakdown(what: str, progress: Progress) -> GantoolError:
+def breakdown(what: str, progress: Progress) -> Breakdown:
     """The error that ends a run whose numbers are no numbers any more."""
-    return GantoolError(
+    return Breakdown(
         f"training broke down at {progress.nimg} images: {what} not finite; the checkpoints before are sound: "
         "resume= with a lower optimizer.lr, optimizer.clip_norm=1 or trainer.precision=fp32"
     )

@@ -16,8 +16,8 @@ from gantool.training.hardware import Precision
 class PlayerOptimizer:
     """`make` builds the torch optimizer of `parameters`; the rest says how its steps are taken.
 
-    The learning rate is the configured one times `schedule(nimg, total)`, rising linearly over the first `warmup`
-    images. Adam's second beta is `beta2` where that is given. Gradients are clipped to a total norm of
+    The learning rate is the configured one times `factor` times `schedule(nimg, total)`, rising linearly over the first
+    `warmup` images. Adam's second beta is `beta2` where that is given. Gradients are clipped to a total norm of
     `clip_norm`, then to values of at most `clip_value`.
     """
 
@@ -28,6 +28,7 @@ class PlayerOptimizer:
     clip_norm: float | None = None
     clip_value: float | None = None
     beta2: float | Schedule | None = None
+    factor: float = 1.0  # below 1 once the watchdog has lowered the rate
 
     def __post_init__(self) -> None:
         self.optimizer = self.make(self.parameters)
@@ -39,7 +40,7 @@ class PlayerOptimizer:
 
     def set_rate(self, progress: Progress) -> float:
         """Sets the learning rate and beta2 for this position; returns the rate."""
-        factor = self.schedule(progress.nimg, progress.total)
+        factor = self.factor * self.schedule(progress.nimg, progress.total)
         if self.warmup:
             factor *= min(1.0, (progress.nimg + 1) / self.warmup)
         for group, configured in zip(self.optimizer.param_groups, self.configured, strict=True):

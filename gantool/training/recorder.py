@@ -68,7 +68,10 @@ class Recorder:
     def status(self, state: State, status: Status) -> None:
         """Writes status.json."""
         if self.run_dir is not None:
-            write_status(self.run_dir, state=status, progress=state.progress, metrics=state.metrics, best=state.best)
+            scores = {"metrics": state.metrics, "best": state.best}
+            write_status(
+                self.run_dir, state=status, progress=state.progress, **scores, watchdog=state.watch.get("noticed")
+            )
 
     def close(self) -> None:
         """Closes the log and gives the terminal back."""

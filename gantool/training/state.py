@@ -24,6 +24,17 @@ class State:
     config: dict  # the composed configuration, plain
     metrics: dict[str, float] = field(default_factory=dict)  # the last scores
     best: dict[str, Any] = field(default_factory=dict)  # "metric", "value" and "nimg" of the best score so far
+    watch: dict[str, Any] = field(default_factory=dict)  # what the watchdog remembers, and how often it rolled back
+
+    @property
+    def rate_factor(self) -> float:
+        """What every learning rate is multiplied by."""
+        return next(iter(self.optimizers.values())).factor
+
+    @rate_factor.setter
+    def rate_factor(self, factor: float) -> None:
+        for optimizer in self.optimizers.values():
+            optimizer.factor = factor
 
     def state_dict(self) -> dict:
         """Plain containers and the live tensors."""
@@ -32,6 +43,8 @@ class State:
             "progress": asdict(self.progress),
             "metrics": self.metrics,
             "best": self.best,
+            "watch": self.watch,
+            "rate_factor": self.rate_factor,
             "game": self.game.state_dict(),
             "ema": self.ema.generators.state_dict(),
             "optimizers": {name: o.optimizer.state_dict() for name, o in self.optimizers.items()},
@@ -49,6 +62,7 @@ class State:
             self.precision.scaler.load_state_dict(saved["scaler"])
         self.progress = replace(Progress(**saved["progress"]), total=self.progress.total)
         self.metrics, self.best = saved["metrics"], saved["best"]
+        self.watch, self.rate_factor = saved.get("watch", {}), saved.get("rate_factor", 1.0)
 
     def numerics(self) -> dict[str, str | int]:
         """What else the bits of a result depend on."""

@@ -1,0 +1,143 @@
+"""Notices a run that goes wrong: samples that grow alike, a discriminator that runs away, losses that explode."""
+
+from collections.abc import Callable, Mapping
+from statistics import median
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from gantool.game import Batch, Game, Progress
+from gantool.logging.record import Record
+from gantool.training.ranks import average
+
+_REMEMBERED = 20  # looks back that a median is taken over
+_FEWEST = 4  # looks before there is a usual
+_HUGE = 1e6  # of a gradient: healthy WGAN critics were seen at 200
+_SEPARATED = 0.999  # share of (real, fake) pairs that the discriminator ranks rightly
+_GROWN = 2.0  # times the margin at which that began
+_SCORES = 512  # of each side: 262 thousand pairs
+
+
+class Measured(Protocol):
+    """What training measured of itself (training.measurements.Measurements)."""
+
+    latest: dict[str, float]
+    scores: dict[str, Tensor]
+
+
+class Watchdog:
+    """watchdog/diversity: how far apart samples of fixed latents are, against real images; watchdog/separation: how
+    surely scores tell real from fake, against 1 for always and 0.5 for never.
+
+    Three signs, each of which must last for `patience` looks: *collapse*, a diversity below the fraction `diversity` of
+    the highest so far; *saturation*, a discriminator that ranks every pair rightly, by a margin that has doubled since
+    it began to; *explosion*, a gradient norm more than `explosion` times its median over the last looks, or huge. What
+    is compared are ratios, so scores and losses of any scale are alike. `act` is told of each sign once it has lasted,
+    and `keep` is called at each look that sees none: both on every rank. `memory` is the watchdog's only state, plain
+    and part of the checkpoint.
+    """
+
+    name = "watchdog"
+
+    def __init__(
+        self,
+        batch: Batch,
+        measured: Measured,
+        memory: dict[str, Any],
+        *,
+        interval: int,
+        by_class: bool = False,
+        patience: int = 3,
+        diversity: float = 0.5,
+        explosion: float = 30.0,
+        act: Callable[[str, Progress], None],
+        keep: Callable[[], None] = lambda: None,
+        seed: int = 0,
+    ) -> None:
+        self.batch, self.measured, self.memory, self.interval, self.seed = batch, measured, memory, interval, seed
+        self.patience, self.diversity, self.explosion = patience, diversity, explosion
+        self.labels = batch.labels if by_class else None
+        self.real = spread(batch.images, self.labels)
+        self.act, self.keep = act, keep
+        for name in ("lasted", "norms", "margins"):
+            self.memory.setdefault(name, {})
+
+    @torch.no_grad()
+    def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
+        """Scalars for the log; raises what `act` raises."""
+        device = self.batch.images.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(self.seed)
+            diversity = spread(game.sample(self.batch, generators), self.labels) / self.real
+        sides = pairs(self.measured.scores)
+        seen = torch.tensor([diversity, *(separation(*pair) for pair in sides.values())], device=device)
+        average([seen])  # so that all ranks come to the same end
+        diversity, *separations = seen.tolist()
+        self.memory["looks"] = self.memory.get("looks", 0) + 1
+        record = Record({"watchdog/diversity": diversity})
+        signs = {"collapse": self._collapse(diversity), "explosion": self._explosion()}
+        for side, share in zip(sides, separations, strict=True):
+            record.scalars[f"watchdog/separation{side}"] = share
+            signs[f"saturation{side}"] = self._saturation(side, share)
+        for sign, evidence in signs.items():
+            lasted = self.memory["lasted"]
+            lasted[sign] = lasted.get(sign, 0) + 1 if evidence else 0
+            if evidence and lasted[sign] == self.patience:
+                self.act(f"{sign}: {evidence}, for {self.patience} looks in a row", progress)
+        if not any(signs.values()):
+            self.keep()
+        return record
+
+    def _collapse(self, diversity: float) -> str | None:
+        best = self.memory["best"] = max(self.memory.get("best", 0.0), diversity)
+        if not diversity < self.diversity * best and diversity == diversity:
+            return None
+        return f"samples of fixed latents are {diversity:.2f} as far apart as real images, and were {best:.2f}"
+
+    def _explosion(self) -> str | None:
+        for tag, norm in self.measured.latest.items():
+            if not tag.startswith("gradient_norm/"):
+                continue
+            norms = self.memory["norms"].setdefault(tag, [])
+            usual = median(norms) if len(norms) >= _FEWEST else None
+            self.memory["norms"][tag] = [*norms, norm][-_REMEMBERED:]
+            if not norm <= _HUGE:
+                return f"{tag} is {norm:.3g}"
+            if usual and norm > self.explosion * usual:
+                return f"{tag} is {norm:.3g}, usually {usual:.3g}"
+        return None
+
+    def _saturation(self, side: str, separation: float) -> str | None:
+        real, fake = (self.measured.latest.get(f"discriminator_score/{kind}{side}") for kind in ("real", "fake"))
+        began = self.memory["looks"] > _FEWEST  # every discriminator learns fast at first
+        if not began or separation < _SEPARATED or real is None or fake is None:
+            self.memory["margins"].pop(side, None)
+            return None
+        margin, before = real - fake, self.memory["margins"].setdefault(side, real - fake)
+        if margin < _GROWN * before:
+            return None
+        return f"the discriminator tells all real images from fakes, by {margin:.3g} on average, {before:.3g} before"
+
+
+def spread(images: Tensor, labels: Tensor | None = None) -> float:
+    """The mean distance between two of (N, C, H, W) images; with labels (N,), between two of one class."""
+    pixels = images.float().flatten(1)
+    distances = torch.cdist(pixels, pixels)
+    other = ~torch.eye(len(pixels), dtype=torch.bool, device=pixels.device)
+    if labels is not None:
+        other &= labels[:, None] == labels[None]
+    return float(distances[other].mean())
+
+
+def separation(real: Tensor, fake: Tensor) -> float:
+    """The share of pairs whose real score is the higher one, whatever their scale: 1 for a discriminator that is never
+    wrong, 0.5 for one that guesses."""
+    real, fake = real.flatten()[:_SCORES], fake.flatten()[:_SCORES]
+    return float((real[:, None] > fake[None]).float().mean())
+
+
+def pairs(scores: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
+    """Real and fake scores that belong together, by what follows 'real' in their names ('real', 'real_a')."""
+    sides = [name.removeprefix("real") for name in scores if name.startswith("real")]
+    return {side: (scores[f"real{side}"], scores[f"fake{side}"]) for side in sides if f"fake{side}" in scores}

@@ -1,0 +1,171 @@
+"""What a run's folder has to show: its configuration, curves, scores and pictures."""
+
+import base64
+import io
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import DictConfig, OmegaConf
+from PIL import Image
+
+from gantool.config.composed import choices
+from gantool.errors import GantoolError, did_you_mean
+from gantool.logging.jsonl import read_metrics
+from gantool.logging.status import read_status
+from gantool.page.chart import Points
+
+_LARGEST = 1200  # pixels of a side
+_HEAVIEST = 600_000  # bytes of a picture that is inlined as it is
+_FRAMES = 1_500_000  # bytes of an animation
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run as its files tell it; nothing is built and no checkpoint read."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "RunFolder":
+        """Raises GantoolError unless `folder` is a run's."""
+        path = Path(folder).expanduser()
+        if not path.is_dir():
+            siblings = [sibling.name for sibling in path.parent.iterdir()] if path.parent.is_dir() else []
+            raise GantoolError(f"run={folder}: no such folder{did_you_mean(path.name, siblings)}")
+        if not (path / ".hydra" / "config.yaml").is_file():
+            raise GantoolError(f"run={folder} is neither a run's folder (.hydra/config.yaml) nor a sweep's")
+        return cls(path.resolve())
+
+    @cached_property
+    def config_text(self) -> str:
+        """The configuration as YAML, resolved where that can be done."""
+        config = cast(DictConfig, OmegaConf.load(self.path / ".hydra" / "config.yaml"))
+        try:
+            return OmegaConf.to_yaml(config, resolve=True)
+        except Exception:  # a ${oc.env:...} of another machine
+            return OmegaConf.to_yaml(config)
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The same as plain containers."""
+        return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(self.config_text)))
+
+    @cached_property
+    def choices(self) -> dict[str, str]:
+        """What was chosen in each group."""
+        return choices(self.path) if (self.path / ".hydra" / "hydra.yaml").is_file() else {}
+
+    @cached_property
+    def overrides(self) -> list[str]:
+        """What was typed on the command line."""
+        path = self.path / ".hydra" / "overrides.yaml"
+        return [str(word) for word in OmegaConf.load(path)] if path.is_file() else []
+
+    @cached_property
+    def status(self) -> dict[str, Any]:
+        """status.json, or {}."""
+        return read_status(self.path) or {}
+
+    @cached_property
+    def lines(self) -> list[dict[str, Any]]:
+        """metrics.jsonl."""
+        return read_metrics(self.path)
+
+    @cached_property
+    def curves(self) -> dict[str, list[tuple[float, float]]]:
+        """(kimg, value) by tag."""
+        curves: dict[str, list[tuple[float, float]]] = {}
+        for line in self.lines:
+            for tag, value in line.items():
+                if "/" in tag and isinstance(value, int | float):
+                    curves.setdefault(tag, []).append((line["kimg"], float(value)))
+        return curves
+
+    @property
+    def kimg(self) -> float:
+        """Thousand images seen."""
+        progress = self.status.get("progress") or {}
+        return progress.get("nimg", self.lines[-1]["nimg"] if self.lines else 0) / 1000
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on rounds, from the rates that were logged."""
+        speed: Points = self.curves.get("speed/images_per_second", [])
+        before = [0.0, *(kimg for kimg, _ in speed)]
+        return sum(1000 * (kimg - since) / rate for (kimg, rate), since in zip(speed, before, strict=False) if rate)
+
+    @property
+    def protocols(self) -> list[dict[str, Any]]:
+        """How the scores were measured, without repeats, the latest last."""
+        found = [line["protocol"] for line in self.lines if line.get("protocol")]
+        return [json.loads(text) for text in dict.fromkeys(json.dumps(p, sort_keys=True) for p in found)]
+
+    def grids(self, name: str) -> list[tuple[float, Path]]:
+        """(kimg, file) of the pictures called `name` in samples/, oldest first."""
+        found = [
+            (float(match[1]), path)
+            for path in (self.path / "samples").glob(f"{name}-*.png")
+            if (match := re.fullmatch(re.escape(name) + r"-(\d+\.\d+)\.png", path.name))
+        ]
+        return sorted(found)
+
+    def grid_names(self) -> list[str]:
+        """What there are pictures of in samples/."""
+        names = {path.stem.rpartition("-")[0] for path in (self.path / "samples").glob("*-*.png")}
+        return sorted(names)
+
+    def results(self, kind: str) -> list[dict[str, Any]]:
+        """The JSON files under RUN/<kind>, whole ones only, oldest first."""
+        found = []
+        for path in sorted((self.path / kind).rglob("*.json"), key=lambda path: path.stat().st_mtime):
+            try:
+                content = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError:
+                continue
+            found += [content] if isinstance(content, dict) else []
+        return found
+
+    def newest_pictures(self, kind: str) -> list[Path]:
+        """The PNG and GIF files of the newest folder under RUN/<kind>."""
+        folders = [path for path in (self.path / kind).glob("*") if path.is_dir()]
+        if not folders:
+            return []
+        newest = max(folders, key=lambda path: path.stat().st_mtime)
+        return sorted(path for path in newest.iterdir() if path.suffix in (".png", ".gif"))
+
+
+def inlined(path: Path, largest: int = _LARGEST) -> str | None:
+    """A picture as a data: address of bounded size; None where it cannot be read, as one that is being written."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+            content = path.read_bytes()
+            if path.suffix == ".gif":
+                return _address(content, "gif") if len(content) <= _FRAMES else None
+            if max(image.size) <= largest and len(content) <= _HEAVIEST:
+                return _address(content, "png")
+            image.thumbnail((largest, largest))
+            png, jpeg = _saved(image, "png", optimize=True), _saved(image.convert("RGB"), "jpeg", quality=88)
+    except (OSError, ValueError):
+        return None
+    return _address(png, "png") if len(png) <= max(len(jpeg), _HEAVIEST // 4) else _address(jpeg, "jpeg")
+
+
+def width_of(path: Path) -> int:
+    """Pixels from the left to the right of a picture."""
+    with Image.open(path) as image:
+        return image.width
+
+
+def _saved(image: Image.Image, kind: str, **settings: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **settings)
+    return buffer.getvalue()
+
+
+def _address(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,128 @@
+"""The page itself: of one run, or of several that are compared."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from gantool import __version__
+from gantool.cli.sweep import Result, rank
+from gantool.page.chart import chart, colours, number
+from gantool.page.content import (
+    Figure,
+    analyses,
+    cards,
+    curves,
+    evaluated,
+    final_samples,
+    growth,
+    headline,
+    latent_pictures,
+    scores,
+)
+from gantool.page.reading import RunFolder, inlined
+
+_DRAWN = 6  # runs in a chart: as many as there are colours to tell them by
+_LONGEST = 44  # characters of a name in a legend
+_COMPARED = ("loss/generator/total", "loss/discriminator/total", "watchdog/diversity")
+
+
+def page_of_run(run: RunFolder) -> str:
+    """HTML that tells all of one run."""
+    head = headline(run)
+    return _rendered(
+        title=head["title"],
+        head=head,
+        samples=final_samples(run),
+        scores=scores(run),
+        protocols=cards(run.protocols),
+        evaluated=evaluated(run),
+        growth=growth(run),
+        curves=curves(run),
+        latents=latent_pictures(run),
+        analyses=analyses(run),
+        overrides=run.overrides,
+        config=run.config_text,
+    )
+
+
+def page_of_runs(title: str, folders: Sequence[Path], metric: str | None) -> str:
+    """HTML that compares runs: ranked by `metric`, their samples, and their curves over one another."""
+    results = {folder.name: Result.read(folder) for folder in folders}
+    metric, ranked = rank(list(results.values()), metric)
+    runs = {f.name: RunFolder(f.resolve()) for f in folders if (f / ".hydra" / "config.yaml").is_file()}
+    names = names_by_what_varies(runs)
+    order = [result.name for result in ranked if result.name in runs]
+    shown = [runs[name] for name in order]
+    intro = f"{len(results)} runs" + (f", ranked by {metric}." if metric else "; none has a score yet.")
+    if len(shown) > _DRAWN:
+        intro += f" Charts show the first {_DRAWN}."
+    return _rendered(
+        title=title,
+        intro=intro,
+        ranking=_ranking(ranked, metric, names),
+        small=_last_grids(shown, names),
+        protocols=cards(next((run.protocols for run in shown if run.protocols), [])),
+        curves=_together(shown[:_DRAWN], names),
+    )
+
+
+def names_by_what_varies(runs: dict[str, RunFolder]) -> dict[str, str]:
+    """What was typed for one run and not for all; its folder's name where that says nothing."""
+    typed = {name: run.overrides for name, run in runs.items()}
+    common = set.intersection(*(set(words) for words in typed.values())) if typed else set()
+    own = {name: [w for w in words if w not in common and not w.startswith("hydra")] for name, words in typed.items()}
+    # Choices of groups say more than values, which have a dot.
+    names = {name: " ".join(sorted(words, key=lambda w: "." in w.partition("=")[0])) for name, words in own.items()}
+    told_apart = len(set(names.values())) == len(names) and all(names.values())
+    return {name: text if told_apart else name for name, text in names.items()}
+
+
+def _ranking(ranked: Sequence[Result], metric: str | None, names: dict[str, str]) -> dict[str, Any]:
+    scored = dict.fromkeys(name for result in ranked for name in result.metrics)
+    columns = [metric, *(name for name in scored if name != metric)] if metric else list(scored)
+    rows = [
+        {
+            "rank": place if metric in result.metrics and result.state != "failed" else "-",
+            "name": names.get(result.name, result.name),
+            "cells": [number(result.metrics[name]) if name in result.metrics else "-" for name in columns],
+            "kimg": number(result.nimg / 1000),
+            "state": result.state,
+        }
+        for place, result in enumerate(ranked, 1)
+    ]
+    failures = [f"{names.get(r.name, r.name)}: {r.error or 'no reason given'}" for r in ranked if r.state == "failed"]
+    return {"names": columns, "rows": rows, "failures": failures}
+
+
+def _last_grids(runs: Sequence[RunFolder], names: dict[str, str]) -> list[Figure]:
+    figures = []
+    for place, run in enumerate(runs, 1):
+        if (grids := run.grids("generated")) and (source := inlined(grids[-1][1], largest=420)):
+            figures.append(Figure(f"{place}. {names[run.path.name]}, {number(grids[-1][0])} kimg", source))
+    return figures
+
+
+def _together(runs: Sequence[RunFolder], names: dict[str, str]) -> list[Figure]:
+    tags = [tag for tag in dict.fromkeys(t for run in runs for t in run.curves) if tag.startswith("metrics/")]
+    labels = {run: f"{place}. {_short(names[run.path.name])}" for place, run in enumerate(runs, 1)}
+    palette = colours(list(labels.values()))  # a run has one colour in every chart
+    figures = []
+    for tag in [*tags, *_COMPARED]:
+        lines = {label: run.curves[tag] for run, label in labels.items() if tag in run.curves}
+        if svg := chart(lines, palette=palette):
+            figures.append(Figure(tag.removeprefix("metrics/"), svg=svg, legend=tuple((n, palette[n]) for n in lines)))
+    return figures
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+
+
+def _rendered(**content: Any) -> str:
+    template = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+    made = datetime.now().strftime("%Y-%m-%d %H:%M")
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.ChainableUndefined)
+    return environment.from_string(template).render(version=__version__, made=made, **content)

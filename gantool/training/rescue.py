@@ -1,0 +1,73 @@
+"""What is done about a run that goes wrong: a warning, an end, or a return to the last good state at lower rates."""
+
+import logging
+from typing import Literal
+
+from gantool.errors import GantoolError
+from gantool.game import Progress
+from gantool.training.checkpoint import Checkpoints
+from gantool.training.measurements import Breakdown
+from gantool.training.ranks import rank
+from gantool.training.state import State
+
+log = logging.getLogger(__name__)
+
+Action = Literal["warn", "stop", "rollback", "off"]
+
+
+class Rescue:
+    """Acts on what the watchdog notices and on a breakdown (numbers that are not finite).
+
+    `warn` tells; `stop` ends the run; `rollback` goes back to the last state at which the watchdog saw no sign, at most
+    `max_rollbacks` times in a run, and multiplies every learning rate by `rate_factor` each time. When good states are
+    kept depends on position alone, so a run that was killed goes back to where one that was not does.
+    """
+
+    def __init__(
+        self, state: State, checkpoints: Checkpoints, *, action: Action, max_rollbacks: int, rate_factor: float
+    ) -> None:
+        self.state, self.checkpoints, self.action = state, checkpoints, action
+        self.max_rollbacks, self.rate_factor = max_rollbacks, rate_factor
+
+    def begin(self) -> None:
+        """Keeps the state that a run begins with, where none is kept yet."""
+        if not any(self.checkpoints.folder.glob("good-*.pt")):
+            self.keep()
+
+    def keep(self) -> None:
+        """The state as it is now is one to go back to."""
+        if self.action in ("stop", "rollback") and rank() == 0:
+            self.checkpoints.save_good(self.state.state_dict(), self.state.progress.nimg)
+
+    def act(self, text: str, progress: Progress) -> None:
+        """Told of a sign that has lasted; raises Breakdown unless it is only to warn."""
+        text = f"watchdog at {progress.nimg / 1000:g} kimg: {text}"
+        self._note(text)
+        if self.action in ("stop", "rollback"):
+            raise Breakdown(text)
+        if rank() == 0:
+            log.warning("%s", text)
+
+    def after(self, trouble: Breakdown) -> None:
+        """Goes back; raises GantoolError where the run is to end instead."""
+        back = self.checkpoints.go_back() if self.action in ("stop", "rollback") else None
+        if back is None:
+            raise trouble
+        state, done = self.state, self.state.watch.get("rollbacks", 0)
+        kimg = back["progress"]["nimg"] / 1000
+        if self.action == "stop" or done == self.max_rollbacks:
+            tried = f" after {done} rollbacks" if done else ""
+            end = f"{trouble}; stopped{tried}: resume= goes on from {kimg:g} kimg, where it was well"
+            raise GantoolError(end) from trouble
+        best = state.best  # its checkpoint stays, whatever came after it
+        state.load_state_dict(back)
+        state.best, state.rate_factor = best, state.rate_factor * self.rate_factor
+        state.watch["rollbacks"] = done + 1
+        told = f"{trouble}; back to {kimg:g} kimg with rates times {state.rate_factor:g}"
+        self._note(f"{told} (rollback {done + 1} of {self.max_rollbacks})")
+        if rank() == 0:
+            log.warning("%s", state.watch["noticed"]["text"])
+            self.checkpoints.save(state.state_dict(), state.progress.nimg)
+
+    def _note(self, text: str) -> None:
+        self.state.watch["noticed"] = {"text": text, "rollbacks": self.state.watch.get("rollbacks", 0)}

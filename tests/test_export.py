@@ -1,0 +1,180 @@
+"""gantool export: every model in every format makes what the run makes, with any batch; and what load refuses."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+import gantool
+from gantool.cli.main import main
+from gantool.commands import export
+from gantool.commands.run_folder import TrainedRun, load_run
+from gantool.errors import GantoolError
+from gantool.game import Batch, Game
+from gantool.snapshot import save_snapshot
+from runs import newest, train
+
+CASES = {
+    "dcgan": ["model.conditional=true", "model.generator.norm=spectral"],
+    "resnet": ["model.conditional=true", "loss=hinge"],
+    "infogan": [],
+    "progan": [],
+}
+
+
+@pytest.fixture
+def run(in_tmp: Path) -> Path:
+    train(in_tmp / "run", "model.conditional=true", "optimizer.lr=0.01", model="mlp", rounds=2)
+    return in_tmp / "run"
+
+
+@pytest.mark.parametrize("model", CASES)
+def test_every_model_is_traced(in_tmp: Path, model: str) -> None:
+    rounds = 4 if model == "progan" else 2
+    train(in_tmp / "run", *CASES[model], "model.latent.dim=20", "optimizer.lr=0.01", model=model, rounds=rounds)
+    run = load_run(str(in_tmp / "run"), device="cpu")
+    (module,) = export.callables(run.game, run.generators, run.plain).values()
+    program = export.trace(module, export._inputs(run, module, 3))
+    torch.export.save(program, in_tmp / "generator.pt2")
+    export.save_onnx(program, in_tmp / "generator.onnx", {})
+    again = torch.export.load(in_tmp / "generator.pt2").module()
+    session = onnxruntime.InferenceSession("generator.onnx")
+    for size in (1, 4):
+        inputs = export._inputs(run, module, size)
+        with torch.no_grad():
+            expected = run.game.generate(inputs["z"], inputs.get("labels"), run.generators)  # type: ignore[operator]
+            assert (again(*inputs.values()) - expected).abs().max() < 1e-5
+        assert expected.shape == (size, 1, 32, 32) and expected.std() > 1e-4
+        made = session.run(["images"], {name: value.numpy() for name, value in inputs.items()})[0]
+        assert np.abs(made - expected.numpy()).max() < export.TOLERANCE  # type: ignore[operator]
+
+
+def test_every_format_without_gantool_and_the_snapshot_in_two_lines(run: Path) -> None:
+    assert main(["export", f"run={run}"]) == 0
+    out = run / "exported"
+    names = {"config.yaml", "export.json", "generator.onnx", "generator.pt2", "snapshot.safetensors"}
+    assert {path.name for path in out.iterdir()} == names
+    about = json.loads((out / "export.json").read_text())
+    assert set(about["largest_difference"]) == names - {"config.yaml", "export.json"}
+    assert max(about["largest_difference"].values()) < 1e-5 and about["nimg"] == newest(run)["progress"]["nimg"] == 16
+    assert (out / "config.yaml").read_text().count("gantool.networks.mlp.Generator") == 1
+
+    labels = torch.tensor([3, 1, 4])
+    generator = gantool.load(out)
+    z, trained = generator.latents(3), load_run(str(run), device="cpu")
+    expected = trained.game.generate(z, labels, trained.generators)  # type: ignore[operator]
+    assert torch.equal(generator(z, labels), expected)
+    assert torch.equal(generator.sample(4, seed=1), generator.sample(4, seed=1))
+    assert not torch.equal(generator.sample(4, seed=1), generator.sample(4, seed=2))
+    with pytest.raises(GantoolError, match="conditional: give it labels"):
+        generator(z)
+    with safe_open(out / "snapshot.safetensors", "pt") as file:
+        assert file.metadata()["nimg"] == "16" and set(file.keys()) == set(newest(run)["ema"])
+        assert "/" not in file.metadata()["config"], "a path of this machine is nobody else's business"
+
+
+def test_a_file_that_makes_other_images_is_refused(run: Path, monkeypatch, capfd: pytest.CaptureFixture[str]) -> None:
+    def off(module: nn.Module) -> nn.Module:
+        module.network.layers[0].bias.data += 0.1  # type: ignore[union-attr,index]
+        return module
+
+    monkeypatch.setattr(export, "plain_copy", off)
+    assert main(["export", f"run={run}", "format=torch"]) == 1
+    error = capfd.readouterr().err
+    assert "generator.pt2 by" in error and "do not use these files" in error and len(error.splitlines()) == 1
+
+
+def test_a_program_that_needs_gantool_is_found_out(tmp_path: Path) -> None:
+    (tmp_path / "generator.pt2").write_text("no program")
+    case = {"generator": [{"z": torch.zeros(1, 2)}]}
+    with pytest.raises(GantoolError, match="does not run without gantool"):
+        export.compare_alone([tmp_path / "generator.pt2"], case, {"generator": [torch.zeros(1)]}, tmp_path)
+    script = export.ALONE.split("differences")[0] + "import gantool"
+    done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True)
+    assert "ModuleNotFoundError" in done.stderr or "ImportError" in done.stderr
+
+
+class Translators(Game):
+    """Stands for a game between two kinds of images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.players = {}
+        self.generators = nn.ModuleDict({side: nn.Conv2d(1, 1, 3, padding=1) for side in ("a2b", "b2a")})
+
+    def sample(self, batch: Batch, generators: nn.ModuleDict) -> Tensor:
+        return generators["a2b"](batch.source)
+
+
+def test_generators_that_translate_take_images(tmp_path: Path) -> None:
+    game = Translators().eval().requires_grad_(False)
+    shape = {"channels": 1, "resolution": 8, "num_classes": 0}
+    plain = {"model": {"_target_": "test_export.Translators"}, "dataset": shape}
+    run = TrainedRun(tmp_path, plain, game, game.generators, 64, torch.device("cpu"))
+    with torch.no_grad():
+        differences = export._write(run, ("snapshot", "torch"), tmp_path)
+    assert set(differences) == {"snapshot.safetensors", "a2b.pt2", "b2a.pt2"} and max(differences.values()) < 1e-6
+    images = torch.rand(3, 1, 8, 8)
+    assert torch.equal(gantool.load(tmp_path, "b2a", trust=True)(images), game.generators["b2a"](images))
+    with pytest.raises(GantoolError, match="a2b, b2a.*chooses one"):
+        gantool.load(tmp_path, trust=True)
+
+
+FOREIGN = {
+    "a module's own import": "gantool.networks.dcgan.torch.load",
+    "a function": "gantool.networks.layers.apply_spectral_norm",
+    "the system's": "os.system",
+    "another part of gantool": "gantool.data.folder.Folder",
+    "nothing": "gantool.networks.nothing.Generator",
+}
+
+
+@pytest.mark.parametrize("target", FOREIGN.values(), ids=FOREIGN)
+def test_a_strangers_snapshot_names_no_other_code(run: Path, target: str) -> None:
+    assert main(["export", f"run={run}", "format=snapshot"]) == 0
+    path = run / "exported" / "snapshot.safetensors"
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    config = json.loads(metadata["config"])
+    config["model"]["loss"]["constraint"] = {"_target_": target}
+    save_file(load_file(path), path, {**metadata, "config": json.dumps(config)})
+    with pytest.raises(GantoolError, match=f"not gantool's \\({target}\\): trust=True"):
+        gantool.load(path)
+
+
+def test_a_strangers_snapshot_does_not_read_this_machine(run: Path) -> None:
+    trained = load_run(str(run), device="cpu")
+    trained.plain["model"]["recipe"] = "${oc.env:HOME}"
+    save_snapshot(run / "a.safetensors", trained.generators, trained.plain, 1)
+    with pytest.raises(GantoolError, match="oc.env:HOME.*trust=True"):
+        gantool.load(run / "a.safetensors")
+
+
+def test_what_is_no_snapshot(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = run / "a.safetensors"
+    with pytest.raises(GantoolError, match="no readable snapshot"):
+        gantool.load(path)
+    save_file({"weight": torch.zeros(2)}, path)
+    with pytest.raises(GantoolError, match="gantool export run=FOLDER makes one"):
+        gantool.load(path)
+    trained = load_run(str(run), device="cpu")
+    save_snapshot(path, trained.generators, trained.plain, 1)
+    content = path.read_bytes()
+    path.write_bytes(content[:-4] + b"\0\0\0\0")
+    with pytest.raises(GantoolError, match="is damaged"):
+        gantool.load(path)
+    trained.plain["model"]["generator"]["hidden"] = [16, 17]
+    save_snapshot(path, trained.generators, trained.plain, 1)
+    with pytest.raises(GantoolError, match="does not fit gantool"):
+        gantool.load(path)
+    assert main(["export", f"run={run}", "format=tflite"]) == 1
+    assert "format=tflite: should be 'all', 'snapshot', 'onnx' or 'torch'" in capfd.readouterr().err
+    assert not (run / "exported").exists()

@@ -1,0 +1,126 @@
+"""The watchdog on runs that go wrong on purpose and on healthy ones; and the way back, bit for bit."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from gantool.cli.main import main
+from gantool.logging.jsonl import read_metrics
+from gantool.monitors.watchdog import Watchdog, pairs, separation, spread
+from runs import newest, same, same_training, small, train
+from test_contracts import Killed, stop_after
+
+LOOKS = ["trainer.log_every=15it", "trainer.watchdog.every=15it", "trainer.sample_every=1Mimg", "trainer.batch_size=32"]
+LOOKS += ["model.generator.hidden=[64,64]", "model.discriminator.hidden=[64,64]", "model.latent.dim=16"]
+# The rate rises from 1 by 8 a round, and numbers overflow in round 16.
+EXPLODES = ["loss=lsgan", "optimizer.lr=1e9", "optimizer.warmup=1000Mimg", "trainer.watchdog.every=3it"]
+EXPLODES += ["trainer.log_every=1it", "trainer.watchdog.patience=99", "trainer.watchdog.action=rollback"]
+LOWER = "trainer.watchdog.rate_factor=1e-6"
+
+
+def noticed(folder: Path) -> str:
+    return (json.loads((folder / "status.json").read_text())["watchdog"] or {"text": ""})["text"]
+
+
+SICK = {
+    "a generator that stands still": ("saturation", ["optimizer.generator.lr=1e-12", "loss=minimax"]),
+    "a discriminator fifty times as fast": ("saturation", ["optimizer.discriminator.lr=0.025", "loss=minimax"]),
+    "rates a hundred times too high": ("collapse", ["optimizer.lr=0.05"]),
+    "a critic without a bound": ("explosion", ["loss=wgan", "loss.constraint=null", "optimizer.lr=10"]),
+}
+
+
+@pytest.mark.parametrize(("sign", "words"), SICK.values(), ids=SICK)
+def test_a_sick_run_is_noticed(in_tmp: Path, sign: str, words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    main(small(in_tmp / "run", *LOOKS, *words, model="mlp", rounds=240))
+    told = capfd.readouterr()
+    assert sign in noticed(in_tmp / "run"), noticed(in_tmp / "run")
+    assert sign in told.out + told.err
+
+
+@pytest.mark.parametrize("loss", ["non-saturating", "minimax", "lsgan", "hinge", "wgan", "wgan-gp"])
+def test_a_healthy_run_is_left_alone(in_tmp: Path, loss: str) -> None:
+    train(in_tmp / "run", *LOOKS, f"loss={loss}", model="mlp", rounds=240)
+    assert noticed(in_tmp / "run") == ""
+    looks = [line["watchdog/diversity"] for line in read_metrics(in_tmp / "run") if "watchdog/diversity" in line]
+    assert len(looks) == 16 and all(0 < look < 2 for look in looks)
+
+
+def test_stop_ends_the_run_where_it_was_well(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    words = [*LOOKS, "optimizer.generator.lr=1e-12", "trainer.watchdog.action=stop", "trainer.checkpoint_seconds=0.01"]
+    assert main(small(in_tmp / "run", *words, model="mlp", rounds=400)) == 1
+    error = capfd.readouterr().err
+    assert "saturation" in error and "resume= goes on from" in error and "Traceback" not in error
+    status = json.loads((in_tmp / "run" / "status.json").read_text())
+    assert status["state"] == "failed" and "saturation" in status["error"]
+    assert list((in_tmp / "run" / "checkpoints").glob("*.abandoned"))
+    again = ["train", f"resume={in_tmp / 'run'}", "trainer.duration=1it", "trainer.watchdog.action=warn"]
+    assert main(again) == 0
+    assert "is finished" in capfd.readouterr().out, "the state that was well is what a resume finds"
+
+
+def test_a_breakdown_is_rolled_back_with_lower_rates(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    saved = train(in_tmp / "run", *EXPLODES, LOWER, model="mlp", rounds=20)
+    told = capfd.readouterr()
+    assert "rollback 1 of 2" in told.out + told.err and "rollback 1 of 2" in noticed(in_tmp / "run")
+    assert saved["progress"]["rounds"] == 20 and saved["rate_factor"] == 1e-6 and saved["watch"]["rollbacks"] == 1
+    assert all(value.isfinite().all() for value in saved["game"].values())
+    lines = [line for line in read_metrics(in_tmp / "run") if "learning_rate/generator" in line]
+    assert [line["rounds"] for line in lines] == list(range(1, 21)), "no point twice, none missing"
+    assert lines[-1]["learning_rate/generator"] == pytest.approx(1e-6 * (19 * 8 + 1))
+    assert main(["train", f"resume={in_tmp / 'run'}", "trainer.duration=22it"]) == 0
+    assert newest(in_tmp / "run")["optimizers"]["generator"]["param_groups"][0]["lr"] == pytest.approx(1e-6 * 169)
+
+
+@pytest.mark.parametrize("rounds", [10, 18], ids=["before", "after"])
+def test_a_run_killed_around_its_rollback_ends_bit_for_bit_the_same(in_tmp: Path, rounds: int, monkeypatch) -> None:
+    whole = train(in_tmp / "whole", *EXPLODES, LOWER, model="mlp", rounds=20)
+    stop_after(rounds, monkeypatch)
+    with pytest.raises(Killed):
+        train(in_tmp / "parts", *EXPLODES, LOWER, model="mlp", rounds=20)
+    assert ("rollback" in noticed(in_tmp / "parts")) == (rounds == 18)
+    monkeypatch.undo()
+    monkeypatch.chdir(in_tmp)
+    parts = train(in_tmp / "parts", *EXPLODES, LOWER, model="mlp", rounds=20)
+    assert same_training(whole, parts) and whole["rate_factor"] == parts["rate_factor"] == 1e-6
+    assert {**whole["watch"], "noticed": 0} == {**parts["watch"], "noticed": 0}
+
+
+def test_rollbacks_are_bounded(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    words = [*EXPLODES, "trainer.watchdog.rate_factor=0.99"]
+    assert main(small(in_tmp / "run", *words, model="mlp", rounds=20)) == 1
+    errors = capfd.readouterr()
+    assert "stopped after 2 rollbacks" in errors.err and "Traceback" not in errors.err
+    assert json.loads((in_tmp / "run" / "status.json").read_text())["state"] == "failed"
+
+
+def test_it_may_be_switched_off_and_changes_nothing(in_tmp: Path) -> None:
+    off = train(in_tmp / "off", "trainer.watchdog.action=off", model="mlp")
+    watched = train(in_tmp / "on", "trainer.watchdog.every=1it", "trainer.watchdog.action=rollback", model="mlp")
+    assert same_training(off, watched) and not off["watch"] and watched["watch"]["best"] > 0
+    assert not any("watchdog/diversity" in line for line in read_metrics(in_tmp / "off"))
+    assert same(off["game"], watched["game"])
+
+
+def test_spread_and_separation_are_what_they_say() -> None:
+    images = torch.tensor([0.0, 1.0, 3.0]).view(3, 1, 1, 1).expand(3, 1, 2, 2)
+    assert spread(images) == pytest.approx(2 * (1 + 2 + 3) / 3)  # a pixel's distance times the root of four pixels
+    assert spread(images, torch.tensor([0, 0, 1])) == pytest.approx(2)
+    assert math.isclose(spread(images[:1].expand(4, 1, 2, 2)), 0.0)
+    real, fake = torch.tensor([1.0, 2.0]), torch.tensor([0.0, 1.5])
+    assert separation(real, fake) == 0.75 and separation(1000 * real, 1000 * fake) == 0.75
+    scores = {"real_a": real, "fake_a": fake, "real_b": real, "fake_b": real, "other": real}
+    assert set(pairs(scores)) == {"_a", "_b"} and pairs(scores)["_b"][1] is real
+
+
+def test_a_sign_must_last_and_is_told_once() -> None:
+    told: list[str] = []
+    dog = Watchdog.__new__(Watchdog)
+    dog.memory, dog.diversity = {"lasted": {}, "norms": {}}, 0.5
+    assert dog._collapse(0.9) is None and dog._collapse(0.5) is None
+    assert "0.40 as far apart as real images, and were 0.90" in str(dog._collapse(0.4))
+    assert dog._collapse(float("nan")) is not None, "samples that are no numbers are as bad as equal ones"
+    assert not told
