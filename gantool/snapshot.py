@@ -151,7 +151,7 @@ def _foreign(node: Any) -> Iterator[str]:
 
 
 def _is_own(target: Any) -> bool:
-    """True for a class that is defined in gantool's parts of models, under its own name."""
+    """True for a class that is defined in gantool's parts of models."""
     prefixes = tuple(f"gantool.{part}." for part in PARTS)
     if not isinstance(target, str) or not target.startswith(prefixes):
         return False
@@ -159,7 +159,7 @@ def _is_own(target: Any) -> bool:
         found = pkgutil.resolve_name(target)
     except (ImportError, AttributeError, ValueError):
         return False
-    return isinstance(found, type) and f"{found.__module__}.{found.__qualname__}" == target
+    return isinstance(found, type) and f"{found.__module__}.".startswith(prefixes)
 
 
 def _sha256(state: dict[str, Tensor]) -> str:
