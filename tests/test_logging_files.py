@@ -108,7 +108,7 @@ def test_layout_puts_both_players_in_one_chart(resumed: Path) -> None:
     layout = layout_pb2.Layout.FromString(layout_event.tensor_proto.string_val[0])  # type: ignore[attr-defined]
     charts = {chart.title: list(chart.multiline.tag) for category in layout.category for chart in category.chart}
     assert charts["losses (total per player)"] == ["loss/.*/total$"]
-    assert len(charts) == 8
+    assert len(charts) == 9
 
 
 def test_hparams_name_the_same_metrics_for_every_run(tmp_path: Path) -> None:

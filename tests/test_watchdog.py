@@ -4,6 +4,7 @@ import json
 import math
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ LOWER = "trainer.watchdog.rate_factor=1e-6"
 
 
 def noticed(folder: Path) -> str:
-    return "; ".join((json.loads((folder / "status.json").read_text())["watchdog"] or {}).get("noticed", []))
+    return "; ".join(json.loads((folder / "status.json").read_text()).get("watchdog", {}).get("noticed", []))
 
 
 SICK = {
@@ -140,8 +141,8 @@ class Painter(Game):
 
 
 def test_a_sign_must_last_and_is_told_once() -> None:
-    told, kept, contrasts = [], [], [1.0, 0.4, 0.4, 0.4, 0.6, 0.4, math.nan]
-    measured = SimpleNamespace(latest={}, scores={})
+    told, kept, contrasts = [], [], [1.0, 0.4, 0.4, 0.4, 0.8, 0.7, 0.4, math.nan]
+    measured: Any = SimpleNamespace(latest={}, scores={})
     batch, game = Batch(torch.rand(4, 1, 2, 2)), Painter(contrasts)
     dog = Watchdog(
         batch,
@@ -154,13 +155,13 @@ def test_a_sign_must_last_and_is_told_once() -> None:
     )
     for look in range(len(contrasts)):
         dog(game, nn.ModuleDict(), Progress(nimg=look))
-    assert [nimg for nimg, _ in told] == [2, 6] and len(kept) == 2, "samples that are no numbers are no better"
+    assert [nimg for nimg, _ in told] == [2, 7] and len(kept) == 2, "samples that are no numbers are no better"
     assert "0.40 as far apart as real images, and were 1.00, 2 looks in a row" in told[0][1]
 
 
 def test_a_gradient_far_from_its_usual_size_is_an_explosion() -> None:
     told: list[str] = []
-    measured = SimpleNamespace(latest={}, scores={})
+    measured: Any = SimpleNamespace(latest={}, scores={})
     act = lambda text, progress: told.append(text)  # noqa: E731
     dog = Watchdog(Batch(torch.rand(4, 1, 2, 2)), measured, {}, interval=1, patience=1, explosion=30, act=act)
     norms = [1.0, 50.0, 2.0, 1.5, 40.0, 61.0, 3.0, 2e6]  # of the first four nothing is known; usual is 1.75, then 2

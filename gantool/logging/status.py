@@ -34,8 +34,9 @@ def write_status(
         "progress": progress and {"nimg": progress.nimg, "rounds": progress.rounds, "total": progress.total},
         "metrics": {name: finite(value) for name, value in (metrics or {}).items()},
         "best": best and dict(best),
-        "watchdog": watchdog and dict(watchdog),
     }
+    if watchdog:
+        status["watchdog"] = dict(watchdog)
     partial = run_dir / f"{NAME}.partial"
     partial.write_text(json.dumps(status, indent=2, default=str) + "\n", encoding="utf-8")
     os.replace(partial, run_dir / NAME)

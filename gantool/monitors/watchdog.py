@@ -33,8 +33,8 @@ class Watchdog:
     the highest so far; *saturation*, a discriminator that ranks every pair rightly, by a margin that is wider than ever
     before (a healthy one's is widest early); *explosion*, a gradient norm more than `explosion` times its median over
     the last looks, or huge. Scores of any scale are alike. `act` is told of each sign once it has lasted, and `keep` is
-    called at each look that sees none: both on every rank. `memory` is the watchdog's only state, plain and part of the
-    checkpoint.
+    called at each look that sees none and is not half-way to a collapse: both on every rank. `memory` is the watchdog's
+    only state, plain and part of the checkpoint.
     """
 
     name = "watchdog"
@@ -84,7 +84,7 @@ class Watchdog:
             lasted[sign] = lasted.get(sign, 0) + 1 if evidence else 0
             if evidence and lasted[sign] == self.patience:
                 self.act(f"{sign}: {evidence}, {self.patience} looks in a row", progress)
-        if not any(signs.values()):
+        if not any(signs.values()) and diversity >= (1 + self.diversity) / 2 * self.memory["best"]:
             self.keep()
         return record
 
