@@ -191,13 +191,14 @@ def _sole_user(run_dir: Path) -> Iterator[None]:
 
 
 def _hparams(setup: Setup, choices: dict[str, str]) -> dict[str, object]:
-    """What distinguishes one run from another, for TensorBoard's table of runs."""
+    """What distinguishes one run from another, by the keys that a user types, for TensorBoard's table of runs (it sorts
+    them and shows the first five: augment, dataset, loss, loss.n_critic, model)."""
     plain = setup.plain
     chosen = {group: choices.get(group) for group in ("model", "loss", "dataset", "optimizer", "augment")}
-    rates = {f"lr.{player}": plain["optimizer"][player]["lr"] for player in setup.game.players}
-    settings = {key: plain["trainer"][key] for key in ("duration", "batch_size", "seed")}
-    conditional = plain["model"].get("conditional", False)
-    return {**chosen, "conditional": conditional, **rates, "n_critic": plain["loss"]["n_critic"], **settings}
+    rates = {f"optimizer.{player}.lr": plain["optimizer"][player]["lr"] for player in setup.game.players}
+    settings = {f"trainer.{key}": plain["trainer"][key] for key in ("duration", "batch_size", "seed")}
+    others = {"model.conditional": plain["model"].get("conditional", False), "loss.n_critic": plain["loss"]["n_critic"]}
+    return {**chosen, **others, **rates, **settings}
 
 
 def _tell_numerics(before: dict, now: dict) -> None:
