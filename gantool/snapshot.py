@@ -98,8 +98,7 @@ def load(path: str | Path, name: str | None = None, *, trust: bool = False) -> A
     """
     path = Path(path).expanduser()
     path = path / NAME if path.is_dir() else path
-    state, metadata = _read(path)
-    plain = json.loads(metadata["config"])
+    state, plain, version = _read(path)
     if not trust and (foreign := list(_foreign(plain["model"]))):
         raise GantoolError(
             f"{path} asks for code that is not gantool's ({foreign[0]}): trust=True if you know its author"
@@ -107,13 +106,11 @@ def load(path: str | Path, name: str | None = None, *, trust: bool = False) -> A
     try:
         game: Game = make(plain["model"])
         game.generators.load_state_dict(state)
-    except (InstantiationException, RuntimeError) as error:
+        found = callables(game, game.generators, plain)
+    except (InstantiationException, RuntimeError, AttributeError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise GantoolError(
-            f"{path} (gantool {metadata['gantool']}) does not fit gantool {__version__}: {reason}"
-        ) from error
+        raise GantoolError(f"{path} (gantool {version}) does not fit gantool {__version__}: {reason}") from error
     game.eval().requires_grad_(False)
-    found = callables(game, game.generators, plain)
     name = name or (next(iter(found)) if len(found) == 1 else "")
     if name not in found:
         hint = did_you_mean(name, found)
@@ -121,18 +118,24 @@ def load(path: str | Path, name: str | None = None, *, trust: bool = False) -> A
     return found[name].eval()
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
+    """The weights, the configuration, and the version of gantool that wrote them."""
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise GantoolError(f"{path} is no readable snapshot ({str(error).splitlines()[0]})") from error
-    if metadata.get("format") != FORMAT:
+    try:
+        plain = json.loads(metadata["config"])
+        sound = metadata["format"] == FORMAT and "_target_" in plain["model"]
+    except (ValueError, KeyError, TypeError):
+        sound = False
+    if not sound:
         raise GantoolError(f"{path} is no snapshot of gantool: gantool export run=FOLDER makes one")
-    if metadata["sha256"] != _sha256(state):
+    if metadata.get("sha256") != _sha256(state):
         raise GantoolError(f"{path} is damaged: its weights do not have the checksum they were written with")
-    return state, metadata
+    return state, plain, metadata.get("gantool", "of unknown version")
 
 
 def _foreign(node: Any) -> Iterator[str]:

@@ -89,7 +89,8 @@ def test_a_file_that_makes_other_images_is_refused(run: Path, monkeypatch, capfd
     monkeypatch.setattr(export, "plain_copy", off)
     assert main(["export", f"run={run}", "format=torch"]) == 1
     error = capfd.readouterr().err
-    assert "generator.pt2 by" in error and "do not use these files" in error and len(error.splitlines()) == 1
+    assert "generator.pt2 by" in error and "not exported" in error and len(error.splitlines()) == 1
+    assert not (run / "exported" / "generator.pt2").exists()
 
 
 def test_a_program_that_needs_gantool_is_found_out(tmp_path: Path) -> None:
@@ -165,9 +166,10 @@ def test_what_is_no_snapshot(run: Path, capfd: pytest.CaptureFixture[str]) -> No
     path = run / "a.safetensors"
     with pytest.raises(GantoolError, match="no readable snapshot"):
         gantool.load(path)
-    save_file({"weight": torch.zeros(2)}, path)
-    with pytest.raises(GantoolError, match="gantool export run=FOLDER makes one"):
-        gantool.load(path)
+    for metadata in ({}, {"format": "gantool snapshot 1"}, {"format": "gantool snapshot 1", "config": "[1]"}):
+        save_file({"weight": torch.zeros(2)}, path, metadata)
+        with pytest.raises(GantoolError, match="gantool export run=FOLDER makes one"):
+            gantool.load(path)
     trained = load_run(str(run), device="cpu")
     save_snapshot(path, trained.generators, trained.plain, 1)
     content = path.read_bytes()

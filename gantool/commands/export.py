@@ -80,15 +80,17 @@ def export(cfg: DictConfig) -> None:
         differences = _write(run, formats, out)
     except OSError as error:
         raise GantoolError(f"cannot write {out} ({error.strerror or error}): make room or choose out=FOLDER") from error
-    wrong = {name: value for name, value in differences.items() if not value <= TOLERANCE}
+    wrong = {name: differences.pop(name) for name, value in list(differences.items()) if not value <= TOLERANCE}
+    for name in wrong:
+        (out / name).unlink()
     about = {"run": str(run.folder), "nimg": run.nimg, "ema": options.ema, "tolerance": TOLERANCE}
+    for name, value in differences.items():
+        log.info("%s  differs from the run by at most %.1e", out / name, value)
     about |= {"largest_difference": differences, "batch_sizes": BATCHES, "torch": str(torch.__version__)}
     (out / "export.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     if wrong:
         told = ", ".join(f"{name} by {value:.2g}" for name, value in wrong.items())
-        raise GantoolError(f"{out}: not what the run makes: {told} (images in [-1, 1]): do not use these files")
-    for name, value in differences.items():
-        log.info("%s  differs from the run by at most %.1e", out / name, value)
+        raise GantoolError(f"not exported, as their images are not the run's: {told} of 2; try another format=")
 
 
 def _need_onnx() -> None:
@@ -96,9 +98,7 @@ def _need_onnx() -> None:
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError:
-        raise GantoolError(
-            "format=onnx needs onnx, onnxscript and onnxruntime: pip install 'gantool[export]'"
-        ) from None
+        raise GantoolError("format=onnx needs onnxscript and onnxruntime: pip install 'gantool[export]'") from None
 
 
 def _write(run: TrainedRun, formats: tuple[str, ...], out: Path) -> dict[str, float]:
@@ -162,9 +162,8 @@ def trace(module: nn.Module, inputs: dict[str, Tensor]) -> torch.export.Exported
     try:
         return torch.export.export(plain_copy(module), tuple(inputs.values()), dynamic_shapes=shapes)
     except Exception as error:
-        raise GantoolError(
-            f"torch.export cannot trace {type(module).__name__}: {str(error).splitlines()[0]}"
-        ) from error
+        reason = str(error).splitlines()[0]
+        raise GantoolError(f"torch.export cannot trace {type(module).__name__}: {reason}") from error
 
 
 def save_onnx(program: torch.export.ExportedProgram, path: Path, about: dict[str, str]) -> None:

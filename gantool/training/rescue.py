@@ -61,10 +61,8 @@ class Rescue:
             tried = f" after {done} rollbacks" if done else ""
             end = f"{trouble}; stopped{tried}: resume= goes on from {kimg:g} kimg, where it was well"
             raise GantoolError(end) from trouble
-        best, noticed = (
-            state.best,
-            state.watch.get("noticed", []),
-        )  # the best's checkpoint stays, whatever came after it
+        best = state.best  # its checkpoint stays, whatever came after it
+        noticed = [text for text in state.watch.get("noticed", []) if text != str(trouble)]  # told again below
         state.load_state_dict(back)
         state.best, state.rate_factor = best, state.rate_factor * self.rate_factor
         state.watch |= {"rollbacks": done + 1, "noticed": noticed}
