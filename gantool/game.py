@@ -126,26 +126,27 @@ class Regularizer(Protocol):
     @property
     def player(self) -> str:
         """Whose loss it adds to: "discriminator", "generator" or "both"."""
+        ...
 
     @property
     def every(self) -> int:
         """Lazy regularisation (Karras 2020): applied every k-th batch and scaled by k."""
+        ...
 
     @property
     def allow_batch_norm(self) -> bool:
         """False: the network must score each image by itself."""
+        ...
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
         """A scalar."""
+        ...
 
 
 class Auxiliary(nn.Module, ABC):
-    """A term beside the adversarial one, read from the discriminator's features; its head moves with the discriminator.
+    """A term beside the adversarial one, from the discriminator's features; its head moves with the discriminator."""
 
-    `needs_real`: whether the generator's turn is to look at features of real images too.
-    """
-
-    needs_real = False
+    needs_real = False  # True: the generator's turn looks at features of real images too
 
     def build(self, latent: object, feature_dim: int, num_classes: int) -> None:
         """Makes the head; called once. Raises GantoolError where the game has not what the term reads."""
