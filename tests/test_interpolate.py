@@ -8,7 +8,9 @@ import torch
 from PIL import Image
 
 from gantool.cli.main import main
-from gantool.commands.interpolate import spherical
+from gantool.commands.interpolate import blended, spherical
+from gantool.commands.run_folder import load_run
+from gantool.games.gan import GAN
 from runs import train
 
 
@@ -33,6 +35,36 @@ def test_a_grid_and_an_animation(in_tmp: Path) -> None:
     first, middle = slice(0, 34), slice(2 * 34 + 2, 3 * 34)
     assert (a[:, first] == b[:, first]).all() and np.abs(a[:, middle] - b[:, middle]).max() > 1
     assert Image.open(round_way.with_suffix(".gif")).n_frames == 5 + 3  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("model", ["mlp", "dcgan", "resnet", "biggan", "r3gan"])
+def test_from_class_to_class(in_tmp: Path, model: str) -> None:
+    """The ends of a row are the images of its two classes, and the middle is neither's."""
+    run_dir = in_tmp / "run"
+    train(run_dir, "model.conditional=true", "optimizer.lr=0.01", model=model, rounds=2)
+    words = ["interpolate", f"run={run_dir}", "over=classes", "rows=2", "steps=3", "classes=[3,7]", f"out={in_tmp}"]
+    assert main(words) == 0
+    run = load_run(str(run_dir))
+    assert isinstance(run.game, GAN)
+    three, seven = torch.tensor([3, 3]), torch.tensor([7, 7])
+    z = torch.randn(2, run.game.latent.dim)
+    with blended(run.generators, run.num_classes, three, seven, 0.0):
+        begin = run.game.generate(z, seven, run.generators)
+    with blended(run.generators, run.num_classes, three, seven, 1.0):
+        end = run.game.generate(z, three, run.generators)
+    with blended(run.generators, run.num_classes, three, seven, 0.5):
+        middle = run.game.generate(z, three, run.generators)
+    assert torch.allclose(begin, run.game.generate(z, three, run.generators), atol=1e-6)
+    assert torch.allclose(end, run.game.generate(z, seven, run.generators), atol=1e-6)
+    assert not torch.equal(begin, end) and not torch.equal(middle, begin) and not torch.equal(middle, end)
+    grid = np.asarray(Image.open(in_tmp / "path.png"))
+    assert grid.shape == (2 * 34 + 2, 3 * 34 + 2)
+
+
+def test_an_unconditional_run_has_no_classes(in_tmp: Path, capfd: pytest.CaptureFixture) -> None:
+    train(in_tmp / "run", model="mlp", rounds=1)
+    assert main(["interpolate", f"run={in_tmp / 'run'}", "over=classes"]) == 1
+    assert "has 0 to choose from" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

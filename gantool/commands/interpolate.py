@@ -1,16 +1,20 @@
-"""gantool interpolate: what a trained run makes on the way from one latent to the next, as a grid and an animation."""
+"""gantool interpolate: what a trained run makes on the way from one latent, or class, to the next, as a grid and an
+animation."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
+import torch.nn.functional as F
 from omegaconf import DictConfig
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
-from torch import Tensor
+from torch import Tensor, nn
 
-from gantool.commands.run_folder import load_run, read_options
+from gantool.commands.run_folder import TrainedRun, load_run, read_options
 from gantool.commands.sample import chosen_classes
 from gantool.errors import GantoolError
 from gantool.game import Batch
@@ -30,6 +34,7 @@ class Options(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     run: str | None
+    over: Literal["latents", "classes"]
     path: Literal["spherical", "linear"]
     rows: PositiveInt
     steps: Annotated[int, Field(ge=2)]
@@ -43,8 +48,8 @@ class Options(BaseModel):
 
 @torch.no_grad()
 def interpolate(cfg: DictConfig) -> None:
-    """Writes path.png (a row for each pair of latents), path.gif (there and back), and a PNG for each traversal of a
-    latent's codes. Raises GantoolError for the user's mistakes."""
+    """Writes path.png (a row for each pair of latents, or of classes), path.gif (there and back), and a PNG for each
+    traversal of a latent's codes. Raises GantoolError for the user's mistakes."""
     options = read_options(cfg, Options)
     if options.rows * options.steps > _LARGEST:
         raise GantoolError(f"rows={options.rows} steps={options.steps}: at most {_LARGEST} images in all")
@@ -52,18 +57,13 @@ def interpolate(cfg: DictConfig) -> None:
     if not isinstance(run.game, GAN):
         raise GantoolError(f"{run.folder} translates images: it has no latent to interpolate")
     classes = chosen_classes(run, options.classes)
-    seed_torch("interpolate", options.seed)
-    nothing = Batch(torch.zeros(options.rows, *run.shape, device=run.device))
-    start, end = run.game.latent.sample(nothing), run.game.latent.sample(nothing)
-    walk = {"spherical": spherical, "linear": torch.lerp}[options.path]
-    places = torch.linspace(0, 1, options.steps).tolist()
-    z = torch.stack([walk(start, end, place) for place in places], 1)  # (rows, steps, dim)
+    if options.over == "classes" and len(classes) < 2:
+        raise GantoolError(f"over=classes goes from class to class: {run.folder} has {len(classes)} to choose from")
     labels = torch.tensor([classes[i % len(classes)] for i in range(options.rows)]) if classes else None
-    columns = [
-        run.game.generate(z[:, step], None if labels is None else labels.to(run.device), run.generators)
-        for step in range(options.steps)
-    ]
-    name = f"{run.nimg / 1000:010.3f}-seed{options.seed}-{options.path}"
+    labels = None if labels is None else labels.to(run.device)
+    columns = between_classes(run, options, classes) if options.over == "classes" else between(run, options, labels)
+    way = options.path if options.over == "latents" else "classes"
+    name = f"{run.nimg / 1000:010.3f}-seed{options.seed}-{way}"
     out = Path(options.out).expanduser() if options.out else run.folder / "interpolated" / name
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -76,6 +76,59 @@ def interpolate(cfg: DictConfig) -> None:
     except OSError as error:
         raise GantoolError(f"cannot write {out} ({error.strerror or error}): make room or choose out=FOLDER") from error
     log.info("%d paths of %s at %g kimg: %s", options.rows, run.folder, run.nimg / 1000, out)
+
+
+def latents(run: TrainedRun, options: Options) -> tuple[Tensor, Tensor]:
+    """The two ends of each row, (rows, latent dim)."""
+    assert isinstance(run.game, GAN), "interpolate has checked it"
+    seed_torch("interpolate", options.seed)
+    nothing = Batch(torch.zeros(options.rows, *run.shape, device=run.device))
+    return run.game.latent.sample(nothing), run.game.latent.sample(nothing)
+
+
+def places(options: Options) -> list[float]:
+    """From 0 to 1, one for each step."""
+    return torch.linspace(0, 1, options.steps).tolist()
+
+
+def between(run: TrainedRun, options: Options, labels: Tensor | None) -> list[Tensor]:
+    """(rows, C, H, W) at each step from one latent to another of the same label."""
+    assert isinstance(run.game, GAN), "interpolate has checked it"
+    start, end = latents(run, options)
+    walk = {"spherical": spherical, "linear": torch.lerp}[options.path]
+    return [run.game.generate(walk(start, end, place), labels, run.generators) for place in places(options)]
+
+
+def between_classes(run: TrainedRun, options: Options, classes: list[int]) -> list[Tensor]:
+    """(rows, C, H, W) at each step from a class to the next, the latent of a row staying as it is."""
+    assert isinstance(run.game, GAN), "interpolate has checked it"
+    z, _ = latents(run, options)
+    turns = [(classes[i % len(classes)], classes[(i + 1) % len(classes)]) for i in range(options.rows)]
+    start, end = torch.tensor(turns, device=run.device).unbind(1)
+    columns = []
+    for place in places(options):
+        with blended(run.generators, run.num_classes, start, end, place):
+            columns.append(run.game.generate(z, start, run.generators))
+    return columns
+
+
+@contextmanager
+def blended(network: nn.Module, num_classes: int, start: Tensor, end: Tensor, place: float) -> Iterator[None]:
+    """Every table of classes in `network` gives the point at `place` between its rows `start` and `end` (N,), so that
+    an image can lie between two classes."""
+
+    def mix(table: nn.Module, asked: object, row: Tensor) -> Tensor:
+        weight = table.weight
+        assert isinstance(weight, Tensor)
+        return torch.lerp(F.embedding(start, weight), F.embedding(end, weight), place)
+
+    tables = [m for m in network.modules() if isinstance(m, nn.Embedding) and m.num_embeddings == num_classes]
+    hooks = [table.register_forward_hook(mix) for table in tables]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def spherical(start: Tensor, end: Tensor, place: float) -> Tensor:
