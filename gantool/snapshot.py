@@ -23,7 +23,7 @@ from gantool.training.randomness import seed_torch
 NAME = "snapshot.safetensors"
 FORMAT = "gantool snapshot 1"
 # Where the parts of a model live: what a stranger's snapshot may name.
-PARTS = ("games", "networks", "losses", "regularizers", "auxiliaries", "latents", "growth", "augment")
+PARTS = ("games", "networks", "losses", "regularizers", "auxiliaries", "latents", "growth", "augment", "schedules")
 
 
 class FromLatent(nn.Module):

@@ -20,13 +20,15 @@ from gantool.commands.run_folder import TrainedRun, load_run
 from gantool.errors import GantoolError
 from gantool.game import Batch, Game
 from gantool.snapshot import save_snapshot
-from runs import newest, train
+from runs import TRANSLATORS, newest, train
 
 CASES = {
     "dcgan": ["model.conditional=true", "model.generator.norm=spectral"],
     "resnet": ["model.conditional=true", "loss=hinge"],
     "infogan": [],
     "progan": [],
+    "biggan": ["model.conditional=true"],
+    "r3gan": [],
 }
 
 
@@ -42,9 +44,10 @@ def test_every_model_is_traced(in_tmp: Path, model: str) -> None:
     train(in_tmp / "run", *CASES[model], "model.latent.dim=20", "optimizer.lr=0.01", model=model, rounds=rounds)
     run = load_run(str(in_tmp / "run"), device="cpu")
     (module,) = export.callables(run.game, run.generators, run.plain).values()
-    program = export.trace(module, export._inputs(run, module, 3))
+    traced = export._inputs(run, module, 3)
+    program = export.trace(module, traced)
     torch.export.save(program, in_tmp / "generator.pt2")
-    export.save_onnx(program, in_tmp / "generator.onnx", {})
+    export.save_onnx(program, list(traced), in_tmp / "generator.onnx", {})
     again = torch.export.load(in_tmp / "generator.pt2").module()
     session = onnxruntime.InferenceSession("generator.onnx")
     for size in (1, 4):
@@ -101,6 +104,29 @@ def test_a_program_that_needs_gantool_is_found_out(tmp_path: Path) -> None:
     script = export.ALONE.split("differences")[0] + "import gantool"
     done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True)
     assert "ModuleNotFoundError" in done.stderr or "ImportError" in done.stderr
+
+
+@pytest.mark.parametrize("model", TRANSLATORS)
+def test_a_run_that_translates_in_every_format(in_tmp: Path, model: str) -> None:
+    train(in_tmp / "run", "optimizer.lr=0.01", model=model, rounds=1)
+    run = load_run(str(in_tmp / "run"), device="cpu")
+    for name, module in export.callables(run.game, run.generators, run.plain).items():
+        assert (export.silent(module) is module) == (model == "cyclegan"), "pix2pix has dropout when sampling too"
+        module, loaded = export.silent(module), export.silent(gantool_loaded(run, name))
+        assert torch.equal(loaded(torch.ones(1, 3, 32, 32)), module(torch.ones(1, 3, 32, 32)))
+        program = export.trace(module, export._inputs(run, module, 3))
+        export.save_onnx(program, ["source"], in_tmp / f"{name}.onnx", {})
+        source = export._inputs(run, module, 2)["source"]
+        expected = module(source)
+        (made,) = onnxruntime.InferenceSession(f"{name}.onnx").run(["images"], {"source": source.numpy()})
+        assert (program.module()(source) - expected).abs().max() < 1e-5 and expected.std() > 1e-4
+        assert np.abs(made - expected.numpy()).max() < 1e-4  # type: ignore[operator]
+
+
+def gantool_loaded(run: TrainedRun, name: str) -> nn.Module:
+    """A generator of `run` by way of a snapshot."""
+    save_snapshot(run.folder / "a.safetensors", run.generators, run.plain, run.nimg)
+    return gantool.load(run.folder / "a.safetensors", name)
 
 
 class Translators(Game):

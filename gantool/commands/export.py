@@ -20,6 +20,7 @@ from torch.nn.utils import parametrize
 
 from gantool.commands.run_folder import TrainedRun, load_run, read_options
 from gantool.errors import GantoolError
+from gantool.networks.translators import Dropout
 from gantool.snapshot import NAME, FromLatent, callables, load, save_snapshot
 from gantool.training.randomness import seed_torch
 
@@ -103,7 +104,7 @@ def _need_onnx() -> None:
 
 def _write(run: TrainedRun, formats: tuple[str, ...], out: Path) -> dict[str, float]:
     """The largest differences by file name."""
-    live = callables(run.game, run.generators, run.plain)
+    live = {name: silent(module) for name, module in callables(run.game, run.generators, run.plain).items()}
     cases = {name: [_inputs(run, module, size) for size in BATCHES] for name, module in live.items()}
     expected = {name: [module(*case.values()) for case in cases[name]] for name, module in live.items()}
     differences: dict[str, float] = {}
@@ -111,7 +112,7 @@ def _write(run: TrainedRun, formats: tuple[str, ...], out: Path) -> dict[str, fl
         save_snapshot(out / NAME, run.generators, run.plain, run.nimg)
         OmegaConf.save(OmegaConf.create(run.plain), out / "config.yaml")
         for name in live:  # trusted: it is this run's own configuration
-            loaded = load(out / NAME, name, trust=True)
+            loaded = silent(load(out / NAME, name, trust=True))
             pairs = zip(cases[name], expected[name], strict=True)
             worst = max(float((loaded(*case.values()) - images).abs().max()) for case, images in pairs)
             differences[NAME] = max(differences.get(NAME, 0.0), worst)
@@ -119,10 +120,11 @@ def _write(run: TrainedRun, formats: tuple[str, ...], out: Path) -> dict[str, fl
     for name, module in live.items():
         if formats == ("snapshot",):
             break
-        program = trace(module, _inputs(run, module, TRACED))
+        inputs = _inputs(run, module, TRACED)
+        program = trace(module, inputs)
         if "onnx" in formats:
             programs.append(out / f"{name}.onnx")
-            save_onnx(program, programs[-1], {"gantool_run": run.folder.name, "nimg": str(run.nimg)})
+            save_onnx(program, list(inputs), programs[-1], {"gantool_run": run.folder.name, "nimg": str(run.nimg)})
         if "torch" in formats:
             programs.append(out / f"{name}.pt2")
             torch.export.save(program, programs[-1])
@@ -130,12 +132,23 @@ def _write(run: TrainedRun, formats: tuple[str, ...], out: Path) -> dict[str, fl
 
 
 def _inputs(run: TrainedRun, module: nn.Module, size: int) -> dict[str, Tensor]:
-    """A batch as the generator takes it: {"z", "labels"} of latents as they are drawn in training, or {"images"}."""
+    """A batch as the generator takes it: {"z", "labels"} of latents as they are drawn in training, or {"source"}."""
     seed_torch("export", size)
     if not isinstance(module, FromLatent):
-        return {"images": torch.rand(size, *run.shape) * 2 - 1}
+        return {"source": torch.rand(size, *run.shape) * 2 - 1}
     z = module.latents(size)
     return {"z": z, "labels": torch.randint(module.num_classes, (size,))} if module.num_classes else {"z": z}
+
+
+def silent(module: nn.Module) -> nn.Module:
+    """The module itself, or a copy without the dropout that sampling has too (pix2pix): a program makes one image."""
+    if not any(isinstance(part, Dropout) for part in module.modules()):
+        return module
+    module = copy.deepcopy(module)
+    for part in module.modules():
+        if isinstance(part, Dropout):
+            cast(Any, part).__class__ = nn.Identity
+    return module
 
 
 def plain_copy(module: nn.Module) -> nn.Module:
@@ -166,13 +179,13 @@ def trace(module: nn.Module, inputs: dict[str, Tensor]) -> torch.export.Exported
         raise GantoolError(f"torch.export cannot trace {type(module).__name__}: {reason}") from error
 
 
-def save_onnx(program: torch.export.ExportedProgram, path: Path, about: dict[str, str]) -> None:
-    """An ONNX model with the program's inputs by name, the output "images", and a batch of any size."""
+def save_onnx(program: torch.export.ExportedProgram, inputs: list[str], path: Path, about: dict[str, str]) -> None:
+    """An ONNX model with `inputs` by name, the output "images", and a batch of any size."""
     for chatty in ("onnxscript", "onnx_ir", "torch.onnx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
-        model = torch.onnx.export(program, output_names=["images"], verbose=False)
+        model = torch.onnx.export(program, input_names=inputs, output_names=["images"], verbose=False)
     assert model is not None
     model.model.metadata_props.update(about)
     model.save(path)
