@@ -56,6 +56,15 @@ def test_a_user_error_is_one_line_and_leaves_nothing(
     assert not recwarn.list
 
 
+def test_a_choice_that_a_preset_does_not_fit_names_the_preset(
+    in_tmp: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "experiment=small/infogan", "augment=ada"]) == 1  # the policy of one is a list, a group's here
+    out, err = capfd.readouterr()
+    assert err.startswith("gantool train: error: experiment=small/infogan sets keys of a part that another choice")
+    assert (out, err.count("\n")) == ("", 1)
+
+
 @pytest.mark.parametrize("flag", ["--help", "--info", "--cfg=job", "-m"])
 def test_a_user_error_is_one_line_beside_flags(flag: str, in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "model=dcgann", flag]) == 1
