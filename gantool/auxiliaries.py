@@ -1,6 +1,7 @@
 """Terms beside the adversarial one, read from the discriminator's features: InfoGAN, AC-GAN, feature matching."""
 
 import math
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -8,15 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gantool.errors import GantoolError
-from gantool.game import Auxiliary, Turn
+from gantool.game import Auxiliary, Batch, Turn
 
 _HIDDEN = 128
 
 
-def head(feature_dim: int, outputs: int) -> nn.Module:
+def head(discriminator: nn.Module, outputs: int) -> nn.Module:
     """One hidden layer, as InfoGAN's recognizer has on the discriminator's last features; without batch norm, so that a
     gradient penalty bears it."""
-    return nn.Sequential(nn.Linear(feature_dim, _HIDDEN), nn.LeakyReLU(0.2), nn.Linear(_HIDDEN, outputs))
+    features = cast(Any, discriminator).feature_dim
+    return nn.Sequential(nn.Linear(features, _HIDDEN), nn.LeakyReLU(0.2), nn.Linear(_HIDDEN, outputs))
 
 
 class Information(Auxiliary):
@@ -25,21 +27,41 @@ class Information(Auxiliary):
     Minus the term is the paper's lower bound on the mutual information of codes and images, in nats, for the
     categorical codes times `weight`, for the continuous ones times `continuous_weight`; these have a Gaussian of unit
     variance as their posterior. Wants `model/latent=structured`.
+
+    With a `transform` of images, the discriminator's term also has minus `invariance_weight` times the information that
+    what the recognizer says of a real image has about what it says of the same image transformed, for the first
+    categorical code (invariant information clustering, Ji 2019). The code then comes to stand for what the transform
+    leaves alone, such as which digit it is, where the bound itself is content with any reading of the image.
     """
 
-    def __init__(self, weight: float = 1.0, continuous_weight: float = 0.1) -> None:
+    def __init__(
+        self,
+        weight: float = 1.0,
+        continuous_weight: float = 0.1,
+        transform: Callable[[Tensor, Batch], Tensor] | None = None,
+        invariance_weight: float = 1.0,
+    ) -> None:
         super().__init__()
         self.weight, self.continuous_weight = weight, continuous_weight
+        self.transform, self.invariance_weight = transform, invariance_weight
 
-    def build(self, latent: object, feature_dim: int, num_classes: int) -> None:
+    def build(self, latent: object, discriminator: nn.Module, num_classes: int) -> None:
         """Raises GantoolError for a latent without codes."""
         if not hasattr(latent, "categories"):
             raise GantoolError("auxiliary=information reads codes from the latent: add model/latent=structured")
-        self.latent = cast(Any, latent)
-        self.recognizer = head(feature_dim, sum(self.latent.categories) + self.latent.continuous)
+        self.latent, self.features = cast(Any, latent), cast(Any, discriminator).features
+        self.recognizer = head(discriminator, sum(self.latent.categories) + self.latent.continuous)
+        if self.transform is not None and not self.latent.categories:
+            raise GantoolError("auxiliary.information.transform is for a categorical code: add model.latent.categories")
 
     def discriminator(self, real: Tensor, fake: Tensor, turn: Turn) -> Tensor:
-        return self.generator(fake, None, turn)
+        term = self.generator(fake, None, turn)
+        if self.transform is None:
+            return term
+        moved = self.features(self.transform(turn.real, turn.batch), turn.labels)
+        size = self.latent.categories[0]
+        before, after = (self.recognizer(features).float()[:, :size].softmax(1) for features in (real, moved))
+        return term - self.invariance_weight * mutual_information(before, after)
 
     def generator(self, fake: Tensor, real: Tensor | None, turn: Turn) -> Tensor:
         _, *codes = self.latent.split(turn.z)
@@ -55,6 +77,14 @@ class Information(Auxiliary):
         return torch.stack([*terms, -self.continuous_weight * bound]).sum()
 
 
+def mutual_information(before: Tensor, after: Tensor) -> Tensor:
+    """In nats, between the classes of an image and of its other view, from their (N, classes) probabilities: that of
+    the joint distribution over the N pairs, either view being the first (Ji 2019). From 0 to log(classes)."""
+    joint = before.T @ after / len(before)
+    joint = ((joint + joint.T) / 2).clamp(min=torch.finfo(joint.dtype).eps)
+    return (joint * (joint.log() - joint.sum(0).log() - joint.sum(1, keepdim=True).log())).sum()
+
+
 class ClassPrediction(Auxiliary):
     """AC-GAN (Odena 2017): the discriminator also names the class, of real and of generated images; the generator is
     paid for images of the class that it was asked for. Wants `model.conditional=true`."""
@@ -63,11 +93,11 @@ class ClassPrediction(Auxiliary):
         super().__init__()
         self.weight = weight
 
-    def build(self, latent: object, feature_dim: int, num_classes: int) -> None:
+    def build(self, latent: object, discriminator: nn.Module, num_classes: int) -> None:
         """Raises GantoolError for an unconditional game."""
         if not num_classes:
             raise GantoolError("auxiliary=acgan predicts the label: add model.conditional=true, on labelled data")
-        self.classifier = head(feature_dim, num_classes)
+        self.classifier = head(discriminator, num_classes)
 
     def discriminator(self, real: Tensor, fake: Tensor, turn: Turn) -> Tensor:
         return self._wrong(real, turn) + self._wrong(fake, turn)

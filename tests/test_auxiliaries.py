@@ -1,14 +1,21 @@
 """InfoGAN, AC-GAN and feature matching: formulas, codes, whom they teach, and what they refuse."""
 
 import math
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
+from sklearn.metrics import mutual_info_score
 from torch.distributions import Categorical
 from torch.distributions import Normal as Gaussian
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.functional import rotate
 
-from gantool.auxiliaries import ClassPrediction, FeatureMatching, Information
+from gantool.augment import Affine
+from gantool.auxiliaries import ClassPrediction, FeatureMatching, Information, mutual_information
 from gantool.cli.main import main
 from gantool.data.cache import prepare
 from gantool.data.mnist import Mnist5k
@@ -24,6 +31,19 @@ from runs import same_training, small, train
 def turn(z: torch.Tensor, labels: torch.Tensor | None = None) -> Turn:
     images = torch.zeros(len(z), 1, 8, 8)
     return Turn(images, images, labels, z, Batch(images), Progress())
+
+
+class Trunk(torch.nn.Module):
+    """A discriminator of 8x8 images whose features are linear in them."""
+
+    feature_dim = 16
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(64, 16)
+
+    def features(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        return self.layer(images.flatten(1))
 
 
 def batch(count: int) -> Batch:
@@ -57,7 +77,7 @@ def test_the_bound_on_mutual_information() -> None:
     torch.manual_seed(0)
     latent = Structured(dim=12, categories=[5], continuous=2)
     part = Information(weight=1.0, continuous_weight=1.0)
-    part.build(latent, 16, 0)
+    part.build(latent, Trunk(), 0)
     z, features = latent.sample(batch(6)), torch.randn(6, 16)
     output = part.recognizer(features)
     _, category, codes = latent.split(z)
@@ -68,10 +88,55 @@ def test_the_bound_on_mutual_information() -> None:
     assert torch.equal(part.generator(features, None, turn(z)), part.discriminator(features, features, turn(z)))
 
 
+def test_information_between_two_views_is_that_of_their_contingency_table() -> None:
+    torch.manual_seed(0)
+    one, other = torch.randint(4, (2, 500))
+    other = torch.where(torch.rand(500) < 0.6, one, other)
+    measured = mutual_information(F.one_hot(one, 4).float(), F.one_hot(other, 4).float())
+    expected = mutual_info_score(torch.cat([one, other]), torch.cat([other, one]))  # either view being the first
+    assert measured.item() == pytest.approx(expected, abs=1e-4)
+    assert mutual_information(torch.eye(4), torch.eye(4)).item() == pytest.approx(math.log(4), abs=1e-4)
+    assert mutual_information(torch.eye(4), torch.full((4, 4), 0.25)).item() == pytest.approx(0, abs=1e-4)
+
+
+def test_a_code_is_paid_for_reading_a_real_image_and_its_other_view_alike() -> None:
+    torch.manual_seed(0)
+    trunk, latent = Trunk(), Structured(dim=12, categories=[5, 3], continuous=2)
+    plain, paid = Information(), Information(transform=lambda images, _: images.flip(3), invariance_weight=2.0)
+    for part in (plain, paid):
+        part.build(latent, trunk, 0)
+    paid.recognizer.load_state_dict(plain.recognizer.state_dict())
+    assert len(list(paid.parameters())) == 4, "the trunk is the discriminator's, not the term's"
+    real, now = torch.randn(30, 1, 8, 8), turn(latent.sample(batch(30)))
+    now = replace(now, real=real)
+    features, fake = trunk.features(real), torch.randn(30, 16)
+    before, after = (plain.recognizer(trunk.features(x))[:, :5].softmax(1) for x in (real, real.flip(3)))
+    expected = plain.discriminator(features, fake, now) - 2 * mutual_information(before, after)
+    assert paid.discriminator(features, fake, now).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert torch.equal(paid.generator(fake, None, now), plain.generator(fake, None, now))
+
+
+def test_affine_changes_agree_with_torchvision() -> None:
+    digits = list(islice(Mnist5k().read(), 0, 4000, 500))
+    images = torch.stack([torch.from_numpy(digit.pixels) for digit in digits]).float() / 127.5 - 1
+    assert torch.allclose(Affine(0, 0, 0, 0)(images, Batch(images)), images, atol=1e-5)
+    torch.manual_seed(3)
+    turned = Affine(rotation=30, shear=0, size=0, shift=0)(images, Batch(images))
+    torch.manual_seed(3)
+    angles = 30 * (2 * torch.rand(8, 6)[:, 0] - 1)
+    bilinear = InterpolationMode.BILINEAR
+    for image, angle, made in zip(images, angles, turned, strict=True):
+        assert torch.allclose(made, rotate(image + 1, float(angle), bilinear) - 1, atol=1e-4)
+    strong = Affine(shift=1.0)(images, Batch(images))
+    assert strong.min() >= -1 and strong.max() <= 1 and strong.mean() < images.mean(), "black moves in"
+    with pytest.raises(GantoolError, match="0 or more"):
+        Affine(rotation=-1)
+
+
 def test_class_prediction_and_feature_matching() -> None:
     torch.manual_seed(0)
     part, labels = ClassPrediction(weight=2.0), torch.tensor([0, 2, 1])
-    part.build(Normal(4), 16, 3)
+    part.build(Normal(4), Trunk(), 3)
     real, fake = torch.randn(2, 3, 16)
     now = turn(torch.zeros(3, 4), labels)
     wrong = [-2 * Categorical(logits=part.classifier(x)).log_prob(labels).mean() for x in (real, fake)]
@@ -92,6 +157,7 @@ def test_agreement_is_under_the_best_matching() -> None:
     [
         ["model=infogan", "model.conditional=true", "loss=wgan-gp"],
         ["model=infogan", "auxiliary=[information,feature-matching]", "trainer.microbatch=4"],
+        ["model=infogan", "auxiliary=invariant-information", "loss=hinge"],
         [
             "model=dcgan",
             "model.conditional=true",
@@ -99,7 +165,7 @@ def test_agreement_is_under_the_best_matching() -> None:
             "auxiliary=[acgan,feature-matching]",
         ],
     ],
-    ids=["conditional infogan under wgan-gp", "infogan", "acgan with feature matching"],
+    ids=["conditional infogan under wgan-gp", "infogan", "invariant infogan", "acgan with feature matching"],
 )
 def test_crossings_train_and_resume_exactly(in_tmp: Path, words: list[str]) -> None:
     model, *rest = words

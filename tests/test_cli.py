@@ -56,12 +56,13 @@ def test_a_user_error_is_one_line_and_leaves_nothing(
     assert not recwarn.list
 
 
-def test_a_choice_that_a_preset_does_not_fit_names_the_preset(
-    in_tmp: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["train", "experiment=small/infogan", "augment=ada"]) == 1  # the policy of one is a list, a group's here
+def test_a_choice_that_a_preset_does_not_fit_names_the_preset(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    mine = in_tmp / "conf" / "experiment" / "mine.yaml"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("# @package _global_\naugment:\n  policy: [translation]\n")
+    assert main(["train", f"--config-dir={in_tmp / 'conf'}", "experiment=mine", "augment=ada"]) == 1
     out, err = capfd.readouterr()
-    assert err.startswith("gantool train: error: experiment=small/infogan sets keys of a part that another choice")
+    assert err.startswith("gantool train: error: experiment=mine sets keys of a part that another choice")
     assert (out, err.count("\n")) == ("", 1)
 
 

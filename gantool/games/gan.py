@@ -105,7 +105,7 @@ class GAN(Game):
         check_bearable(self.regularizers, discriminator)
         self.auxiliaries = dict(auxiliaries or {})
         for auxiliary in self.auxiliaries.values():
-            auxiliary.build(latent, int(cast(Any, discriminator).feature_dim), num_classes)
+            auxiliary.build(latent, discriminator, num_classes)
         self.heads = nn.ModuleDict(self.auxiliaries)  # their weights, which move with the discriminator
         self.augment, self.growth = augment, growth
         heads = [self.heads] if self.auxiliaries else []
