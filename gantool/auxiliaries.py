@@ -28,10 +28,10 @@ class Information(Auxiliary):
     categorical codes times `weight`, for the continuous ones times `continuous_weight`; these have a Gaussian of unit
     variance as their posterior. Wants `model/latent=structured`.
 
-    With a `transform` of images, the discriminator's term also has minus `invariance_weight` times the information that
-    what the recognizer says of a real image has about what it says of the same image transformed, for the first
-    categorical code (invariant information clustering, Ji 2019). The code then comes to stand for what the transform
-    leaves alone, such as which digit it is, where the bound itself is content with any reading of the image.
+    The bound is content with any code that can be read, such as how thick and slanted a digit is. With a `transform`,
+    the categorical codes are to stand for what it leaves alone: they are read from transformed images, and the
+    discriminator is also paid for reading the first one alike from a real image and from the same image transformed,
+    `invariance_weight` times the mutual information of the two readings (invariant information clustering, Ji 2019).
     """
 
     def __init__(
@@ -58,15 +58,14 @@ class Information(Auxiliary):
         term = self.generator(fake, None, turn)
         if self.transform is None:
             return term
-        moved = self.features(self.transform(turn.real, turn.batch), turn.labels)
-        size = self.latent.categories[0]
-        before, after = (self.recognizer(features).float()[:, :size].softmax(1) for features in (real, moved))
+        before, after = (self.read(features)[0].softmax(1) for features in (real, self.moved(turn.real, turn)))
         return term - self.invariance_weight * mutual_information(before, after)
 
     def generator(self, fake: Tensor, real: Tensor | None, turn: Turn) -> Tensor:
         _, *codes = self.latent.split(turn.z)
-        sizes = [*self.latent.categories, self.latent.continuous]
-        *logits, mean = self.recognizer(fake).float().split(sizes, 1)
+        *logits, mean = self.read(fake)
+        if self.transform is not None:
+            *logits, _ = self.read(self.moved(turn.fake, turn))
         terms = [
             self.weight * (F.cross_entropy(guess, code.argmax(1)) - math.log(len(code[0])))
             for guess, code in zip(logits, codes[:-1], strict=True)
@@ -75,6 +74,15 @@ class Information(Auxiliary):
         entropy = math.log(2)  # of a uniform code in [-1, 1]
         bound = (log_density + entropy).sum(1).mean()
         return torch.stack([*terms, -self.continuous_weight * bound]).sum()
+
+    def read(self, features: Tensor) -> tuple[Tensor, ...]:
+        """(N, F) -> the logits of each categorical code, and the means of the continuous ones."""
+        return self.recognizer(features).float().split([*self.latent.categories, self.latent.continuous], 1)
+
+    def moved(self, images: Tensor, turn: Turn) -> Tensor:
+        """The (N, F) features of transformed images."""
+        assert self.transform is not None, "asked for"
+        return self.features(self.transform(images, turn.batch), turn.labels)
 
 
 def mutual_information(before: Tensor, after: Tensor) -> Tensor:

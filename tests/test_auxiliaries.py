@@ -112,9 +112,25 @@ def test_a_code_is_paid_for_reading_a_real_image_and_its_other_view_alike() -> N
     now = replace(now, real=real)
     features, fake = trunk.features(real), torch.randn(30, 16)
     before, after = (plain.recognizer(trunk.features(x))[:, :5].softmax(1) for x in (real, real.flip(3)))
-    expected = plain.discriminator(features, fake, now) - 2 * mutual_information(before, after)
+    expected = paid.generator(fake, None, now) - 2 * mutual_information(before, after)
     assert paid.discriminator(features, fake, now).item() == pytest.approx(expected.item(), rel=1e-5)
-    assert torch.equal(paid.generator(fake, None, now), plain.generator(fake, None, now))
+
+
+def test_categorical_codes_are_read_from_the_transformed_image_and_continuous_ones_from_the_image() -> None:
+    torch.manual_seed(0)
+    trunk, latent = Trunk(), Structured(dim=12, categories=[5], continuous=2)
+    paid = Information(transform=lambda images, _: images.flip(3))
+    paid.build(latent, trunk, 0)
+    plain = Information()
+    plain.build(latent, trunk, 0)
+    plain.recognizer.load_state_dict(paid.recognizer.state_dict())
+    fake, now = torch.randn(6, 1, 8, 8), turn(latent.sample(batch(6)))
+    now = replace(now, fake=fake)
+    features, flipped = trunk.features(fake), trunk.features(fake.flip(3))
+    plain.continuous_weight = paid.continuous_weight = 0.0
+    assert paid.generator(features, None, now).item() == pytest.approx(plain.generator(flipped, None, now).item())
+    plain.weight, paid.weight, plain.continuous_weight, paid.continuous_weight = 0.0, 0.0, 1.0, 1.0
+    assert paid.generator(features, None, now).item() == pytest.approx(plain.generator(features, None, now).item())
 
 
 def test_affine_changes_agree_with_torchvision() -> None:

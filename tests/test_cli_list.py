@@ -30,6 +30,29 @@ def test_list_of_one_group_and_of_the_users_own(tmp_path: Path, capfd: pytest.Ca
     assert "no group 'lsos' (did you mean 'loss'?)" in capfd.readouterr().err
 
 
+def test_models_are_listed_with_what_their_presets_reached_and_what_was_published(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    preset = tmp_path / "experiment" / "mine.yaml"
+    preset.parent.mkdir()
+    preset.write_text("# @package _global_\n# Mine\n# measured here: 7\ndefaults:\n  - override /model: mlp\n")
+    assert main(["list", "model", f"--config-dir={tmp_path}"]) == 0
+    figures: dict[str, list[str]] = {}
+    for line in capsys.readouterr().out.splitlines()[1:]:
+        if line[2] != " ":
+            figures[line.split()[0]] = []
+        else:
+            figures[list(figures)[-1]].append(line.strip())
+    assert figures["mlp"][-1] == "experiment=mine: measured here: 7"
+    for model, lines in figures.items():
+        assert any("measured here: " in line for line in lines), f"{model} shows that it learns"
+    assert any(line.startswith("experiment=cifar10/sngan: published: FID") for line in figures["resnet"])
+    assert main(["list", "experiment"]) == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    after = lines[next(i for i, line in enumerate(lines) if line.startswith("cifar10/sngan")) + 1]
+    assert after.startswith("published: FID 21.7")
+
+
 @pytest.mark.parametrize(
     ("line", "offers"),
     [

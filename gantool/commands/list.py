@@ -1,5 +1,9 @@
-"""gantool list [GROUP]: every choice of every group, with the first comment of its file."""
+"""gantool list [GROUP]: every choice of every group, with the first comment of its file.
 
+For `model` and `experiment` also what the presets reached here and what was published.
+"""
+
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -26,6 +30,9 @@ def list_choices(words: Sequence[str]) -> None:
         print(group)
         for choice, line in sorted(groups[group].items()):
             print(f"  {choice:<{width}}  {line}".rstrip())
+            if wanted in ("model", "experiment"):
+                for figure in _figures(wanted, choice, folders):
+                    print(f"  {'':<{width}}    {figure}")
 
 
 def _parse(words: Sequence[str]) -> tuple[list[Path], str | None]:
@@ -58,7 +65,27 @@ def _of(group: str, folder: Path) -> Iterator[tuple[str, str]]:
         yield path.relative_to(folder / group).with_suffix("").as_posix(), first_comment(path)
 
 
+def _figures(group: str, choice: str, folders: Sequence[Path]) -> Iterator[str]:
+    """What an experiment, or each one of a model, has measured and published, as its comments say."""
+    for folder in folders:
+        for preset, _ in sorted(_of("experiment", folder)):
+            path = folder / "experiment" / f"{preset}.yaml"
+            named = "" if group == "experiment" else f"experiment={preset}: "
+            if choice == (preset if group == "experiment" else _model(path)):
+                lines = (line for line in _comments(path) if line.startswith(("measured here:", "published:")))
+                yield from (named + line for line in lines)
+
+
+def _model(preset: Path) -> str | None:
+    chosen = re.search(r"override /model: (\S+)", preset.read_text(encoding="utf-8"))
+    return chosen[1] if chosen else None
+
+
+def _comments(path: Path) -> Iterator[str]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return (line[1:].strip() for line in lines if line.startswith("#"))
+
+
 def first_comment(path: Path) -> str:
     """The first comment line of a YAML file that is not a directive to Hydra ('# @package _global_')."""
-    lines = (line[1:].strip() for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#"))
-    return next((line for line in lines if line and not line.startswith("@")), "")
+    return next((line for line in _comments(path) if line and not line.startswith("@")), "")
