@@ -88,7 +88,7 @@ class Information(Auxiliary):
 def mutual_information(before: Tensor, after: Tensor) -> Tensor:
     """In nats, between the classes of an image and of its other view, from their (N, classes) probabilities: that of
     the joint distribution over the N pairs, either view being the first (Ji 2019). From 0 to log(classes)."""
-    joint = before.T @ after / len(before)
+    joint = (before[:, :, None] * after[:, None, :]).mean(0)  # not a product of matrices, which autocast would round
     joint = ((joint + joint.T) / 2).clamp(min=torch.finfo(joint.dtype).eps)
     return (joint * (joint.log() - joint.sum(0).log() - joint.sum(1, keepdim=True).log())).sum()
 

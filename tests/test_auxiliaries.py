@@ -96,6 +96,8 @@ def test_information_between_two_views_is_that_of_their_contingency_table() -> N
     measured = mutual_information(F.one_hot(one, 4).float(), F.one_hot(other, 4).float())
     expected = mutual_info_score(torch.cat([one, other]), torch.cat([other, one]))  # either view being the first
     assert measured.item() == pytest.approx(expected, abs=1e-4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert mutual_information(F.one_hot(one, 4).float(), F.one_hot(other, 4).float()) == measured
     assert mutual_information(torch.eye(4), torch.eye(4)).item() == pytest.approx(math.log(4), abs=1e-4)
     assert mutual_information(torch.eye(4), torch.full((4, 4), 0.25)).item() == pytest.approx(0, abs=1e-4)
 

@@ -1,4 +1,5 @@
-"""What the discriminator sees of images: real and fake alike are changed, so that it cannot tell them by the change."""
+"""Random changes of images: of real and fake alike before the discriminator, which then cannot tell them by the change,
+and (Affine) of an image that a term compares with itself."""
 
 from gantool.augment.adaptive import ADA
 from gantool.augment.affine import Affine
