@@ -233,6 +233,10 @@ def test_the_share_of_the_class_asked_for_is_logged(in_tmp: Path) -> None:
     [
         (["auxiliary=information"], "add model/latent=structured"),
         (["auxiliary=acgan"], "add model.conditional=true"),
+        (
+            ["auxiliary=invariant-information", "model/latent=structured", "model.latent.categories=[]"],
+            "auxiliary.information.transform is for a categorical code: add model.latent.categories",
+        ),
         (["model/latent=structured"], "model.latent.dim=8 is noise and codes together: the codes take 12"),
     ],
 )

@@ -15,7 +15,8 @@ class Affine:
     """Turns each image by up to `rotation` degrees, slants it by up to `shear` (sideways per unit of height), sizes
     either axis by up to 2^`size` and moves it by up to `shift` of the half width, all uniform, both ways.
 
-    Black, -1, moves in. Raises GantoolError for a negative number.
+    Black, -1, moves in. The backward pass is deterministic on a CPU but not on a GPU, where trainer.deterministic=true
+    refuses it. Raises GantoolError for a negative number.
     """
 
     def __init__(self, rotation: float = 20.0, shear: float = 0.3, size: float = 0.15, shift: float = 0.1) -> None:
