@@ -19,7 +19,7 @@ class Affine:
     refuses it. Raises GantoolError for a negative number.
     """
 
-    def __init__(self, rotation: float = 20.0, shear: float = 0.3, size: float = 0.15, shift: float = 0.1) -> None:
+    def __init__(self, rotation: float = 25.0, shear: float = 0.4, size: float = 0.5, shift: float = 0.1) -> None:
         if min(rotation, shear, size, shift) < 0:
             raise GantoolError(
                 f"rotation={rotation}, shear={shear}, size={size}, shift={shift} of an affine transform: 0 or more each"
