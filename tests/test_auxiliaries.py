@@ -12,9 +12,9 @@ from sklearn.metrics import mutual_info_score
 from torch.distributions import Categorical
 from torch.distributions import Normal as Gaussian
 from torchvision.transforms import InterpolationMode
-from torchvision.transforms.functional import rotate
+from torchvision.transforms.functional import adjust_gamma, rotate
 
-from gantool.augment import Affine
+from gantool.augment import Jitter
 from gantool.auxiliaries import ClassPrediction, FeatureMatching, Information, mutual_information
 from gantool.cli.main import main
 from gantool.data.cache import prepare
@@ -135,24 +135,26 @@ def test_categorical_codes_are_read_from_the_transformed_image_and_continuous_on
     assert paid.generator(features, None, now).item() == pytest.approx(plain.generator(features, None, now).item())
 
 
-def test_affine_changes_agree_with_torchvision() -> None:
+def test_jitter_agrees_with_torchvision() -> None:
     digits = list(islice(Mnist5k().read(), 0, 4000, 500))
     images = (
         torch.stack([torch.from_numpy(digit.pixels) for digit in digits if isinstance(digit, Decoded)]).float() / 127.5
         - 1
     )
-    assert torch.allclose(Affine(0, 0, 0, 0)(images, Batch(images)), images, atol=1e-5)
+    assert torch.allclose(Jitter(0, 0, 0, 0, 0)(images, Batch(images)), images, atol=3e-3)
     torch.manual_seed(3)
-    turned = Affine(rotation=30, shear=0, size=0, shift=0)(images, Batch(images))
+    turned = Jitter(rotation=30, shear=0, size=0, shift=0, gamma=1)(images, Batch(images))
     torch.manual_seed(3)
-    angles = 30 * (2 * torch.rand(8, 6)[:, 0] - 1)
+    drawn = 2 * torch.rand(8, 7) - 1
+    angles, powers = 30 * drawn[:, 0], 2 ** drawn[:, 6]
     bilinear = InterpolationMode.BILINEAR
-    for image, angle, made in zip(images, angles, turned, strict=True):
-        assert torch.allclose(made, rotate(image + 1, float(angle), bilinear) - 1, atol=1e-4)
-    strong = Affine(shift=1.0)(images, Batch(images))
+    for image, angle, power, made in zip(images, angles, powers, turned, strict=True):
+        light = rotate((image + 1) / 2, float(angle), bilinear).clamp(1e-3, 1)
+        assert torch.allclose(made, 2 * adjust_gamma(light, float(power)) - 1, atol=1e-3)
+    strong = Jitter(shift=1.0)(images, Batch(images))
     assert strong.min() >= -1 and strong.max() <= 1 and strong.mean() < images.mean(), "black moves in"
     with pytest.raises(GantoolError, match="0 or more"):
-        Affine(rotation=-1)
+        Jitter(rotation=-1)
 
 
 def test_class_prediction_and_feature_matching() -> None:
