@@ -149,10 +149,7 @@ class Auxiliary(nn.Module, ABC):
     needs_real = False  # True: the generator's turn looks at features of real images too
 
     def build(self, latent: object, discriminator: nn.Module, num_classes: int) -> None:
-        """Makes the head for `discriminator.feature_dim` features; called once.
-
-        Raises GantoolError where the game has not what the term reads.
-        """
+        """Makes the head for `discriminator.feature_dim` features. Raises GantoolError for what a game lacks."""
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor, turn: Turn) -> Tensor:
