@@ -1,24 +1,36 @@
 """Terms beside the adversarial one, read from the discriminator's features: InfoGAN, AC-GAN, feature matching."""
 
 import math
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gantool.batch import Draws
 from gantool.errors import GantoolError
-from gantool.game import Auxiliary, Batch, Turn
+from gantool.game import Auxiliary, FeatureDiscriminator, Turn
 
 _HIDDEN = 128
 
 
-def head(discriminator: nn.Module, outputs: int) -> nn.Module:
+@runtime_checkable
+class Codes(Protocol):
+    """A latent with codes that can be read back."""
+
+    categories: Sequence[int]  # values of each categorical code
+    continuous: int  # codes uniform in [-1, 1]
+
+    def split(self, z: Tensor) -> list[Tensor]:
+        """The noise, each categorical code, one-hot, and the continuous codes."""
+        ...
+
+
+def head(discriminator: FeatureDiscriminator, outputs: int) -> nn.Module:
     """One hidden layer, as InfoGAN's recognizer has on the discriminator's last features; without batch norm, so that a
     gradient penalty bears it."""
-    features = cast(Any, discriminator).feature_dim
-    return nn.Sequential(nn.Linear(features, _HIDDEN), nn.LeakyReLU(0.2), nn.Linear(_HIDDEN, outputs))
+    return nn.Sequential(nn.Linear(discriminator.feature_dim, _HIDDEN), nn.LeakyReLU(0.2), nn.Linear(_HIDDEN, outputs))
 
 
 class Information(Auxiliary):
@@ -38,18 +50,18 @@ class Information(Auxiliary):
         self,
         weight: float = 1.0,
         continuous_weight: float = 0.1,
-        transform: Callable[[Tensor, Batch], Tensor] | None = None,
+        transform: Callable[[Tensor, Draws], Tensor] | None = None,
         invariance_weight: float = 1.0,
     ) -> None:
         super().__init__()
         self.weight, self.continuous_weight = weight, continuous_weight
         self.transform, self.invariance_weight = transform, invariance_weight
 
-    def build(self, latent: object, discriminator: nn.Module, num_classes: int) -> None:
+    def build(self, latent: object, discriminator: FeatureDiscriminator, num_classes: int) -> None:
         """Raises GantoolError for a latent without codes."""
-        if not hasattr(latent, "categories"):
+        if not isinstance(latent, Codes):
             raise GantoolError("auxiliary=information reads codes from the latent: add model/latent=structured")
-        self.latent, self.features = cast(Any, latent), cast(Any, discriminator).features
+        self.latent, self.features = latent, discriminator.features
         self.recognizer = head(discriminator, sum(self.latent.categories) + self.latent.continuous)
         if self.transform is not None and not self.latent.categories:
             raise GantoolError("auxiliary.information.transform is for a categorical code: add model.latent.categories")
@@ -82,7 +94,7 @@ class Information(Auxiliary):
     def moved(self, images: Tensor, turn: Turn) -> Tensor:
         """The (N, F) features of transformed images."""
         assert self.transform is not None, "asked for"
-        return self.features(self.transform(images, turn.batch), turn.labels)
+        return self.features(self.transform(images, turn.batch.draws), turn.labels)
 
 
 def mutual_information(before: Tensor, after: Tensor) -> Tensor:
@@ -101,7 +113,7 @@ class ClassPrediction(Auxiliary):
         super().__init__()
         self.weight = weight
 
-    def build(self, latent: object, discriminator: nn.Module, num_classes: int) -> None:
+    def build(self, latent: object, discriminator: FeatureDiscriminator, num_classes: int) -> None:
         """Raises GantoolError for an unconditional game."""
         if not num_classes:
             raise GantoolError("auxiliary=acgan predicts the label: add model.conditional=true, on labelled data")

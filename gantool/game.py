@@ -2,13 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
 
-import torch
 from torch import Tensor, nn
 
-from gantool.errors import GantoolError
+from gantool.batch import Batch, Request
 
 
 @dataclass(frozen=True)
@@ -32,58 +31,6 @@ class Progress:
     def advance(self, shown: int) -> "Progress":
         """The progress after a round that showed `shown` images."""
         return replace(self, nimg=self.nimg + shown, rounds=self.rounds + 1, previous=self.nimg)
-
-
-@dataclass
-class Batch:
-    """Real images and their place in the run.
-
-    `rand`, `randn` and `randint` draw for the whole batch over all ranks and give the rows of this part, so a batch
-    that is cut into micro-batches or spread over ranks sees the same random numbers as one that is whole.
-    """
-
-    images: Tensor  # (N, C, H, W) float32 in [-1, 1]
-    labels: Tensor | None = None  # (N,) int64 class indices
-    source: Tensor | None = None  # (N, C, H, W) images to translate
-    position: int = 0  # nimg at the first image of the whole batch
-    offset: int = 0  # index of this part's first image in the whole batch
-    total: int = 0  # images in the whole batch over all ranks; 0: this part is all of it
-    truncation: float | None = None  # latents are to stay within this many standard deviations; None: as they fall
-
-    def __post_init__(self) -> None:
-        self.total = self.total or len(self.images)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    @property
-    def step(self) -> int:
-        """How many batches of this size came before it in the run."""
-        return self.position // self.total
-
-    def split(self, size: int) -> "list[Batch]":
-        """Parts of at most `size` images that remember their offset."""
-        parts = []
-        for start in range(0, len(self), size):
-            rows = {f.name: getattr(self, f.name) for f in fields(self)}
-            rows = {k: v[start : start + size] if isinstance(v, Tensor) else v for k, v in rows.items()}
-            parts.append(Batch(**{**rows, "offset": self.offset + start}))
-        return parts
-
-    def randn(self, *shape: int) -> Tensor:
-        """(N, *shape) standard normal."""
-        return self._rows(torch.randn(self.total, *shape, device=self.images.device))
-
-    def rand(self, *shape: int) -> Tensor:
-        """(N, *shape) uniform in [0, 1)."""
-        return self._rows(torch.rand(self.total, *shape, device=self.images.device))
-
-    def randint(self, high: int, *shape: int) -> Tensor:
-        """(N, *shape) int64 uniform in 0 .. high - 1."""
-        return self._rows(torch.randint(high, (self.total, *shape), device=self.images.device))
-
-    def _rows(self, whole: Tensor) -> Tensor:
-        return whole[self.offset : self.offset + len(self)]
 
 
 @dataclass
@@ -143,12 +90,27 @@ class Regularizer(Protocol):
         ...
 
 
+@runtime_checkable
+class FeatureDiscriminator(Protocol):
+    """What a discriminator declares whose features an auxiliary may read; its score is a function of them."""
+
+    feature_dim: int
+
+    def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, C, R, R) in [-1, 1], (N,) -> (N, feature_dim)."""
+        ...
+
+    def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, feature_dim), (N,) -> (N, ...) raw scores."""
+        ...
+
+
 class Auxiliary(nn.Module, ABC):
     """A term beside the adversarial one, from the discriminator's features; its head moves with the discriminator."""
 
     needs_real = False  # True: the generator's turn looks at features of real images too
 
-    def build(self, latent: object, discriminator: nn.Module, num_classes: int) -> None:
+    def build(self, latent: object, discriminator: FeatureDiscriminator, num_classes: int) -> None:
         """Makes the head for `discriminator.feature_dim` features. Raises GantoolError for what a game lacks."""
 
     @abstractmethod
@@ -164,8 +126,7 @@ class Loss(ABC):
     """What the players minimise, as functions of raw discriminator scores of any shape (N, ...).
 
     Parameters of every loss: `regularizers` by name; `constraint`, called with the discriminator after each of its
-    updates; `n_critic`, discriminator updates a round; `recipe`, the settings that go with the loss (discriminator
-    normalisation, learning rate, betas), read by the model and optimizer files and not used here.
+    updates; `n_critic`, discriminator updates a round.
     """
 
     needs_real_score = False  # True for relativistic losses: the generator's turn then scores real images too
@@ -175,12 +136,10 @@ class Loss(ABC):
         regularizers: Mapping[str, Regularizer] | None = None,
         constraint: Callable[[nn.Module], None] | None = None,
         n_critic: int = 1,
-        recipe: Mapping[str, object] | None = None,
     ) -> None:
         self.regularizers = dict(regularizers or {})
         self.constraint = constraint
         self.n_critic = n_critic
-        self.recipe = dict(recipe or {})
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -214,7 +173,8 @@ class Game(nn.Module, ABC):
         return size
 
     def pictures(self, batch: Batch, generators: nn.ModuleDict) -> dict[str, tuple[Tensor, int]]:
-        """Grids worth a look beside the samples, by name: (N, C, H, W) images in [-1, 1] and the number of columns."""
+        """Grids worth a look beside the samples, by name: (N, C, H, W) images in [-1, 1] and the number of columns.
+        `batch` holds a few real images, always the same."""
         return {}
 
     def scalars(self) -> dict[str, float]:
@@ -222,29 +182,5 @@ class Game(nn.Module, ABC):
         return {}
 
     @abstractmethod
-    def sample(self, batch: Batch, generators: nn.ModuleDict) -> Tensor:
-        """(N, C, H, W) images in [-1, 1] for the labels or sources of `batch`, by these (averaged) generators."""
-
-
-def check_bearable(regularizers: Mapping[str, Regularizer], network: nn.Module) -> None:
-    """Raises GantoolError for a regularizer that needs a score of each image alone, on a network with batch norm."""
-    if not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules()):
-        return
-    for name, regularizer in regularizers.items():
-        if regularizer.player in ("discriminator", "both") and not regularizer.allow_batch_norm:
-            raise GantoolError(
-                f"{name} differentiates the score of each image, but the discriminator has batch norm, which mixes "
-                f"images: set model.discriminator.norm=layer, or force it with allow_batch_norm=true on {name}"
-            )
-
-
-def regularize(
-    regularizers: Mapping[str, Regularizer], player: str, network: nn.Module, turn: Turn
-) -> dict[str, Tensor]:
-    """The regularizers' terms for one player's turn: those that are due, scaled by how rarely they are."""
-    updates = turn.batch.step if player == "discriminator" else turn.progress.rounds  # of this player before this one
-    return {
-        name: regularizer.every * regularizer(network, turn)
-        for name, regularizer in regularizers.items()
-        if regularizer.player in (player, "both") and updates % regularizer.every == 0
-    }
+    def sample(self, request: Request, generators: nn.ModuleDict) -> Tensor:
+        """(N, C, H, W) images in [-1, 1] as `request` asks for, by these (averaged) generators."""

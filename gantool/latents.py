@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gantool.errors import GantoolError
-from gantool.game import Batch
+from gantool.batch import Draws
 
 
 @dataclass(frozen=True)
@@ -18,14 +18,14 @@ class Normal:
 
     dim: int
 
-    def sample(self, batch: Batch) -> Tensor:
-        """(N, dim); with `batch.truncation` t, normal on condition of |z| <= t in each dimension (Brock 2019)."""
-        if batch.truncation is None:
-            return batch.randn(self.dim)
-        inside = math.erf(batch.truncation / math.sqrt(2))  # of the mass
-        return math.sqrt(2) * torch.erfinv((2 * batch.rand(self.dim) - 1) * inside)
+    def sample(self, draws: Draws, truncation: float | None = None) -> Tensor:
+        """(N, dim); with a `truncation` t, normal on condition of |z| <= t in each dimension (Brock 2019)."""
+        if truncation is None:
+            return draws.randn(self.dim)
+        inside = math.erf(truncation / math.sqrt(2))  # of the mass
+        return math.sqrt(2) * torch.erfinv((2 * draws.rand(self.dim) - 1) * inside)
 
-    def traversals(self, batch: Batch) -> dict[str, tuple[Tensor, int]]:
+    def traversals(self, draws: Draws) -> dict[str, tuple[Tensor, int]]:
         """{}: no direction has a meaning of its own."""
         return {}
 
@@ -36,13 +36,13 @@ class Uniform:
 
     dim: int
 
-    def sample(self, batch: Batch) -> Tensor:
-        """(N, dim)."""
-        if batch.truncation is not None:
+    def sample(self, draws: Draws, truncation: float | None = None) -> Tensor:
+        """(N, dim). Raises GantoolError for a truncation."""
+        if truncation is not None:
             raise GantoolError("truncation is for normal latents (model/latent=normal): a uniform one has no tails")
-        return batch.rand(self.dim) * 2 - 1
+        return draws.rand(self.dim) * 2 - 1
 
-    def traversals(self, batch: Batch) -> dict[str, tuple[Tensor, int]]:
+    def traversals(self, draws: Draws) -> dict[str, tuple[Tensor, int]]:
         """{}: no direction has a meaning of its own."""
         return {}
 
@@ -66,19 +66,20 @@ class Structured:
                 "(each category at least 2 values), so make it larger"
             )
 
-    def sample(self, batch: Batch) -> Tensor:
-        """(N, dim)."""
-        codes = [F.one_hot(batch.randint(size), size).float() for size in self.categories]
-        return torch.cat([self.noise_std * self.noise.sample(batch), *codes, batch.rand(self.continuous) * 2 - 1], 1)
+    def sample(self, draws: Draws, truncation: float | None = None) -> Tensor:
+        """(N, dim); a `truncation` is of the noise."""
+        codes = [F.one_hot(draws.randint(size), size).float() for size in self.categories]
+        noise = self.noise_std * self.noise.sample(draws, truncation)
+        return torch.cat([noise, *codes, draws.rand(self.continuous) * 2 - 1], 1)
 
     def split(self, z: Tensor) -> list[Tensor]:
         """The noise, each categorical code, and the continuous codes."""
         return list(z.split([self.noise.dim, *self.categories, self.continuous], 1))
 
-    def traversals(self, batch: Batch) -> dict[str, tuple[Tensor, int]]:
+    def traversals(self, draws: Draws) -> dict[str, tuple[Tensor, int]]:
         """'category0': a row for each of its values, over ten latents else alike; 'code0': a row for each of ten
         latents, the code going from -2 to 2."""
-        some = self.sample(batch)[:10]
+        some = self.sample(draws)[:10]
         start, views = self.noise.dim, {}
         for index, size in enumerate(self.categories):
             z = some.repeat(size, 1)

@@ -39,7 +39,7 @@ class GradientPenalty:
     allow_batch_norm: bool = False
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
-        between = torch.lerp(turn.real, turn.fake, turn.batch.rand(1, 1, 1))
+        between = torch.lerp(turn.real, turn.fake, turn.batch.draws.rand(1, 1, 1))
         norm = input_gradient(network, between, turn.labels).norm(dim=1)
         return self.weight * (norm - self.target).square().mean()
 
@@ -87,8 +87,8 @@ class Dragan:
     allow_batch_norm: bool = False
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
-        noise = self.spread * turn.real.std() * turn.batch.rand(*turn.real.shape[1:])
-        near = turn.real + turn.batch.rand(1, 1, 1) * noise
+        noise = self.spread * turn.real.std() * turn.batch.draws.rand(*turn.real.shape[1:])
+        near = turn.real + turn.batch.draws.rand(1, 1, 1) * noise
         norm = input_gradient(network, near, turn.labels).norm(dim=1)
         return self.weight * (norm - 1).square().mean()
 

@@ -18,7 +18,7 @@ from gantool.commands.build import make
 from gantool.errors import GantoolError, did_you_mean
 from gantool.game import Batch, Game
 from gantool.games.gan import GAN
-from gantool.training.randomness import seed_torch
+from gantool.randomness import seed_torch
 
 NAME = "snapshot.safetensors"
 FORMAT = "gantool snapshot 1"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gantool.cli.main import main
 from gantool.game import Batch, Game, Progress
 from gantool.logging.jsonl import read_metrics
-from gantool.monitors.watchdog import Watchdog, pairs, separation, spread
+from gantool.training.watchdog import Watchdog, pairs, separation, spread
 from runs import newest, same, same_training, small, train
 from test_contracts import Killed, stop_after
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from gantool.errors import GantoolError, did_you_mean
-from gantool.game import Batch, Progress
+from gantool.batch import Draws
+from gantool.game import Progress
 
 
 class DiffAugment:
@@ -23,10 +24,10 @@ class DiffAugment:
                 raise GantoolError(f"augment.policy: no '{part}' among {choices}{did_you_mean(part, PARTS)}")
         self.policy = list(policy)
 
-    def __call__(self, images: Tensor, batch: Batch) -> Tensor:
-        """`batch` draws the random numbers, one set for each image."""
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """`draws` are of this part the random numbers, one set for each image."""
         for part in self.policy:
-            images = PARTS[part](images, batch)
+            images = PARTS[part](images, draws)
         return images
 
     def begin_round(self, progress: Progress) -> None:
@@ -40,8 +41,8 @@ class DiffAugment:
         return {}
 
 
-def _color(images: Tensor, batch: Batch) -> Tensor:
-    brightness, saturation, contrast = batch.rand(3, 1, 1, 1).unbind(1)
+def _color(images: Tensor, draws: Draws) -> Tensor:
+    brightness, saturation, contrast = draws.rand(3, 1, 1, 1).unbind(1)
     images = images + (brightness - 0.5)
     grey = images.mean(1, keepdim=True)
     images = (images - grey) * (saturation * 2) + grey
@@ -49,28 +50,28 @@ def _color(images: Tensor, batch: Batch) -> Tensor:
     return (images - mean) * (contrast + 0.5) + mean
 
 
-def _translation(images: Tensor, batch: Batch, ratio: float = 0.125) -> Tensor:
+def _translation(images: Tensor, draws: Draws, ratio: float = 0.125) -> Tensor:
     height, width = images.shape[2:]
-    rows, columns = _moved(height, batch, ratio)[:, :, None], _moved(width, batch, ratio)[:, None, :]
+    rows, columns = _moved(height, draws, ratio)[:, :, None], _moved(width, draws, ratio)[:, None, :]
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)  # (N, H, W)
     # Going round instead of clamping: no pixel is read twice, so the backward pass is deterministic.
     place = (rows % height * width + columns % width).flatten(1)[:, None].expand(-1, images.shape[1], -1)
     return images.flatten(2).gather(2, place).view_as(images) * inside[:, None]
 
 
-def _moved(size: int, batch: Batch, ratio: float) -> Tensor:
+def _moved(size: int, draws: Draws, ratio: float) -> Tensor:
     """(N, size) where each row or column comes from, outside 0 .. size - 1 for what moves in."""
     reach = int(size * ratio + 0.5)
-    return torch.arange(size, device=batch.images.device) + batch.randint(2 * reach + 1, 1) - reach
+    return torch.arange(size, device=draws.device) + draws.randint(2 * reach + 1, 1) - reach
 
 
-def _cutout(images: Tensor, batch: Batch, ratio: float = 0.5) -> Tensor:
+def _cutout(images: Tensor, draws: Draws, ratio: float = 0.5) -> Tensor:
     inside = []
     for axis in (2, 3):
         size = images.shape[axis]
         length = int(size * ratio + 0.5)
         start = (
-            batch.randint(size + 1 - length % 2, 1) - length // 2
+            draws.randint(size + 1 - length % 2, 1) - length // 2
         )  # centres reach the border, as in the paper's code
         place = torch.arange(size, device=images.device)
         inside.append((place >= start) & (place < start + length))  # (N, size)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gantool.augment.transforms import matrix, rotate, scale, translate
 from gantool.errors import GantoolError
-from gantool.game import Batch
+from gantool.batch import Draws
 
 
 class Jitter:
@@ -30,10 +30,10 @@ class Jitter:
         self.rotation, self.shear, self.size, self.shift = math.radians(rotation), shear, size, shift
         self.gamma = gamma
 
-    def __call__(self, images: Tensor, batch: Batch) -> Tensor:
-        """(N, C, R, R) in [-1, 1] -> float32 of the same shape and range; `batch` draws."""
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """(N, C, R, R) in [-1, 1] -> float32 of the same shape and range; `draws` are of this part."""
         with torch.autocast(images.device.type, enabled=False):  # places are not for bf16
-            turn, slant, wide, high, x, y, power = (2 * batch.rand(7) - 1).unbind(1)
+            turn, slant, wide, high, x, y, power = (2 * draws.rand(7) - 1).unbind(1)
             back = rotate(self.rotation * turn) @ matrix((1, self.shear * slant, 0), (0, 1, 0), (0, 0, 1))
             back = back @ scale(torch.exp2(self.size * wide), torch.exp2(self.size * high))
             back = back @ translate(self.shift * x, self.shift * y)

@@ -3,7 +3,8 @@
 from torch import Tensor
 
 from gantool.errors import GantoolError
-from gantool.game import Batch, Progress
+from gantool.batch import Draws
+from gantool.game import Progress
 
 
 class InstanceNoise:
@@ -16,9 +17,9 @@ class InstanceNoise:
             )
         self.start, self.until, self.std = std, until, std
 
-    def __call__(self, images: Tensor, batch: Batch) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W), no longer in [-1, 1]; `batch` draws the noise."""
-        return images + self.std * batch.randn(*images.shape[1:]) if self.std else images
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W), no longer in [-1, 1]; `draws` are of this part the noise."""
+        return images + self.std * draws.randn(*images.shape[1:]) if self.std else images
 
     def begin_round(self, progress: Progress) -> None:
         """Sets the standard deviation."""

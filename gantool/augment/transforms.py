@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gantool.game import Batch
+from gantool.batch import Draws
 
 
-def sometimes(batch: Batch, chance: Tensor, value: Tensor, otherwise: float) -> Tensor:
+def sometimes(draws: Draws, chance: Tensor, value: Tensor, otherwise: float) -> Tensor:
     """(N,) `value` with probability `chance`."""
-    return torch.where(batch.rand() < chance, value, otherwise)
+    return torch.where(draws.rand() < chance, value, otherwise)
 
 
 def matrix(*rows: tuple[Tensor | float, ...]) -> Tensor:
@@ -42,23 +42,23 @@ def translate(x: Tensor, y: Tensor) -> Tensor:
     return matrix((1, 0, x), (0, 1, y), (0, 0, 1))
 
 
-def blit(batch: Batch, chance: Tensor, size: int) -> Tensor:
+def blit(draws: Draws, chance: Tensor, size: int) -> Tensor:
     """(N, 3, 3) from a place in the result to that in the image: mirror, quarter turns, moves by whole pixels."""
-    flip = sometimes(batch, chance, 1.0 - 2 * batch.randint(2), 1.0)
-    turns = sometimes(batch, chance, batch.randint(4).float(), 0.0)
-    moves = batch.rand() < chance
-    x, y = (torch.where(moves, 2 / size * ((2 * batch.rand() - 1) * size / 8).round(), 0.0) for _ in range(2))
+    flip = sometimes(draws, chance, 1.0 - 2 * draws.randint(2), 1.0)
+    turns = sometimes(draws, chance, draws.randint(4).float(), 0.0)
+    moves = draws.rand() < chance
+    x, y = (torch.where(moves, 2 / size * ((2 * draws.rand() - 1) * size / 8).round(), 0.0) for _ in range(2))
     return scale(flip, 1) @ rotate(math.pi / 2 * turns) @ translate(x, y)
 
 
-def warp(batch: Batch, chance: Tensor) -> Tensor:
+def warp(draws: Draws, chance: Tensor) -> Tensor:
     """(N, 3, 3) from a place in the result to that in the image: size, rotation, aspect, rotation, place."""
     before_or_after = 1 - (1 - chance).sqrt()  # so that either rotation happens with `chance`
-    size = sometimes(batch, chance, torch.exp2(0.2 * batch.randn()), 1.0)
-    before, after = (sometimes(batch, before_or_after, math.pi * (2 * batch.rand() - 1), 0.0) for _ in range(2))
-    aspect = sometimes(batch, chance, torch.exp2(0.2 * batch.randn()), 1.0)
-    moves = batch.rand() < chance
-    x, y = (torch.where(moves, 2 * 0.125 * batch.randn(), 0.0) for _ in range(2))
+    size = sometimes(draws, chance, torch.exp2(0.2 * draws.randn()), 1.0)
+    before, after = (sometimes(draws, before_or_after, math.pi * (2 * draws.rand() - 1), 0.0) for _ in range(2))
+    aspect = sometimes(draws, chance, torch.exp2(0.2 * draws.randn()), 1.0)
+    moves = draws.rand() < chance
+    x, y = (torch.where(moves, 2 * 0.125 * draws.randn(), 0.0) for _ in range(2))
     return scale(size, size) @ rotate(before) @ scale(aspect, 1 / aspect) @ rotate(after) @ translate(x, y)
 
 
@@ -107,13 +107,13 @@ def shade(light: Tensor, contrast: Tensor) -> Tensor:
     return matrix((c, 0, 0, b), (0, c, 0, b), (0, 0, c, b), (0, 0, 0, 1))
 
 
-def color(batch: Batch, chance: Tensor) -> Tensor:
+def color(draws: Draws, chance: Tensor) -> Tensor:
     """(N, 4, 4) from a colour in the image to that in the result: brightness, contrast, luma flip, hue, saturation."""
-    light = sometimes(batch, chance, 0.2 * batch.randn(), 0.0)
-    contrast = sometimes(batch, chance, torch.exp2(0.5 * batch.randn()), 1.0)
-    flip = sometimes(batch, chance, batch.randint(2).float(), 0.0)
-    angle = sometimes(batch, chance, math.pi * (2 * batch.rand() - 1), 0.0)
-    factor = sometimes(batch, chance, torch.exp2(batch.randn()), 1.0)
+    light = sometimes(draws, chance, 0.2 * draws.randn(), 0.0)
+    contrast = sometimes(draws, chance, torch.exp2(0.5 * draws.randn()), 1.0)
+    flip = sometimes(draws, chance, draws.randint(2).float(), 0.0)
+    angle = sometimes(draws, chance, math.pi * (2 * draws.rand() - 1), 0.0)
+    factor = sometimes(draws, chance, torch.exp2(draws.randn()), 1.0)
     return stretch_saturation(factor) @ turn_hue(angle) @ flip_luma(flip) @ shade(light, contrast)
 
 
@@ -125,11 +125,11 @@ def recolor(images: Tensor, change: Tensor) -> Tensor:
     return torch.where(differs(change)[:, None, None, None], changed, images)
 
 
-def cutout(images: Tensor, batch: Batch, chance: Tensor) -> Tensor:
+def cutout(images: Tensor, draws: Draws, chance: Tensor) -> Tensor:
     """(N, C, R, R) with a square of half the size set to zero, which may reach over the border."""
     place = (torch.arange(images.shape[-1], device=images.device) + 0.5) / images.shape[-1]
-    rows, columns = ((place - batch.rand(1)).abs() < 0.25 for _ in range(2))  # (N, R)
-    happens = (batch.rand() < chance)[:, None, None]
+    rows, columns = ((place - draws.rand(1)).abs() < 0.25 for _ in range(2))  # (N, R)
+    happens = (draws.rand() < chance)[:, None, None]
     return images * ~(rows[:, :, None] & columns[:, None, :] & happens)[:, None]
 
 

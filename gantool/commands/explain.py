@@ -19,7 +19,7 @@ from gantool.commands.analysed import Analysed, RunKeys, open_run, progress, res
 from gantool.commands.run_folder import read_options
 from gantool.errors import GantoolError
 from gantool.game import Batch
-from gantool.training.randomness import seed_torch
+from gantool.randomness import seed_torch
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from gantool.commands.run_folder import TrainedRun, load_run, read_options
 from gantool.errors import GantoolError
 from gantool.networks.translators import Dropout
 from gantool.snapshot import NAME, FromLatent, callables, load, save_snapshot
-from gantool.training.randomness import seed_torch
+from gantool.randomness import seed_torch
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from gantool.errors import GantoolError
 from gantool.game import Batch
 from gantool.games.gan import GAN
 from gantool.logging.grid import grid, save_png
-from gantool.training.randomness import seed_torch
+from gantool.randomness import seed_torch
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from gantool.errors import GantoolError
 from gantool.game import Batch
 from gantool.logging.grid import grid, save_png, to_uint8
 from gantool.logging.progress import told
-from gantool.training.randomness import seed_torch
+from gantool.randomness import seed_torch
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from gantool.data.source import Damaged
 from gantool.data.two_sided import DIRECTIONS
 from gantool.errors import GantoolError
 from gantool.logging.grid import grid, save_png, to_uint8
-from gantool.training.randomness import seed_torch
+from gantool.randomness import seed_torch
 
 _COLUMNS = 8  # of a grid: each source has its translation on its right
 

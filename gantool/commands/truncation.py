@@ -21,7 +21,7 @@ from gantool.games.gan import GAN
 from gantool.logging.grid import grid, save_png
 from gantool.metrics.scorer import Scorer
 from gantool.monitors.scores import Scores
-from gantool.training.randomness import seed_torch
+from gantool.randomness import seed_torch
 
 log = logging.getLogger(__name__)
 

@@ -1,8 +1,9 @@
 """The configuration of a run: checked, written into its folder, and read back from it."""
 
-from gantool.config.check import check
 from gantool.config.composed import changes, choices, save_composed
-from gantool.config.schema import validate
-from gantool.config.targets import check_targets
+from gantool.config.parts import build
+from gantool.config.read import drop_inherited, read, resolve
+from gantool.config.schema import Train
+from gantool.config.written import Written
 
-__all__ = ["changes", "check", "check_targets", "choices", "save_composed", "validate"]
+__all__ = ["Train", "Written", "build", "changes", "choices", "drop_inherited", "read", "resolve", "save_composed"]

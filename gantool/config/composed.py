@@ -3,19 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 
-def save_composed(cfg: DictConfig, run_dir: Path) -> None:
+def save_composed(cfg: DictConfig, run_dir: Path, hydra: DictConfig) -> None:
     """Writes `cfg` (unresolved, as composed) into `run_dir`/.hydra: what the run goes on with from now.
 
-    hydra.yaml and overrides.yaml stay as they were when the run began.
+    hydra.yaml and overrides.yaml, from Hydra's own configuration, stay as they were when the run began.
     """
     folder = run_dir / ".hydra"
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "config.yaml").exists():
-        hydra = HydraConfig.get()
         OmegaConf.save(OmegaConf.create({"hydra": hydra}), folder / "hydra.yaml")
         OmegaConf.save(hydra.overrides.task, folder / "overrides.yaml")
     OmegaConf.save(cfg, folder / "config.yaml.part")

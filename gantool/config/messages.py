@@ -12,14 +12,11 @@ from gantool.errors import did_you_mean
 
 
 def in_words(mistakes: list[ErrorDetails], cfg: DictConfig, plain: Mapping[Any, Any]) -> Iterator[str]:
-    """A line for each mistake; none for a key that another value reads, nor twice for a value that is referred to."""
-    read = set(re.findall(r"\$\{(?:oc\.select:)?([\w.-]+)", OmegaConf.to_yaml(cfg)))
+    """A line for each mistake, but once for a value that others refer to."""
     told = set()
     for mistake in mistakes:
         path, what = _path(mistake), (str(mistake["input"]), mistake["msg"])
-        unknown_but_read = mistake["type"] == "extra_forbidden" and path in read
-        told_where_it_comes_from = what in told and _is_reference(cfg, path)  # optimizer.generator.lr: ${optimizer.lr}
-        if not unknown_but_read and not told_where_it_comes_from:
+        if not (what in told and _is_reference(cfg, path)):  # optimizer.generator.lr: ${optimizer.lr}
             told.add(what)
             yield _line(mistake, plain)
 

@@ -1,11 +1,10 @@
-"""What `${...}` in conf may call besides Hydra's own: started, file_name, classes, as_typed."""
+"""What `${...}` in conf may call besides Hydra's own: started, file_name, norm."""
 
-import json
 import re
 import time
 from datetime import datetime
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 
 def file_name(text: str) -> str:
@@ -13,14 +12,11 @@ def file_name(text: str) -> str:
     return re.sub(r"[^\w.+-]+", "-", text.replace("=", "-").replace(",", "_")).strip("-_.")[:100] or "run"
 
 
-def num_classes(conditional: bool, in_data: int | None) -> int | None:
-    """The classes that the networks know: those of the data for a conditional model, else none."""
-    return in_data if conditional else 0
-
-
-def as_typed(value: object) -> str:
-    """`value` as it is written on the command line: null, true, [1,2]."""
-    return value if isinstance(value, str) else json.dumps(value, default=str)
+def norm(first: str, *others: str, _root_: DictConfig) -> str:
+    """The discriminator's norm that the loss asks for (recipe.discriminator_norm) if it is among these, else the first:
+    a network of a paper that has no batch norm keeps its own."""
+    wanted = _root_.recipe.discriminator_norm
+    return wanted if wanted in others else first
 
 
 def register_resolvers(started: float | None = None) -> None:
@@ -28,5 +24,4 @@ def register_resolvers(started: float | None = None) -> None:
     clock = datetime.fromtimestamp(time.time() if started is None else started)
     OmegaConf.register_new_resolver("started", clock.strftime, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("file_name", file_name, replace=True)
-    OmegaConf.register_new_resolver("classes", num_classes, replace=True)
-    OmegaConf.register_new_resolver("as_typed", as_typed, replace=True)
+    OmegaConf.register_new_resolver("norm", norm, replace=True)

@@ -1,10 +1,11 @@
-"""What may stand in a composed configuration: types and ranges of the keys that gantool itself reads."""
+"""What may stand in a composed configuration: types and ranges of the keys that gantool itself reads.
+
+What is validated here is what the code uses: a `Train` is handed on, no dictionary beside it.
+"""
 
 import re
 from typing import Annotated, Any, Literal
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -13,12 +14,10 @@ from pydantic import (
     Field,
     PositiveFloat,
     PositiveInt,
-    ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
 )
 
-from gantool.config.messages import in_words
 from gantool.errors import GantoolError
 from gantool.schedules import parse_duration
 
@@ -43,24 +42,42 @@ def _or_schedule(value: object, check: ValidatorFunctionWrapHandler) -> object:
     return value if isinstance(value, dict) and "_target_" in value else check(value)
 
 
+def _node(value: object) -> object:
+    if isinstance(value, dict) and value and "_target_" not in value:
+        raise ValueError("should name a class by _target_")
+    return value
+
+
 Scheduled = WrapValidator(_or_schedule)  # also a node such as {_target_: gantool.schedules.Ramp, start: 1, end: 0.1}
 Duration = Annotated[str, BeforeValidator(_duration)]
+Device = Annotated[str, AfterValidator(_device)]
 Betas = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
-Node = dict[str, Any]  # what `_target_` takes is checked in targets.py
+Beta2 = Annotated[float, Field(ge=0, lt=1), Scheduled]
+Node = Annotated[dict[str, Any], AfterValidator(_node)]  # its arguments are checked in parts.py; {}: nothing
 
 
 class _Owned(BaseModel):
     """A group whose keys are all gantool's."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
 
 
 class _Open(BaseModel):
     """A group with `_target_`, whose other keys are arguments of the target."""
 
-    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, frozen=True)
 
     target: str = Field(alias="_target_")
+
+    @property
+    def node(self) -> dict[str, Any]:
+        """`_target_` and its arguments, those that are declared here among them."""
+        return self.model_dump(by_alias=True, exclude_unset=True)
+
+    @property
+    def rest(self) -> dict[str, Any]:
+        """`_target_` and the arguments that are not declared here."""
+        return {"_target_": self.target, **(self.model_extra or {})}
 
 
 class Watchdog(_Owned):
@@ -84,68 +101,76 @@ class Trainer(_Owned):
     precision: Literal["auto", "fp32", "bf16", "fp16"]
     compile: bool
     channels_last: bool
-    device: Annotated[str, AfterValidator(_device)]
+    device: Device
     deterministic: bool
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     ema_half_life: Annotated[Duration, Scheduled]
     log_every: Duration
-    sample_every: Duration
-    histogram_every: Duration
     checkpoint_seconds: Annotated[float, Field(gt=0)]
     keep_checkpoints: PositiveInt
     watchdog: Watchdog
 
 
-class Dataset(_Owned):
-    """What to train on, and how it is prepared and augmented."""
+class Recipe(BaseModel):
+    """What goes with a choice; read by the keys that say ${recipe.KEY} and by nothing else."""
+
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, frozen=True)
+
+    duration: Duration
+    batch_size: PositiveInt
+    lr: PositiveFloat
+    betas: Betas
+    beta2: Beta2 | None
+    discriminator_norm: str
+    weight_clip: PositiveFloat
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    burn_in: str | float
+    rate_burn_in: str | float
+
+
+class Dataset(_Open):
+    """What to train on, and how it is prepared and augmented; the rest is the source's own."""
 
     resolution: Annotated[int, Field(ge=4)]
-    root: str | None
-    download: bool
+    channels: PositiveInt | None
+    num_classes: Annotated[int, Field(ge=0)] | None
     on_bad_image: Literal["stop", "skip"]
     device_resident: Literal["auto", True, False]
     flip: bool
     shift: Annotated[int, Field(ge=0)]
     rotation: Annotated[float, Field(ge=0, le=180)]
-    features: Node | None
-    source: Node
-    channels: PositiveInt | None
-    num_classes: Annotated[int, Field(ge=0)] | None
 
 
-class Metrics(_Owned):
-    """What is scored, and when."""
+class PlayerOptimizer(BaseModel):
+    """Arguments of a torch optimizer, as far as gantool knows their ranges."""
 
-    every: Duration | None
-    num_samples: Annotated[int, Field(ge=0)]
-    batch_size: PositiveInt
-    inception_weights: str | None
-    features: Node | None
-
-
-class PlayerOptimizer(_Open):
-    """The optimizer of one player."""
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, frozen=True)
 
     lr: PositiveFloat
     betas: Betas | None = None
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    eps: PositiveFloat = 1e-8
-    alpha: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0)] | None = None
+    momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
+    eps: PositiveFloat | None = None
+    alpha: Annotated[float, Field(ge=0, lt=1)] | None = None
 
 
-class Optimizer(_Owned):
-    """Rates, and what is done to gradients."""
+class Optimizer(PlayerOptimizer):
+    """Rates, and what is done to gradients; the rest is the torch optimizer's own."""
 
-    lr: PositiveFloat
-    betas: Betas | None = None
-    beta2: Annotated[float, Field(ge=0, lt=1), Scheduled] | None = None
+    target: str = Field(alias="_target_")
+    beta2: Beta2 | None = None
     warmup: Duration | None
     clip_norm: PositiveFloat | None
     clip_value: PositiveFloat | None
     schedule: Node
     generator: PlayerOptimizer
     discriminator: PlayerOptimizer
+
+    def of(self, player: str) -> dict[str, Any]:
+        """The node of one player's optimizer: the common arguments, and those that are its own."""
+        common = self.model_dump(by_alias=True, exclude_unset=True, exclude=set(OPTIMIZER_OWNED))
+        own = {"generator": self.generator, "discriminator": self.discriminator}.get(player)
+        return common | ({} if own is None else own.model_dump(exclude_unset=True))
 
 
 class Regularizer(_Open):
@@ -163,12 +188,11 @@ class Auxiliary(_Open):
 
 
 class Loss(_Open):
-    """What the players minimise, and what goes with it."""
+    """What the players minimise."""
 
-    n_critic: PositiveInt
-    regularizers: dict[str, Regularizer] | None = None
+    n_critic: PositiveInt = 1
+    regularizers: dict[str, Regularizer] = {}
     constraint: Node | None = None
-    recipe: dict[str, Any] | None = None
 
 
 class Latent(_Open):
@@ -184,41 +208,37 @@ class Model(_Open):
     latent: Latent | None = None
 
 
+class Monitor(_Open):
+    """What looks at the run every so often."""
+
+    every: Duration
+    at_start: bool = False  # before the first round too
+
+
 class Train(_Owned):
     """Everything `gantool train` composes."""
 
+    recipe: Recipe
     trainer: Trainer
     dataset: Dataset
     loss: Loss
     regularizer: dict[str, Regularizer]
     auxiliary: dict[str, Auxiliary]
-    augment: Node | None
+    augment: Node  # {}: none
     model: Model
     optimizer: Optimizer
-    metrics: Metrics
+    features: Node
+    score: dict[str, Node]
+    monitor: dict[str, Monitor]
     sweep_metric: str | None
 
 
-def resolve(cfg: DictConfig) -> dict[str, Any]:
-    """The configuration as plain containers; raises GantoolError for a ${...} or ??? that has no value."""
-    try:
-        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    except OmegaConfBaseException as error:
-        raise GantoolError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+OPTIMIZER_OWNED = ("beta2", "warmup", "clip_norm", "clip_value", "schedule", "generator", "discriminator")
+DATASET_OWNED = tuple(name for name in Dataset.model_fields if name not in ("target", "resolution", "channels"))
 
 
-def validate(cfg: DictConfig) -> dict[str, Any]:
-    """The configuration as plain containers, resolved, and checked as far as its keys are gantool's own.
-
-    A key that gantool does not know may stand in one of its groups where another value reads it as `${group.key}`.
-    Raises GantoolError with one line for every mistake.
-    """
-    plain = resolve(cfg)
-    try:
-        Train.model_validate(plain)
-    except ValidationError as mistakes:
-        if lines := list(in_words(mistakes.errors(), cfg, plain)):
-            raise GantoolError("\n".join(lines)) from None
-    return plain
+def owned(path: str) -> frozenset[str]:
+    """The keys of the node at `path` that are gantool's own, not arguments of its target."""
+    group, _, rest = path.partition(".")
+    keys = {"optimizer": OPTIMIZER_OWNED, "dataset": DATASET_OWNED} if not rest else {"monitor": ("every", "at_start")}
+    return frozenset(keys.get(group, ()))

@@ -7,23 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gantool.batch import Batch, Request
 from gantool.errors import GantoolError
-from gantool.game import (
-    Auxiliary,
-    Batch,
-    Game,
-    Loss,
-    Outcome,
-    Player,
-    Progress,
-    Regularizer,
-    Turn,
-    check_bearable,
-    regularize,
-)
-from gantool.games.gan import Augment
+from gantool.game import Game, Loss, Outcome, Player, Progress, Regularizer, Turn
+from gantool.games.adversary import Adversary, Augment
 from gantool.games.image_pool import ImagePool
-from gantool.games.translation import first_images, refuse_auxiliaries, strips
+from gantool.games.translation import first_images, source_of, strips, turn_without_latent
 
 Sides = dict[str, Tensor]  # (N, C, H, W) images in [-1, 1] of "a" and of "b"
 
@@ -50,22 +39,19 @@ class CycleGAN(Game):
         identity_weight: float = 0.5,
         pool_size: int = 50,
         regularizers: Mapping[str, Regularizer] | None = None,
-        auxiliaries: Mapping[str, Auxiliary] | None = None,
         augment: Augment | None = None,
-        recipe: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__()
-        refuse_auxiliaries(auxiliaries, "cyclegan")
         if pool_size < 0:
             raise GantoolError(f"model.pool_size={pool_size}: 0 (none) or more images")
         self.generators = nn.ModuleDict({"a2b": generator(), "b2a": generator()})
         self.discriminators = nn.ModuleDict({"a": discriminator(), "b": discriminator()})
         self.pools = nn.ModuleDict({side: ImagePool(pool_size, (channels, resolution, resolution)) for side in "ab"})
-        self.loss, self.cycle_weight, self.identity_weight = loss, cycle_weight, identity_weight
-        self.regularizers = {**loss.regularizers, **(regularizers or {})}
-        for network in self.discriminators.values():
-            check_bearable(self.regularizers, network)
+        self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
         self.augment = augment
+        self.adversaries = {
+            side: Adversary(network, loss, regularizers, augment) for side, network in self.discriminators.items()
+        }
         self.made: dict[tuple[int, int], Sides] = {}  # this round's translations, by the place of their batch
         networks = list(self.generators.values()), list(self.discriminators.values())
         self.players = {
@@ -74,10 +60,9 @@ class CycleGAN(Game):
         }
 
     def begin_round(self, progress: Progress) -> None:
-        """Tells the augmentation where the run stands."""
+        """Tells the augmentation, which both sides share, where the run stands."""
         super().begin_round(progress)
-        if self.augment is not None:
-            self.augment.begin_round(progress)
+        self.adversaries["a"].begin_round(progress)
 
     def remember(self) -> None:
         """Puts what the generators have just made into the pools."""
@@ -86,18 +71,13 @@ class CycleGAN(Game):
 
     def constrain(self) -> None:
         """The loss's constraint on the discriminators' weights, if it has one."""
-        if self.loss.constraint is not None:
-            for network in self.discriminators.values():
-                self.loss.constraint(network)
+        for adversary in self.adversaries.values():
+            adversary.constrain()
 
-    def seen(self, images: Tensor, batch: Batch) -> Tensor:
-        """What a discriminator sees of images."""
-        return images if self.augment is None else self.augment(images, batch)
-
-    def turn(self, real: Tensor, fake: Tensor, batch: Batch) -> Turn:
+    def turn(self, side: str, real: Tensor, fake: Tensor, batch: Batch) -> Turn:
         """One side of a turn, as its discriminator sees it."""
-        no_latent = real.new_empty(len(real), 0)
-        return Turn(self.seen(real, batch), self.seen(fake, batch), None, no_latent, batch, self.progress)
+        see = self.adversaries[side].see
+        return turn_without_latent(see(real, batch.draws), see(fake, batch.draws), batch, self.progress)
 
     def translated(self, real: Sides) -> Sides:
         """Each side as made from the other."""
@@ -112,15 +92,13 @@ class CycleGAN(Game):
             self.made[batch.position, batch.offset] = {side: images.detach() for side, images in fake.items()}
         terms = {}
         for side, generator in (("a", self.generators["b2a"]), ("b", self.generators["a2b"])):
-            discriminator, turn = self.discriminators[side], self.turn(real[side], fake[side], batch)
-            real_score = discriminator(turn.real) if self.loss.needs_real_score else None
-            terms[f"adversarial_{side}"] = self.loss.generator(discriminator(turn.fake), real_score)
-            terms[f"cycle_{side}"] = self.cycle_weight * F.l1_loss(again[side], real[side])
+            adversary, turn = self.adversaries[side], self.turn(side, real[side], fake[side], batch)
+            paid = adversary.generator_terms(turn)
+            paid["cycle"] = self.cycle_weight * F.l1_loss(again[side], real[side])
             if self.identity_weight:
                 kept = F.l1_loss(generator(real[side]), real[side])
-                terms[f"identity_{side}"] = self.cycle_weight * self.identity_weight * kept
-            added = regularize(self.regularizers, "generator", generator, turn)
-            terms |= {f"{name}_{side}": term for name, term in added.items()}
+                paid["identity"] = self.cycle_weight * self.identity_weight * kept
+            terms |= named(side, paid | adversary.regularize("generator", generator, turn))
         return Outcome(terms)
 
     def discriminator_loss(self, batch: Batch) -> Outcome:
@@ -131,24 +109,20 @@ class CycleGAN(Game):
             with torch.no_grad():
                 made = self.translated(real)
         terms, scores = {}, {}
-        for side, discriminator in self.discriminators.items():
-            turn = self.turn(real[side], self.pools[side](made[side], batch), batch)
-            real_score, fake_score = discriminator(turn.real), discriminator(turn.fake)
-            if self.augment is not None and self.training:
-                self.augment.observe(real_score.detach())
-            terms[f"adversarial_{side}"] = self.loss.discriminator(real_score, fake_score)
-            added = regularize(self.regularizers, "discriminator", discriminator, turn)
-            terms |= {f"{name}_{side}": term for name, term in added.items()}
-            scores |= {f"real_{side}": real_score.detach(), f"fake_{side}": fake_score.detach()}
+        for side, adversary in self.adversaries.items():
+            fake = self.pools[side](made[side], batch.draws)
+            outcome = adversary.discriminator_loss(self.turn(side, real[side], fake, batch))
+            terms |= named(side, outcome.terms)
+            scores |= named(side, outcome.scores)
         return Outcome(terms, scores)
 
     def scalars(self) -> dict[str, float]:
         """What the augmentation does now."""
-        return {} if self.augment is None else self.augment.scalars()
+        return self.adversaries["a"].scalars()
 
-    def sample(self, batch: Batch, generators: nn.ModuleDict) -> Tensor:
-        """(N, C, H, W) images in [-1, 1] of side B for the sources of `batch`."""
-        return generators["a2b"](sides(batch)["a"])
+    def sample(self, request: Request, generators: nn.ModuleDict) -> Tensor:
+        """(N, C, H, W) images in [-1, 1] of side B for the sources of `request`."""
+        return generators["a2b"](request.source)
 
     def pictures(self, batch: Batch, generators: nn.ModuleDict) -> dict[str, tuple[Tensor, int]]:
         """'a2b' and 'b2a': rows of sources, of their translations, and of what comes back from these."""
@@ -162,5 +136,9 @@ class CycleGAN(Game):
 
 def sides(batch: Batch) -> Sides:
     """The images of both sides."""
-    assert batch.source is not None, "the data set has two sides, as this game translates"
-    return {"a": batch.source, "b": batch.images}
+    return {"a": source_of(batch), "b": batch.images}
+
+
+def named(side: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """By names that tell the sides apart."""
+    return {f"{name}_{side}": value for name, value in values.items()}

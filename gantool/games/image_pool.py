@@ -4,7 +4,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from gantool.game import Batch
+from gantool.batch import Draws
 
 
 class ImagePool(nn.Module):
@@ -39,12 +39,12 @@ class ImagePool(nn.Module):
         places = torch.randperm(self.size, device=made.device)[: len(late)]
         self.images[places[kept]] = late[kept]
 
-    def forward(self, made: Tensor, batch: Batch) -> Tensor:
-        """`made`, every second image replaced by one of the pool's once it is full; `batch` draws."""
+    def forward(self, made: Tensor, draws: Draws) -> Tensor:
+        """`made`, every second image replaced by one of the pool's once it is full; by these `draws`."""
         if not self.size:
             return made
-        old = self.images[batch.randint(self.size)].float() / 127.5 - 1
-        chosen = (batch.rand(1, 1, 1) < 0.5) & (self.count == self.size)
+        old = self.images[draws.randint(self.size)].float() / 127.5 - 1
+        chosen = (draws.rand(1, 1, 1) < 0.5) & (self.count == self.size)
         return torch.where(chosen, old, made)
 
 

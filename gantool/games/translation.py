@@ -1,14 +1,26 @@
-"""What games that translate images share: the grids they show, and what they cannot be given."""
+"""What games that translate images share: their turns, and the grids they show."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from gantool.errors import GantoolError
+from gantool.batch import Batch
+from gantool.game import Progress, Turn
 
 _COLUMNS = 8
 _SHOWN = 16  # images
+
+
+def turn_without_latent(real: Tensor, fake: Tensor, batch: Batch, progress: Progress) -> Turn:
+    """A turn of a game whose generators start from images: no latent, no labels."""
+    return Turn(real, fake, None, real.new_empty(len(real), 0), batch, progress)
+
+
+def source_of(batch: Batch) -> Tensor:
+    """(N, C, H, W) images that are to be translated."""
+    assert batch.source is not None, "the data set has two sides, as a game that translates needs them"
+    return batch.source
 
 
 def strips(views: Sequence[Tensor]) -> tuple[Tensor, int]:
@@ -24,10 +36,3 @@ def strips(views: Sequence[Tensor]) -> tuple[Tensor, int]:
 def first_images(batch: Tensor) -> Tensor:
     """Those of a batch that `strips` shows."""
     return batch[:_SHOWN]
-
-
-def refuse_auxiliaries(auxiliaries: Mapping[str, object] | None, game: str) -> None:
-    """Raises GantoolError where there are any: they read latents, labels and features that `game` has not."""
-    if auxiliaries:
-        names = ", ".join(auxiliaries)
-        raise GantoolError(f"auxiliary={names}: model={game} has no latent, labels or features to read; leave it out")

@@ -13,11 +13,6 @@ _VALUES = 4096  # of each tensor: as good to the eye as all of them
 class Histograms:
     """weights/<network>/<parameter> and, where the last update left one, gradients/<network>/<parameter>."""
 
-    name = "histograms"
-
-    def __init__(self, *, interval: int) -> None:
-        self.interval = interval
-
     @torch.no_grad()
     def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
         """(n <= 4096,) float32 on the CPU for each tensor: an even choice of its values."""

@@ -1,64 +1,63 @@
 """Scores the averaged generators while they train."""
 
-from collections.abc import Callable
-from itertools import islice
+from collections.abc import Iterator, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from gantool.game import Batch, Game, Progress
+from gantool.data.image_set import ImageSet
+from gantool.game import Game, Progress
+from gantool.logging.progress import Block
 from gantool.logging.record import Record
+from gantool.metrics.features import Features
+from gantool.metrics.score import Score
 from gantool.metrics.scorer import Scorer
+from gantool.sampling import sampled, translated
 
 
 class Scores:
-    """Samples `scorer.num_samples` images and scores them; the same generators always get the same scores.
+    """Makes `num` images, those of `gantool sample` with the run's seed, and scores them against the data set.
 
-    Labels are drawn as the data set has them; `truncation` keeps latents within so many standard deviations. Of a game
-    that translates, each source is translated once.
+    Labels are as frequent as in the data set. Of a game that translates, each source is translated once. The same
+    generators always get the same scores, and those that gantool evaluate gives them.
     """
 
-    name = "scores"
-
-    def __init__(self, scorer: Scorer, interval: int, truncation: float | None = None) -> None:
-        self.scorer = scorer
-        self.interval = interval
-        self.truncation = truncation
+    def __init__(
+        self,
+        features: Features,
+        scores: Mapping[str, Score],
+        image_set: ImageSet,
+        seed: int,
+        device: torch.device,
+        num: int = 5000,
+        batch_size: int = 100,
+    ) -> None:
+        if image_set.source is not None:
+            num = min(num, len(image_set.source))
+        self.image_set = image_set
+        self.scorer = Scorer(features, scores, image_set, num=num, batch_size=batch_size, seed=seed, device=device)
 
     @torch.no_grad()
     def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
         """Scalars metrics/<score> with their protocol."""
         device = self.scorer.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(self.scorer.seed)
-            batches = self._translated() if game.translates else self._drawn()
-            scores, protocol = self.scorer.score(lambda count: game.sample(batches(count), generators))
-        return Record(
-            scalars={f"metrics/{name}": value for name, value in scores.items()}, protocol={**protocol, "ema": True}
+            scores = self.scorer.score(made(game, generators, self.scorer))
+        protocol = {**self.scorer.protocol(), "ema": True, "truncation": None}
+        return Record(scalars={f"metrics/{name}": value for name, value in scores.items()}, protocol=protocol)
+
+
+def made(game: Game, generators: nn.ModuleDict, scorer: Scorer, truncation: float | None = None) -> Iterator[Block]:
+    """The images that are to be scored. Seeds torch."""
+    settings = {"seed": scorer.seed, "batch_size": scorer.batch_size}
+    if not game.translates:
+        labels = scorer.labels(scorer.num)
+        yield from sampled(
+            game, generators, scorer.device, num=scorer.num, labels=labels, truncation=truncation, **settings
         )
-
-    def _drawn(self) -> Callable[[int], Batch]:
-        """Real images drawn with replacement, so that their labels follow the data set's distribution."""
-        images, labels = self.scorer.image_set.images, self.scorer.image_set.labels
-
-        def draw(count: int) -> Batch:
-            rows = torch.randint(len(images), (count,))
-            chosen = None if labels is None else labels[rows].to(self.scorer.device)
-            return Batch(self._reals(images, rows), chosen, truncation=self.truncation)
-
-        return draw
-
-    def _translated(self) -> Callable[[int], Batch]:
-        """The sources one after the other."""
-        source = self.scorer.image_set.source
-        assert source is not None, "the data set has two sides, as the game translates"
-        rows = iter(range(len(source)))
-
-        def take(count: int) -> Batch:
-            images = self._reals(source, torch.tensor(list(islice(rows, count))))
-            return Batch(images, source=images)
-
-        return take
-
-    def _reals(self, images: Tensor, rows: Tensor) -> Tensor:
-        return images[rows].to(self.scorer.device).float() / 127.5 - 1
+        return
+    source = scorer.image_set.source
+    assert source is not None, "the data set has two sides, as the game translates"
+    network = next(iter(generators.values()))  # from side A to side B
+    for _, images in translated(network, source[: scorer.num], scorer.device, **settings):
+        yield images, None

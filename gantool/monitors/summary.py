@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from gantool.game import Batch, Game, Outcome
+from gantool.batch import Batch
+from gantool.game import Game, Outcome
 from gantool.monitors.networks import named_networks
 
 _MAX_ROWS = 24  # a network of more layers is shown by its blocks

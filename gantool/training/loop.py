@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
+from torch import nn
 
 from gantool.data.stream import Stream
-from gantool.monitors.monitor import Monitor
+from gantool.game import Game, Progress
+from gantool.logging.record import Record
+from gantool.randomness import seed_everything
 from gantool.training.measurements import Measurements
-from gantool.training.randomness import seed_everything
 from gantool.training.ranks import any_rank, average_buffers
 from gantool.training.recorder import Recorder
 from gantool.training.state import State
@@ -25,41 +28,71 @@ class Settings:
     microbatch: int | None = None  # images that a rank puts through the networks at once; None: all
 
 
+class Monitor(Protocol):
+    """Looks at the game and changes nothing: called under no_grad and outside autocast.
+
+    It leaves weights, buffers, modes and random generators as they were: no forward of a live network in training mode
+    (batch norm and spectral norm would move), and random numbers only inside `torch.random.fork_rng`.
+    """
+
+    def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
+        """What is to be written at `progress`; `generators` are the averaged ones, in eval mode."""
+        ...
+
+
+@dataclass(frozen=True)
+class Every:
+    """A monitor that is called every `interval` images, and at the end."""
+
+    interval: int
+    monitor: Monitor
+
+
+def play_round(state: State, data: Stream, measurements: Measurements, settings: Settings) -> None:
+    """Every player's updates, on new batches; then the averages and the progress follow.
+
+    A loss or gradient that is not finite raises GantoolError before any checkpoint could take it in.
+    """
+    game, progress = state.game, state.progress
+    seed_everything(settings.seed, progress.nimg)
+    game.begin_round(progress)
+    size = game.batch_size(settings.batch_size)
+    batches = data.take(progress.nimg, count=game.batches_per_round, size=size)
+    for name, player in game.players.items():
+        state.optimizers[name].set_rate(progress)
+        for turn, batch in enumerate(batches[-player.updates :]):
+            seed = (settings.seed, progress.nimg, name, turn)
+            measurements.add(name, update(state, name, batch, microbatch=settings.microbatch, seed=seed))
+    measurements.check_finite(progress)
+    average_buffers(game)
+    state.progress = progress.advance(len(batches) * size)
+    state.ema.update(game.generators, state.progress)
+
+
+def watch(state: State, monitors: Sequence[Every], recorder: Recorder) -> None:
+    """Records what the monitors see whose time has come."""
+    for every in monitors:
+        if state.progress.crossed(every.interval) or state.progress.done:
+            with torch.no_grad():
+                recorder.write(every.monitor(state.game, state.ema.generators, state.progress), state)
+
+
 def train(
     state: State,
     data: Stream,
     measurements: Measurements,
-    monitors: Sequence[Monitor],
+    monitors: Sequence[Every],
     recorder: Recorder,
     settings: Settings,
 ) -> None:
     """Plays rounds until the run has seen all its images.
 
-    A signal ends it after the round with a checkpoint and SystemExit(128 + signal). A loss or gradient that is not
-    finite raises GantoolError before any checkpoint could take it in.
+    A signal ends it after the round with a checkpoint and SystemExit(128 + signal).
     """
-    game, ema = state.game, state.ema
     with StopSignal() as stop:
         while not state.progress.done:
-            progress = state.progress
-            seed_everything(settings.seed, progress.nimg)
-            game.begin_round(progress)
-            size = game.batch_size(settings.batch_size)
-            batches = data.take(progress.nimg, count=game.batches_per_round, size=size)
-            for name, player in game.players.items():
-                state.optimizers[name].set_rate(progress)
-                for turn, batch in enumerate(batches[-player.updates :]):
-                    seed = (settings.seed, progress.nimg, name, turn)
-                    measurements.add(name, update(state, name, batch, microbatch=settings.microbatch, seed=seed))
-            measurements.check_finite(progress)
-            average_buffers(game)
-
-            state.progress = progress.advance(len(batches) * size)
-            ema.update(game.generators, state.progress)
-            for monitor in (measurements, *monitors):
-                if state.progress.crossed(monitor.interval) or state.progress.done:
-                    with torch.no_grad():
-                        recorder.write(monitor(game, ema.generators, state.progress), state)
+            play_round(state, data, measurements, settings)
+            watch(state, [Every(measurements.interval, measurements), *monitors], recorder)
             signal_number = any_rank(stop.number, state.precision.device)
             recorder.end_round(state, stopping=bool(signal_number))
             if signal_number:

@@ -22,8 +22,6 @@ class Breakdown(GantoolError):
 class Measurements:
     """Collects what each update measured; as a monitor, hands back the means since it was last called."""
 
-    name = "curves"
-
     def __init__(
         self,
         optimizers: dict[str, PlayerOptimizer],

@@ -1,6 +1,7 @@
 """Keeps a run on disk and on the screen: records, progress, status and checkpoints. Only the first rank has one."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import nn
@@ -18,7 +19,8 @@ from gantool.training.state import State
 class Recorder:
     """Writes what the loop hands it into `run_dir`; with `run_dir` None (other ranks) writes nothing.
 
-    `best_metric` names the score that is better when lower and decides which checkpoint is kept as the best.
+    `best_metric` names the score that decides which checkpoint is kept as the best; `higher_is_better` those of the
+    scores for which it is so.
     """
 
     def __init__(
@@ -30,9 +32,11 @@ class Recorder:
         *,
         checkpoint_seconds: float,
         best_metric: str | None = None,
+        higher_is_better: Sequence[str] = (),
     ) -> None:
         self.run_dir, self.log, self.console, self.checkpoints = run_dir, log, console, checkpoints
         self.checkpoint_seconds, self.best_metric = checkpoint_seconds, best_metric
+        self.higher_is_better = higher_is_better
         self.saved = time.monotonic()
 
     def write(self, record: Record, state: State) -> None:
@@ -42,10 +46,15 @@ class Recorder:
         scores = {tag.removeprefix("metrics/"): v for tag, v in record.scalars.items() if tag.startswith("metrics/")}
         state.metrics |= scores
         score = scores.get(self.best_metric or "")
-        if score is not None and score < state.best.get("value", float("inf")):
+        if score is not None and self._is_better(score, state.best.get("value")):
             state.best = {"metric": self.best_metric, "value": score, "nimg": state.progress.nimg}
             if self.checkpoints is not None:
                 self.checkpoints.save_best(state.state_dict(), state.progress.nimg)
+
+    def _is_better(self, score: float, best: float | None) -> bool:
+        if best is None:
+            return score == score  # not NaN
+        return score > best if self.best_metric in self.higher_is_better else score < best
 
     def end_round(self, state: State, *, stopping: bool) -> None:
         """Shows progress; checkpoints when it is time, and at the end of the run or of this process."""

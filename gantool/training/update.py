@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gantool.game import Batch
-from gantool.training.randomness import seed_torch
+from gantool.batch import Batch
+from gantool.randomness import seed_torch
 from gantool.training.ranks import average
 from gantool.training.state import State
 

@@ -2,10 +2,11 @@
 
 import torch
 
+from gantool.batch import Batch
 from gantool.data.source import Source
 from gantool.data.two_sided import TwoSided, Unpaired
 from gantool.errors import GantoolError
-from gantool.game import Batch, Game
+from gantool.game import Game
 
 
 def check_sides(game: Game, source: Source | TwoSided) -> None:
@@ -33,7 +34,7 @@ def check_shapes(game: Game, source: Source | TwoSided) -> None:
     game.eval()
     try:
         with torch.no_grad():
-            made = game.sample(batch, game.generators).shape[1:]
+            made = game.sample(batch.request, game.generators).shape[1:]
         if made != images.shape[1:]:
             raise GantoolError(
                 f"the generator makes {'x'.join(map(str, made))} images, {source.name} has {shape}: leave "

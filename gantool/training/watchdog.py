@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from statistics import median
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gantool.game import Batch, Game, Progress
+from gantool.batch import Batch
+from gantool.game import Game, Progress
 from gantool.logging.record import Record
+from gantool.training.measurements import Measurements
 from gantool.training.ranks import average
 
 _REMEMBERED = 20  # looks back that a median is taken over
@@ -16,13 +18,6 @@ _FEWEST = 4  # looks before there is a usual
 _HUGE = 1e6  # of a gradient: healthy WGAN critics were seen at 200
 _SEPARATED = 0.999  # share of (real, fake) pairs that the discriminator ranks rightly
 _SCORES = 512  # of each side: 262 thousand pairs
-
-
-class Measured(Protocol):
-    """What training measured of itself (training.measurements.Measurements)."""
-
-    latest: dict[str, float]
-    scores: dict[str, Tensor]
 
 
 class Watchdog:
@@ -37,15 +32,12 @@ class Watchdog:
     only state, plain and part of the checkpoint.
     """
 
-    name = "watchdog"
-
     def __init__(
         self,
         batch: Batch,
-        measured: Measured,
+        measured: Measurements,
         memory: dict[str, Any],
         *,
-        interval: int,
         by_class: bool = False,
         patience: int = 3,
         diversity: float = 0.5,
@@ -54,7 +46,7 @@ class Watchdog:
         keep: Callable[[], None] = lambda: None,
         seed: int = 0,
     ) -> None:
-        self.batch, self.measured, self.memory, self.interval, self.seed = batch, measured, memory, interval, seed
+        self.batch, self.measured, self.memory, self.seed = batch, measured, memory, seed
         self.patience, self.diversity, self.explosion = patience, diversity, explosion
         self.labels = batch.labels if by_class else None
         self.real = spread(batch.images, self.labels) or 1.0  # of a data set of one image over and over
@@ -68,7 +60,7 @@ class Watchdog:
         device = self.batch.images.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(self.seed)
-            diversity = spread(game.sample(self.batch, generators), self.labels) / self.real
+            diversity = spread(game.sample(self.batch.request, generators), self.labels) / self.real
         sides = pairs(self.measured.scores)
         seen = torch.tensor([diversity, *(separation(*pair) for pair in sides.values())], device=device)
         average([seen])  # so that all ranks come to the same end

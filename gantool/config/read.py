@@ -1,0 +1,111 @@
+"""From a composed configuration to the typed one that the code uses; every mistake that can be seen is told at once."""
+
+import logging
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
+
+from gantool.config.messages import in_words
+from gantool.config.parts import find, mistakes, nodes, parameters
+from gantool.config.schema import Recipe, Train, owned
+from gantool.config.written import Written
+from gantool.errors import GantoolError, did_you_mean
+
+log = logging.getLogger(__name__)
+
+
+def resolve(cfg: DictConfig) -> dict[str, Any]:
+    """The configuration as plain containers; raises GantoolError for a ${...} or ??? that has no value."""
+    try:
+        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise GantoolError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def read(cfg: DictConfig, written: Written | None = None) -> Train:
+    """The typed configuration of a run; `written` are the keys that the user wrote.
+
+    Raises GantoolError with a line for every mistake.
+    """
+    plain, written = resolve(cfg), written or Written()
+    config, lines = None, []
+    try:
+        config = Train.model_validate(plain)
+    except ValidationError as wrong:
+        lines = list(in_words(wrong.errors(), cfg, plain))
+    lines += [*_unread(cfg, plain, written), *_in_nodes(plain, written)]
+    if lines or config is None:
+        raise GantoolError("\n".join(dict.fromkeys(lines)))
+    return config
+
+
+def drop_inherited(cfg: DictConfig, written: Written) -> None:
+    """Leaves out, of every node whose `_target_` the user wrote, the keys that came with another class and that this
+    one does not take; says which. A key that the user wrote stays, and is a mistake if it is unknown."""
+    for path, node in list(nodes(resolve(cfg))):
+        if not written.has(f"{path}._target_"):
+            continue
+        try:
+            known = parameters(find(node["_target_"], path))
+        except GantoolError:
+            continue  # told by read
+        if any(p.kind is p.VAR_KEYWORD for p in known.values()):
+            continue
+        strange = [key for key in node if key not in known and not key.startswith("_") and key not in owned(path)]
+        dropped = [key for key in strange if not written.has(f"{path}.{key}")]
+        place = OmegaConf.select(cfg, path)
+        with open_dict(cfg):
+            for key in dropped:
+                del place[key]
+        if dropped:
+            log.info("%s: %s takes no %s; left out", path, node["_target_"], ", ".join(dropped))
+
+
+def _references(cfg: DictConfig) -> set[str]:
+    """The keys that other values read as ${key}."""
+    text = OmegaConf.to_yaml(cfg)
+    read = set(re.findall(r"\$\{([\w.-]+)\}", text))
+    return read | ({"recipe.discriminator_norm"} if "${norm:" in text else set())
+
+
+def _unread(cfg: DictConfig, plain: dict[str, Any], written: Written) -> Iterator[str]:
+    """A line for each key of the recipe that was typed, or is none of gantool's, and that nothing chosen follows."""
+    read = _references(cfg)
+    for key in plain.get("recipe", {}):
+        path = f"recipe.{key}"
+        if path not in read and (key not in Recipe.model_fields or path in written.typed):
+            near = did_you_mean(key, Recipe.model_fields) if key not in Recipe.model_fields else ""
+            yield f"{path}{near}: nothing that is chosen follows it; set the key that it is for, or leave it out"
+
+
+def _in_nodes(plain: dict[str, Any], written: Written) -> Iterator[str]:
+    """A line for each mistake in a node, but once for a node that stands in several places."""
+    told = set()
+    for path, node in [*nodes(plain), *_players(plain)]:
+        for key, line in mistakes(path, node, owned(path)):
+            about = (node["_target_"], key, line.partition(": ")[2])
+            if about not in told:
+                told.add(about)
+                yield line + _preset(plain, path, key, written)
+
+
+def _players(plain: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The arguments that one player's optimizer has of its own."""
+    optimizer = plain.get("optimizer", {})
+    for player in ("generator", "discriminator"):
+        if isinstance(optimizer, dict) and isinstance(optimizer.get(player), dict) and "_target_" in optimizer:
+            yield f"optimizer.{player}", {"_target_": optimizer["_target_"], **optimizer[player]}
+
+
+def _preset(plain: dict[str, Any], path: str, key: str, written: Written) -> str:
+    """What to do about an unknown key that the user did not write."""
+    if written.has(f"{path}.{key}") or key == "_target_" or not written.typed:
+        return ""
+    chosen = sorted(word for word in written.typed if "." not in word)
+    return f" (it came with one of {', '.join(chosen)})" if chosen else ""

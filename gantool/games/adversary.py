@@ -1,0 +1,136 @@
+"""What a generator plays against: a discriminator with all that shapes its score, the same in every game."""
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from gantool.batch import Draws
+from gantool.errors import GantoolError
+from gantool.game import Auxiliary, FeatureDiscriminator, Loss, Outcome, Progress, Regularizer, Turn
+
+
+class Augment(Protocol):
+    """Changes real and fake images alike before the discriminator sees them; a module if it has a state."""
+
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """(N, C, H, W) -> the same; `draws` gives the random numbers."""
+        ...
+
+    def begin_round(self, progress: Progress) -> None:
+        """Called before each round."""
+        ...
+
+    def observe(self, real: Tensor) -> None:
+        """Told the scores of real images in each of the discriminator's updates; a relativistic one's above fakes."""
+        ...
+
+    def scalars(self) -> dict[str, float]:
+        """Numbers for the log by tag."""
+        ...
+
+
+class Adversary:
+    """A discriminator with its loss, regularizers (those of the loss and more), auxiliaries and augmentation.
+
+    A game with two discriminators has two of these, which may share an augmentation. It is no module: the game registers
+    the networks, under the names that they have in a checkpoint. Raises GantoolError for parts that do not go together.
+    """
+
+    def __init__(
+        self,
+        discriminator: nn.Module,
+        loss: Loss,
+        regularizers: Mapping[str, Regularizer] | None = None,
+        augment: Augment | None = None,
+        auxiliaries: Mapping[str, Auxiliary] | None = None,
+    ) -> None:
+        self.discriminator, self.loss, self.augment = discriminator, loss, augment
+        self.regularizers = {**loss.regularizers, **(regularizers or {})}
+        self.auxiliaries = dict(auxiliaries or {})
+        check_norm(self.regularizers, discriminator)
+        if self.auxiliaries:
+            with_features(discriminator, self.auxiliaries)
+
+    def begin_round(self, progress: Progress) -> None:
+        """Tells the augmentation where the run stands."""
+        if self.augment is not None:
+            self.augment.begin_round(progress)
+
+    def see(self, images: Tensor, draws: Draws) -> Tensor:
+        """What the discriminator sees of images."""
+        return images if self.augment is None else self.augment(images, draws)
+
+    def score(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """The discriminator's score, and the features behind it where an auxiliary reads them."""
+        if not self.auxiliaries:
+            return self.discriminator(images, labels), None
+        network = with_features(self.discriminator, self.auxiliaries)
+        features = network.features(images, labels)
+        return network.score(features, labels), features
+
+    def discriminator_loss(self, turn: Turn) -> Outcome:
+        """The adversarial term, the auxiliaries' and the discriminator's regularizers."""
+        real, real_features = self.score(turn.real, turn.labels)
+        fake, fake_features = self.score(turn.fake, turn.labels)
+        if self.augment is not None and self.discriminator.training:
+            self.augment.observe((real - fake if self.loss.needs_real_score else real).detach())
+        terms = {"adversarial": self.loss.discriminator(real, fake)}
+        for name, auxiliary in self.auxiliaries.items():
+            assert real_features is not None and fake_features is not None, "score gives them"
+            terms[name] = auxiliary.discriminator(real_features, fake_features, turn)
+        terms |= self.regularize("discriminator", self.discriminator, turn)
+        return Outcome(terms, {"real": real.detach(), "fake": fake.detach()})
+
+    def generator_terms(self, turn: Turn) -> dict[str, Tensor]:
+        """What the generator is paid for: the adversarial term and the auxiliaries'."""
+        fake, fake_features = self.score(turn.fake, turn.labels)
+        real = real_features = None
+        if self.loss.needs_real_score or any(auxiliary.needs_real for auxiliary in self.auxiliaries.values()):
+            real, real_features = self.score(turn.real, turn.labels)
+        terms = {"adversarial": self.loss.generator(fake, real)}
+        for name, auxiliary in self.auxiliaries.items():
+            assert fake_features is not None, "score gives them"
+            terms[name] = auxiliary.generator(fake_features, real_features, turn)
+        return terms
+
+    def regularize(self, player: str, network: nn.Module, turn: Turn) -> dict[str, Tensor]:
+        """The regularizers' terms for one player's turn: those that are due, scaled by how rarely they are."""
+        # How many updates this player has had before this one.
+        updates = turn.batch.step if player == "discriminator" else turn.progress.rounds
+        return {
+            name: regularizer.every * regularizer(network, turn)
+            for name, regularizer in self.regularizers.items()
+            if regularizer.player in (player, "both") and updates % regularizer.every == 0
+        }
+
+    def constrain(self) -> None:
+        """The loss's constraint on the discriminator's weights, if it has one."""
+        if self.loss.constraint is not None:
+            self.loss.constraint(self.discriminator)
+
+    def scalars(self) -> dict[str, float]:
+        """What the augmentation does now."""
+        return {} if self.augment is None else self.augment.scalars()
+
+
+def with_features(discriminator: nn.Module, asking: Iterable[str]) -> FeatureDiscriminator:
+    """The same network; raises GantoolError that names who is `asking` where it has no features to read."""
+    if isinstance(discriminator, FeatureDiscriminator):
+        return discriminator
+    raise GantoolError(
+        f"auxiliary={','.join(asking)} reads features, and {type(discriminator).__qualname__} has none: give it "
+        "feature_dim, features(images, labels) and score(features, labels), or leave the auxiliary out"
+    )
+
+
+def check_norm(regularizers: Mapping[str, Regularizer], network: nn.Module) -> None:
+    """Raises GantoolError for a regularizer that needs a score of each image alone, on a network with batch norm."""
+    if not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules()):
+        return
+    for name, regularizer in regularizers.items():
+        if regularizer.player in ("discriminator", "both") and not regularizer.allow_batch_norm:
+            raise GantoolError(
+                f"{name} differentiates the score of each image, but the discriminator has batch norm, which mixes "
+                f"images: set model.discriminator.norm=layer, or force it with allow_batch_norm=true on {name}"
+            )

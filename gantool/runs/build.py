@@ -1,0 +1,214 @@
+"""From a composed configuration to the parts of a run, the same for every command: all wiring happens here."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, open_dict
+
+from gantool.config import Train, Written, build, drop_inherited, read
+from gantool.config.parts import find, parameters
+from gantool.config.schema import Dataset
+from gantool.data.source import Source
+from gantool.data.stream import Stream
+from gantool.data.two_sided import TwoSided
+from gantool.errors import GantoolError
+from gantool.game import Game, Progress
+from gantool.randomness import seed_everything
+from gantool.runs.compatibility import check_shapes, check_sides
+from gantool.schedules import parse_duration
+from gantool.training.ema import EMA
+from gantool.training.hardware import Precision, choose_device, keep_freed_pages, set_deterministic
+from gantool.training.optimization import PlayerOptimizer
+from gantool.training.ranks import rank, world
+from gantool.training.state import State
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A configuration that was checked, and what is cheap to build of it: all of a user's mistakes show here."""
+
+    cfg: DictConfig  # as composed, the data set's channels and classes filled in
+    config: Train  # the same, resolved and typed
+    device: torch.device
+    precision: Precision
+    source: Source | TwoSided
+    game: Game
+
+    @property
+    def num_classes(self) -> int:
+        """Classes that the networks are told; 0 for an unconditional model."""
+        return num_classes(self.config)
+
+    def images(self, duration: str | None, key: str, *, images_per_epoch: int) -> int:
+        """Images in a duration, 0 for none; `key` names it in messages."""
+        if duration is None:
+            return 0
+        per_round = self.config.trainer.batch_size * self.game.batches_per_round
+        return parse_duration(duration, key=key, images_per_epoch=images_per_epoch, images_per_round=per_round)
+
+
+def set_up(cfg: DictConfig, written: Written) -> Setup:
+    """Checks `cfg`, looks at the data set's files and builds the game with its first weights, on the device.
+
+    Raises GantoolError with every mistake of the user's that can be seen without decoding an image.
+    """
+    drop_inherited(cfg, written)
+    config = read(cfg, written)
+    trainer = config.trainer
+    keep_freed_pages()
+    mistakes: list[str] = []
+    source: Source | TwoSided | None = None
+    with collecting(mistakes):
+        device = choose_device(trainer.device, int(os.environ.get("LOCAL_RANK", "0")))
+        precision = Precision.choose(trainer.precision, device)
+        set_deterministic(trainer.deterministic)
+    with collecting(mistakes):
+        source = build_source(config.dataset)
+    if source is not None:
+        with collecting(mistakes):
+            fill_in(cfg, source)
+            config = read(cfg, written)
+            seed_everything(trainer.seed, "weights")
+            game = build_game(config)
+            check_sides(game, source)
+            check_shapes(game, source)
+    if mistakes:
+        raise GantoolError("\n".join(mistakes))
+    assert source is not None
+    game.to(device)
+    if trainer.channels_last:
+        game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has it, its stubs do not
+    return Setup(cfg, config, device, precision, source, game)
+
+
+@contextmanager
+def collecting(mistakes: list[str]) -> Iterator[None]:
+    """Goes on after a mistake of the user's, with its lines in `mistakes`."""
+    try:
+        yield
+    except GantoolError as error:
+        mistakes.extend(str(error).splitlines())
+
+
+def build_source(dataset: Dataset, **changed: object) -> Source | TwoSided:
+    """The data set that the configuration describes, but for what is `changed`."""
+    node = dataset.rest | changed
+    known = parameters(find(node["_target_"], "dataset"))
+    if dataset.channels is not None and "channels" not in known:
+        raise GantoolError(f"dataset.channels={dataset.channels}: {node['_target_']} takes no channels; leave it out")
+    return build(node, "dataset", {"resolution": dataset.resolution, "channels": dataset.channels})
+
+
+def fill_in(cfg: DictConfig, source: Source | TwoSided) -> None:
+    """Writes what the data set itself decides, its channels and number of classes, into the configuration."""
+    classes = cfg.dataset.num_classes
+    if classes is not None and classes != source.num_classes:
+        raise GantoolError(f"dataset.num_classes={classes}, but {source.name} has {source.num_classes}: leave it out")
+    if cfg.model.get("conditional") and not source.num_classes:
+        raise GantoolError(
+            f"model.conditional=true, but {source.name} has no labels: choose another data set or labels"
+        )
+    with open_dict(cfg):
+        cfg.dataset.channels, cfg.dataset.num_classes = source.channels, source.num_classes
+
+
+def num_classes(config: Train) -> int:
+    """Classes that the networks are told; 0 for an unconditional model."""
+    return (config.dataset.num_classes or 0) if config.model.conditional else 0
+
+
+def build_game(config: Train) -> Game:
+    """The game with new weights. Networks are handed latent_dim, resolution, channels and num_classes, the game its
+    loss, regularizers, auxiliaries and augmentation, each as far as its signature has the name.
+
+    Raises GantoolError for a choice that the game or a network has no parameter for.
+    """
+    model, dataset = config.model, config.dataset
+    takes = parameters(find(model.target, "model"))
+    chosen = {
+        "regularizers": ("regularizer", {name: build(r.node, f"regularizer.{name}") for name, r in config.regularizer.items()}),
+        "auxiliaries": ("auxiliary", {name: build(a.node, f"auxiliary.{name}") for name, a in config.auxiliary.items()}),
+        "augment": ("augment", build(config.augment, "augment") if config.augment else None),
+    }  # fmt: skip
+    for parameter, (group, part) in chosen.items():
+        if part and parameter not in takes:
+            names = ",".join(part) if isinstance(part, dict) else config.augment["_target_"]
+            raise GantoolError(f"{group}={names}: {model.target} takes no {parameter}; leave it out")
+    shape = {"resolution": dataset.resolution, "channels": dataset.channels, "num_classes": num_classes(config)}
+    if model.latent is not None:
+        shape["latent_dim"] = model.latent.dim
+    if model.conditional:
+        _check_labels(config)
+    parts = {parameter: part for parameter, (_, part) in chosen.items()}
+    return build(model.node, "model", shape | parts | {"loss": build(config.loss.node, "loss")})
+
+
+def _check_labels(config: Train) -> None:
+    """Raises GantoolError for a network that cannot be told the labels. A discriminator may leave them to an auxiliary."""
+    for name in ("generator",) if config.auxiliary else ("generator", "discriminator"):
+        target = config.model.node[name]["_target_"]
+        known = parameters(find(target, f"model.{name}"))
+        if "num_classes" not in known and not any(p.kind is p.VAR_KEYWORD for p in known.values()):
+            raise GantoolError(f"model.conditional=true: {target} takes no num_classes, so it cannot be told the labels")
+
+
+def build_stream(setup: Setup, image_set: Any) -> Stream:
+    """The training images, on this rank."""
+    dataset, trainer = setup.config.dataset, setup.config.trainer
+    size = trainer.batch_size
+    if size % world():
+        raise GantoolError(f"trainer.batch_size={size} cannot be shared by {world()} ranks: choose a multiple")
+    share = size // world()
+    part = min(trainer.microbatch or share, share)
+    if 1 in (part, share % part) and any(isinstance(m, torch.nn.BatchNorm1d) for m in setup.game.modules()):
+        raise GantoolError("batch norm needs two images at once: raise trainer.batch_size or change trainer.microbatch")
+    return Stream(
+        image_set,
+        seed=trainer.seed,
+        device=setup.device,
+        device_resident=dataset.device_resident,
+        flip=dataset.flip,
+        shift=dataset.shift,
+        rotation=dataset.rotation,
+        rank=rank(),
+        world=world(),
+    )
+
+
+def build_state(setup: Setup, num_images: int) -> State:
+    """The moving parts of a run before its first round. `num_images` in the data set: what an epoch is."""
+    game, trainer, settings = setup.game, setup.config.trainer, setup.config.optimizer
+    optimizers = {
+        name: PlayerOptimizer(
+            player.parameters(),
+            build({**settings.of(name), "_partial_": True}, f"optimizer.{name}"),
+            build(settings.schedule, "optimizer.schedule"),
+            setup.images(settings.warmup, "optimizer.warmup", images_per_epoch=num_images),
+            settings.clip_norm,
+            settings.clip_value,
+            number(settings.beta2, "optimizer.beta2"),
+        )
+        for name, player in game.players.items()
+    }
+    half_life = number(trainer.ema_half_life, "trainer.ema_half_life")
+    if isinstance(half_life, str):
+        half_life = setup.images(half_life, "trainer.ema_half_life", images_per_epoch=num_images)
+    total = setup.images(trainer.duration, "trainer.duration", images_per_epoch=num_images)
+    config = setup.config.model_dump(by_alias=True, exclude_unset=True)
+    return State(game, EMA(game.generators, half_life), optimizers, setup.precision, Progress(total=total), config)
+
+
+def number(value: Any, key: str) -> Any:
+    """A value as it is, or the schedule that a node describes."""
+    return build(value, key) if isinstance(value, dict) else value
+
+
+def compile_networks(game: Game) -> None:
+    """torch.compile in place: names of weights stay, and penalties use the uncompiled forward."""
+    for player in game.players.values():
+        for network in player.networks:
+            network.compile()

@@ -1,0 +1,108 @@
+"""What looks at a run while it trains, built from the groups monitor=, score= and features=."""
+
+from gantool.config import Written, build
+from gantool.config.parts import find, parameters
+from gantool.data.fixed import fixed_images
+from gantool.data.image_set import ImageSet
+from gantool.data.stream import Stream
+from gantool.errors import GantoolError
+from gantool.metrics.features import Features
+from gantool.monitors.scores import Scores
+from gantool.runs.build import Setup
+from gantool.training.checkpoint import Checkpoints
+from gantool.training.loop import Every
+from gantool.training.measurements import Measurements
+from gantool.training.rescue import Rescue
+from gantool.training.state import State
+from gantool.training.watchdog import Watchdog
+
+
+def build_features(setup: Setup) -> Features | None:
+    """What scores look with; None where there is no score. Raises GantoolError where it cannot be had."""
+    if not setup.config.score or not setup.config.monitor:
+        return None
+    return build_extractor(setup.config.features, {"source": setup.source, "device": str(setup.device)})
+
+
+def build_extractor(node: dict[str, object], handed: dict[str, object]) -> Features:
+    """The feature extractor that `node` describes; raises GantoolError where it describes none."""
+    if not node:
+        raise GantoolError("features: choose features=digits, inception or classifier, or name a class by _target_")
+    features = build(node, "features", handed)
+    missing = [] if not isinstance(features, Features) else [n for n in Features.__annotations__ if not _has(features, n)]
+    if not isinstance(features, Features) or missing:
+        what = f"lacks {', '.join(missing)}" if isinstance(features, Features) else "is none"
+        raise GantoolError(f"features._target_={node['_target_']} {what}: take a gantool.metrics.features.Features")
+    return features
+
+
+def _has(features: Features, name: str) -> bool:
+    return getattr(features, name, None) is not None
+
+
+def build_monitors(
+    setup: Setup, data: Stream, image_set: ImageSet, features: Features | None, written: Written
+) -> dict[str, tuple[Every, bool]]:
+    """By name: each chosen monitor with its interval, and whether it is called before the first round too.
+
+    They are handed, by the names of their parameters: fixed (`fixed(count)` real images, always the same), image_set,
+    num_classes, device, seed, and where there is a score features and scores. One that needs what there is not is left
+    out; where the user chose it, GantoolError.
+    """
+    handed: dict[str, object] = {
+        "fixed": data.fixed,
+        "image_set": image_set.test or image_set,
+        "num_classes": setup.num_classes,
+        "device": setup.device,
+        "seed": setup.config.trainer.seed,
+    }
+    if features is not None:
+        scores = {kind: build(node, f"score.{kind}") for kind, node in setup.config.score.items()}
+        handed |= {"features": features, "scores": scores}
+    built: dict[str, tuple[Every, bool]] = {}
+    for name, monitor in setup.config.monitor.items():
+        path = f"monitor.{name}"
+        needed = [p for p in ("features", "scores") if p in parameters(find(monitor.target, path)) and p not in handed]
+        if needed:
+            if "monitor" in written.typed and "score" in written.typed:
+                raise GantoolError(f"monitor={name} needs {' and '.join(needed)}: choose a score, such as score=fd")
+            continue
+        every = setup.images(monitor.every, f"{path}.every", images_per_epoch=data.num_images)
+        built[name] = (Every(every, build(monitor.rest, path, handed)), monitor.at_start)
+    return built
+
+
+def scores_of(monitors: dict[str, tuple[Every, bool]]) -> Scores | None:
+    """The monitor that scores, if one was chosen."""
+    return next((every.monitor for every, _ in monitors.values() if isinstance(every.monitor, Scores)), None)
+
+
+def build_measurements(setup: Setup, state: State, num_images: int) -> Measurements:
+    """What the loop measures of itself."""
+    every = setup.images(setup.config.trainer.log_every, "trainer.log_every", images_per_epoch=num_images)
+    return Measurements(state.optimizers, every, nimg=state.progress.nimg, scaler=state.precision.scaler)
+
+
+def build_rescue(setup: Setup, state: State, checkpoints: Checkpoints) -> Rescue:
+    """What is done when the run goes wrong."""
+    watchdog = setup.config.trainer.watchdog
+    chosen = watchdog.model_dump(include={"action", "max_rollbacks", "rate_factor"})
+    return Rescue(state, checkpoints, **chosen)
+
+
+def build_watchdog(setup: Setup, rescue: Rescue, data: Stream, measurements: Measurements) -> list[Every]:
+    """What tells that the run goes wrong; it remembers in the state. Empty where it is off."""
+    settings = setup.config.trainer.watchdog
+    if settings.action == "off":
+        return []
+    watchdog = Watchdog(
+        fixed_images(data.fixed, setup.num_classes),
+        measurements,
+        rescue.state.watch,
+        by_class=setup.num_classes > 0,
+        **settings.model_dump(include={"patience", "diversity", "explosion"}),
+        act=rescue.act,
+        keep=rescue.keep,
+    )
+    every = setup.images(settings.every, "trainer.watchdog.every", images_per_epoch=data.num_images)
+    return [Every(every, watchdog)]

@@ -1,0 +1,218 @@
+"""A training run from its configuration to its folder: what gantool train and gantool.train do."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from gantool.config import Written, changes, choices, save_composed
+from gantool.data.cache import prepare
+from gantool.data.image_set import ImageSet
+from gantool.data.stream import Stream
+from gantool.errors import GantoolError
+from gantool.lock import locked
+from gantool.logging.console import Console
+from gantool.logging.log import Log
+from gantool.metrics.features import Features
+from gantool.metrics.scorer import Scorer
+from gantool.monitors.summary import summary
+from gantool.runs.build import Setup, build_state, build_stream, compile_networks, set_up
+from gantool.runs.monitors import (
+    build_features,
+    build_measurements,
+    build_monitors,
+    build_rescue,
+    build_watchdog,
+    scores_of,
+)
+from gantool.training.checkpoint import Checkpoints
+from gantool.training.loop import Settings
+from gantool.training.loop import train as play
+from gantool.training.measurements import Breakdown
+from gantool.training.ranks import process_group, rank, world
+from gantool.training.recorder import Recorder
+from gantool.training.state import State
+
+log = logging.getLogger(__name__)
+
+# A checkpoint holds the tensors of exactly these; everything else may change when a run goes on.
+FIXED = (
+    "model._target_",
+    "model.conditional",
+    "model.latent",
+    "model.generator",
+    "model.discriminator",
+    "model.pool_size",
+    "auxiliary",
+    "augment._target_",
+    "dataset.direction",
+    "dataset.resolution",
+    "dataset.channels",
+    "dataset.num_classes",
+    "optimizer._target_",
+)
+
+
+def train_run(cfg: DictConfig, run_dir: Path, hydra: DictConfig) -> State:
+    """Trains what `cfg` composes into `run_dir`, from its newest checkpoint where there is one; `hydra` is Hydra's own
+    configuration. Returns the state at the end.
+
+    Raises GantoolError for the user's mistakes, before anything is written wherever they can be seen that early, and
+    SystemExit(128 + signal) when a signal stopped the run after a checkpoint.
+    """
+    written = Written.of(hydra)
+    setup = set_up(cfg, written)
+    check_changes(setup.cfg, run_dir)
+    with process_group(setup.device):
+        features = build_features(setup) if rank() == 0 else None
+        image_set = prepare(setup.source, on_bad_image=setup.config.dataset.on_bad_image, progress=rank() == 0)
+        data = build_stream(setup, image_set)
+        state = build_state(setup, len(image_set.images))
+        with sole_user(run_dir):
+            _run(setup, run_dir, state, data, image_set, features, written, hydra)
+    return state
+
+
+def check_changes(cfg: DictConfig, run_dir: Path) -> None:
+    """Tells what `cfg` changes in a run that goes on; raises GantoolError for what its networks cannot follow."""
+    if not any((run_dir / "checkpoints").glob("*.pt")):
+        return
+    changed = changes(cfg, run_dir)
+    if refused := [key for key in changed if key.startswith(FIXED)]:
+        raise GantoolError(
+            f"{run_dir} was trained with other networks: {', '.join(map(str, refused))} cannot change; "
+            "leave them out, or start a new run in another hydra.run.dir"
+        )
+    for key, (before, now) in changed.items():
+        log.info("changed: %s %s -> %s", key, before, now)
+
+
+def _run(
+    setup: Setup,
+    run_dir: Path,
+    state: State,
+    data: Stream,
+    image_set: ImageSet,
+    features: Features | None,
+    written: Written,
+    hydra: DictConfig,
+) -> None:
+    """Resumes where there is a checkpoint, trains, and says where to look."""
+    trainer, first = setup.config.trainer, rank() == 0
+    monitors = build_monitors(setup, data, image_set, features, written) if first else {}
+    scores = scores_of(monitors)
+    scorer = scores.scorer if scores else None
+    checkpoints = Checkpoints(run_dir, trainer.keep_checkpoints)
+    saved = checkpoints.load_newest()
+    best_metric = scorer.names[0] if scorer else None
+    if saved is not None:
+        state.load_state_dict(saved)
+        _tell_numerics(saved["numerics"], state.numerics())
+        if state.best.get("metric") != best_metric:
+            state.best, state.metrics = {}, {}
+    progress = state.progress
+    if progress.done:
+        log.info("%s is finished: trainer.duration=... above %g kimg goes on", run_dir, progress.nimg / 1000)
+        return
+    chosen: dict[str, str] = {}
+    if first:
+        save_composed(setup.cfg, run_dir, hydra)
+        chosen = choices(run_dir)
+        log.info("%s", _headline(setup, run_dir, data.num_images, progress.nimg))
+        if saved is None:
+            log.info("\n%s\n", summary(state.game, data.fixed(2), loss_name=chosen.get("loss", "")))
+    if trainer.compile:
+        compile_networks(state.game)
+    settings = Settings(seed=trainer.seed, batch_size=trainer.batch_size, microbatch=trainer.microbatch)
+    rescue = build_rescue(setup, state, checkpoints)
+    text = {"hparams": _hparams(setup, chosen), "config_text": OmegaConf.to_yaml(setup.cfg, resolve=True)}
+    goes_on, well = saved is not None, False
+    rescue.begin()
+    while not well:
+        progress = state.progress
+        run_log = Log(run_dir if first else None, resume_from=progress if goes_on else None, **text)
+        for every, at_start in monitors.values():
+            if at_start and not goes_on:
+                run_log.write(every.monitor(state.game, state.ema.generators, progress), progress)
+        recorder = Recorder(
+            run_dir if first else None,
+            run_log,
+            Console(progress.total, progress.nimg, quiet=not first),
+            checkpoints if first else None,
+            checkpoint_seconds=trainer.checkpoint_seconds,
+            best_metric=best_metric,
+            higher_is_better=scorer.higher_is_better if scorer else (),
+        )
+        recorder.status(state, "running")
+        measurements = build_measurements(setup, state, data.num_images)
+        watchdog = build_watchdog(setup, rescue, data, measurements)
+        try:
+            play(state, data, measurements, [*(m for m, _ in monitors.values()), *watchdog], recorder, settings)
+            well = True
+        except Breakdown as trouble:
+            rescue.after(trouble)
+            goes_on = True
+        finally:
+            recorder.close()
+    if first:
+        log.info("%s", _farewell(run_dir, state, scorer))
+
+
+@contextmanager
+def sole_user(run_dir: Path) -> Iterator[None]:
+    """Holds the run folder against other processes; a disk that refuses to write becomes a GantoolError."""
+
+    def refuse() -> None:
+        raise GantoolError(f"{run_dir} is in use by another process: wait for it, or choose another hydra.run.dir")
+
+    try:
+        with locked(run_dir / ".lock", refuse) if rank() == 0 else nullcontext():
+            yield
+    except OSError as error:
+        raise GantoolError(
+            f"cannot write into {run_dir} ({error.strerror or error}): make room and go on with resume={run_dir}"
+        ) from error
+
+
+def _hparams(setup: Setup, choices: dict[str, str]) -> dict[str, object]:
+    """What distinguishes one run from another, by the keys that a user types, for TensorBoard's table of runs (it sorts
+    them and shows the first five: augment, dataset, loss, loss.n_critic, model)."""
+    config = setup.config
+    chosen = {group: choices.get(group) for group in ("model", "loss", "dataset", "optimizer", "augment")}
+    rates = {f"optimizer.{player}.lr": config.optimizer.of(player)["lr"] for player in setup.game.players}
+    trainer = config.trainer.model_dump(include={"duration", "batch_size", "seed"})
+    settings = {f"trainer.{key}": value for key, value in trainer.items()}
+    others = {"model.conditional": config.model.conditional, "loss.n_critic": config.loss.n_critic}
+    return {**chosen, **others, **rates, **settings}
+
+
+def _tell_numerics(before: dict, now: dict) -> None:
+    for key, value in now.items():
+        if before.get(key) != value and rank() == 0:
+            log.warning("%s was %s and is %s: the run goes on, but not bit for bit", key, before.get(key), value)
+
+
+def _headline(setup: Setup, run_dir: Path, num_images: int, nimg: int) -> str:
+    source, precision = setup.source, setup.precision
+    shape = f"{source.channels}x{source.resolution}x{source.resolution}"
+    where = f"{setup.device}, {precision.name}" + (f", {world()} ranks" if world() > 1 else "")
+    goes_on = f"going on at {nimg / 1000:g} kimg, " if nimg else ""
+    return f"{goes_on}{num_images:,} images of {source.name}, {shape}, on {where}, into {run_dir}"
+
+
+def _farewell(run_dir: Path, state: State, scorer: Scorer | None) -> str:
+    lines = []
+    if scorer is not None and state.best:
+        scores = ", ".join(f"{name} {value:.2f}" for name, value in state.metrics.items())
+        floor = ", ".join(f"{name} {value:.2f}" for name, value in scorer.floor.items())
+        best = state.best
+        lines.append(f"scores: {scores} (best {best['metric']} {best['value']:.2f} at {best['nimg'] / 1000:g} kimg)")
+        lines.append(f"        real images against real images: {floor}")
+    lines += [
+        f"samples:  {run_dir / 'samples'}",
+        f"curves:   tensorboard --logdir {run_dir}",
+        f"go on:    gantool train resume={run_dir} trainer.duration={2 * state.progress.total / 1000:g}kimg",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,167 @@
+"""Shows that a refactoring changed no bit: records what small runs leave, in two trees, and compares the records.
+
+    python tests/unchanged.py record here.json                 # in the changed tree
+    git worktree add /tmp/before COMMIT; cp tests/unchanged.py /tmp/before/tests/
+    cd /tmp/before && PYTHONPATH=. python tests/unchanged.py record before.json
+    python tests/unchanged.py compare before.json here.json    # exit code 1 where a record differs
+
+Every model under two losses, every preset, resumed runs and two ranks: hashes of weights, averages, optimizers, and of
+metrics.jsonl without its times. Hashes hold for one machine and one version of torch, so none are committed.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+import yaml
+
+from gantool.cli.main import main
+from runs import CONF, TRANSLATORS, WIDTHS, choices, newest, small
+
+SHARED = Path(os.environ.get("GANTOOL_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+OTHER_LOSS = {"dcgan": "wgan-gp", "cyclegan": "wgan-gp", "pix2pix": "hinge"}
+PARTS = {
+    "everything": "augment=diffaugment regularizer=[l1,l2] optimizer.clip_norm=1 optimizer.warmup=3it dataset.flip=true "
+    "dataset.shift=2 dataset.rotation=5 trainer.microbatch=3 model.generator.norm=layer model.discriminator.norm=layer",
+    "ada": "augment=ada loss=hinge",
+    "codes": "model=infogan auxiliary=invariant-information",
+    "conditional": "model.conditional=true auxiliary=[acgan,feature-matching] model.discriminator.condition=none",
+    "concat": "model.conditional=true model.discriminator.condition=concat",
+    "rmsprop": "optimizer=rmsprop loss=wgan optimizer/schedule=cosine",
+    "sgd": "optimizer=sgd model/latent=uniform optimizer.generator.lr=0.02",
+    "adamw": "optimizer=adamw optimizer/schedule=step trainer.channels_last=false trainer.precision=bf16",
+    "orthogonal": "loss=hinge regularizer=[orthogonal,r1] regularizer.r1.every=2",
+    "dragan": "loss=lsgan regularizer=[dragan,drift] model.discriminator.norm=none",
+}
+
+
+def record() -> Iterator[tuple[str, dict[str, str]]]:
+    """(case, hashes) of every case."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        os.chdir(root)
+        for model in choices("model"):
+            for name in ("own", OTHER_LOSS.get(model, "wgan-gp")):
+                words = [] if name == "own" else [f"loss={name}"]
+                yield f"{model} {name}", trained(small(root / f"{model}-{name}", *words, model=model))
+        for name, text in PARTS.items():
+            words = text.split()
+            model = next((word.partition("=")[2] for word in words if word.startswith("model=")), "dcgan")
+            yield f"parts {name}", trained(small(root / name, *words, model=model))
+        for model in ("dcgan", "mlp", "cyclegan"):
+            trained(small(root / f"resumed-{model}", model=model, rounds=2))
+            yield f"resumed {model}", trained(small(root / f"resumed-{model}", model=model, rounds=4))
+        yield "scored", trained(small(root / "scored", *scored(), "model.conditional=true", model="mlp"))
+        for loss in ("wgan-gp", "hinge"):
+            run = root / f"ranks-{loss}"
+            ranks = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "-m", "gantool"]
+            subprocess.run([*ranks, *small(run, f"loss={loss}")], check=True, capture_output=True)
+            yield f"ranks {loss}", hashes(run)
+        for path in sorted((CONF / "experiment").rglob("*.yaml")):
+            preset = path.relative_to(CONF / "experiment").with_suffix("").as_posix()
+            if (words := of_preset(preset, path, root)) is not None:
+                yield f"experiment {preset}", trained(words)
+
+
+def scored() -> list[str]:
+    """Scores at every round, as this tree spells it."""
+    if (CONF / "metrics").is_dir():
+        return ["metrics=digits", "metrics.every=1it", "metrics.num_samples=60", "metrics.batch_size=30"]
+    return ["score=[fd,is]", "monitor.scores.every=1it", "monitor.scores.num=60", "monitor.scores.batch_size=30"]
+
+
+def of_preset(preset: str, path: Path, root: Path) -> list[str] | None:
+    """A preset at small size on real files; None where they are not here."""
+    groups = yaml.safe_load(path.read_text())["defaults"]
+    chosen = {key.removeprefix("override /"): value for group in groups for key, value in group.items()}
+    none = "metrics=none" if (CONF / "metrics").is_dir() else "score=none"
+    words = ["train", f"experiment={preset}", none, *WIDTHS[chosen["model"]], "trainer.precision=fp32"]
+    words += ["trainer.duration=2it", "trainer.batch_size=4", f"hydra.run.dir={root / 'preset' / preset}"]
+    dataset = chosen.get("dataset", "mnist-5k")
+    folder = {"celeba": "celeba", "mnist": "mnist", "unpaired": "horse2zebra_128"}.get(dataset)
+    if chosen["model"] in TRANSLATORS or dataset == "mnist-5k" or folder:
+        if dataset == "paired":
+            folder = str(root / "pairs")
+            for side in ("trainA", "trainB"):
+                (root / "pairs").mkdir(exist_ok=True)
+                if not (root / "pairs" / side).exists():
+                    (root / "pairs" / side).symlink_to(SHARED / "horse2zebra_128" / "testA")
+        if folder and not (SHARED / folder).exists():
+            return None
+        return [*words, *([f"dataset.root={SHARED / folder}"] if folder else [])]
+    target = root / "cifar10"
+    if not target.exists():
+        subprocess.run([sys.executable, str(SHARED / "cifar10" / "unpack_cifar10.py"), str(target)], check=True)
+    return [*words, f"dataset.root={target}"]
+
+
+def trained(words: list[str]) -> dict[str, str]:
+    """Runs a command line; what it left."""
+    code = main(words)
+    if code:
+        return {"failed": f"exit code {code}"}
+    return hashes(Path(next(word.partition("=")[2] for word in words if word.startswith("hydra.run.dir="))))
+
+
+def hashes(run: Path) -> dict[str, str]:
+    """Of a run's newest checkpoint and of its log."""
+    state = newest(run)
+    found = {part: digest(state[part]) for part in ("game", "ema", "optimizers")}
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    kept = [{k: v for k, v in line.items() if k not in ("time", "protocol") and "speed/" not in k} for line in lines]
+    return {**found, "metrics.jsonl": hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]}
+
+
+def digest(value: object) -> str:
+    """Of nested containers of tensors and plain values."""
+    sha = hashlib.sha256()
+
+    def add(value: object) -> None:
+        if isinstance(value, torch.Tensor):
+            sha.update(f"{value.dtype}{tuple(value.shape)}".encode())
+            sha.update(value.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        elif isinstance(value, dict):
+            for key in sorted(value, key=str):
+                sha.update(str(key).encode())
+                add(value[key])
+        elif isinstance(value, list | tuple):
+            for part in value:
+                add(part)
+        else:
+            sha.update(repr(value).encode())
+
+    add(value)
+    return sha.hexdigest()[:16]
+
+
+def compare(before: Path, after: Path) -> int:
+    """Prints every difference; 1 where there is one."""
+    old, new = (json.loads(path.read_text()) for path in (before, after))
+    different = 0
+    for case in {**old, **new}:
+        parts = {**old.get(case, {}), **new.get(case, {})}
+        if wrong := [part for part in parts if old.get(case, {}).get(part) != new.get(case, {}).get(part)]:
+            different += 1
+            print(f"{case}: {', '.join(wrong)}")
+    print(f"{len(old)} cases before, {len(new)} now, {different} differ")
+    return int(different > 0)
+
+
+if __name__ == "__main__":
+    verb, *files = sys.argv[1:]
+    if verb == "compare":
+        sys.exit(compare(*map(Path, files)))
+    out = Path(files[0]).absolute()
+    found: dict[str, dict[str, str]] = {}
+    for case, result in record():
+        found[case] = result
+        print(case, result, flush=True)
+        out.write_text(json.dumps(found, indent=1))
