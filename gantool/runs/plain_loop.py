@@ -15,29 +15,29 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from gantool.commands.build import Setup, make_state
+from gantool.batch import Batch
 from gantool.data.image_set import ImageSet
-from gantool.game import Batch
+from gantool.runs.build import Setup, build_state
 from gantool.training.hardware import default_allocator
 
 
 def copied(setup: Setup) -> Setup:
     """The same with networks of its own, which its players refer to."""
-    return replace(setup, game=copy.deepcopy(setup.game), plain=copy.deepcopy(setup.plain))
+    return replace(setup, game=copy.deepcopy(setup.game))
 
 
 class PlainLoop:
     """One round as a single-file script plays it, of a copy of the composed game."""
 
     def __init__(self, setup: Setup, image_set: ImageSet) -> None:
-        self.device, size = setup.device, setup.plain["trainer"]["batch_size"]
+        self.device, size = setup.device, setup.config.trainer.batch_size
         setup = copied(setup)
         self.game = setup.game
         self.game.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        for player in self.game.players:
-            for kernel in ("fused", "foreach"):  # torch's default
-                setup.plain["optimizer"][player].pop(kernel, None)
-        optimizers = make_state(setup, len(image_set.images)).optimizers
+        optimizer = setup.config.optimizer
+        kernels = {key: None for key in ("fused", "foreach") if key in (optimizer.model_extra or {})}  # torch's default
+        config = setup.config.model_copy(update={"optimizer": optimizer.model_copy(update=kernels)})
+        optimizers = build_state(replace(setup, config=config), len(image_set.images)).optimizers
         self.optimizers = {name: o.optimizer for name, o in optimizers.items()}
         items = Items(image_set)
         self.loader = DataLoader(items, batch_size=size, shuffle=True, drop_last=len(items) > size)

@@ -1,0 +1,180 @@
+"""The composed training step against a plain PyTorch loop of the same networks, in one process.
+
+Both sides alternate, so that a machine whose speed drifts is fair to both.
+"""
+
+import logging
+import multiprocessing
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from gantool.config import Written
+from gantool.config.resolvers import register_resolvers
+from gantool.data.cache import prepare
+from gantool.data.image_set import ImageSet
+from gantool.data.stream import Stream
+from gantool.logging.console import Console
+from gantool.logging.log import Log
+from gantool.runs.build import Setup, build_state, build_stream, compile_networks, set_up
+from gantool.runs.monitors import build_measurements, build_monitors
+from gantool.runs.plain_loop import PlainLoop, copied
+from gantool.training.checkpoint import Checkpoints
+from gantool.training.hardware import keep_freed_pages
+from gantool.training.loop import Every, Settings, play_round, watch
+from gantool.training.recorder import Recorder
+from gantool.training.update import update
+
+log = logging.getLogger(__name__)
+
+ALTERNATIONS = 5
+SECONDS = 6.0  # of each side in each alternation, at the least one round
+WARM_UP = 3  # rounds
+MEMORY_ROUNDS = 6
+
+
+def compare(cfg: DictConfig, written: Written) -> float:
+    """Prints medians, ratio, images/s, share of the convolution peak, loss of the whole loop, and memory.
+
+    Returns the ratio: how many times as fast as the plain loop the composed step is.
+    """
+    setup = set_up(cfg, written)
+    image_set = prepare(setup.source, on_bad_image=setup.config.dataset.on_bad_image)
+    data = build_stream(setup, image_set)
+    with tempfile.TemporaryDirectory() as folder:
+        plain = PlainLoop(setup, image_set)
+        ours = BareStep(setup, data)
+        whole = WholeLoop(setup, data, image_set, Path(folder))
+        flops = _flops(ours)
+        sides: dict[str, Callable[[], None]] = {"plain": plain.play, "step": ours.play, "whole loop": whole.play}
+        seconds = _alternate(sides, setup.device)
+        whole.recorder.close()
+    images = setup.config.trainer.batch_size * setup.game.batches_per_round
+    for side, value in seconds.items():
+        log.info("%-10s  %8.1f ms a round  %8.0f images/s", side, 1000 * value, images / value)
+    ratio = seconds["plain"] / seconds["step"]
+    loss = seconds["whole loop"] / seconds["step"] - 1
+    log.info("%-10s  %8.1f ms of it wait for the DataLoader", "plain", 1000 * plain.loading)
+    log.info("step against plain loop: %.2f times as fast (%s)", ratio, setup.precision.name)
+    log.info("whole loop (data, logging, monitors, checkpoints) against step: %+.1f %%", 100 * loss)
+    peak, rate = _convolution_peak(setup), flops / seconds["step"]
+    log.info("work: %.1f GFLOP a round; %.0f GFLOP/s, %.0f %% of the convolution peak of %.0f",
+             flops / 1e9, rate / 1e9, 100 * rate / peak, peak / 1e9)  # fmt: skip
+    memory = {side: _peak_memory(setup.cfg, side) for side in ("plain", "step")}
+    log.info("peak memory: plain %.0f MB, step %.0f MB", memory["plain"] / 1e6, memory["step"] / 1e6)
+    return ratio
+
+
+class BareStep:
+    """One round's updates, as the loop does them, on batches made beforehand."""
+
+    def __init__(self, setup: Setup, data: Stream) -> None:
+        self.state = build_state(copied(setup), data.num_images)
+        game, trainer = self.state.game, setup.config.trainer
+        self.microbatch = trainer.microbatch
+        if trainer.compile:
+            compile_networks(game)
+        self.batches = data.take(0, count=game.batches_per_round, size=trainer.batch_size)
+
+    def play(self) -> None:
+        """One round."""
+        keep_freed_pages()
+        state = self.state
+        for name, player in state.game.players.items():
+            state.optimizers[name].set_rate(state.progress)
+            for turn, batch in enumerate(self.batches[-player.updates :]):
+                update(state, name, batch, microbatch=self.microbatch, seed=(0, name, turn))
+
+
+class WholeLoop:
+    """gantool's own loop with its data, log, grids, histograms and checkpoints (not its scores), a round at a time."""
+
+    def __init__(self, setup: Setup, data: Stream, image_set: ImageSet, folder: Path) -> None:
+        self.state, self.data = BareStep(setup, data).state, data
+        trainer = setup.config.trainer
+        self.settings = Settings(seed=0, batch_size=trainer.batch_size, microbatch=trainer.microbatch)
+        self.measurements = build_measurements(setup, self.state, data.num_images)
+        monitors = build_monitors(setup, data, image_set, None, Written())
+        self.monitors = [Every(self.measurements.interval, self.measurements), *(every for every, _ in monitors.values())]
+        console, checkpoints = Console(self.state.progress.total, quiet=True), Checkpoints(folder)
+        seconds = 3 * trainer.checkpoint_seconds  # it plays for a third of the time
+        self.recorder = Recorder(folder, Log(folder), console, checkpoints, checkpoint_seconds=seconds)
+
+    def play(self) -> None:
+        """One round."""
+        keep_freed_pages()
+        play_round(self.state, self.data, self.measurements, self.settings)
+        watch(self.state, self.monitors, self.recorder)
+        self.recorder.end_round(self.state, stopping=False)
+
+
+def _alternate(sides: dict[str, Callable[[], None]], device: torch.device) -> dict[str, float]:
+    """Median over the alternations of each side's mean seconds a round."""
+    times: dict[str, list[float]] = {side: [] for side in sides}
+    for play in sides.values():
+        play()  # the first round allocates, and compiles where that is asked for
+    for _ in range(ALTERNATIONS):
+        for side, play in sides.items():
+            for _ in range(WARM_UP):  # until the allocator is this side's: its first rounds ask the system for pages
+                play()
+            start, rounds = _now(device), 0
+            while (elapsed := _now(device) - start) < SECONDS or not rounds:
+                play()
+                rounds += 1
+            times[side].append(elapsed / rounds)
+    return {side: statistics.median(values) for side, values in times.items()}
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def _flops(step: "BareStep") -> float:
+    """Of one round's convolutions and matrix products, forwards and backwards."""
+    with FlopCounterMode(display=False) as counter:
+        step.play()
+    return counter.get_total_flops()
+
+
+def _convolution_peak(setup: Setup) -> float:
+    """FLOP/s of a large 3x3 convolution in the run's precision on this machine."""
+    device, dtype = setup.device, setup.precision.dtype
+    images = torch.randn(64, 128, 32, 32, device=device, dtype=dtype).to(memory_format=torch.channels_last)
+    layer = nn.Conv2d(128, 128, 3, padding=1, device=device, dtype=dtype)
+    times = []
+    with torch.no_grad():
+        for _ in range(20):
+            start = _now(device)
+            layer(images)
+            times.append(_now(device) - start)
+    return 2 * 64 * 128 * 128 * 9 * 32 * 32 / min(times)
+
+
+def _peak_memory(cfg: DictConfig, side: str) -> int:
+    """Bytes that a process of its own needs at most for a few rounds of one side."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_play_alone, cfg, side).result()
+
+
+def _play_alone(cfg: DictConfig, side: str) -> int:
+    register_resolvers()
+    setup = set_up(cfg, Written())
+    image_set = prepare(setup.source, on_bad_image="skip", progress=False)
+    data = build_stream(setup, image_set)
+    play = PlainLoop(setup, image_set).play if side == "plain" else BareStep(setup, data).play
+    for _ in range(MEMORY_ROUNDS):
+        play()
+    if setup.device.type == "cuda":
+        return torch.cuda.max_memory_allocated(setup.device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
