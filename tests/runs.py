@@ -14,7 +14,7 @@ from gantool.training.checkpoint import load
 CONF = Path(__file__).resolve().parents[1] / "conf"
 TRANSLATORS = ("cyclegan", "pix2pix")
 WIDTHS = {
-    "biggan": ["model.generator.width=1", "model.discriminator.width=1", "model.generator.shared_dim=4"],
+    "biggan": ["model.generator.width=1", "model.discriminator.width=1"],
     "cyclegan": ["model.generator.width=4", "model.discriminator.width=4", "dataset.resolution=32"],
     "pix2pix": ["model.generator.width=4", "model.discriminator.width=4", "dataset.resolution=32"],
     "infogan": ["model.generator.width=4", "model.discriminator.width=4", "model.latent.dim=20"],

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from gantool.errors import GantoolError
 from gantool.networks.layers import (
-    CONDITIONS,
     NORMS,
     LabelledLatent,
     LabelPlane,
@@ -22,6 +21,7 @@ from gantool.networks.layers import (
     apply_spectral_norm,
     check_attention,
     check_choice,
+    chosen_condition,
     initialise_dcgan,
     norm_2d,
 )
@@ -107,18 +107,18 @@ class Discriminator(nn.Module):
         num_classes: int = 0,
         width: int = 64,
         norm: str = "batch",
-        condition: str = "projection",
+        condition: str | None = None,
         attention: int | None = None,
         minibatch_std: int = 0,
     ) -> None:
         super().__init__()
         check_choice("model.discriminator.norm", norm, NORMS)
-        check_choice("model.discriminator.condition", condition, CONDITIONS)
+        condition = chosen_condition(condition, num_classes)
         widths = level_widths(resolution, width)[::-1]
         sides = [resolution >> level for level in range(1, len(widths) + 1)]
         check_attention("model.discriminator.attention", attention, sides)
         bias = norm in ("none", "spectral")
-        concat = num_classes > 0 and condition == "concat"
+        concat = condition == "concat"
         self.label_plane = LabelPlane(resolution, num_classes) if concat else None
         layers: list[nn.Module] = [nn.Conv2d(channels + concat, widths[0], 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
         layers += attend(widths[0], sides[0], attention)
@@ -133,7 +133,7 @@ class Discriminator(nn.Module):
         last = widths[-1] + bool(minibatch_std)
         self.head = nn.Conv2d(last, 1, 4)
         self.feature_dim = last * 16
-        self.projection = Projection(last, num_classes) if num_classes and condition == "projection" else None
+        self.projection = Projection(last, num_classes) if condition == "projection" else None
         initialise_dcgan(self)
         if norm == "spectral":
             apply_spectral_norm(self)

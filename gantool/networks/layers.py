@@ -19,6 +19,22 @@ def check_choice(key: str, choice: str, choices: tuple[str, ...]) -> None:
         raise GantoolError(f"{key}={choice} is not known{did_you_mean(choice, choices)}; choices: {', '.join(choices)}")
 
 
+def chosen_condition(condition: str | None, num_classes: int, choices: tuple[str, ...] = CONDITIONS) -> str:
+    """How a discriminator is told the label: as asked, by default by projection where there are classes.
+
+    Raises GantoolError for an unknown way, and for any where there are no labels.
+    """
+    if condition is None:
+        return "projection" if num_classes else "none"
+    check_choice("model.discriminator.condition", condition, choices)
+    if not num_classes:
+        raise GantoolError(
+            f"model.discriminator.condition={condition}: an unconditional model is told no labels: leave it out, or add "
+            "model.conditional=true"
+        )
+    return condition
+
+
 def norm_2d(norm: str, channels: int) -> nn.Module:
     """Normalises (N, channels, H, W). 'layer' is over all of an image's features, scaled per channel (Gulrajani 2017);
     'spectral' and 'none' leave features alone."""

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from gantool.networks.layers import (
-    CONDITIONS,
     NORMS,
     LabelledLatent,
     Projection,
     apply_spectral_norm,
     check_choice,
+    chosen_condition,
     norm_1d,
 )
 
@@ -68,18 +68,18 @@ class Discriminator(nn.Module):
         hidden: list[int],
         norm: str = "none",
         dropout: float = 0.0,
-        condition: str = "projection",
+        condition: str | None = None,
     ) -> None:
         super().__init__()
         check_choice("model.discriminator.norm", norm, NORMS)
-        check_choice("model.discriminator.condition", condition, CONDITIONS)
-        concat = num_classes > 0 and condition == "concat"
+        condition = chosen_condition(condition, num_classes)
+        concat = condition == "concat"
         self.embed = nn.Embedding(num_classes, hidden[0]) if concat else None
         pixels = channels * resolution**2
         self.layers = nn.Sequential(*hidden_layers([pixels + concat * hidden[0], *hidden], norm, dropout))
         self.head = nn.Linear(hidden[-1], 1)
         self.feature_dim = hidden[-1]
-        self.projection = Projection(hidden[-1], num_classes) if num_classes and condition == "projection" else None
+        self.projection = Projection(hidden[-1], num_classes) if condition == "projection" else None
         if norm == "spectral":
             apply_spectral_norm(self)
 

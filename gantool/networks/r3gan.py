@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gantool.errors import GantoolError
-from gantool.networks.layers import Projection, check_choice
+from gantool.networks.layers import Projection, chosen_condition
 
 CONDITIONS = ("projection", "none")
 SLOPE = 0.2
@@ -145,10 +145,10 @@ class Discriminator(nn.Module):
         width: int = 768,
         full_until: int = 32,
         blocks: int = 2,
-        condition: str = "projection",
+        condition: str | None = None,
     ) -> None:
         super().__init__()
-        check_choice("model.discriminator.condition", condition, CONDITIONS)
+        condition = chosen_condition(condition, num_classes, CONDITIONS)
         widths = level_widths(resolution, width, full_until)[::-1]
         depth = blocks * len(widths)
         layers: list[nn.Module] = [scaled(nn.Conv2d(channels, widths[0], 1, bias=False))]
@@ -159,7 +159,7 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.basis = nn.Parameter(torch.randn(last, 4, 4) / 4)
         self.feature_dim = last
-        self.projection = Projection(last, num_classes) if num_classes and condition == "projection" else None
+        self.projection = Projection(last, num_classes) if condition == "projection" else None
         self.head = scaled(nn.Linear(last, 1 if self.projection is None else last, bias=False))
         if self.projection is not None:
             nn.init.normal_(self.projection.embed.weight, 0, (num_classes * last) ** -0.5)

@@ -24,6 +24,7 @@ from gantool.networks.layers import (
     apply_spectral_norm,
     check_attention,
     check_choice,
+    chosen_condition,
     norm_2d,
 )
 
@@ -204,14 +205,14 @@ class Discriminator(nn.Module):
         num_classes: int = 0,
         width: int = 32,
         norm: str = "spectral",
-        condition: str = "projection",
+        condition: str | None = None,
         attention: int | None = None,
         initialisation: str = "xavier",
         minibatch_std: int = 0,
     ) -> None:
         super().__init__()
         check_choice("model.discriminator.norm", norm, NORMS)
-        check_choice("model.discriminator.condition", condition, CONDITIONS)
+        condition = chosen_condition(condition, num_classes, CONDITIONS)
         check_choice("model.discriminator.initialisation", initialisation, INITIALISATIONS)
         widths = table(DISCRIMINATOR, resolution, width, "resnet")
         sides = [resolution >> level for level in range(1, HALVINGS[resolution] + 1)]
@@ -226,7 +227,7 @@ class Discriminator(nn.Module):
         )
         self.feature_dim = last = widths[-1] + bool(minibatch_std)
         self.head = nn.Linear(last, 1)
-        self.projection = Projection(last, num_classes) if num_classes and condition == "projection" else None
+        self.projection = Projection(last, num_classes) if condition == "projection" else None
         initialise(self, initialisation)
         if norm == "spectral":
             apply_spectral_norm(self)

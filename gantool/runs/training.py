@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gantool.config import Written, changes, choices, save_composed
 from gantool.data.cache import prepare
 from gantool.data.image_set import ImageSet
 from gantool.data.stream import Stream
-from gantool.errors import GantoolError
+from gantool.errors import GantoolError, did_you_mean
 from gantool.lock import locked
 from gantool.logging.console import Console
 from gantool.logging.log import Log
@@ -104,6 +105,8 @@ def _run(
     monitors = build_monitors(setup, data, image_set, features, written) if first else {}
     scores = scores_of(monitors)
     scorer = scores.scorer if scores else None
+    if first and (hydra.mode == RunMode.MULTIRUN or "sweep_metric" in written.typed):
+        check_sweep_metric(setup.config.sweep_metric, scorer, in_sweep=hydra.mode == RunMode.MULTIRUN)
     checkpoints = Checkpoints(run_dir, trainer.keep_checkpoints)
     saved = checkpoints.load_newest()
     best_metric = scorer.names[0] if scorer else None
@@ -158,6 +161,18 @@ def _run(
             recorder.close()
     if first:
         log.info("%s", _farewell(run_dir, state, scorer))
+
+
+def check_sweep_metric(metric: str | None, scorer: Scorer | None, *, in_sweep: bool) -> None:
+    """Raises GantoolError where there is no sweep to rank, or no such score."""
+    if metric is None:
+        return
+    if not in_sweep:
+        raise GantoolError(f"sweep_metric={metric} ranks the jobs of a sweep: add -m, or leave it out")
+    names = scorer.names if scorer else []
+    if metric not in names:
+        listed = ", ".join(names) or "none"
+        raise GantoolError(f"sweep_metric={metric}{did_you_mean(metric, names)}: the scores of this run are {listed}")
 
 
 @contextmanager
