@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from gantool.data.image_set import ImageSet
 from gantool.metrics.digits import WEIGHTS, DigitFeatures
 from gantool.metrics.scorer import Scorer
+from gantool.metrics.scores import FrechetDistance, InceptionScore
 from gantool.metrics.train_digits import read_mnist
 
 
@@ -41,6 +42,7 @@ def test_weights_file_is_the_one_documented() -> None:
 def test_classifies_the_test_digits_as_recorded(shared_data: Path) -> None:
     images, labels = read_mnist(shared_data / "mnist", "t10k")
     features = DigitFeatures()
+    assert [features.class_names[label] for label in labels[:3].tolist()] == ["7", "2", "1"]
     with torch.no_grad():
         guesses = torch.cat([features(part)[1].argmax(1) for part in images.split(500)])
     with safe_open(WEIGHTS, "pt") as file:
@@ -67,11 +69,11 @@ def test_every_flaw_raises_the_distance(
     monkeypatch.setenv("GANTOOL_CACHE", str(tmp_path))
     images, labels = digits
     reals, fakes, kinds = images[:1000], images[1000:], labels[1000:]
-    scorer = Scorer(DigitFeatures(), ImageSet(reals, None, [], "flaws", "flaws"), num_samples=500)
+    scores = {"fd": FrechetDistance(), "is": InceptionScore()}
+    scorer = Scorer(DigitFeatures(), scores, ImageSet(reals, None, [], "flaws", "flaws"), num=500)
 
     def score(images: Tensor) -> dict[str, float]:
-        parts = iter((images[:500].float() / 127.5 - 1).split(250))
-        return scorer.score(lambda count: next(parts))[0]
+        return scorer.score((part, None) for part in images[:500].round().to(torch.uint8).split(250))
 
     noise = torch.randn(500, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     good = score(fakes)

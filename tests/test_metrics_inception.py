@@ -16,10 +16,9 @@ from torch import Tensor, nn
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
 from gantool.metrics import inception
-from gantool.metrics.distances import kernel_distance
-from gantool.metrics.embedding import embed
 from gantool.metrics.inception import InceptionFeatures, resized_cleanly
-from gantool.metrics.scorer import Scorer, inception_score
+from gantool.metrics.scorer import Scorer
+from gantool.metrics.scores import FrechetDistance, InceptionScore, KernelDistance
 
 NUM_IMAGES = 12  # on each side; Inception takes 0.2 s for each
 
@@ -70,7 +69,6 @@ def test_agrees_with_torch_fidelity(weights: Path, tmp_path: Path, monkeypatch: 
     from torch_fidelity import calculate_metrics
 
     monkeypatch.setenv("GANTOOL_CACHE", str(tmp_path))
-    monkeypatch.setattr("gantool.metrics.scorer.INCEPTION_SPLITS", 1)  # so that the order of the images is no matter
     reals, fakes = colours(0, contrast=1.0), colours(1, contrast=0.7)
     expected = calculate_metrics(
         input1=Images(fakes),
@@ -88,22 +86,18 @@ def test_agrees_with_torch_fidelity(weights: Path, tmp_path: Path, monkeypatch: 
         cache=False,
         verbose=False,
     )
-    scorer = Scorer(
-        InceptionFeatures(weights), ImageSet(reals, None, [], "r", "r"), num_samples=NUM_IMAGES, batch_size=6
-    )
-    parts = iter((fakes.float() / 127.5 - 1).split(6))
-    scores, protocol = scorer.score(lambda count: next(parts))
-    assert scores["fid"] == pytest.approx(expected["frechet_inception_distance"], rel=1e-3)
-    assert scores["inception_score"] - 1 == pytest.approx(expected["inception_score_mean"] - 1, rel=1e-3)
-    assert scores["inception_score"] > 1.05
+    # One split, so that the order of the images is no matter.
+    scores = {"fd": FrechetDistance(), "is": InceptionScore(splits=1), "kd": KernelDistance()}
+    data = ImageSet(reals, None, [], "r", "r")
+    scorer = Scorer(InceptionFeatures(weights), scores, data, num=NUM_IMAGES, batch_size=6)
+    found, protocol = scorer.score((part, None) for part in fakes.split(6)), scorer.protocol()
+    assert list(found) == ["fid", "inception_score", "kid"]
+    assert found["fid"] == pytest.approx(expected["frechet_inception_distance"], rel=1e-3)
+    assert found["inception_score"] - 1 == pytest.approx(expected["inception_score_mean"] - 1, rel=1e-3)
+    assert found["inception_score"] > 1.05
+    assert found["kid"] == pytest.approx(expected["kernel_inception_distance_mean"], rel=1e-3)
     assert protocol["extractor"] == "inception" and "too few" in str(protocol["warning"])
     assert protocol["weights_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()[:8]
-
-    x, y = (embed(scorer.features, [(images, None)], torch.device("cpu")) for images in (fakes, reals))
-    assert kernel_distance(x.features, y.features) == pytest.approx(
-        expected["kernel_inception_distance_mean"], rel=1e-3
-    )
-    assert inception_score(x.logits.double(), seed=0) == pytest.approx(scores["inception_score"], rel=1e-6)
 
 
 def test_clean_resizing_is_that_of_pil(weights: Path) -> None:
@@ -123,8 +117,9 @@ def test_clean_resizing_is_that_of_pil(weights: Path) -> None:
         assert torch.allclose(clean(ready)[0], legacy(ready)[0], atol=1e-3), "nothing to resize"
         assert not torch.allclose(clean(images)[0], legacy(images)[0], atol=1e-2)
         assert torch.equal(clean(images[:1, :1])[0], clean(images[:1, :1].expand(-1, 3, -1, -1))[0])
-    assert clean.score_names == ("fid_clean", "inception_score_clean") and clean.resize != legacy.resize
-    assert [clean.score_name(kind) for kind in ("kd", "recall")] == ["kid_clean", "recall_inception_clean"]
+    assert clean.resize != legacy.resize
+    names = ["fid_clean", "inception_score_clean", "kid_clean", "recall_inception_clean"]
+    assert [clean.score_name(kind) for kind in ("fd", "is", "kd", "recall")] == names
     assert [legacy.score_name(kind) for kind in ("fd", "kd", "recall")] == ["fid", "kid", "recall_inception"]
     with pytest.raises(GantoolError, match="resize=bicubic: choose legacy or clean"):
         InceptionFeatures(weights, resize="bicubic")  # type: ignore[arg-type]
@@ -158,7 +153,9 @@ def test_bad_files_are_one_line_with_the_fix(tmp_path: Path) -> None:
     files["empty"].touch()
     files["bomb"].write_bytes(pickle.dumps(Bomb(tmp_path / "exploded")))
     for path in [*files.values(), tmp_path]:
-        with pytest.raises(GantoolError, match=r"metrics\.inception_weights=FILE.*metrics=none") as caught:
+        with pytest.raises(
+            GantoolError, match=r"features=inception features\.weights=FILE, or train with score=none"
+        ) as caught:
             InceptionFeatures(path)
         assert "\n" not in str(caught.value) and str(path) in str(caught.value)
     assert not (tmp_path / "exploded").exists()
@@ -188,6 +185,6 @@ def test_without_network_it_fails_fast(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("GANTOOL_CACHE", str(tmp_path))
     monkeypatch.setattr(inception, "URL", "http://127.0.0.1:9/weights.pth")
     start = time.monotonic()
-    with pytest.raises(GantoolError, match=r"cannot download.*metrics\.inception_weights=FILE.*metrics=none"):
+    with pytest.raises(GantoolError, match=r"cannot download.*features\.weights=FILE, or train with score=none"):
         InceptionFeatures()
     assert time.monotonic() - start < 5

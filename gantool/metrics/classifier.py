@@ -5,6 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from gantool.errors import GantoolError
 from gantool.lock import locked
 from gantool.metrics.digits import convolution
 from gantool.metrics.features import Features
-from gantool.metrics.statistics import load_statistics, save_statistics
+from gantool.metrics.tensors import load_tensors, save_tensors
 from gantool.paths import cache_dir
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Residual(nn.Module):
         return F.relu(self.body(x) + self.shortcut(x))
 
 
+@torch.enable_grad()  # it is trained from where nothing else is: a score
 def fit(image_set: ImageSet, *, num_images: int, seed: int, device: torch.device) -> SmallResNet:
     """A classifier of a labelled set after `num_images` images, shifted by up to a sixteenth: AdamW, rate up and down.
 
@@ -110,7 +112,6 @@ class ClassifierFeatures(Features):
     """
 
     name = "classifier"
-    score_names = ("fd_classifier", "is_classifier")
 
     def __init__(self, source: Source, num_images: int = 100_000, seed: int = 0, device: str = "cpu") -> None:
         super().__init__()
@@ -120,6 +121,7 @@ class ClassifierFeatures(Features):
             raise GantoolError(f"features.num_images={num_images}: a fit needs at least 1")
         image_set = prepare(source, on_bad_image="skip")
         self.shape = tuple(image_set.images.shape[1:])
+        self.class_names = tuple(image_set.class_names)
         settings = [image_set.fingerprint, len(image_set.images), image_set.num_classes, num_images, seed, VERSION]
         key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
         path = cache_dir() / "classifiers" / f"{key}.safetensors"
@@ -162,15 +164,15 @@ def fitted(image_set: ImageSet, num_images: int, seed: int, device: torch.device
     return {**state, "held_out_accuracy": torch.tensor(measured, dtype=torch.float64)}
 
 
-def cached(path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+def cached(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
     """The tensors in the file `path`, made and put there by the first process that asks."""
-    state = load_statistics(path)
+    state = load_tensors(path)
     if state is not None:
         return state
     try:
         with locked(path.with_suffix(".lock"), lambda: log.info("waiting: another process fits the classifier")):
-            state = load_statistics(path) or make()
-            save_statistics(state, path)
+            state = load_tensors(path) or make()
+            save_tensors(state, path)
     except OSError as error:
         raise GantoolError(f"cannot write {path.parent} ({error.strerror}): set GANTOOL_CACHE=FOLDER") from error
     return state

@@ -68,8 +68,8 @@ class DigitFeatures(Features):
     """
 
     name = "digits"
-    score_names = ("fd_digits", "is_digits")
     num_features = DigitClassifier.num_features
+    class_names = tuple("0123456789")
     resize = "28 zero-padded to 32, other sizes bilinear with antialias to 32"
 
     def __init__(self) -> None:

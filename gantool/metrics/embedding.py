@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -11,35 +12,76 @@ from torch import Tensor
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
 from gantool.logging.progress import Block
+from gantool.metrics.distances import moments
 from gantool.metrics.features import Features
-from gantool.metrics.statistics import load_statistics, save_statistics
+from gantool.metrics.neighbours import nearest
+from gantool.metrics.tensors import load_tensors, save_tensors
 from gantool.paths import cache_dir
 
+T = TypeVar("T")
+CPU = torch.device("cpu")
+NEIGHBOURS = 8  # looked up at least, so that scores which ask for 3 and for 5 share one search
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Embedding:
-    """Of N images, on the CPU."""
+    """Of N images, on the CPU; `device` is where a score may do long work. What scores share is computed once."""
 
     features: Tensor  # (N, F) float32
     logits: Tensor  # (N, classes) float32
+    images: Tensor | None = None  # (N, C, H, W) uint8; only where a score needs them
+    labels: Tensor | None = None  # (N,) int64; with the images, where there are any
+    device: torch.device = CPU
+    _made: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.features)
 
     def __getitem__(self, rows: Tensor) -> "Embedding":
-        return Embedding(self.features[rows], self.logits[rows])
+        images, labels = (None if side is None else side[rows] for side in (self.images, self.labels))
+        return Embedding(self.features[rows], self.logits[rows], images, labels, self.device)
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` gave when `key` was first asked for."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    @property
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Sum (F,) and sum of outer products (F, F) of the features, float64."""
+        return self.once("moments", lambda: moments(self.features))
+
+    def points(self) -> Tensor:
+        """The features in float64 on `device`; made anew, as they are large."""
+        return self.features.to(self.device, torch.float64)
+
+    def radii(self, k: int) -> Tensor:
+        """(N,) squared distances from each image to its k-th nearest other one, float64 on `device`."""
+        num = max(k, min(NEIGHBOURS, len(self) - 1))
+        return self.once(("nearest", num), lambda: nearest(self.points(), num))[:, k - 1]
 
 
 @torch.no_grad()
-def embed(features: Features, blocks: Iterable[Block], device: torch.device) -> Embedding:
+def embed(features: Features, blocks: Iterable[Block], device: torch.device, *, keep_images: bool = False) -> Embedding:
     """Of the images in `blocks`; raises GantoolError for an extractor that does not give what it says."""
-    parts = []
-    for images, _ in blocks:
+    made: list[list[Tensor]] = []
+    kept: list[Block] = []
+    for images, labels in blocks:
         with torch.autocast(device.type, enabled=False):
-            made = features(images.to(device))
-        _check(features, made, len(images))
-        parts.append([tensor.float().cpu() for tensor in made])
-    return Embedding(*(torch.cat(side) for side in zip(*parts, strict=True)))
+            seen = features(images.to(device))
+        _check(features, seen, len(images))
+        made.append([tensor.float().cpu() for tensor in seen])
+        if keep_images:
+            kept.append((images, labels))
+    sides = [torch.cat(side) for side in zip(*made, strict=True)]
+    labels = [labels for _, labels in kept if labels is not None]
+    return Embedding(
+        *sides,
+        images=torch.cat([images for images, _ in kept]) if kept else None,
+        labels=torch.cat(labels) if labels and len(labels) == len(kept) else None,
+        device=device,
+    )
 
 
 def _check(features: Features, made: object, num_images: int) -> None:
@@ -61,6 +103,8 @@ def embed_reals(
     batch_size: int,
     device: torch.device,
     told: Callable[[Iterator[Block], int], Iterator[Block]],
+    *,
+    keep_images: bool = False,
 ) -> Embedding:
     """Of the real images at `rows`, sorted; from the cache where they were embedded before.
 
@@ -75,10 +119,21 @@ def embed_reals(
     }
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     path = cache_dir() / "embeddings" / f"{key}.safetensors"
-    known = load_statistics(path)
-    if known is not None:
-        return Embedding(**known)
-    blocks = ((image_set.images[part], None) for part in rows.split(batch_size))
-    made = embed(features, told(blocks, len(rows)), device)
-    save_statistics(asdict(made), path)
-    return made
+    known = load_tensors(path)
+    if known is None or not _is_whole(known, (len(rows), features.num_features)):
+        blocks = ((image_set.images[part], None) for part in rows.split(batch_size))
+        made = embed(features, told(blocks, len(rows)), device)
+        known = {"features": made.features, "logits": made.logits}
+        save_tensors(known, path)
+    images, labels = image_set.images, image_set.labels
+    if not keep_images:
+        images = labels = None
+    elif len(rows) < len(image_set.images):  # all of them stay in their memory-mapped file
+        images, labels = image_set.images[rows], None if labels is None else labels[rows]
+    return Embedding(known["features"], known["logits"], images, labels, device)
+
+
+def _is_whole(known: dict[str, Tensor], shape: tuple[int, int]) -> bool:
+    if known.keys() != {"features", "logits"}:
+        return False
+    return known["features"].shape == shape and len(known["logits"]) == shape[0]

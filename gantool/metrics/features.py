@@ -1,19 +1,19 @@
 """What a score needs of a network: fixed features and class logits of images."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
 
 class Features(nn.Module, ABC):
-    """A frozen feature extractor; name it and its scores so that numbers of different extractors are never mixed."""
+    """A frozen feature extractor; its name tells its numbers from those of other extractors."""
 
     name: str
-    score_names: tuple[str, str]  # of the Fréchet distance and of the Inception score
     num_features: int
     weights_hash: str  # first 8 hex digits of the sha256 of the weights file
     resize: str  # what happens to images of other sizes, in words
+    class_names: Sequence[str] = ()  # what the classes of the logits are called, where they have names
     details: Mapping[str, object] = {}  # what else the protocol is to say of it, such as a classifier's accuracy
 
     @abstractmethod
@@ -22,5 +22,4 @@ class Features(nn.Module, ABC):
 
     def score_name(self, kind: str) -> str:
         """What the score of `kind`, such as fd, is, kd or precision, is called in these features."""
-        distance, inception_score = self.score_names
-        return {"fd": distance, "is": inception_score}.get(kind, f"{kind}_{self.name}")
+        return f"{kind}_{self.name}"

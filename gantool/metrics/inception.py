@@ -19,8 +19,8 @@ URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights
 SHA256_PREFIX = "6726825d"
 TIMEOUT = 10  # seconds without an answer
 FIXES = (
-    "give the file with metrics.inception_weights=FILE (evaluate and calibrate: features=inception "
-    "features.weights=FILE), or train with metrics=none and evaluate with features=digits or features=classifier"
+    "give the file with features=inception features.weights=FILE, "
+    "or train with score=none and evaluate with features=digits or features=classifier"
 )
 SIZE = 299  # pixels of a side that the network sees
 RESIZE = {
@@ -46,7 +46,6 @@ class InceptionFeatures(Features):
         if resize not in RESIZE:
             raise GantoolError(f"features.resize={resize}: choose legacy or clean")
         self.resize, self.suffix = RESIZE[resize], "_clean" if resize == "clean" else ""
-        self.score_names = (self.score_name("fd"), self.score_name("is"))
         path = Path(weights).expanduser() if weights else downloaded()
         self.weights_hash = sha256(path)[:8]
         self.network = build(path)

@@ -1,5 +1,7 @@
 """Precision and recall (Kynkäänniemi 2019), density and coverage (Naeem 2020), from distances to nearest neighbours."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -7,45 +9,41 @@ BLOCK_BYTES = 2**27  # of the distances that are held at once
 ROUNDING = 1e-9  # relative; what differs by less lies on the border
 
 
-class Neighbours:
-    """Compares generated features (N, F) with one set of real ones, whose neighbourhoods are measured once.
+@dataclass(frozen=True)
+class Overlap:
+    """How far generated and real points lie in each other's neighbourhoods."""
 
-    Precision is the share of generated points that lie in the ball around some real point, up to its k-th nearest real
-    neighbour; recall is the same with the sides exchanged, both with `k`. With `coverage_k`, density is the mean number
-    of real balls that hold a generated point, in units of k, and coverage the share of real balls that hold one. As in
-    the authors' codes the first two count a point on the border, the others do not. Needs more points than neighbours.
+    precision: float  # share of generated points in the ball of some real point
+    recall: float  # share of real points in the ball of some generated one
+    density: float  # real balls that hold a generated point, on average, in units of k
+    coverage: float  # share of real balls that hold a generated point
+
+
+def overlap(fake: Tensor, real: Tensor, fake_radii: Tensor, real_radii: Tensor, k: int) -> Overlap:
+    """Of float64 points (N, F) and (M, F), whose balls reach to their k-th nearest neighbour of the same side.
+
+    `fake_radii` (N,) and `real_radii` (M,) are squared. As in the authors' codes precision and recall count a point on
+    the border of a ball, density and coverage do not.
     """
-
-    def __init__(self, real: Tensor, *, k: int = 3, coverage_k: int = 5, device: torch.device | str = "cpu") -> None:
-        self.real = real.to(device, torch.float64)
-        self.k, self.coverage_k = k, coverage_k
-        self.radii = nearest(self.real, max(k, coverage_k))
-
-    def __call__(self, fake: Tensor) -> dict[str, float]:
-        """precision, recall, density and coverage of features (N, F)."""
-        real, fake = self.real, fake.to(self.real)
-        narrow = self.radii[:, self.k - 1] * (1 + ROUNDING)
-        wide = self.radii[:, self.coverage_k - 1] * (1 - ROUNDING)
-        fake_radii = nearest(fake, self.k)[:, -1:] * (1 + ROUNDING)
-        num_precise, num_held = 0, 0
-        recalled, covered = (torch.zeros(len(real), dtype=torch.bool, device=real.device) for _ in range(2))
-        for rows in blocks(len(fake), len(real)):
-            distances = squared_distances(fake[rows], real)
-            num_precise += int((distances <= narrow).any(1).sum())
-            recalled |= (distances <= fake_radii[rows]).any(0)
-            inside = distances < wide
-            num_held += int(inside.sum())
-            covered |= inside.any(0)
-        return {
-            "precision": num_precise / len(fake),
-            "recall": float(recalled.double().mean()),
-            "density": num_held / (self.coverage_k * len(fake)),
-            "coverage": float(covered.double().mean()),
-        }
+    num_precise, num_held = 0, 0
+    recalled, covered = (torch.zeros(len(real), dtype=torch.bool, device=real.device) for _ in range(2))
+    for rows in blocks(len(fake), len(real)):
+        distances = squared_distances(fake[rows], real)
+        num_precise += int((distances <= real_radii * (1 + ROUNDING)).any(1).sum())
+        recalled |= (distances <= fake_radii[rows, None] * (1 + ROUNDING)).any(0)
+        inside = distances < real_radii * (1 - ROUNDING)
+        num_held += int(inside.sum())
+        covered |= inside.any(0)
+    return Overlap(
+        precision=num_precise / len(fake),
+        recall=float(recalled.double().mean()),
+        density=num_held / (k * len(fake)),
+        coverage=float(covered.double().mean()),
+    )
 
 
 def nearest(points: Tensor, k: int) -> Tensor:
-    """(N, k) squared distances from each point to its nearest others, in order."""
+    """(N, k) squared distances from each point (N, F) float64 to its nearest others, in order; needs N above k."""
     found = []
     for rows in blocks(len(points), len(points)):
         distances = squared_distances(points[rows], points)

@@ -1,196 +1,184 @@
-"""Scores generated images against real ones: Fréchet distance (Heusel 2017) and Inception score (Salimans 2016)."""
+"""Scores generated images in one feature space, beside real images that were held out: the floor of every score."""
 
-import hashlib
-import json
 import logging
 import time
-import warnings
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
-from gantool.logging.grid import to_uint8
+from gantool.logging.progress import Block, told
+from gantool.metrics.embedding import Embedding, embed, embed_reals
 from gantool.metrics.features import Features
-from gantool.metrics.statistics import load_statistics, save_statistics
-from gantool.paths import cache_dir
-
-if TYPE_CHECKING:
-    from torchmetrics.image.fid import FrechetInceptionDistance
+from gantool.metrics.score import Score
 
 log = logging.getLogger(__name__)
 
-INCEPTION_SPLITS = 10
+UNEQUAL = 1.1  # the bias of most scores goes with 1/num + 1/num_real: by this factor it tells
 
 
 class Scorer:
-    """Measures `num_samples` generated images against all images of a data set in one feature space.
+    """Measures `num` generated images against all real ones of a data set, or `num_real` of them.
 
-    The real side is measured once and cached on disk; from then on torchmetrics, slow to import, waits for a score.
-    Raises GantoolError where there are fewer than two images on either side.
+    The floor is the same scores of `num` real images, held out, against the others; of half of them where they are few.
+    The real images are embedded once and cached on disk; the same images and seed always give the same numbers.
+    Raises GantoolError, before any network runs, where there are fewer images than a score needs, or no labels.
     """
 
     def __init__(
         self,
         features: Features,
+        scores: Mapping[str, Score],
         image_set: ImageSet,
         *,
-        num_samples: int = 5000,
-        batch_size: int = 250,
+        num: int = 5000,
+        num_real: int | None = None,
+        batch_size: int = 100,
         seed: int = 0,
         device: torch.device | str = "cpu",
     ) -> None:
-        if num_samples < 2:
-            raise GantoolError(f"metrics.num_samples={num_samples}: a score needs at least 2 (or metrics=none)")
-        if len(image_set.images) < 2:
-            raise GantoolError(f"{image_set.name} has fewer than 2 images, none to score against: use metrics=none")
         self.device = torch.device(device)
         self.features = features.to(self.device).requires_grad_(False).eval()
-        self.image_set = image_set
-        self.num_samples, self.batch_size, self.seed = num_samples, batch_size, seed
-        # Reals that are scored against all other reals, as many as are generated: the floor of the score.
-        self.num_floor = min(num_samples, len(image_set.images) // 2)
-        self.real: dict[str, Tensor] | None = None  # the statistics of all reals
+        self.image_set, self.num, self.batch_size, self.seed = image_set, num, batch_size, seed
+        self.scores = {features.score_name(k) if s.of_features else k: s for k, s in scores.items()}
         self.floor: dict[str, float] = {}
+        self._real: Embedding | None = None  # what generated images are scored against
+        total = len(image_set.images)
+        if not scores:
+            raise GantoolError("score: choose at least one, such as score=fd")
+        if num_real is not None and not 0 < num_real <= total:
+            raise GantoolError(f"num_real={num_real}: {self._split} has {total} images")
+        order = torch.randperm(total, generator=torch.Generator().manual_seed(0))  # files are often sorted by class
+        first = total - (num_real or total)
+        num_floor = min(num, total // 2)
+        self._rows, self._held_out, self._others = order[first:], order[:num_floor], order[max(num_floor, first) :]
+        for name, score in self.scores.items():
+            self._check(name, score)
+
+    def _check(self, name: str, score: Score) -> None:
+        least = min(self.num, len(self._held_out), len(self._others))
+        if least < max(score.fewest, 1):
+            raise GantoolError(
+                f"num={self.num}: {name} needs at least {score.fewest} images a side, {least} are too few; there are "
+                f"{self.num} generated ones, and of {self._split} {len(self._held_out)} real ones for the floor, "
+                f"against {len(self._others)}: take more, or leave the score out"
+            )
+        if score.needs_labels and self.image_set.labels is None:
+            raise GantoolError(f"{name} needs labels and {self._split} has none: leave it out, or take labelled data")
+
+    @property
+    def names(self) -> list[str]:
+        """Of the scores, in order."""
+        return list(self.scores)
+
+    @property
+    def higher_is_better(self) -> list[str]:
+        """The names of the scores for which it is so."""
+        return [name for name, score in self.scores.items() if score.higher_is_better]
+
+    @property
+    def needs_labels(self) -> list[str]:
+        """The names of the scores that generated images must have labels for."""
+        return [name for name, score in self.scores.items() if score.needs_labels]
+
+    def labels(self, num: int) -> Tensor | None:
+        """(num,) classes as frequent as among the real images, for a generator to make; None where there are none."""
+        labels = self.image_set.labels
+        if labels is None:
+            return None
+        order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(self.seed))
+        return labels[order[torch.arange(num) % len(labels)]]
 
     def prepare(self) -> None:
-        """Measures the real images, or takes their statistics from the cache; the first score does it if nobody has."""
-        if self.real is not None:
+        """Embeds the real images and measures the floor; the first score does it if nobody has."""
+        if self._real is not None:
             return
-        path = self._statistics_path()
-        self.real = load_statistics(path)
-        if self.real is None:
-            self.real = self._measure_reals()
-            save_statistics(self.real, path)
-        values = zip(self.features.score_names, self.real["floor"].tolist(), strict=True)
-        self.floor = {name: value for name, value in values if value == value}
+        rows = torch.cat([self._rows, self._held_out, self._others]).unique()  # sorted, as the memory-mapped file is
+        found = embed_reals(
+            self.features, self.image_set, rows, self.batch_size, self.device, self._told, keep_images=self._keep
+        )
+        parts = (self._rows, self._held_out, self._others)
+        real, held_out, others = (
+            found if len(part) == len(rows) else found[torch.searchsorted(rows, part)] for part in parts
+        )
+        # Where the floor leaves the reference whole, what is computed of it is computed once.
+        others = real if torch.equal(self._others, self._rows) else others
+        self.floor = self._measured(held_out, others)
+        self._real = real
 
-    def score(self, sample: Callable[[int], Tensor]) -> tuple[dict[str, float], dict[str, object]]:
-        """Scores by name, and the protocol by which they were measured (JSON-able).
-
-        `sample(n)` returns n images (n, C, H, W) float in [-1, 1]; it is called until there are `num_samples`.
-        """
+    def score(self, blocks: Iterable[Block]) -> dict[str, float]:
+        """By name, of `num` generated images: blocks of uint8 (n, C, H, W), and labels (n,) or None, on the CPU."""
         self.prepare()
-        assert self.real is not None
-        distance = self._distance()
-        distance.real_features_sum = self.real["sum"]
-        distance.real_features_cov_sum = self.real["outer"]
-        distance.real_features_num_samples = self.real["count"]
-        counts = [self.batch_size] * (self.num_samples // self.batch_size)
-        counts += [self.num_samples % self.batch_size] if self.num_samples % self.batch_size else []
-        fakes = (to_uint8(sample(count)) for count in counts)
-        logits = self._measure(distance, fakes, real=False, total=self.num_samples)
-        scores = float(distance.compute()), inception_score(logits, self.seed)
-        return dict(zip(self.features.score_names, scores, strict=True)), self.protocol()
+        assert self._real is not None
+        blocks = self._announced(iter(blocks), self.num)
+        fake = embed(self.features, blocks, self.device, keep_images=self._keep)
+        if len(fake) != self.num:
+            raise ValueError(f"{len(fake)} images were given, not {self.num}")
+        return self._measured(fake, self._real)
+
+    @property
+    def _keep(self) -> bool:
+        return any(score.needs_images for score in self.scores.values())
+
+    def _measured(self, fake: Embedding, real: Embedding) -> dict[str, float]:
+        found = {}
+        devices = [self.device] if self.device.type == "cuda" else []
+        for name, score in self.scores.items():
+            with torch.random.fork_rng(devices), torch.autocast(self.device.type, enabled=False):
+                torch.manual_seed(self.seed)
+                found[name] = float(score(fake, real, self.seed))
+        return found
 
     def protocol(self) -> dict[str, object]:
-        """Everything that another would need to measure the same."""
-        num_real = len(self.image_set.images)
-        fewest, num_features = min(num_real, self.num_samples), self.features.num_features
-        too_few = f"{fewest} images are too few for a sound covariance of {num_features} features"
+        """Everything that another would need to measure the same, and the floor (JSON-able)."""
+        self.prepare()
+        features = self.features
         return {
-            "metrics": list(self.features.score_names),
-            "extractor": self.features.name,
-            "weights_sha256": self.features.weights_hash,
-            "num_real": num_real,
-            "num_fake": self.num_samples,
-            "split": f"{self.image_set.name} {self.image_set.split}",
-            "resize": self.features.resize,
-            "inception_score_splits": INCEPTION_SPLITS,
+            "metrics": self.names,
+            "higher_is_better": self.higher_is_better,
+            "extractor": features.name,
+            "weights_sha256": features.weights_hash,
+            "resize": features.resize,
+            **features.details,
+            "split": self._split,
+            "num_fake": self.num,
+            "num_real": len(self._rows),
+            "num_floor": [len(self._held_out), len(self._others)],
             "seed": self.seed,
-            "floor": {**self.floor, "num_held_out": self.num_floor, "num_real": num_real - self.num_floor},
-            "warning": too_few if fewest <= num_features else None,
+            "scores": {name: {"class": _path(score), **score.details} for name, score in self.scores.items()},
+            # Rounded, as another machine's last digits would make another protocol of the same one.
+            "floor": {name: float(f"{value:.6g}") for name, value in self.floor.items()},
+            "warning": self._warning(),
         }
 
-    def _distance(self) -> "FrechetInceptionDistance":
-        from torchmetrics.image.fid import FrechetInceptionDistance
+    @property
+    def _split(self) -> str:
+        return f"{self.image_set.name} {self.image_set.split}"
 
-        # Ranks must not meet in it: only the first one scores.
-        return FrechetInceptionDistance(Given(self.features.num_features), sync_on_compute=False)
+    def _warning(self) -> str | None:
+        held_out, others, num_real = len(self._held_out), len(self._others), len(self._rows)
+        found, fewest = [], min(self.num, held_out, others)
+        if fewest <= self.features.num_features and any(score.needs_covariance for score in self.scores.values()):
+            found.append(f"{fewest} images are too few for a sound covariance of {self.features.num_features} features")
+        if 1 / held_out + 1 / others > UNEQUAL * (1 / self.num + 1 / num_real):
+            counts = f"the floor is of {held_out} real images against {others}"
+            found.append(f"{counts}, as there are no more: the scores are of {self.num} against {num_real}")
+        return "; ".join(found) or None
 
-    def _measure_reals(self) -> dict[str, Tensor]:
-        total = len(self.image_set.images)
-        order = torch.randperm(total, generator=torch.Generator().manual_seed(0))  # files are often sorted by class
-        distance = self._distance()
-        self._measure(distance, self._reals(order[self.num_floor :]), real=True, total=total)
-        logits = self._measure(distance, self._reals(order[: self.num_floor]), real=False, total=self.num_floor)
-        floor = (float("nan"), float("nan"))
-        if self.num_floor >= 2:
-            floor = float(distance.compute()), inception_score(logits, self.seed)
-        return {
-            "sum": distance.real_features_sum + distance.fake_features_sum,
-            "outer": distance.real_features_cov_sum + distance.fake_features_cov_sum,
-            "count": distance.real_features_num_samples + distance.fake_features_num_samples,
-            "floor": torch.tensor(floor, dtype=torch.float64),
-        }
+    def _told(self, blocks: Iterator[Block], total: int) -> Iterator[Block]:
+        return told(self._announced(blocks, total), total)
 
-    def _reals(self, rows: Tensor) -> Iterator[Tensor]:
-        rows = rows.sort().values  # in the order of the memory-mapped file
-        for start in range(0, len(rows), self.batch_size):
-            yield self.image_set.images[rows[start : start + self.batch_size]]
-
-    @torch.no_grad()
-    def _measure(
-        self, distance: "FrechetInceptionDistance", batches: Iterator[Tensor], *, real: bool, total: int
-    ) -> Tensor:
-        """Adds uint8 batches to one side of the distance; returns their logits (N, classes) float64."""
-        logits = []
+    def _announced(self, blocks: Iterator[Block], total: int) -> Iterator[Block]:
+        """The blocks; when the first is done, how long they will take is told if it is long."""
         start = time.perf_counter()
-        for images in batches:
-            with torch.autocast(self.device.type, enabled=False):
-                features, scores = self.features(images.to(self.device))
-            # Double on the way in: torchmetrics gives the result in the dtype of the features.
-            distance.update(features.double().cpu(), real=real)
-            logits.append(scores.double().cpu())
-            if len(logits) == 1:
-                self._announce((time.perf_counter() - start) / len(images) * total, total)
-        return torch.cat(logits)
-
-    def _announce(self, seconds: float, num_images: int) -> None:
-        if seconds > 60:
-            text = "scoring %d images through %s takes about %.0f min (metrics.num_samples, metrics.every)"
-            log.info(text, num_images, self.features.name, seconds / 60)
-
-    def _statistics_path(self) -> Path:
-        identity = {
-            "images": self.image_set.fingerprint,
-            "num_real": len(self.image_set.images),
-            "num_floor": self.num_floor,
-            "extractor": self.features.name,
-            "weights": self.features.weights_hash,
-            "resize": self.features.resize,
-        }
-        key = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:16]
-        return cache_dir() / "statistics" / f"{key}.safetensors"
+        for count, (images, labels) in enumerate(blocks):
+            yield images, labels
+            if count == 0 and (seconds := (time.perf_counter() - start) / len(images) * total) > 60:
+                text = "scoring %d images through %s takes about %.0f min (fewer: num, num_real)"
+                log.info(text, total, self.features.name, seconds / 60)
 
 
-def inception_score(logits: Tensor, seed: int) -> float:
-    """Of logits (N, classes) in float64: the mean over `INCEPTION_SPLITS` parts."""
-    from torchmetrics.image.inception import InceptionScore
-
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):  # it splits the images at random
-        warnings.simplefilter("ignore", UserWarning)  # of its memory, and of no spread where there is one split
-        torch.manual_seed(seed)
-        metric = InceptionScore(Given(logits.shape[1]), splits=INCEPTION_SPLITS, sync_on_compute=False)
-        metric.update(logits)
-        mean, _ = metric.compute()
-    return float(mean)
-
-
-class Given(nn.Module):
-    """Stands for the network inside a metric: what the metric is handed are features already.
-
-    So one forward serves both scores, and torchmetrics has no network to put into training mode.
-    """
-
-    def __init__(self, num_features: int) -> None:
-        super().__init__()
-        self.num_features = num_features
-
-    def forward(self, features: Tensor) -> Tensor:
-        """The same (N, num_features)."""
-        return features
+def _path(score: Score) -> str:
+    return f"{type(score).__module__}.{type(score).__qualname__}"

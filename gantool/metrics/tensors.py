@@ -1,4 +1,4 @@
-"""Keeps the statistics of real images on disk, so that a data set is measured once."""
+"""Keeps named tensors on disk: embeddings of real images and fitted classifiers, so that both are made once."""
 
 import logging
 import os
@@ -9,7 +9,7 @@ from torch import Tensor
 log = logging.getLogger(__name__)
 
 
-def save_statistics(statistics: dict[str, Tensor], path: Path) -> None:
+def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     """Writes named tensors to `path`: whole or not at all. A cache that cannot be written is only worth a warning."""
     from safetensors.torch import save
 
@@ -17,21 +17,21 @@ def save_statistics(statistics: dict[str, Tensor], path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
-            file.write(save(statistics))
+            file.write(save(tensors))
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        log.warning("could not keep the statistics of the real images in %s: %s", path.parent, error.strerror)
+        log.warning("%s cannot be kept (%s), so it is made again next time: make room", path.parent, error.strerror)
         partial.unlink(missing_ok=True)
 
 
-def load_statistics(path: Path) -> dict[str, Tensor] | None:
+def load_tensors(path: Path) -> dict[str, Tensor] | None:
     """What was saved there; None where there is nothing or it is damaged."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         return load_file(path)
-    except (FileNotFoundError, SafetensorError):
+    except (OSError, SafetensorError):
         return None
