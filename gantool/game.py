@@ -158,6 +158,7 @@ class Game(nn.Module, ABC):
     progress: Progress = Progress()
     translates = False  # True: makes images from the `source` of a batch, so the data set has two sides
     needs_pairs = False  # True: each source belongs to the image beside it
+    codes: Sequence[str] = ()  # categorical codes of the latent, by the names that they have in `pictures`
 
     @property
     def batches_per_round(self) -> int:

@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from gantool.auxiliaries import Codes
 from gantool.batch import Batch, Draws, Request
 from gantool.errors import GantoolError
 from gantool.game import Auxiliary, Game, Loss, Outcome, Player, Progress, Regularizer, Turn
@@ -85,6 +86,7 @@ class GAN(Game):
         self.generators = nn.ModuleDict({"generator": generator})
         self.discriminator = discriminator
         self.latent, self.conditional, self.growth = latent, conditional, growth
+        self.codes = [f"category{i}" for i in range(len(latent.categories))] if isinstance(latent, Codes) else []
         self.adversary = Adversary(discriminator, loss, regularizers, augment, auxiliaries)
         for auxiliary in self.adversary.auxiliaries.values():
             auxiliary.build(latent, with_features(discriminator, self.adversary.auxiliaries), num_classes)

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from gantool.batch import Batch, Draws, Request
 from gantool.data.image_set import ImageSet
+from gantool.errors import DoesNotApply
 from gantool.game import Game, Progress
 from gantool.logging.grid import to_uint8
 from gantool.logging.record import Record
@@ -15,29 +16,33 @@ _ROUNDS = 20  # traversals looked at: 20 of ten latents and ten values are 2,000
 _BATCH = 100
 
 
-def same_classes(features: Features, image_set: ImageSet) -> bool:
-    """True where the features' classifier knows the classes of the data set."""
-    return bool(features.class_names) and list(features.class_names) == image_set.class_names
+def check_classes(monitor: str, features: Features, image_set: ImageSet) -> None:
+    """Raises DoesNotApply unless the features' classifier knows the classes of the data set."""
+    if not features.class_names or list(features.class_names) != image_set.class_names:
+        raise DoesNotApply(
+            f"monitor={monitor} asks a classifier that knows the classes of {image_set.name}, and that of "
+            f"features={features.name} does not: choose features=classifier, or leave it out"
+        )
 
 
 class LabelAgreement:
     """codes/label: the share of 2,000 generated images that the features' classifier takes for the class asked for.
 
-    The labels come in turn. Nothing is written for a game that is not told labels, or where the classifier's classes
+    The labels come in turn. Raises DoesNotApply for a game that is not told labels, or where the classifier's classes
     are not those of the data set.
     """
 
     def __init__(
         self, features: Features, image_set: ImageSet, seed: int, device: torch.device, num_classes: int
     ) -> None:
-        self.features, self.seed, self.device = features.to(device), seed, device
-        self.num_classes = num_classes if same_classes(features, image_set) else 0
+        if not num_classes:
+            raise DoesNotApply("monitor=labels is for conditional models: add model.conditional=true, or leave it out")
+        check_classes("labels", features, image_set)
+        self.features, self.seed, self.device, self.num_classes = features.to(device), seed, device, num_classes
 
     @torch.no_grad()
     def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
         """The scalar and how it was measured."""
-        if not self.num_classes:
-            return Record()
         labels = torch.arange(_BATCH, device=self.device) % self.num_classes
         right = 0
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
@@ -53,21 +58,23 @@ class CodeAgreement:
     """codes/<code>: the share of generated images whose class is the one that their code's value stands for.
 
     The features' classifier names the class; which value stands for which class is the best one-to-one matching. The
-    same images decide the matching and the share. Nothing is written for a latent without categorical codes, or where
+    same images decide the matching and the share. Raises DoesNotApply for a latent without categorical codes, or where
     the classifier's classes are not those of the data set.
     """
 
-    def __init__(self, features: Features, image_set: ImageSet, seed: int, device: torch.device) -> None:
+    def __init__(
+        self, features: Features, image_set: ImageSet, seed: int, device: torch.device, game: Game
+    ) -> None:
+        if not game.codes:
+            raise DoesNotApply("monitor=codes is for latents with categorical codes: add model/latent=structured")
+        check_classes("codes", features, image_set)
         self.features, self.seed, self.device = features.to(device), seed, device
-        self.applies = same_classes(features, image_set) and image_set.source is None
         self.images = image_set.images[:10].float() / 127.5 - 1
         self.labels = None if image_set.labels is None else image_set.labels[:10]
 
     @torch.no_grad()
     def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
         """Scalars codes/category0, ...."""
-        if not self.applies:
-            return Record()
         labels = None if self.labels is None else self.labels.to(self.device)
         batch = Batch(self.images.to(self.device), labels)
         seen: dict[str, list[Tensor]] = {}
@@ -75,12 +82,12 @@ class CodeAgreement:
             torch.manual_seed(self.seed)
             for _ in range(_ROUNDS):
                 for code, (made, columns) in game.pictures(batch, generators).items():
-                    if code.startswith("category"):
+                    if code in game.codes:
                         predicted = self.features(to_uint8(made))[1].argmax(1)
                         seen.setdefault(code, []).append(predicted.view(-1, columns))
         shares = {f"codes/{code}": agreement(torch.cat(rows, 1)) for code, rows in seen.items()}
         protocol = {"classifier": self.features.name, "matching": "one-to-one, on the same images", "ema": True}
-        return Record(scalars=shares, protocol=protocol if shares else {})
+        return Record(scalars=shares, protocol=protocol)
 
 
 def agreement(predicted: Tensor) -> float:

@@ -5,7 +5,7 @@ from gantool.config.parts import find, parameters
 from gantool.data.fixed import fixed_images
 from gantool.data.image_set import ImageSet
 from gantool.data.stream import Stream
-from gantool.errors import GantoolError
+from gantool.errors import DoesNotApply, GantoolError
 from gantool.metrics.features import Features
 from gantool.monitors.scores import Scores
 from gantool.runs.build import Setup
@@ -46,13 +46,14 @@ def build_monitors(
     """By name: each chosen monitor with its interval, and whether it is called before the first round too.
 
     They are handed, by the names of their parameters: fixed (`fixed(count)` real images, always the same), image_set,
-    num_classes, device, seed, and where there is a score features and scores. One that needs what there is not is left
-    out; where the user chose it, GantoolError.
+    num_classes, game, device, seed, and where there is a score features and scores. One that has nothing to do in this
+    run is left out; where the user chose it, GantoolError.
     """
     handed: dict[str, object] = {
         "fixed": data.fixed,
         "image_set": image_set.test or image_set,
         "num_classes": setup.num_classes,
+        "game": setup.game,
         "device": setup.device,
         "seed": setup.config.trainer.seed,
     }
@@ -63,12 +64,16 @@ def build_monitors(
     for name, monitor in setup.config.monitor.items():
         path = f"monitor.{name}"
         needed = [p for p in ("features", "scores") if p in parameters(find(monitor.target, path)) and p not in handed]
-        if needed:
-            if "monitor" in written.typed and "score" in written.typed:
-                raise GantoolError(f"monitor={name} needs {' and '.join(needed)}: choose a score, such as score=fd")
+        try:
+            if needed:
+                raise DoesNotApply(f"monitor={name} needs {' and '.join(needed)}: choose a score, such as score=fd")
+            part = build(monitor.rest, path, handed)
+        except DoesNotApply:
+            if "monitor" in written.typed or any(key.startswith(f"{path}.") for key in written.typed):
+                raise
             continue
         every = setup.images(monitor.every, f"{path}.every", images_per_epoch=data.num_images)
-        built[name] = (Every(every, build(monitor.rest, path, handed)), monitor.at_start)
+        built[name] = (Every(every, part), monitor.at_start)
     return built
 
 

@@ -1,0 +1,219 @@
+"""A setting is never ignored: changing any key of any composed configuration changes the run, is refused in one line,
+or stands here with the reason why it cannot show in a small run."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import DictConfig, OmegaConf
+from PIL import Image
+
+from composing import composed
+from gantool.errors import GantoolError
+from gantool.runs.training import train_run
+from runs import WIDTHS, choices, newest, two_sides
+from unchanged import digest
+
+SMALL = ["trainer.batch_size=8", "trainer.duration=3it", "trainer.precision=fp32", "trainer.log_every=1it"]
+SMALL += ["trainer.watchdog.every=1it", "trainer.checkpoint_seconds=1e-9", "trainer.channels_last=false"]
+SEEN = [f"monitor.{name}.every=1it" for name in ("samples", "histograms", "labels", "codes", "scores")]
+SEEN += ["monitor.scores.num=20"]
+MLP = ["model=mlp", *WIDTHS["mlp"], "model.latent.dim=8", "dataset.resolution=8"]
+QUIET = ["score=none", "monitor=none", "trainer.watchdog.action=off"]
+
+REASONS = {
+    "trainer.device": "another device, the same run",
+    "trainer.compile": "the same numbers, faster",
+    "trainer.channels_last": "the layout in memory, not the numbers",
+    "trainer.deterministic": "refuses kernels that a CPU does not have",
+    "trainer.watchdog.patience": "acts once a run goes wrong: test_watchdog",
+    "trainer.watchdog.diversity": "acts once a run goes wrong: test_watchdog",
+    "trainer.watchdog.explosion": "acts once a run goes wrong: test_watchdog",
+    "trainer.watchdog.max_rollbacks": "acts once a run goes wrong: test_watchdog",
+    "trainer.watchdog.rate_factor": "acts once a run goes wrong: test_watchdog",
+    "dataset.device_resident": "where the images are kept",
+    "dataset.on_bad_image": "there is no damaged image: test_data_folder",
+    "dataset.root": "where the files are, not what they are",
+    "dataset.download": "the files are there",
+    "optimizer.fused": "the kernel, not the numbers",
+    "optimizer.foreach": "the kernel, not the numbers",
+    "monitor.scores.batch_size": "how many at once; an image depends on its number alone",
+    "features.weights": "where the file is, not what is in it",
+    "features.device": "where it is fitted",
+    "recipe.duration": "trainer.duration is typed over it here",
+    "recipe.batch_size": "trainer.batch_size is typed over it here",
+}
+# What a key is changed to where its type does not tell.
+OTHERS: dict[str, Any] = {
+    "trainer.microbatch": 3,
+    "trainer.precision": "bf16",
+    "trainer.ema_half_life": "1img",
+    "trainer.duration": "2it",
+    "trainer.watchdog.action": "off",
+    "trainer.checkpoint_seconds": 1000.0,
+    "trainer.keep_checkpoints": 1,
+    "recipe.beta2": 0.5,
+    "recipe.beta2.until": 0.9,
+    "recipe.betas": [0.1, 0.5],
+    "recipe.discriminator_norm": "layer",
+    "recipe.burn_in": 0.9,
+    "recipe.rate_burn_in": 0.9,
+    "dataset.resolution": 16,
+    "dataset.channels": 3,
+    "dataset.num_classes": 7,
+    "dataset.labels": "none",
+    "dataset.side_by_side": True,
+    "dataset.direction": "b2a",
+    "dataset.shift": 2,
+    "loss.constraint": {"_target_": "gantool.regularizers.WeightClip", "bound": 0.001},
+    "loss.regularizers": {"drift": {"_target_": "gantool.regularizers.Drift", "weight": 1.0}},
+    "loss.real_label": 0.8,
+    "optimizer.warmup": "3it",
+    "optimizer.clip_norm": 1e-3,
+    "optimizer.clip_value": 1e-5,
+    "optimizer.beta2": 0.5,
+    "optimizer.betas": [0.1, 0.5],
+    "optimizer.eps": 0.1,
+    "optimizer.momentum": 0.9,
+    "optimizer.alpha": 0.1,
+    "optimizer.schedule.until": 0.9,
+    "augment.policy": ["color"],
+    "augment.target": -2.0,
+    "augment.rise": "8img",
+    "augment.interval": 1,
+    "augment.probability": 0.9,
+    "augment.until": 1.0,
+    "model.generator.upsampling": "nearest",
+    "model.discriminator.norm": "instance",
+    "model.generator.norm": "layer",
+    "model.generator.blocks": 1,
+    "model.generator.dropout": 0.3,
+    "model.discriminator.initialisation": "normal",
+    "model.discriminator.images": 1,
+    "model.discriminator.depth": 1,
+    "model.growth.start": 8,
+    "model.growth.growing": 0.9,
+    "model.latent.categories": [3],
+    "model.latent.noise_std": 0.1,
+    "sweep_metric": "is_digits",
+    "regularizer": {"l2": {"_target_": "gantool.regularizers.L2", "weight": 1.0}},
+    "auxiliary": {"feature_matching": {"_target_": "gantool.auxiliaries.FeatureMatching"}},
+    "augment": {"_target_": "gantool.augment.DiffAugment"},
+}
+
+
+def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """(key, value) of every key that a user may change; groups without keys count as one."""
+    if not isinstance(node, dict) or not node:
+        yield path, node
+        return
+    for key, value in node.items():
+        if str(key) not in ("_target_", "_partial_", "variant"):
+            yield from leaves(value, f"{path}.{key}" if path else str(key))
+
+
+def other(key: str, value: Any) -> Any:
+    """Another value of a key."""
+    if key in OTHERS:
+        return OTHERS[key]
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    if isinstance(value, float):
+        return value * 0.5 + 0.25
+    if key.endswith(".every") or key == "trainer.log_every":
+        return "2it"
+    if isinstance(value, list) and value and all(isinstance(part, int | float) for part in value):
+        return [value[0] + 1, *value[1:]]
+    raise AssertionError(f"say in OTHERS what {key}={value} is to be changed to")
+
+
+def outcome(cfg: DictConfig, hydra: DictConfig, folder: Path, typed: str | None = None) -> str:
+    """A hash of all that a run leaves but its configuration and times; 'refused' for a mistake of the user's."""
+    cfg, hydra = deepcopy(cfg), OmegaConf.create(OmegaConf.to_container(hydra))  # Hydra's own is read-only
+    hydra.overrides.task = [] if typed is None else [f"{typed}=0"]
+    try:
+        train_run(cfg, folder, hydra)
+    except GantoolError as error:
+        assert str(error).count("\n") == 0, f"not in one line: {error}"
+        return "refused"
+    state = newest(folder)
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    seen = [{k: v for k, v in line.items() if k != "time" and "speed/" not in k} for line in lines]
+    files = {
+        path.relative_to(folder).as_posix().split("-" if path.suffix == ".pt" else "\0")[0]: b""
+        for path in folder.rglob("*")
+        if ".hydra" not in path.parts and "tfevents" not in path.name
+    }
+    pictures = [hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted((folder / "samples").glob("*.png"))]
+    histograms = [p.stat().st_size for p in folder.glob("*tfevents*")]
+    parts = [state["game"], state["ema"], state["optimizers"], seen, sorted(files), pictures, histograms]
+    checkpoints = len(list((folder / "checkpoints").glob("[0-9]*.pt")))
+    return digest([*parts, checkpoints])
+
+
+def ignored(words: list[str], of: tuple[str, ...], folder: Path) -> list[str]:
+    """The keys that start with one of `of` and change nothing."""
+    cfg, hydra = composed(*words)
+    torch.set_num_threads(1)
+    before = outcome(cfg, hydra, folder / "before")
+    assert before != "refused"
+    again = outcome(cfg, hydra, folder / "again")
+    assert before == again, "the comparison sees differences where there are none"
+    found = []
+    for key, value in leaves(OmegaConf.to_container(cfg, resolve=True)):
+        if key.startswith(of) and key not in REASONS:
+            changed = deepcopy(cfg)
+            OmegaConf.update(changed, key, other(key, value), force_add=True)
+            if outcome(changed, hydra, folder / key, typed=key) == before:
+                found.append(key)
+    return found
+
+
+def test_every_key_of_the_default_configuration_counts(in_tmp: Path) -> None:
+    assert ignored([*SMALL, *SEEN, *MLP], ("",), in_tmp) == []
+
+
+GROUPS = [
+    *(("loss.", f"loss={loss}") for loss in choices("loss") if loss != "non-saturating"),
+    *(("optimizer.", f"optimizer={optimizer}") for optimizer in choices("optimizer") if optimizer != "adam"),
+    *(("optimizer.schedule.", f"optimizer/schedule={name}") for name in choices("optimizer/schedule")),
+    *(("regularizer.", f"regularizer={name}") for name in choices("regularizer")),
+    *(("augment.", f"augment={name}") for name in choices("augment")),
+    *(("model.latent.", f"model/latent={name}") for name in choices("model/latent") if name != "structured"),
+    ("auxiliary.", "auxiliary=feature-matching"),
+    ("auxiliary.", "auxiliary=acgan model.conditional=true model.discriminator.condition=none"),
+    ("auxiliary.", "auxiliary=invariant-information model/latent=structured model.latent.dim=20"),
+    ("model.latent.", "auxiliary=information model/latent=structured model.latent.dim=20"),
+]
+
+
+@pytest.mark.parametrize(("of", "words"), GROUPS, ids=[words for _, words in GROUPS])
+def test_every_key_of_a_choice_counts(of: str, words: str, in_tmp: Path) -> None:
+    assert ignored([*SMALL, *MLP, *QUIET, *words.split()], (of, "recipe.") if words.startswith("loss=") else (of,), in_tmp) == []
+
+
+@pytest.mark.parametrize("model", [m for m in choices("model") if m not in ("mlp", "infogan")])
+def test_every_key_of_a_model_counts(model: str, in_tmp: Path) -> None:
+    words = [*SMALL, *QUIET, f"model={model}", *WIDTHS[model], "trainer.batch_size=4", "trainer.duration=2it"]
+    if model in ("cyclegan", "pix2pix"):
+        words += [f"dataset.root={two_sides(in_tmp / 'sides')}", "trainer.ema_half_life=1img"]
+    else:
+        words += ["model.latent.dim=8"]
+    of = ("model.", "dataset.") if model in ("cyclegan", "pix2pix") else ("model.",)
+    assert ignored(words, of, in_tmp) == []
+
+
+def test_every_key_of_a_folder_counts(in_tmp: Path) -> None:
+    for label in ("a", "b"):
+        (in_tmp / "images" / label).mkdir(parents=True)
+        for number in range(8):
+            Image.new("RGB", (20, 16), (20 * number, 100, 50)).save(in_tmp / "images" / label / f"{number}.png")
+    words = [*SMALL, *MLP, *QUIET, "dataset=folder", f"dataset.root={in_tmp / 'images'}", "model.conditional=true"]
+    assert ignored(words, ("dataset.",), in_tmp) == []
