@@ -6,7 +6,7 @@ __version__ = "0.1.0"
 
 
 def load(path: Any, name: str | None = None, *, trust: bool = False) -> Any:
-    """The generator in a snapshot that `gantool export` wrote; see gantool.snapshot.load."""
-    from gantool.snapshot import load  # torch waits until it is needed
+    """The generator in a snapshot that `gantool export` wrote; see gantool.runs.snapshot.load."""
+    from gantool.runs.snapshot import load  # torch waits until it is needed
 
     return load(path, name, trust=trust)

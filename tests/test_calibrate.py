@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gantool.cli.main import main
-from gantool.commands import calibrate
+from gantool.runs import calibration as calibrate
 from gantool.data import ImageSet
 from gantool.metrics import inception
 from gantool.metrics.distances import frechet_distance

@@ -13,8 +13,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from gantool.cli.main import main
-from gantool.commands.evaluate import Options
-from gantool.commands.run_folder import read_options
+from gantool.runs.panel import Options
+from gantool.runs.trained import read_options
 from gantool.config.resolvers import register_resolvers
 from gantool.config.targets import check_targets
 from gantool.data.mnist import Mnist5k

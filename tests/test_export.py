@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 import gantool
 from gantool.cli.main import main
-from gantool.commands import export
-from gantool.commands.run_folder import TrainedRun, load_run
+from gantool.runs import exporting as export
+from gantool.runs.trained import TrainedRun, load_run
 from gantool.errors import GantoolError
 from gantool.game import Batch, Game
-from gantool.snapshot import save_snapshot
+from gantool.runs.snapshot import save_snapshot
 from runs import TRANSLATORS, newest, train
 
 CASES = {

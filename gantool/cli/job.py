@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from gantool.cli.arguments import is_first_rank
-from gantool.cli.wording import in_one_line
+from gantool.config.wording import in_one_line
 from gantool.config.resolvers import register_resolvers
 
 register_resolvers()  # a sweep's other processes import no more of the command line than this

@@ -15,35 +15,35 @@ COMMANDS = {
         "train a GAN; resume=RUN_FOLDER continues a run, -m sweeps over several values",
     ),
     "sample": (
-        "gantool.commands.sample:sample",
+        "gantool.runs.sampling:sample",
         "images of a trained run: run=RUN_FOLDER format=grid|png|npz num=50000",
     ),
     "interpolate": (
-        "gantool.commands.interpolate:interpolate",
+        "gantool.runs.interpolation:interpolate",
         "paths between latents of a trained run: run=RUN_FOLDER",
     ),
     "truncation": (
-        "gantool.commands.truncation:truncation",
+        "gantool.runs.truncation:truncation",
         "what truncated latents trade of variety for fidelity: run=RUN_FOLDER thresholds=[0.5,1,null]",
     ),
     "evaluate": (
-        "gantool.commands.evaluate:evaluate",
+        "gantool.runs.panel:evaluate",
         "every score of trained runs, ranked: run=[RUN_FOLDER,...] features=digits|inception|classifier",
     ),
     "calibrate": (
-        "gantool.commands.calibrate:calibrate",
+        "gantool.runs.calibration:calibrate",
         "FID of CIFAR-10's training images against its test images, published as 3.15",
     ),
     "embed": (
-        "gantool.commands.embed:embed",
+        "gantool.runs.embedding:embed",
         "PCA and t-SNE of real and generated images, and nearest training images: run=RUN_FOLDER",
     ),
     "explain": (
-        "gantool.commands.explain:explain",
+        "gantool.runs.explanation:explain",
         "what latents change, and which pixels the discriminator goes by: run=RUN_FOLDER",
     ),
     "export": (
-        "gantool.commands.export:export",
+        "gantool.runs.exporting:export",
         "a trained run's generators as a snapshot, ONNX or torch.export program: run=RUN_FOLDER",
     ),
     "report": (
@@ -130,7 +130,7 @@ def _run(command: str, words: list[str]) -> int:
 def _end_sweep(command: str, code: int) -> int:
     """Prints the sweep's table; returns the command's exit code, which is 1 where any job failed."""
     from gantool.cli import folders
-    from gantool.cli.sweep import report
+    from gantool.runs.results import report
 
     assert folders.sweep is not None
     num_failed = report(folders.sweep.folder, folders.sweep.metric)
@@ -146,7 +146,7 @@ def _hydra(command: str, words: list[str]) -> int:
 
     from gantool.cli import arguments, folders
     from gantool.cli.job import Job
-    from gantool.cli.wording import in_one_line
+    from gantool.config.wording import in_one_line
     from gantool.config.resolvers import register_resolvers
     from gantool.paths import conf_dir
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict
 
-from gantool.commands.run_folder import read_options
+from gantool.runs.trained import read_options
 from gantool.errors import GantoolError
 from gantool.page.reading import RunFolder
 from gantool.page.render import page_of_run, page_of_runs

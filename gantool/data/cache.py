@@ -18,7 +18,7 @@ import torch
 from gantool.data.image_set import ImageSet
 from gantool.data.source import Damaged, Decoded, Source, require_choice
 from gantool.data.two_sided import TwoSided
-from gantool.durable import sync
+from gantool.files import sync
 from gantool.errors import GantoolError
 from gantool.lock import locked
 from gantool.paths import cache_dir

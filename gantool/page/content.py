@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from gantool.cli.sweep import HIGHER_IS_BETTER
+from gantool.runs.results import HIGHER_IS_BETTER
 from gantool.page.chart import Points, chart, colours, number
 from gantool.page.reading import RunFolder, inlined, width_of
 

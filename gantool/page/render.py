@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 
 from gantool import __version__
-from gantool.cli.sweep import Result, rank
+from gantool.runs.results import Result, rank
 from gantool.page.chart import chart, colours, number
 from gantool.page.content import (
     Figure,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from gantool.durable import sync
+from gantool.files import sync
 from gantool.errors import GantoolError
 
 log = logging.getLogger(__name__)

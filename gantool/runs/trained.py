@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel, ValidationError
 from torch import nn
 
-from gantool.cli.wording import in_one_line
+from gantool.config.wording import in_one_line
 from gantool.commands.build import make
 from gantool.config.messages import plain_message
 from gantool.config.schema import resolve

@@ -15,9 +15,9 @@ from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from gantool.commands.run_folder import TrainedRun, load_run, read_options
-from gantool.commands.translate import choose_direction, list_sources, translated
-from gantool.commands.translate import write as write_translations
+from gantool.runs.trained import TrainedRun, load_run, read_options
+from gantool.runs.translation import choose_direction, list_sources, translated
+from gantool.runs.translation import write as write_translations
 from gantool.errors import GantoolError
 from gantool.game import Batch
 from gantool.logging.grid import grid, save_png, to_uint8

@@ -15,8 +15,8 @@ from gantool.analysis.extra import require_extra
 from gantool.analysis.figures import save
 from gantool.analysis.report import Board, write_csv, write_json
 from gantool.analysis.sensitivity import Generate, Sensitivity, decompose, jacobian, strength, walk
-from gantool.commands.analysed import Analysed, RunKeys, open_run, progress, results
-from gantool.commands.run_folder import read_options
+from gantool.runs.subject import Analysed, RunKeys, open_run, progress, results
+from gantool.runs.trained import read_options
 from gantool.errors import GantoolError
 from gantool.game import Batch
 from gantool.training.randomness import seed_torch

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from gantool.commands.build import make
-from gantool.commands.run_folder import TrainedRun, load_run
-from gantool.commands.sample import chosen_classes
+from gantool.runs.trained import TrainedRun, load_run
+from gantool.runs.sampling import chosen_classes
 from gantool.data.cache import prepare
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError

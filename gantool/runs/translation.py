@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gantool.commands.build import make
-from gantool.commands.run_folder import TrainedRun
+from gantool.runs.trained import TrainedRun
 from gantool.data.cache import prepare
 from gantool.data.files import list_images
 from gantool.data.pixels import decode_files

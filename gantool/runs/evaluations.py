@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gantool.cli import sweep
+from gantool.runs import results as sweep
 from gantool.errors import GantoolError
 
 

@@ -9,10 +9,10 @@ from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 from gantool.commands.build import make
-from gantool.commands.evaluated import Result, print_table, ranked, save, save_table
-from gantool.commands.features import make_features
-from gantool.commands.run_folder import TrainedRun, load_run, read_options, without_prefix
-from gantool.commands.sample import BLOCK, Sampling, sampled
+from gantool.runs.evaluations import Result, print_table, ranked, save, save_table
+from gantool.runs.features import make_features
+from gantool.runs.trained import TrainedRun, load_run, read_options, without_prefix
+from gantool.runs.sampling import BLOCK, Sampling, sampled
 from gantool.data import ImageSet, prepare
 from gantool.errors import GantoolError, did_you_mean
 from gantool.games.gan import GAN

@@ -9,9 +9,9 @@ from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from torch import Tensor
 
-from gantool.cli.wording import in_one_line
-from gantool.commands.features import make_features
-from gantool.commands.run_folder import read_options, without_prefix
+from gantool.config.wording import in_one_line
+from gantool.runs.features import make_features
+from gantool.runs.trained import read_options, without_prefix
 from gantool.data import ImageSet, prepare
 from gantool.data.cifar10 import Cifar10
 from gantool.errors import GantoolError

@@ -18,10 +18,10 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from gantool.commands.run_folder import TrainedRun, load_run, read_options
+from gantool.runs.trained import TrainedRun, load_run, read_options
 from gantool.errors import GantoolError
 from gantool.networks.translators import Dropout
-from gantool.snapshot import NAME, FromLatent, callables, load, save_snapshot
+from gantool.runs.snapshot import NAME, FromLatent, callables, load, save_snapshot
 from gantool.training.randomness import seed_torch
 
 log = logging.getLogger(__name__)

@@ -17,10 +17,10 @@ from gantool.analysis.extra import require_extra
 from gantool.analysis.figures import save
 from gantool.analysis.neighbours import Closeness, Neighbours, closeness, nearest
 from gantool.analysis.report import Board, write_csv, write_json
-from gantool.commands.analysed import Analysed, RunKeys, open_run, results
-from gantool.commands.features import make_features
-from gantool.commands.run_folder import TrainedRun, read_options
-from gantool.commands.sample import BLOCK, Sampling, sampled
+from gantool.runs.subject import Analysed, RunKeys, open_run, results
+from gantool.runs.features import make_features
+from gantool.runs.trained import TrainedRun, read_options
+from gantool.runs.sampling import BLOCK, Sampling, sampled
 from gantool.errors import GantoolError
 from gantool.logging.progress import told
 from gantool.metrics.embedding import Embedding, embed_reals

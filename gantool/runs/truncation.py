@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from gantool.commands.build import make
-from gantool.commands.run_folder import TrainedRun, load_run, read_options
+from gantool.runs.trained import TrainedRun, load_run, read_options
 from gantool.data.cache import prepare
 from gantool.errors import GantoolError
 from gantool.game import Batch, Progress

@@ -14,8 +14,8 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from torch import Tensor, nn
 
-from gantool.commands.run_folder import TrainedRun, load_run, read_options
-from gantool.commands.sample import chosen_classes
+from gantool.runs.trained import TrainedRun, load_run, read_options
+from gantool.runs.sampling import chosen_classes
 from gantool.errors import GantoolError
 from gantool.game import Batch
 from gantool.games.gan import GAN

@@ -1,0 +1,87 @@
+"""Words the errors of Hydra, OmegaConf and argparse as one line that names the fix."""
+
+import re
+from collections.abc import Iterator
+
+from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from gantool.errors import GantoolError, did_you_mean
+from gantool.paths import conf_dir
+
+
+def in_one_line(error: BaseException, *, in_job: bool = False) -> str | None:
+    """The error as the user should see it, or None where only a traceback helps.
+
+    `in_job`: it was raised by the command's own code, where an OmegaConf error is a bug of ours.
+    """
+    for cause in _chain(error):
+        if isinstance(cause, GantoolError):
+            return str(cause)
+    if isinstance(error, InstantiationException):
+        return _building(error)
+    if in_job:
+        return None
+    if isinstance(error, MissingConfigException):
+        return _missing(error)
+    if isinstance(error, OverrideParseException):
+        return f"'{error.override}' cannot be read as key=value; quote values with spaces, commas or brackets"
+    for cause in _chain(error):
+        if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.key is not None:
+            return _unknown_key(cause)
+        if isinstance(cause, OmegaConfBaseException):
+            return f"{cause.full_key}: {str(cause.msg or cause).splitlines()[0]}"
+    if isinstance(error, HydraException | ValueError):
+        return _other(str(error))
+    return None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _missing(error: MissingConfigException) -> str:
+    wanted = str(error.missing_cfg_file)
+    group, _, choice = wanted.rpartition("/")
+    if error.options is None or not group:
+        return str(error).splitlines()[0]
+    choices = [option for option in error.options if option]
+    if not choices:  # experiment=cifar10/dcgan: Hydra looks in one folder, the choices are in several
+        group, _, choice = wanted.partition("/")
+        folder = conf_dir() / group
+        choices = [path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")]
+    listed = ", ".join(sorted(choices)) or "none"
+    return f"no '{choice}' in config group '{group}'{did_you_mean(choice, choices)}; choices: {listed}"
+
+
+def _unknown_key(error: OmegaConfBaseException) -> str:
+    parent = error.parent_node
+    siblings = [str(key) for key in parent] if hasattr(parent, "__iter__") else []  # type: ignore[union-attr]
+    hint = did_you_mean(str(error.key), [key for key in siblings if key != "hydra"])
+    return f"unknown key '{error.full_key}'{hint}; +{error.full_key}=VALUE adds a new one"
+
+
+def _building(error: InstantiationException) -> str | None:
+    """A constructor that refused its arguments is a mistake in the configuration; anything else is a bug."""
+    cause = error.__cause__
+    if not isinstance(cause, TypeError | ValueError | RuntimeError | IndexError):
+        return None
+    where = re.search(r"full_key: (\S+)", str(error))
+    return f"{where[1] if where else 'configuration'}: {cause} (HYDRA_FULL_ERROR=1 shows where)"
+
+
+def _other(message: str) -> str:
+    first = message.splitlines()[0]
+    if several := re.match(r"Ambiguous value for argument '(.+)'|Sweep parameters '(.+)' requires", first):
+        override = several[1] or several[2]
+        key, _, values = override.partition("=")
+        list_hint = "" if "(" in values else f"; a list is written {key}=[{values}]"
+        return f"{override}: several values need -m, which runs each{list_hint}"
+    if unused := re.match(r"Could not override '([^']+)'\. No match in the defaults list", first):
+        return f"nothing to override: '{unused[1]}' is not among the groups of this command"
+    if clash := re.match(r"In '(.+)': \w+ raised while composing config:\s*(.*)", message):
+        preset = clash[1].replace("/", "=", 1)  # the key it sets is not in Hydra's message
+        return f"{preset} sets keys of a part that another choice has replaced ({clash[2]}): leave one of the two out"
+    return first
