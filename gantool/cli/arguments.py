@@ -1,7 +1,5 @@
 """From the words after `gantool COMMAND` to what Hydra understands."""
 
-import os
-import time
 from collections.abc import Sequence
 from contextlib import redirect_stderr
 from io import StringIO
@@ -13,6 +11,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from gantool.errors import GantoolError, did_you_mean
+from gantool.launch import is_first_rank as is_first_rank  # commands/train.py still asks here
 from gantool.paths import conf_dir
 
 _FLAGS_WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir")
@@ -100,23 +99,3 @@ def _check_run(run: Path) -> None:
         raise GantoolError(f"resume={run} is no run folder: it has no .hydra/config.yaml")
     if not any((run / "checkpoints").glob("*.pt")):
         raise GantoolError(f"resume={run} has no checkpoint to continue from: start it again with its own command")
-
-
-def is_first_rank() -> bool:
-    """True in every process but those that torchrun started as rank 1 and up."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def agree_on_start() -> float:
-    """The time (seconds since 1970) that names run folders: the first rank's, for all ranks that torchrun started."""
-    now = time.time()
-    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
-        return now
-    from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
-
-    store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
-    key = "gantool/started/" + os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    if is_first_rank():
-        store.set(key, repr(now))
-        return now
-    return float(store.get(key))

@@ -6,6 +6,8 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from gantool.files import write_whole
+
 
 def save_composed(cfg: DictConfig, run_dir: Path) -> None:
     """Writes `cfg` (unresolved, as composed) into `run_dir`/.hydra: what the run goes on with from now.
@@ -18,8 +20,7 @@ def save_composed(cfg: DictConfig, run_dir: Path) -> None:
         hydra = HydraConfig.get()
         OmegaConf.save(OmegaConf.create({"hydra": hydra}), folder / "hydra.yaml")
         OmegaConf.save(hydra.overrides.task, folder / "overrides.yaml")
-    OmegaConf.save(cfg, folder / "config.yaml.part")
-    (folder / "config.yaml.part").replace(folder / "config.yaml")  # last: a run with it is whole
+    write_whole(folder / "config.yaml", OmegaConf.to_yaml(cfg))  # last: a run with it is whole
 
 
 def choices(run_dir: Path) -> dict[str, str]:

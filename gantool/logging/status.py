@@ -1,11 +1,11 @@
 """status.json: in what state a run is, for people, sweeps and scripts that look at its folder."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from gantool.files import write_whole
 from gantool.game import Progress
 from gantool.logging.jsonl import finite
 
@@ -37,9 +37,7 @@ def write_status(
     }
     if watchdog:
         status["watchdog"] = dict(watchdog)
-    partial = run_dir / f"{NAME}.partial"
-    partial.write_text(json.dumps(status, indent=2, default=str) + "\n", encoding="utf-8")
-    os.replace(partial, run_dir / NAME)
+    write_whole(run_dir / NAME, json.dumps(status, indent=2, default=str) + "\n")
 
 
 def read_status(run_dir: Path) -> dict | None:
