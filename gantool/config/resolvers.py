@@ -1,6 +1,5 @@
-"""What `${...}` in conf may call besides Hydra's own: started, file_name, classes, as_typed."""
+"""What `${...}` in conf may call besides Hydra's own: started, file_name, classes."""
 
-import json
 import re
 import time
 from datetime import datetime
@@ -18,15 +17,9 @@ def num_classes(conditional: bool, in_data: int | None) -> int | None:
     return in_data if conditional else 0
 
 
-def as_typed(value: object) -> str:
-    """`value` as it is written on the command line: null, true, [1,2]."""
-    return value if isinstance(value, str) else json.dumps(value, default=str)
-
-
 def register_resolvers(started: float | None = None) -> None:
     """Makes the resolvers known; `started` (seconds since 1970) is the time that names run folders."""
     clock = datetime.fromtimestamp(time.time() if started is None else started)
     OmegaConf.register_new_resolver("started", clock.strftime, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("file_name", file_name, replace=True)
     OmegaConf.register_new_resolver("classes", num_classes, replace=True)
-    OmegaConf.register_new_resolver("as_typed", as_typed, replace=True)

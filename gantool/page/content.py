@@ -6,9 +6,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from gantool.runs.results import HIGHER_IS_BETTER
 from gantool.page.chart import Points, chart, colours, number
 from gantool.page.reading import RunFolder, inlined, width_of
+from gantool.runs.results import HIGHER_IS_BETTER
 
 # Title, tags, and whether the axis is logarithmic (None: as the values are). A tag is drawn by the first that takes it.
 CHARTS: tuple[tuple[str, str, bool | None], ...] = (

@@ -1,4 +1,4 @@
-"""gantool export: a run's generators as a snapshot, ONNX and a torch.export program, each compared with the run."""
+"""A run's generators as a snapshot, ONNX and a torch.export program, each compared with the run."""
 
 import copy
 import io
@@ -9,22 +9,20 @@ import sys
 import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, OmegaConf
-from pydantic import BaseModel, ConfigDict
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from gantool.runs.trained import TrainedRun, load_run, read_options
 from gantool.errors import GantoolError
+from gantool.files import write_whole
 from gantool.networks.translators import Dropout
 from gantool.runs.snapshot import NAME, FromLatent, callables, load, save_snapshot
+from gantool.runs.trained import TrainedRun
 from gantool.training.randomness import seed_torch
-
-log = logging.getLogger(__name__)
 
 TOLERANCE = 1 / 1275  # a tenth of a grey level of 256
 BATCHES = (1, 2, 5)  # sizes that every format is tried with; programs are traced with TRACED
@@ -52,49 +50,8 @@ print(json.dumps(differences))
 """
 
 
-class Options(BaseModel):
-    """The keys of conf/export.yaml."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    run: str | None
-    format: Literal["all", "snapshot", "onnx", "torch"]
-    ema: bool
-    checkpoint: Literal["newest", "best"]
-    out: str | None
-
-
-@torch.no_grad()
-def export(cfg: DictConfig) -> None:
-    """Writes the files and says how far what they make is from what the run makes.
-
-    Raises GantoolError for the user's mistakes, and where a file's images differ by more than a tenth of a grey level.
-    """
-    options = read_options(cfg, Options)
-    formats = ("snapshot", "onnx", "torch") if options.format == "all" else (options.format,)
-    if "onnx" in formats:
-        _need_onnx()
-    run = load_run(options.run, ema=options.ema, device="cpu", checkpoint=options.checkpoint)
-    out = Path(options.out).expanduser() if options.out else run.folder / "exported"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        differences = _write(run, formats, out)
-    except OSError as error:
-        raise GantoolError(f"cannot write {out} ({error.strerror or error}): make room or choose out=FOLDER") from error
-    wrong = {name: differences.pop(name) for name, value in list(differences.items()) if not value <= TOLERANCE}
-    for name in wrong:
-        (out / name).unlink()
-    about = {"run": str(run.folder), "nimg": run.nimg, "ema": options.ema, "tolerance": TOLERANCE}
-    for name, value in differences.items():
-        log.info("%s  differs from the run by at most %.1e", out / name, value)
-    about |= {"largest_difference": differences, "batch_sizes": BATCHES, "torch": str(torch.__version__)}
-    (out / "export.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-    if wrong:
-        told = ", ".join(f"{name} by {value:.2g}" for name, value in wrong.items())
-        raise GantoolError(f"not exported, as their images are not the run's: {told} of 2; try another format=")
-
-
-def _need_onnx() -> None:
+def need_onnx() -> None:
+    """Raises GantoolError where it is not installed."""
     try:
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
@@ -102,15 +59,16 @@ def _need_onnx() -> None:
         raise GantoolError("format=onnx needs onnxscript and onnxruntime: pip install 'gantool[export]'") from None
 
 
-def _write(run: TrainedRun, formats: tuple[str, ...], out: Path) -> dict[str, float]:
-    """The largest differences by file name."""
+@torch.no_grad()
+def write_formats(run: TrainedRun, formats: tuple[str, ...], out: Path) -> dict[str, float]:
+    """Writes the files; the largest differences of their images from the run's, by file name."""
     live = {name: silent(module) for name, module in callables(run.game, run.generators, run.plain).items()}
     cases = {name: [_inputs(run, module, size) for size in BATCHES] for name, module in live.items()}
     expected = {name: [module(*case.values()) for case in cases[name]] for name, module in live.items()}
     differences: dict[str, float] = {}
     if "snapshot" in formats:
         save_snapshot(out / NAME, run.generators, run.plain, run.nimg)
-        OmegaConf.save(OmegaConf.create(run.plain), out / "config.yaml")
+        write_whole(out / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(run.plain)))
         for name in live:  # trusted: it is this run's own configuration
             loaded = silent(load(out / NAME, name, trust=True))
             pairs = zip(cases[name], expected[name], strict=True)

@@ -1,4 +1,4 @@
-"""The table at the end of a sweep: its jobs ranked by a score, and every failure named."""
+"""What runs have scored, read from their folders, and their ranking."""
 
 import json
 import math
@@ -11,7 +11,7 @@ HIGHER_IS_BETTER = ("is_", "inception_score", "precision", "recall", "density", 
 
 @dataclass(frozen=True)
 class Result:
-    """What one job left."""
+    """What a run, or one job of a sweep, has scored."""
 
     name: str
     state: str  # finished, stopped, failed
@@ -35,8 +35,19 @@ class Result:
 
 def read_results(folder: Path) -> list[Result]:
     """Every job in the sweep's folder, in order of their numbers."""
+    return [Result.read(path) for path in _jobs(folder)]
+
+
+def jobs_of_sweep(folder: Path) -> list[Path]:
+    """The folders of the jobs that have a status, in order of their numbers; [] where `folder` is no sweep's."""
+    if not folder.is_dir() or (folder / ".hydra").is_dir():
+        return []
+    return [job for job in _jobs(folder) if (job / "status.json").is_file()]
+
+
+def _jobs(folder: Path) -> list[Path]:
     jobs = [path for path in folder.iterdir() if path.is_dir() and path.name.partition("-")[0].isdigit()]
-    return [Result.read(path) for path in sorted(jobs, key=lambda path: int(path.name.partition("-")[0]))]
+    return sorted(jobs, key=lambda path: int(path.name.partition("-")[0]))
 
 
 def rank(results: list[Result], metric: str | None) -> tuple[str | None, list[Result]]:
@@ -52,34 +63,3 @@ def rank(results: list[Result], metric: str | None) -> tuple[str | None, list[Re
         return result.state == "failed", math.inf if math.isnan(score) else (-score if higher else score)
 
     return metric, sorted(results, key=place)
-
-
-def report(folder: Path, metric: str | None) -> int:
-    """Prints the table of the sweep in `folder`, and says how many jobs failed; returns their number."""
-    from rich.console import Console
-    from rich.table import Column, Table
-    from rich.text import Text
-
-    metric, results = rank(read_results(folder), metric)
-    if not results:
-        return 0
-    names = dict.fromkeys(name for result in results for name in result.metrics)
-    names = [metric, *(n for n in names if n != metric)] if metric else []
-    heads = (f"{name} (ranked)" if name == metric else name for name in names)
-    table = Table("rank", Column("job", overflow="fold"), *heads, "kimg", "state", box=None)
-    failed = [result for result in results if result.state == "failed"]
-    for place, result in enumerate(results, 1):
-        scores = [f"{result.metrics[name]:.4g}" if name in result.metrics else "-" for name in names]
-        number = "-" if result in failed or metric not in result.metrics else str(place)
-        cells = (number, result.name, *scores, f"{result.nimg / 1000:.4g}", result.state)
-        table.add_row(*(Text(cell) for cell in cells))
-    console = Console(highlight=False, soft_wrap=True)
-    console.width = console.width if console.is_terminal else 200
-    console.print(f"\nSweep of {len(results)} jobs in {folder}", markup=False)
-    console.print(table)
-    if failed:
-        console.print(f"{len(failed)} of {len(results)} jobs failed:")
-    for result in failed:
-        for line in (result.error or "no reason given").splitlines():
-            console.print(f"  {result.name}: {line}", markup=False)
-    return len(failed)

@@ -1,54 +1,22 @@
-"""gantool sample: images of a trained run, or its translations, as a grid, as PNG files, or as one .npz."""
+"""Images that a trained run makes from noise, as a grid, as PNG files, or as one .npz."""
 
-import logging
 import zipfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from gantool.runs.trained import TrainedRun, load_run, read_options
-from gantool.runs.translation import choose_direction, list_sources, translated
-from gantool.runs.translation import write as write_translations
+from gantool.config.options import BLOCK
 from gantool.errors import GantoolError
 from gantool.game import Batch
 from gantool.logging.grid import grid, save_png, to_uint8
-from gantool.logging.progress import told
+from gantool.runs.trained import TrainedRun
 from gantool.training.randomness import seed_torch
-
-log = logging.getLogger(__name__)
-
-BLOCK = 100  # images that share a seed: an image depends on its number, not on the batch it was made in
-_NUM = 64
-_LARGEST_GRID = 1024
-
-
-class Options(BaseModel):
-    """The keys of conf/sample.yaml."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    run: str | None
-    format: Literal["grid", "png", "npz"]
-    num: PositiveInt | None
-    source: str | None
-    direction: Literal["a2b", "b2a"] | None
-    seed: Annotated[int, Field(ge=0)]
-    classes: list[Annotated[int, Field(ge=0)]] | Annotated[int, Field(ge=0)] | None
-    truncation: PositiveFloat | None
-    ema: bool
-    checkpoint: Literal["newest", "best"]
-    batch_size: Annotated[int, Field(ge=1, le=BLOCK)]
-    device: str
-    out: str | None
 
 
 @dataclass(frozen=True)
@@ -59,58 +27,6 @@ class Sampling:
     seed: int
     truncation: float | None
     batch_size: int
-
-
-def sample(cfg: DictConfig) -> None:
-    """Makes `num` images, or translates those of a folder, and says where they are. Raises GantoolError for the user's
-    mistakes."""
-    options = read_options(cfg, Options)
-    run = load_run(options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint)
-    if run.game.translates:
-        _translate(run, options)
-        return
-    for key in ("source", "direction"):
-        if (value := getattr(options, key)) is not None:
-            raise GantoolError(f"{key}={value}: {run.folder} makes images from noise and translates none; leave it out")
-    classes, num = chosen_classes(run, options.classes), options.num or _NUM
-    _check_grid(options, num)
-    sampling = Sampling(num, options.seed, options.truncation, options.batch_size)
-    with _folder(run, options, "") as out, WRITERS[options.format](out, num, run) as writer:
-        for images, labels in told(sampled(run, sampling, classes), num):
-            writer.add(images, labels)
-    log.info("%d images of %s at %g kimg: %s", num, run.folder, run.nimg / 1000, out)
-
-
-def _translate(run: TrainedRun, options: Options) -> None:
-    for key in ("classes", "truncation"):
-        if (value := getattr(options, key)) is not None:
-            raise GantoolError(f"{key}={value}: {run.folder} translates images and draws nothing; leave it out")
-    direction = choose_direction(run, options.direction)
-    names, images = list_sources(run, options.source, direction)
-    names = names[: options.num]
-    _check_grid(options, 2 * len(names))
-    batches = translated(run, islice(images, len(names)), direction, seed=options.seed, batch_size=options.batch_size)
-    of = Path(options.source).expanduser().resolve().name if options.source else "test"
-    with _folder(run, options, f"-{direction}-{of}") as out:
-        write_translations(out, names, batches, options.format)
-    log.info("%d images translated %s by %s at %g kimg: %s", len(names), direction, run.folder, run.nimg / 1000, out)
-
-
-def _check_grid(options: Options, num: int) -> None:
-    if options.format == "grid" and num > _LARGEST_GRID:
-        raise GantoolError(f"num={num}: a grid shows at most {_LARGEST_GRID} images; format=png or npz for more")
-
-
-@contextmanager
-def _folder(run: TrainedRun, options: Options, what: str) -> Iterator[Path]:
-    """The folder to write into, made."""
-    name = f"{run.nimg / 1000:010.3f}-seed{options.seed}{what}-{options.format}"
-    out = Path(options.out).expanduser() if options.out else run.folder / "sampled" / name
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        yield out
-    except OSError as error:
-        raise GantoolError(f"cannot write {out} ({error.strerror or error}): make room or choose out=FOLDER") from error
 
 
 def chosen_classes(run: TrainedRun, asked: list[int] | int | None) -> list[int]:

@@ -5,33 +5,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
-from pydantic import BaseModel, ValidationError
 from torch import nn
 
-from gantool.config.wording import in_one_line
 from gantool.commands.build import make
-from gantool.config.messages import plain_message
 from gantool.config.schema import resolve
+from gantool.config.wording import in_one_line
 from gantool.errors import GantoolError, did_you_mean
 from gantool.game import Game
 from gantool.training.checkpoint import Checkpoints, load
 from gantool.training.hardware import choose_device
-
-Options = TypeVar("Options", bound=BaseModel)
-
-
-def read_options(cfg: DictConfig, kind: type[Options]) -> Options:
-    """The keys of a command on a run, checked; raises GantoolError with a line for every mistake."""
-    try:
-        return kind.model_validate(resolve(cfg))
-    except ValidationError as mistakes:
-        lines = [f"{m['loc'][0]}={m['input']}: {plain_message(m)}" for m in mistakes.errors()]
-        raise GantoolError("\n".join(dict.fromkeys(lines))) from None
 
 
 @contextmanager
@@ -54,6 +41,7 @@ class TrainedRun:
     plain: dict[str, Any]  # its configuration, resolved
     game: Game
     generators: nn.ModuleDict  # averaged, or as they were trained
+    ema: bool  # which of the two
     nimg: int
     device: torch.device
 
@@ -93,7 +81,7 @@ def load_run(folder: str | None, *, ema: bool = True, device: str = "auto", chec
         generators.load_state_dict(saved["ema"])
     game.to(where).eval().requires_grad_(False)
     generators.to(where).eval().requires_grad_(False)
-    return TrainedRun(path, plain, game, cast(nn.ModuleDict, generators), saved["progress"]["nimg"], where)
+    return TrainedRun(path, plain, game, cast(nn.ModuleDict, generators), ema, saved["progress"]["nimg"], where)
 
 
 def _saved(path: Path, checkpoint: str) -> dict:

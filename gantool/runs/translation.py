@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from gantool.commands.build import make
-from gantool.runs.trained import TrainedRun
 from gantool.data.cache import prepare
 from gantool.data.files import list_images
 from gantool.data.pixels import decode_files
@@ -17,6 +16,7 @@ from gantool.data.source import Damaged
 from gantool.data.two_sided import DIRECTIONS
 from gantool.errors import GantoolError
 from gantool.logging.grid import grid, save_png, to_uint8
+from gantool.runs.trained import TrainedRun
 from gantool.training.randomness import seed_torch
 
 _COLUMNS = 8  # of a grid: each source has its translation on its right

@@ -1,0 +1,101 @@
+"""gantool evaluate: every score of trained runs in one feature space, with their protocol and floor, ranked."""
+
+import logging
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, PositiveInt
+
+from gantool.config.options import InBlocks, Weights, group, key
+from gantool.errors import GantoolError, did_you_mean
+
+log = logging.getLogger(__name__)
+
+Score = Literal["fd", "kd", "is", "precision", "recall", "density", "coverage", "cas"]
+Target = tuple[str | None, str]  # folder and checkpoint
+
+
+class Options(Weights, InBlocks):
+    """Scores trained runs, with protocol and floor, and ranks them.
+
+    fd, kd, is: Fréchet distance, kernel distance, Inception score; in Inception's features fid, kid, inception_score.
+    cas: accuracy on real images of a classifier trained on generated ones. The last line of the table is what other
+    real images score. Results go to RUN_FOLDER/evaluated: protocol and scores as JSON, CSV, TensorBoard events.
+    """
+
+    usage: ClassVar[str] = "run=RUN_FOLDER [features=choice] [key=value]"
+
+    run: str | Annotated[list[str], Field(min_length=1)] | None = key(None, "a run folder, or several: run=[A,B]")
+    checkpoint: str | Annotated[list[str], Field(min_length=1)] = key(
+        "newest", "newest, best, all, or a list of these and of files in RUN/checkpoints"
+    )
+    features: dict[str, Any] = group("auto", "what is looked with")
+    scores: Annotated[list[Score], Field(min_length=1)] = key(
+        ["fd", "kd", "is", "precision", "recall", "density", "coverage"], "which; cas too, of conditional runs"
+    )
+    num: PositiveInt | None = key(
+        None, "generated images; null: 5000, or half of the real images if they are fewer than 10,000"
+    )
+    num_real: PositiveInt | None = key(None, "real images they are scored against; null: all that the floor leaves")
+    split: str | None = key(None, "of the real images: train, test, ...; null: what the run was trained on")
+    root: str | None = key(None, "where the data set lies now; null: where it did")
+    neighbours: PositiveInt = key(3, "of precision and recall")
+    coverage_neighbours: PositiveInt = key(5, "of density and coverage")
+    cas_images: PositiveInt = key(100_000, "images that each training of cas looks at")
+    rank_by: str | None = key(None, "a score; null: the first")
+    out: str | None = key(None, "a folder for the table of all runs, beside what goes into each run's")
+
+
+def evaluate(options: Options) -> None:
+    """Scores every checkpoint of every run, writes the results into the runs' folders and prints a ranked table.
+
+    Raises GantoolError for the user's mistakes: before the long work, as far as they can be seen then.
+    """
+    from gantool.runs.evaluations import Evaluation, print_table, ranked, save, save_table
+    from gantool.runs.panel import Panel
+    from gantool.runs.trained import TrainedRun, load_run
+
+    def load(target: Target) -> TrainedRun:
+        return load_run(target[0], ema=options.ema, device=options.device, checkpoint=target[1])
+
+    targets = find_targets(options)
+    judging = options.model_dump(exclude={"run", "checkpoint", "scores", "ema", "device", "rank_by", "out"})
+    panel = Panel(load(targets[0]), kinds=options.scores, **judging)
+    if options.rank_by not in (None, *panel.names):
+        near = did_you_mean(str(options.rank_by), panel.names)
+        raise GantoolError(f"rank_by={options.rank_by}{near}: the scores are {', '.join(panel.names)}")
+    for target in targets[1:]:
+        panel.check_comparable(load(target))
+    panel.prepare()
+    evaluations: list[Evaluation] = []
+    for target in targets:
+        evaluations.append(panel.judge(load(target)))
+        save(evaluations[-1])
+    metric = options.rank_by or panel.names[0]
+    evaluations = ranked(evaluations, metric)
+    print_table(evaluations, metric)
+    if warning := panel.protocol.get("warning"):
+        log.warning("note: %s", warning)
+    if options.out:
+        save_table(evaluations, options.out)
+    places = dict.fromkeys([str(one.folder) for one in evaluations] + ([options.out] if options.out else []))
+    log.info("protocol, JSON and CSV: %s", ", ".join(places))
+
+
+def find_targets(options: Options) -> list[Target]:
+    """Every checkpoint that is asked for; raises GantoolError for one that is not there."""
+    found: list[Target] = []
+    for run in options.run if isinstance(options.run, list) else [options.run]:
+        files = sorted(path.name for path in (Path(run or "").expanduser() / "checkpoints").glob("*.pt"))
+        asked = [options.checkpoint] if isinstance(options.checkpoint, str) else options.checkpoint
+        for name in asked:
+            if name == "all":  # the best is often one of the others
+                found += [(run, file) for file in {file.split("-")[-2]: file for file in files}.values()]
+            elif name in ("newest", "best", *files):
+                found.append((run, name))
+            else:
+                known = ["newest", "best", "all", *files]
+                raise GantoolError(f"checkpoint={name}{did_you_mean(name, known)}: choose of {', '.join(known)}")
+        if not files:
+            found.append((run, "newest"))  # load_run says what is wrong with it
+    return list(dict.fromkeys(found))

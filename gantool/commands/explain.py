@@ -1,0 +1,97 @@
+"""gantool explain: what latents change, and which pixels the discriminator's scores come from."""
+
+import logging
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+
+from gantool.config.options import OfClasses, OneRun, key
+from gantool.errors import GantoolError
+
+log = logging.getLogger(__name__)
+
+
+class Options(OneRun, OfClasses):
+    """Shows what the generator's latents change, and which pixels the discriminator's scores come from.
+
+    Writes spectrum.png and singular_values.csv (of the generator's Jacobian), directions.png (walks along its strongest
+    directions), attributions.png (integrated gradients, saliency and occlusion of the discriminator's score) and
+    explain.json to RUN_FOLDER/explained, and the pictures for tensorboard --logdir RUN_FOLDER.
+    Scores are those of evaluation mode, in which batch norm goes by its running statistics.
+    Needs pip install 'gantool[analysis]'.
+    """
+
+    latents: PositiveInt = key(16, "at which the generator's Jacobian is measured")
+    shown: Annotated[int, Field(ge=1, le=16)] = key(4, "of them, whose directions are shown as pictures")
+    directions: Annotated[int, Field(ge=1, le=20)] = key(5, "the strongest ones of each, a row each")
+    steps: Annotated[int, Field(ge=3, le=21)] = key(7, "images along a direction, an odd number")
+    span: Annotated[PositiveFloat, Field(strict=False)] = key(3.0, "how far a picture goes along it, both ways")
+    images: Annotated[int, Field(ge=1, le=64)] = key(
+        6, "real ones, and as many generated ones, whose scores are attributed to their pixels"
+    )
+    baseline: Literal["black", "mean"] = key(
+        "black", "what attributions compare with: black, mean (of a thousand real images)"
+    )
+    integral_steps: Annotated[int, Field(ge=2)] = key(64, "of integrated gradients")
+
+    @field_validator("steps")
+    @classmethod
+    def _has_a_middle(cls, steps: int) -> int:
+        if steps % 2 == 0:
+            raise ValueError("should be odd, so that the latent itself is in the middle")
+        return steps
+
+
+def explain(options: Options) -> None:
+    """Writes spectra, directions and attributions. Raises GantoolError for the user's mistakes."""
+    import torch
+
+    from gantool.analysis.draw_explanation import draw_attributions, draw_directions, draw_spectrum
+    from gantool.analysis.extra import require_extra
+    from gantool.analysis.figures import save
+    from gantool.analysis.report import Board, write_csv, write_json
+    from gantool.runs.explanation import judged, sensitivity, summary
+    from gantool.runs.output import output, point
+    from gantool.runs.subject import open_subject
+    from gantool.runs.trained import load_run
+
+    require_extra()
+    run = load_run(options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint)
+    subject, seed = open_subject(run, options.classes, "explain"), options.seed
+    dim = subject.game.latent.dim
+    if options.directions > dim:
+        raise GantoolError(f"directions={options.directions}: the latent of {run.folder} has {dim} numbers")
+    walked = {"shown": options.shown, "directions": options.directions, "steps": options.steps}
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):  # TF32 drowns small changes
+        sensitivities, walks = sensitivity(subject, num=options.latents, span=options.span, seed=seed, **walked)
+        compared = {"baseline_name": options.baseline, "integral_steps": options.integral_steps}
+        sides, judging = judged(subject, num=options.images, seed=seed, **compared)
+    known = {
+        "run": str(run.folder),
+        "nimg": run.nimg,
+        **options.model_dump(exclude={"run", "device", "out"}),
+        "generator": summary(sensitivities),
+        "discriminator": judging,
+    }
+    with output(run.folder, "explained", point(run.nimg, seed), options.out) as out:
+        board = Board(out / "tensorboard", run.nimg)
+        title = f"{subject.headline}: singular values of the generator's Jacobian"
+        board.picture("explained/spectrum", save(draw_spectrum(sensitivities, title), out / "spectrum.png"))
+        title = f"{subject.headline}: along the strongest singular directions of each latent (with singular values)"
+        figure = draw_directions(walks, options.span, title)
+        board.picture("explained/directions", save(figure, out / "directions.png"))
+        title = f"{subject.headline}: the pixels that scores come from (in brackets: the {options.baseline} image's)"
+        board.picture("explained/attributions", save(draw_attributions(sides, title), out / "attributions.png"))
+        board.close()
+        rows = zip(*(one.values.tolist() for one in sensitivities), strict=True)
+        header = ["direction", *(f"latent {number}" for number in range(options.latents))]
+        write_csv(header, ([index, *row] for index, row in enumerate(rows, 1)), out / "singular_values.csv")
+        write_json(known, out / "explain.json")
+    generator = cast(dict[str, float], known["generator"])
+    log.info(
+        "generator: effective rank %.1f of %d, %g directions hold 90 %% of the change, condition %.3g (medians)",
+        *(generator["effective_rank"], dim, generator["directions_for_90_percent"], generator["condition"]),
+    )
+    error = max(abs(one["completeness_error"]) for one in cast(list[dict[str, Any]], judging["images"]))
+    log.info("discriminator: integrated gradients add up to the scores within %.2g", error)
+    log.info("explanation of %s: %s", run.folder, out)

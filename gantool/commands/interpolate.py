@@ -1,0 +1,64 @@
+"""gantool interpolate: paths between latents, or classes, of a trained run, as a grid and an animation."""
+
+import logging
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt
+
+from gantool.config.options import OfClasses, OneRun, key
+from gantool.errors import GantoolError
+
+log = logging.getLogger(__name__)
+
+_LARGEST = 4096  # images
+
+
+class Options(OneRun, OfClasses):
+    """Shows what a trained run makes on the way from one latent, or class, to the next.
+
+    Writes path.png, path.gif and, for a latent with codes, a traversal of each, to RUN_FOLDER/interpolated.
+    """
+
+    over: Literal["latents", "classes"] = key(
+        "latents", "latents, or classes: of a conditional run, from each to the next, a row keeping its latent"
+    )
+    path: Literal["spherical", "linear"] = key("spherical", "of latents: spherical, linear")
+    rows: PositiveInt = key(8, "pairs of latents, a row each")
+    steps: Annotated[int, Field(ge=2)] = key(10, "images from one to the other")
+
+
+def interpolate(options: Options) -> None:
+    """Writes path.png (a row for each pair of latents, or of classes), path.gif (there and back), and a PNG for each
+    traversal of a latent's codes. Raises GantoolError for the user's mistakes."""
+    if options.rows * options.steps > _LARGEST:
+        raise GantoolError(f"rows={options.rows} steps={options.steps}: at most {_LARGEST} images in all")
+
+    import torch
+
+    from gantool.games.gan import GAN
+    from gantool.logging.grid import grid, save_png
+    from gantool.runs.interpolation import between, between_classes, latents, save_gif, traversals
+    from gantool.runs.output import output, point
+    from gantool.runs.sampling import chosen_classes
+    from gantool.runs.trained import load_run
+
+    run = load_run(options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint)
+    game, rows, steps = run.game, options.rows, options.steps
+    if not isinstance(game, GAN):
+        raise GantoolError(f"{run.folder} translates images: it has no latent to interpolate")
+    classes = chosen_classes(run, options.classes)
+    if options.over == "classes" and len(classes) < 2:
+        raise GantoolError(f"over=classes goes from class to class: {run.folder} has {len(classes)} to choose from")
+    labels = [classes[i % len(classes)] for i in range(rows)] if classes else None
+    labels = None if labels is None else torch.tensor(labels, device=run.device)
+    ends, way = latents(game, run, rows, options.seed), options.path
+    if options.over == "classes":
+        columns, way = between_classes(game, run, ends[0], classes, steps=steps), "classes"
+    else:
+        columns = between(game, run, ends, labels, path=options.path, steps=steps)
+    with output(run.folder, "interpolated", point(run.nimg, options.seed, way), options.out) as out:
+        save_png(grid(torch.stack(columns, 1).flatten(0, 1), steps), out / "path.png")
+        save_gif([grid(column, round(rows**0.5) or 1) for column in columns], out / "path.gif")
+        for code, (images, width) in traversals(game, run, labels, options.seed).items():
+            save_png(grid(images, width), out / f"{code.replace('/', '-')}.png")
+    log.info("%d paths of %s at %g kimg: %s", rows, run.folder, run.nimg / 1000, out)

@@ -1,0 +1,89 @@
+"""gantool sample: images of a trained run, or its translations, as a grid, as PNG files, or as one .npz."""
+
+import logging
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import PositiveInt
+
+from gantool.config.options import InBlocks, OfClasses, OneRun, key
+from gantool.errors import GantoolError
+
+if TYPE_CHECKING:
+    from gantool.runs.trained import TrainedRun
+
+log = logging.getLogger(__name__)
+
+_NUM = 64
+_LARGEST_GRID = 1024
+
+
+class Options(OneRun, OfClasses, InBlocks):
+    """Makes images of a trained run, or translates those of a folder.
+
+    Results go to RUN_FOLDER/sampled unless out=FOLDER says otherwise.
+    """
+
+    format: Literal["grid", "png", "npz"] = key(
+        "grid", "grid (one PNG), png (a file an image), npz (one archive: arr_0 (N, H, W, C) uint8, arr_1 labels)"
+    )
+    num: PositiveInt | None = key(None, "images; null: 64, or all that are to be translated")
+    source: str | None = key(None, "folder of images to translate, of a cyclegan or pix2pix run; null: its test images")
+    direction: Literal["a2b", "b2a"] | None = key(None, "a2b, b2a; null: the run's own, or a2b")
+
+
+def sample(options: Options) -> None:
+    """Makes `num` images, or translates those of a folder, and says where they are.
+
+    Raises GantoolError for the user's mistakes.
+    """
+    from gantool.runs.trained import load_run
+
+    run = load_run(options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint)
+    told = _translate(run, options) if run.game.translates else _draw(run, options)
+    log.info("%s at %g kimg: %s", told[0], run.nimg / 1000, told[1])
+
+
+def _draw(run: "TrainedRun", options: Options) -> tuple[str, Path]:
+    from gantool.logging.progress import follow_images
+    from gantool.runs.output import output, point
+    from gantool.runs.sampling import WRITERS, Sampling, chosen_classes, sampled
+
+    for name in ("source", "direction"):
+        if (value := getattr(options, name)) is not None:
+            raise GantoolError(
+                f"{name}={value}: {run.folder} makes images from noise and translates none; leave it out"
+            )
+    classes, num = chosen_classes(run, options.classes), options.num or _NUM
+    _check_grid(options, num)
+    sampling = Sampling(num, options.seed, options.truncation, options.batch_size)
+    name = point(run.nimg, options.seed, options.format)
+    with output(run.folder, "sampled", name, options.out) as out, WRITERS[options.format](out, num, run) as writer:
+        for images, labels in follow_images(sampled(run, sampling, classes), num):
+            writer.add(images, labels)
+    return f"{num} images of {run.folder}", out
+
+
+def _translate(run: "TrainedRun", options: Options) -> tuple[str, Path]:
+    from gantool.runs.output import output, point
+    from gantool.runs.translation import choose_direction, list_sources, translated, write
+
+    for name in ("classes", "truncation"):
+        if (value := getattr(options, name)) is not None:
+            raise GantoolError(f"{name}={value}: {run.folder} translates images and draws nothing; leave it out")
+    direction = choose_direction(run, options.direction)
+    names, images = list_sources(run, options.source, direction)
+    names = names[: options.num]
+    _check_grid(options, 2 * len(names))
+    batches = translated(run, islice(images, len(names)), direction, seed=options.seed, batch_size=options.batch_size)
+    of = Path(options.source).expanduser().resolve().name if options.source else "test"
+    name = point(run.nimg, options.seed, direction, of, options.format)
+    with output(run.folder, "sampled", name, options.out) as out:
+        write(out, names, batches, options.format)
+    return f"{len(names)} images translated {direction} by {run.folder}", out
+
+
+def _check_grid(options: Options, num: int) -> None:
+    if options.format == "grid" and num > _LARGEST_GRID:
+        raise GantoolError(f"num={num}: a grid shows at most {_LARGEST_GRID} images; format=png or npz for more")

@@ -1,0 +1,63 @@
+"""gantool truncation: scores a trained run at several truncations of its latents, and draws the curve."""
+
+import logging
+from typing import Annotated
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from gantool.config.options import Drawing, OneRun, key
+from gantool.errors import GantoolError
+
+log = logging.getLogger(__name__)
+
+
+class Options(OneRun, Drawing):
+    """Shows what a trained run trades between fidelity and variety by truncating its normal latents (Brock 2019).
+
+    Results go to RUN_FOLDER/truncation unless out=FOLDER says otherwise: scores as .csv and .json, curve and samples
+    as .png.
+    """
+
+    thresholds: Annotated[list[PositiveFloat | None], Field(min_length=1)] = key(
+        [0.2, 0.5, 0.8, 1.1, 1.4, 1.7, 2.0, None], "standard deviations that latents stay within; null: whole latents"
+    )
+    num: Annotated[int, Field(ge=2)] = key(5000, "images scored at each threshold")
+    batch_size: PositiveInt = key(250, "images at once")
+    plot: bool = key(True, "draw the curve; needs matplotlib: pip install 'gantool[analysis]'")
+
+
+def truncation(options: Options) -> None:
+    """Writes truncation.csv and .json, curve.png and samples.png (a row for each threshold).
+
+    Raises GantoolError for the user's mistakes.
+    """
+    import torch
+
+    from gantool.analysis.report import write_csv, write_json
+    from gantool.games.gan import GAN
+    from gantool.logging.grid import grid, save_png
+    from gantool.runs.output import output, point
+    from gantool.runs.trained import load_run
+    from gantool.runs.truncation import COLUMNS, check_matplotlib, draw, make_scorer, row, scores_at, words
+
+    if options.plot:
+        check_matplotlib()
+    run = load_run(options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint)
+    if not isinstance(run.game, GAN):
+        raise GantoolError(f"{run.folder} translates images: it has no latent to truncate")
+    thresholds = sorted(set(options.thresholds), key=lambda threshold: threshold or float("inf"))
+    samples = torch.cat([row(run, threshold, options.seed) for threshold in thresholds])
+    scorer = make_scorer(run, num=options.num, batch_size=options.batch_size, seed=options.seed)
+    rows: list[dict[str, float | None]] = []
+    for threshold in thresholds:
+        scores = scores_at(run, scorer, threshold)
+        rows.append({"threshold": threshold, **scores})
+        log.info("%s: %s", words(threshold), ", ".join(f"{name} {value:.2f}" for name, value in scores.items()))
+    protocol = {**scorer.protocol(), "ema": options.ema, "nimg": run.nimg}
+    with output(run.folder, "truncation", point(run.nimg, options.seed), options.out) as out:
+        write_csv(list(rows[0]), [list(one.values()) for one in rows], out / "truncation.csv")
+        write_json({"protocol": protocol, "scores": rows}, out / "truncation.json")
+        save_png(grid(samples, COLUMNS), out / "samples.png")
+        if options.plot:
+            draw(rows, out / "curve.png")
+    log.info("%d thresholds of %s at %g kimg: %s", len(rows), run.folder, run.nimg / 1000, out)
