@@ -52,11 +52,11 @@ def help_text(
         return "\n\n".join([usage, _section("Groups (gantool list GROUP says what each choice is)", groups),
                             _section("Keys [value in this command]", rows), footer])  # fmt: skip
     about, _, footer = inspect.cleandoc(kind.__doc__ or "").partition("\n\n")
-    told = {name: field.description or "" for name, field in kind.keys().items()}
-    own = [row for name in told if name not in choices for row in _rows(cfg, name, told)]
+    said = {name: field.description or "" for name, field in kind.keys().items()}
+    own = [row for name in said if name not in choices for row in _rows(cfg, name, said)]
     parts = [f"usage: gantool {command} {kind.usage}\n{about}"]
     if choices:
-        groups = [*_groups(loader, choices, told)]
+        groups = [*_groups(loader, choices, said)]
         parts.append(_section("Groups (gantool list GROUP says what each choice is)", groups))
         own += [row for row in rows if row[0].startswith(tuple(f"{group}." for group in choices))]
     return "\n\n".join([*parts, _section("Keys [value in this command]", own), *([footer] if footer else [])])

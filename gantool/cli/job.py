@@ -43,8 +43,8 @@ class Job:
         before = _written(folder)
         try:
             module, name = self.target.split(":")
-            told = cfg if self.options is None else read_options(cfg, self.options)
-            return getattr(importlib.import_module(module), name)(told)
+            argument = cfg if self.options is None else read_options(cfg, self.options)
+            return getattr(importlib.import_module(module), name)(argument)
         except Exception as error:
             text = self._tell(error, f" job {hydra.job.num}" if in_sweep else "")
         except SystemExit as stop:

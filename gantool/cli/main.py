@@ -109,7 +109,9 @@ def _run(command: str, words: list[str]) -> int:
     finally:
         folders.remove_unused()
     if folders.sweep and folders.sweep.folder.is_dir() and is_first_rank():
-        code = _end_sweep(command, code)
+        # A command on a run leaves nothing in a job's folder unless it failed, and was told then.
+        failed = any(folders.sweep.folder.glob("*/status.json"))
+        code = _end_sweep(command, code) if command in COMPOSED else code or int(failed)
     return code
 
 
@@ -131,7 +133,6 @@ def _hydra(command: str, words: list[str]) -> int:
     import hydra
 
     from gantool.cli import arguments, folders
-    from gantool.cli.help import help_text
     from gantool.cli.job import Job
     from gantool.config.options import register_options
     from gantool.config.resolvers import register_resolvers
@@ -157,6 +158,8 @@ def _hydra(command: str, words: list[str]) -> int:
     with _as_hydra_sees_it([*overrides, f"hydra.job.name={command}", *flags]):
         try:
             if "--help" in flags or "-h" in flags:
+                from gantool.cli.help import help_text
+
                 print(help_text(command, config_name, flags, overrides, options))
                 return 0
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)()

@@ -41,8 +41,8 @@ def sample(options: Options) -> None:
     from gantool.runs.trained import load_run
 
     run = load_run(options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint)
-    told = _translate(run, options) if run.game.translates else _draw(run, options)
-    log.info("%s at %g kimg: %s", told[0], run.nimg / 1000, told[1])
+    what, where = _translate(run, options) if run.game.translates else _draw(run, options)
+    log.info("%s at %g kimg: %s", what, run.nimg / 1000, where)
 
 
 def _draw(run: "TrainedRun", options: Options) -> tuple[str, Path]:

@@ -113,14 +113,15 @@ def read_options(cfg: DictConfig, kind: type[Kind]) -> Kind:
             name = str(mistake["loc"][0])
             known = mistake["type"] != "extra_forbidden"
             found.setdefault(name, []).append(plain_message(mistake) if known else "")
-        raise GantoolError("\n".join(_line(name, told, plain[name], kind) for name, told in found.items())) from None
+        lines = [_line(name, messages, plain[name], kind) for name, messages in found.items()]
+        raise GantoolError("\n".join(lines)) from None
 
 
-def _line(name: str, told: list[str], value: Any, kind: type[CommandOptions]) -> str:
+def _line(name: str, messages: list[str], value: Any, kind: type[CommandOptions]) -> str:
     """One for all that is wrong with a value: what may be a list or a number has a mistake for each."""
-    if told == [""]:
+    if messages == [""]:
         return f"unknown key '{name}'{did_you_mean(name, kind.model_fields)}"
     start = "should be "
-    first, *others = dict.fromkeys(told)
+    first, *others = dict.fromkeys(messages)
     others = [message.removeprefix(start) for message in others if message.startswith(start)]
     return f"{name}={as_typed(value)}: {' or '.join([first, *others])}"

@@ -29,6 +29,8 @@ def in_one_line(error: BaseException, *, in_job: bool = False) -> str | None:
     for cause in _chain(error):
         if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.key is not None:
             return _unknown_key(cause)
+        if isinstance(cause, OmegaConfBaseException) and "Cannot merge DictConfig with ListConfig" in str(cause):
+            return f"{cause.full_key}: should be a list, not a group of keys"
         if isinstance(cause, OmegaConfBaseException):
             return f"{cause.full_key}: {str(cause.msg or cause).splitlines()[0]}"
     if isinstance(error, HydraException | ValueError):
