@@ -104,6 +104,9 @@ def _run(command: str, words: list[str]) -> int:
     except KeyboardInterrupt:
         tell(command, "interrupted")
         code = 130
+    except BrokenPipeError:  # of gantool train --help | head; what is still buffered must not fail once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     finally:
@@ -160,7 +163,7 @@ def _hydra(command: str, words: list[str]) -> int:
             if "--help" in flags or "-h" in flags:
                 from gantool.cli.help import help_text
 
-                print(help_text(command, config_name, flags, overrides, options))
+                print(help_text(command, config_name, flags, overrides, options), flush=True)
                 return 0
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)()
         except Exception as error:
