@@ -48,13 +48,13 @@ class Request:
 
     def split(self, size: int) -> "list[Request]":
         """Parts of at most `size` images that draw their own rows of the same numbers."""
-        starts = range(0, len(self), size)
-        return [self._part(start, min(size, len(self) - start)) for start in starts]
-
-    def _part(self, start: int, count: int) -> "Request":
-        draws = Draws(count, self.draws.device, self.draws.offset + start, self.draws.total or self.draws.count)
-        rows = (None if t is None else t[start : start + count] for t in (self.labels, self.source))
-        return Request(draws, *rows, self.truncation)
+        whole, parts = self.draws, []
+        for start in range(0, len(self), size):
+            labels, source = (None if t is None else t[start : start + size] for t in (self.labels, self.source))
+            count = min(size, len(self) - start)
+            draws = Draws(count, whole.device, whole.offset + start, whole.total or whole.count)
+            parts.append(Request(draws, labels, source, self.truncation))
+        return parts
 
 
 @dataclass

@@ -33,7 +33,9 @@ class Progressive:
         self.first, self.last = start.bit_length() - 3, resolution.bit_length() - 3
         for side, size in (batch_sizes or {}).items():
             if size and not start <= side <= resolution:
-                raise GantoolError(f"model.growth.batch_sizes.{side}={size}: the run goes from {start} to {resolution} pixels")
+                raise GantoolError(
+                    f"model.growth.batch_sizes.{side}={size}: the run goes from {start} to {resolution} pixels"
+                )
         self.batch_sizes = {int(side): size for side, size in (batch_sizes or {}).items() if size}
 
     def stage(self, progress: Progress) -> float:

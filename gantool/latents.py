@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gantool.errors import GantoolError
 from gantool.batch import Draws
+from gantool.errors import GantoolError
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,11 @@ def small(folder: Path, *overrides: str, model: str = "dcgan", rounds: int = 4) 
     else:
         words.append("model.latent.dim=8")
     words += [*WIDTHS[model], "trainer.precision=fp32", f"hydra.run.dir={folder}"]
-    return [*words, *([] if any(word.startswith(("score", "monitor")) for word in overrides) else ["score=none"]), *overrides]
+    return [
+        *words,
+        *([] if any(word.startswith(("score", "monitor")) for word in overrides) else ["score=none"]),
+        *overrides,
+    ]
 
 
 def two_sides(root: Path) -> Path:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from gantool.commands.build import make
 from torch import Tensor
 
 from gantool.analysis.sensitivity import Sensitivity, decompose, jacobian, strength, walk
-from gantool.commands.build import make
 from gantool.errors import GantoolError
 from gantool.game import Batch
 from gantool.games.gan import GAN

@@ -12,6 +12,7 @@ from gantool.data import ImageSet
 from gantool.metrics import inception
 from gantool.metrics.distances import frechet_distance
 from gantool.metrics.features import Features
+from gantool.runs import calibration
 
 
 class Colours(Features):
@@ -33,8 +34,8 @@ def sides(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[ImageSet]:
     for split, count in (("train", 60), ("test", 40)):
         images = torch.randint(0, 256, (count, 3, 4, 4), generator=torch.Generator().manual_seed(count))
         made.append(ImageSet(images.to(torch.uint8), None, [], split, "cifar10", split))
-    monkeypatch.setattr(calibrate, "Cifar10", lambda root, split, download: split)
-    monkeypatch.setattr(calibrate, "prepare", lambda split: next(side for side in made if side.split == split))
+    monkeypatch.setattr(calibration, "Cifar10", lambda root, split, download: split)
+    monkeypatch.setattr(calibration, "prepare", lambda split: next(side for side in made if side.split == split))
     return made
 
 

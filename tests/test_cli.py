@@ -1,12 +1,14 @@
 """The command line: every user error is one line with an exit code, and leaves nothing behind."""
 
 import json
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from gantool.cli import main
 from gantool.cli.main import COMMANDS, OTHERS
@@ -91,8 +93,32 @@ def test_help_shows_groups_and_values(capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["train", "--help", "trainer.batch_size=48"]) == 0
     out = capsys.readouterr().out
     assert "usage: gantool train" in out
-    assert f"\nloss: {', '.join(choices('loss'))}\n" in out
+    assert re.search(rf"\n  loss +{', '.join(choices('loss'))} \[non-saturating\]\n", out)
     assert "over all ranks [48]" in out and "[null]" in out
+
+
+def test_help_shows_every_key_and_the_users_own(in_tmp: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (in_tmp / "mine" / "loss").mkdir(parents=True)
+    (in_tmp / "mine" / "loss" / "own.yaml").write_text(
+        "# Mine\ndefaults: [hinge, _self_]\nmargin: 2.0  # how far\ndeep: {a: [1, 2]}  # two\n"
+    )
+    words = ["train", "loss=own", "regularizer=[r1,l2]", "--config-dir=mine"]
+    assert main([*words, "--help"]) == 0
+    told = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if line.startswith("  "))
+    assert main([*words, "--cfg", "job"]) == 0
+    plain = yaml.safe_load(capsys.readouterr().out)
+    keys = [key for key in leaves(plain) if not key.endswith("._partial_")]
+    assert len(keys) > 60 and [key for key in keys if key not in told] == []
+    assert told["loss.margin"] == "how far [2.0]" and told["loss.deep"] == "two" and told["loss.deep.a"] == "[[1,2]]"
+    assert told["regularizer"].endswith("[[r1,l2]]") and "own" in told["loss"]
+    assert told["trainer.seed"].endswith("[0]")
+
+
+def leaves(node: object, prefix: str = "") -> list[str]:
+    """Full keys of the values in plain containers; what is written as ${...} is one."""
+    if not isinstance(node, dict) or not node:
+        return [prefix]
+    return [leaf for key, value in node.items() for leaf in leaves(value, f"{prefix}.{key}".strip("."))]
 
 
 def test_help_is_quick() -> None:

@@ -61,6 +61,9 @@ def test_models_are_listed_with_what_their_presets_reached_and_what_was_publishe
         ("gantool train mo", {"model", "model."}),
         ("gantool train model=", {"model=dcgan", "model=mlp"}),
         ("gantool train loss=wgan-gp loss.n", {"loss.n_critic="}),
+        ("gantool sample fo", {"format="}),
+        ("gantool evaluate feat", {"features=", "features."}),
+        ("gantool evaluate features=", {"features=inception"}),
         ("gantool list ", {"loss", "dataset"}),
     ],
 )

@@ -1,5 +1,6 @@
 """gantool train resume=RUN: the run's own configuration, and what cannot be changed on a run."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ def test_resume_composes_what_the_run_was_made_with(capsys: pytest.CaptureFixtur
     capsys.readouterr()
     assert main(["train", f"resume={folder}", "trainer.batch_size=16"]) == 0
     assert capsys.readouterr().out == "lr 0.5 batch 16 model gantool.networks.mlp.Generator\n"
+    assert main(["train", f"resume={folder}", "--help"]) == 0
+    assert re.search(r"\n  trainer.batch_size +\[16\]\n", capsys.readouterr().out)
     after = {path: path.read_bytes() for path in Path(folder, ".hydra").iterdir()}
     config = Path(folder, ".hydra", "config.yaml")
     assert after.pop(config) == before.pop(config).replace(b"batch_size: 32", b"batch_size: 16") and after == before

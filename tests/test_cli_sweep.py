@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gantool.cli.main import main
-from gantool.cli.sweep import Result, rank, read_results
+from gantool.runs.results import Result, rank, read_results
 from stand_in import runs
 
 pytestmark = pytest.mark.usefixtures("stand_in")

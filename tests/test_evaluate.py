@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from gantool.config.targets import check_targets
 from hydra import compose, initialize_config_dir
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
 from gantool.cli.main import main
 from gantool.commands.evaluate import Options
-from gantool.commands.run_folder import read_options
+from gantool.config.options import read_options, register_options
 from gantool.config.resolvers import register_resolvers
-from gantool.config.targets import check_targets
 from gantool.data.mnist import Mnist5k
 from gantool.metrics.digits import DigitFeatures
 from gantool.metrics.distances import frechet_distance
@@ -123,6 +123,7 @@ def test_a_fitted_classifier_as_features_and_the_accuracy_score(runs: Path) -> N
 @pytest.mark.parametrize("choice", choices("features"))
 def test_every_choice_of_features_is_sound(choice: str) -> None:
     register_resolvers()
+    register_options("evaluate", Options)
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         options = read_options(compose("evaluate", overrides=[f"features={choice}"]), Options)
     check_targets({"features": options.features})

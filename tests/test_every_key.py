@@ -196,7 +196,10 @@ GROUPS = [
 
 @pytest.mark.parametrize(("of", "words"), GROUPS, ids=[words for _, words in GROUPS])
 def test_every_key_of_a_choice_counts(of: str, words: str, in_tmp: Path) -> None:
-    assert ignored([*SMALL, *MLP, *QUIET, *words.split()], (of, "recipe.") if words.startswith("loss=") else (of,), in_tmp) == []
+    assert (
+        ignored([*SMALL, *MLP, *QUIET, *words.split()], (of, "recipe.") if words.startswith("loss=") else (of,), in_tmp)
+        == []
+    )
 
 
 @pytest.mark.parametrize("model", [m for m in choices("model") if m not in ("mlp", "infogan")])

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 import gantool
 from gantool.cli.main import main
-from gantool.commands import export
-from gantool.commands.run_folder import TrainedRun, load_run
 from gantool.errors import GantoolError
 from gantool.game import Batch, Game
-from gantool.snapshot import save_snapshot
+from gantool.runs import exporting
+from gantool.runs.snapshot import callables, save_snapshot
+from gantool.runs.trained import TrainedRun, load_run
 from runs import TRANSLATORS, newest, train
 
 CASES = {
@@ -43,21 +43,21 @@ def test_every_model_is_traced(in_tmp: Path, model: str) -> None:
     rounds = 4 if model == "progan" else 2
     train(in_tmp / "run", *CASES[model], "model.latent.dim=20", "optimizer.lr=0.01", model=model, rounds=rounds)
     run = load_run(str(in_tmp / "run"), device="cpu")
-    (module,) = export.callables(run.game, run.generators, run.plain).values()
-    traced = export._inputs(run, module, 3)
-    program = export.trace(module, traced)
+    (module,) = callables(run.game, run.generators, run.plain).values()
+    traced = exporting._inputs(run, module, 3)
+    program = exporting.trace(module, traced)
     torch.export.save(program, in_tmp / "generator.pt2")
-    export.save_onnx(program, list(traced), in_tmp / "generator.onnx", {})
+    exporting.save_onnx(program, list(traced), in_tmp / "generator.onnx", {})
     again = torch.export.load(in_tmp / "generator.pt2").module()
     session = onnxruntime.InferenceSession("generator.onnx")
     for size in (1, 4):
-        inputs = export._inputs(run, module, size)
+        inputs = exporting._inputs(run, module, size)
         with torch.no_grad():
             expected = run.game.generate(inputs["z"], inputs.get("labels"), run.generators)  # type: ignore[operator]
             assert (again(*inputs.values()) - expected).abs().max() < 1e-5
         assert expected.shape == (size, 1, 32, 32) and expected.std() > 1e-4
         made = session.run(["images"], {name: value.numpy() for name, value in inputs.items()})[0]
-        assert np.abs(made - expected.numpy()).max() < export.TOLERANCE  # type: ignore[operator]
+        assert np.abs(made - expected.numpy()).max() < exporting.TOLERANCE  # type: ignore[operator]
 
 
 def test_every_format_without_gantool_and_the_snapshot_in_two_lines(run: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_file_that_makes_other_images_is_refused(run: Path, monkeypatch, capfd
         module.network.layers[0].bias.data += 0.1  # type: ignore[union-attr,index]
         return module
 
-    monkeypatch.setattr(export, "plain_copy", off)
+    monkeypatch.setattr(exporting, "plain_copy", off)
     assert main(["export", f"run={run}", "format=torch"]) == 1
     error = capfd.readouterr().err
     assert "generator.pt2 by" in error and "not exported" in error and len(error.splitlines()) == 1
@@ -100,8 +100,8 @@ def test_a_program_that_needs_gantool_is_found_out(tmp_path: Path) -> None:
     (tmp_path / "generator.pt2").write_text("no program")
     case = {"generator": [{"z": torch.zeros(1, 2)}]}
     with pytest.raises(GantoolError, match="does not run without gantool"):
-        export.compare_alone([tmp_path / "generator.pt2"], case, {"generator": [torch.zeros(1)]}, tmp_path)
-    script = export.ALONE.split("differences")[0] + "import gantool"
+        exporting.compare_alone([tmp_path / "generator.pt2"], case, {"generator": [torch.zeros(1)]}, tmp_path)
+    script = exporting.ALONE.split("differences")[0] + "import gantool"
     done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True)
     assert "ModuleNotFoundError" in done.stderr or "ImportError" in done.stderr
 
@@ -110,13 +110,13 @@ def test_a_program_that_needs_gantool_is_found_out(tmp_path: Path) -> None:
 def test_a_run_that_translates_in_every_format(in_tmp: Path, model: str) -> None:
     train(in_tmp / "run", "optimizer.lr=0.01", model=model, rounds=1)
     run = load_run(str(in_tmp / "run"), device="cpu")
-    for name, module in export.callables(run.game, run.generators, run.plain).items():
-        assert (export.silent(module) is module) == (model == "cyclegan"), "pix2pix has dropout when sampling too"
-        module, loaded = export.silent(module), export.silent(gantool_loaded(run, name))
+    for name, module in callables(run.game, run.generators, run.plain).items():
+        assert (exporting.silent(module) is module) == (model == "cyclegan"), "pix2pix has dropout when sampling too"
+        module, loaded = exporting.silent(module), exporting.silent(gantool_loaded(run, name))
         assert torch.equal(loaded(torch.ones(1, 3, 32, 32)), module(torch.ones(1, 3, 32, 32)))
-        program = export.trace(module, export._inputs(run, module, 3))
-        export.save_onnx(program, ["source"], in_tmp / f"{name}.onnx", {})
-        source = export._inputs(run, module, 2)["source"]
+        program = exporting.trace(module, exporting._inputs(run, module, 3))
+        exporting.save_onnx(program, ["source"], in_tmp / f"{name}.onnx", {})
+        source = exporting._inputs(run, module, 2)["source"]
         expected = module(source)
         (made,) = onnxruntime.InferenceSession(f"{name}.onnx").run(["images"], {"source": source.numpy()})
         assert (program.module()(source) - expected).abs().max() < 1e-5 and expected.std() > 1e-4
@@ -145,10 +145,10 @@ def test_generators_that_translate_take_images(tmp_path: Path, monkeypatch) -> N
     game = Translators().eval().requires_grad_(False)
     shape = {"channels": 1, "resolution": 8, "num_classes": 0}
     plain = {"model": {"_target_": "test_export.Translators"}, "dataset": shape}
-    run = TrainedRun(tmp_path, plain, game, game.generators, 64, torch.device("cpu"))
-    monkeypatch.setattr(export, "compare_alone", lambda programs, *_: {path.name: 0.0 for path in programs})
+    run = TrainedRun(tmp_path, plain, game, game.generators, True, 64, torch.device("cpu"))
+    monkeypatch.setattr(exporting, "compare_alone", lambda programs, *_: {path.name: 0.0 for path in programs})
     with torch.no_grad():
-        differences = export._write(run, ("snapshot", "torch"), tmp_path)
+        differences = exporting.write_formats(run, ("snapshot", "torch"), tmp_path)
     assert set(differences) == {"snapshot.safetensors", "a2b.pt2", "b2a.pt2"} and max(differences.values()) < 1e-6
     program = torch.export.load(tmp_path / "a2b.pt2").module()
     assert (program(torch.ones(5, 1, 8, 8)) - game.generators["a2b"](torch.ones(5, 1, 8, 8))).abs().max() < 1e-6

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from gantool.cli.main import main
-from gantool.commands.interpolate import blended, spherical
-from gantool.commands.run_folder import load_run
 from gantool.games.gan import GAN
+from gantool.runs.interpolation import blended, spherical
+from gantool.runs.trained import load_run
 from runs import train
 
 

@@ -62,7 +62,9 @@ PAPERS = {
     "small/sngan": Numbers(5e-4, (0.5, 0.999), 32, 1, "60kimg", "2kimg", "spectral"),
 }
 # fmt: on
-PRESETS = sorted(p.relative_to(CONF / "experiment").with_suffix("").as_posix() for p in CONF.glob("experiment/**/*.yaml"))
+PRESETS = sorted(
+    p.relative_to(CONF / "experiment").with_suffix("").as_posix() for p in CONF.glob("experiment/**/*.yaml")
+)
 
 
 def numbers(preset: str) -> Numbers:

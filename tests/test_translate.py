@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from gantool.cli.main import main
-from gantool.commands.run_folder import load_run
+from gantool.runs.trained import load_run
 from runs import train
 
 

@@ -29,8 +29,9 @@ from runs import CONF, TRANSLATORS, WIDTHS, choices, newest, small
 SHARED = Path(os.environ.get("GANTOOL_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 OTHER_LOSS = {"dcgan": "wgan-gp", "cyclegan": "wgan-gp", "pix2pix": "hinge"}
 PARTS = {
-    "everything": "augment=diffaugment regularizer=[l1,l2] optimizer.clip_norm=1 optimizer.warmup=3it dataset.flip=true "
-    "dataset.shift=2 dataset.rotation=5 trainer.microbatch=3 model.generator.norm=layer model.discriminator.norm=layer",
+    "everything": "augment=diffaugment regularizer=[l1,l2] optimizer.clip_norm=1 optimizer.warmup=3it "
+    "dataset.flip=true dataset.shift=2 dataset.rotation=5 trainer.microbatch=3 model.generator.norm=layer "
+    "model.discriminator.norm=layer",
     "ada": "augment=ada loss=hinge",
     "codes": "model=infogan auxiliary=invariant-information",
     "conditional": "model.conditional=true auxiliary=[acgan,feature-matching] model.discriminator.condition=none",
@@ -62,7 +63,15 @@ def record() -> Iterator[tuple[str, dict[str, str]]]:
         yield "scored", trained(small(root / "scored", *scored(), "model.conditional=true", model="mlp"))
         for loss in ("wgan-gp", "hinge"):
             run = root / f"ranks-{loss}"
-            ranks = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "-m", "gantool"]
+            ranks = [
+                sys.executable,
+                "-m",
+                "torch.distributed.run",
+                "--nproc-per-node=2",
+                "--standalone",
+                "-m",
+                "gantool",
+            ]
             subprocess.run([*ranks, *small(run, f"loss={loss}")], check=True, capture_output=True)
             yield f"ranks {loss}", hashes(run)
         for path in sorted((CONF / "experiment").rglob("*.yaml")):

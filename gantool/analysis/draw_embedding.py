@@ -84,7 +84,7 @@ def by_class(axes: "Axes", xy: np.ndarray, points: Points) -> None:
 
 
 @dataclass(frozen=True)
-class Company:
+class NearestImages:
     """Samples with the training images nearest to them in one space."""
 
     space: str  # what is above its columns
@@ -92,20 +92,20 @@ class Company:
     distances: Tensor  # (M, k)
 
 
-def draw_neighbours(samples: Tensor, names: Sequence[str], companies: Sequence[Company], title: str) -> "Figure":
-    """A row for each of the samples (M, C, H, W), its name in front: the sample, then its company in each space."""
-    num, k = companies[0].distances.shape
+def draw_neighbours(samples: Tensor, names: Sequence[str], columns: Sequence[NearestImages], title: str) -> "Figure":
+    """A row for each of the samples (M, C, H, W), its name in front: the sample, then its nearest in each space."""
+    num, k = columns[0].distances.shape
     height, width = samples.shape[-2:]
     gap, top = max(width // 16, 1), max(height // 3, 2)
     across, down = _TILE * (1 + gap / width), _TILE * (1 + (top + gap) / height)  # inches from tile to tile
-    figure = new_figure(across * (1 + k * len(companies)) + 1.8, down * num + 0.7, title)
-    axes = figure.subplots(1, 1 + len(companies), width_ratios=[1, *[k] * len(companies)])
+    figure = new_figure(across * (1 + k * len(columns)) + 1.8, down * num + 0.7, title)
+    axes = figure.subplots(1, 1 + len(columns), width_ratios=[1, *[k] * len(columns)])
     show(axes[0], tiled(rgb(samples), 1, gap, top))
     axes[0].set_title("sample", fontsize=9)
     middle = [row * (height + top + gap) + top + height / 2 for row in range(num)]
     axes[0].set_yticks(middle, names, fontsize=8)
     axes[0].tick_params(length=0)
-    for place, company in zip(axes[1:], companies, strict=True):
+    for place, company in zip(axes[1:], columns, strict=True):
         show(place, tiled(rgb(company.images.flatten(0, 1)), k, gap, top))
         place.set_title(company.space, fontsize=9)
         for index, distance in enumerate(company.distances.flatten().tolist()):

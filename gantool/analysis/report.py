@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
+from gantool.files import write_whole
 from gantool.logging.grid import to_uint8
 
 _THUMBNAIL = 64  # pixels of a side
@@ -21,7 +22,7 @@ _SPRITE = 8192  # pixels of a side that a browser takes
 
 def write_json(content: dict[str, object], path: Path) -> None:
     """Numbers that are not finite become null, as JSON has none."""
-    path.write_text(json.dumps(_finite(content), indent=2, default=str) + "\n")
+    write_whole(path, json.dumps(_finite(content), indent=2, default=str) + "\n")
 
 
 def _finite(value: object) -> object:
@@ -34,10 +35,9 @@ def _finite(value: object) -> object:
 
 def write_csv(header: Sequence[str], rows: Iterable[Sequence[object]], path: Path) -> None:
     """One line of names, then the rows."""
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
+    text = StringIO(newline="")
+    csv.writer(text).writerows([header, *rows])
+    write_whole(path, text.getvalue())
 
 
 class Board:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from gantool.augment.transforms import blit, color, cutout, recolor, resample, warp
-from gantool.errors import GantoolError, did_you_mean
 from gantool.batch import Draws
+from gantool.errors import GantoolError, did_you_mean
 from gantool.game import Progress
 from gantool.schedules import Schedule, at, parse_images
 
@@ -71,7 +71,7 @@ class ADA(nn.Module):
 
 
 class ScheduledADA(nn.Module):
-    """The same transformations with a `probability` that is a number or a schedule, whatever the scores (Huang 2024)."""
+    """The same with a `probability` that is a number or a schedule, whatever the scores (Huang 2024)."""
 
     p: Tensor
 

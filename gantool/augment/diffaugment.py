@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gantool.errors import GantoolError, did_you_mean
 from gantool.batch import Draws
+from gantool.errors import GantoolError, did_you_mean
 from gantool.game import Progress
 
 

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gantool.augment.transforms import matrix, rotate, scale, translate
-from gantool.errors import GantoolError
 from gantool.batch import Draws
+from gantool.errors import GantoolError
 
 
 class Jitter:

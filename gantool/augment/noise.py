@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from gantool.errors import GantoolError
 from gantool.batch import Draws
+from gantool.errors import GantoolError
 from gantool.game import Progress
 
 

@@ -1,7 +1,6 @@
 """From the words after `gantool COMMAND` to what Hydra understands."""
 
-import os
-import time
+import re
 from collections.abc import Sequence
 from contextlib import redirect_stderr
 from io import StringIO
@@ -17,6 +16,20 @@ from gantool.paths import conf_dir
 
 _FLAGS_WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir")
 _FLAGS_WITH_VALUE += ("-cd", "--info", "-i", "--experimental-rerun", "--shell-completion", "-sc")
+
+# Groups whose keys are arguments of a class.
+_NODES = (
+    "augment",
+    "auxiliary",
+    "dataset",
+    "features",
+    "loss",
+    "model",
+    "monitor",
+    "optimizer",
+    "regularizer",
+    "score",
+)
 
 
 def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -47,8 +60,14 @@ def is_sweep(flags: Sequence[str]) -> bool:
 
 def name_jobs_by_what_varies(overrides: Sequence[str]) -> list[str]:
     """The overrides of a sweep, and one more that keeps its constant ones out of the jobs' folder names."""
-    constant = [f"'{override.key_or_group}'" for override in _parse(overrides) if not override.is_sweep_override()]
+    constant = [f"'{override.get_key_element()}'" for override in _parse(overrides) if not override.is_sweep_override()]
     return [*overrides, f"hydra.job.config.override_dirname.exclude_keys=[{','.join(constant)}]"]
+
+
+def add_arguments(overrides: Sequence[str]) -> list[str]:
+    """The overrides, where keys of nodes may be arguments of their class that no YAML file names: Hydra would refuse
+    them, while gantool compares every key with the class (config.parts)."""
+    return [f"++{word}" if word.partition(".")[0] in _NODES else word for word in overrides]
 
 
 def check_groups(overrides: Sequence[str]) -> None:
@@ -98,25 +117,10 @@ def _check_run(run: Path) -> None:
         raise GantoolError(f"resume={run}: no such folder{did_you_mean(run.name, siblings)}")
     if not (run / ".hydra" / "config.yaml").is_file():
         raise GantoolError(f"resume={run} is no run folder: it has no .hydra/config.yaml")
+    if not re.search(r"^recipe:", (run / ".hydra" / "config.yaml").read_text(encoding="utf-8"), re.MULTILINE):
+        raise GantoolError(
+            f"resume={run} was made by gantool 0.1, whose configuration this version does not read: go on with "
+            "pip install gantool==0.1.0, or train it anew"
+        )
     if not any((run / "checkpoints").glob("*.pt")):
         raise GantoolError(f"resume={run} has no checkpoint to continue from: start it again with its own command")
-
-
-def is_first_rank() -> bool:
-    """True in every process but those that torchrun started as rank 1 and up."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def agree_on_start() -> float:
-    """The time (seconds since 1970) that names run folders: the first rank's, for all ranks that torchrun started."""
-    now = time.time()
-    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
-        return now
-    from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
-
-    store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
-    key = "gantool/started/" + os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    if is_first_rank():
-        store.set(key, repr(now))
-        return now
-    return float(store.get(key))

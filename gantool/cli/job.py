@@ -13,9 +13,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from gantool.cli.arguments import is_first_rank
-from gantool.cli.wording import in_one_line
+from gantool.config.options import CommandOptions, read_options
 from gantool.config.resolvers import register_resolvers
+from gantool.config.wording import in_one_line
+from gantool.files import write_whole
+from gantool.launch import is_first_rank
 
 register_resolvers()  # a sweep's other processes import no more of the command line than this
 
@@ -31,6 +33,7 @@ class Job:
 
     command: str
     target: str  # module:function
+    options: type[CommandOptions] | None  # what the function is given; None: the configuration as composed
     full_error: bool  # the user asked for tracebacks (HYDRA_FULL_ERROR=1)
 
     def __call__(self, cfg: DictConfig) -> float | None:
@@ -40,7 +43,8 @@ class Job:
         before = _written(folder)
         try:
             module, name = self.target.split(":")
-            return getattr(importlib.import_module(module), name)(cfg)
+            argument = cfg if self.options is None else read_options(cfg, self.options)
+            return getattr(importlib.import_module(module), name)(argument)
         except Exception as error:
             text = self._tell(error, f" job {hydra.job.num}" if in_sweep else "")
         except SystemExit as stop:
@@ -80,9 +84,7 @@ def record_failure(folder: Path, error: str) -> None:
     except (OSError, ValueError):
         status = {"progress": None, "metrics": {}, "best": None}
     with suppress(OSError):
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps({**status, "state": "failed", "error": error}, indent=2))
-        part.replace(path)
+        write_whole(path, json.dumps({**status, "state": "failed", "error": error}, indent=2))
 
 
 def _written(folder: Path) -> int:

@@ -1,57 +1,34 @@
 """The command line: gantool COMMAND [group=choice] [key=value] [-m]. Heavy imports wait until a command runs."""
 
+import importlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from gantool import __version__
 from gantool.errors import GantoolError, did_you_mean
 
-# name -> (module:function, what it does); each runs on conf/<name>.yaml, or else on conf/train.yaml
+if TYPE_CHECKING:
+    from gantool.config.options import CommandOptions
+
+# name -> (module:function, what it does). A module has a class Options too, which declares the command's keys;
+# the keys of COMPOSED are those of conf/train.yaml.
 COMMANDS = {
-    "train": (
-        "gantool.commands.train:train",
-        "train a GAN; resume=RUN_FOLDER continues a run, -m sweeps over several values",
-    ),
-    "sample": (
-        "gantool.commands.sample:sample",
-        "images of a trained run: run=RUN_FOLDER format=grid|png|npz num=50000",
-    ),
-    "interpolate": (
-        "gantool.commands.interpolate:interpolate",
-        "paths between latents of a trained run: run=RUN_FOLDER",
-    ),
-    "truncation": (
-        "gantool.commands.truncation:truncation",
-        "what truncated latents trade of variety for fidelity: run=RUN_FOLDER thresholds=[0.5,1,null]",
-    ),
-    "evaluate": (
-        "gantool.commands.evaluate:evaluate",
-        "every score of trained runs, ranked: run=[RUN_FOLDER,...] features=digits|inception|classifier",
-    ),
-    "calibrate": (
-        "gantool.commands.calibrate:calibrate",
-        "FID of CIFAR-10's training images against its test images, published as 3.15",
-    ),
-    "embed": (
-        "gantool.commands.embed:embed",
-        "PCA and t-SNE of real and generated images, and nearest training images: run=RUN_FOLDER",
-    ),
-    "explain": (
-        "gantool.commands.explain:explain",
-        "what latents change, and which pixels the discriminator goes by: run=RUN_FOLDER",
-    ),
-    "export": (
-        "gantool.commands.export:export",
-        "a trained run's generators as a snapshot, ONNX or torch.export program: run=RUN_FOLDER",
-    ),
-    "report": (
-        "gantool.commands.report:report",
-        "a run or a sweep as one HTML page: run=FOLDER",
-    ),
+    "train": ("gantool.commands.train:train", "train a GAN; resume=RUN_FOLDER continues a run, -m sweeps over values"),
+    "sample": ("gantool.commands.sample:sample", "images of a trained run, or its translations: run=RUN_FOLDER"),
+    "interpolate": ("gantool.commands.interpolate:interpolate", "paths between latents of a run: run=RUN_FOLDER"),
+    "truncation": ("gantool.commands.truncation:truncation", "variety against fidelity of a run: run=RUN_FOLDER"),
+    "evaluate": ("gantool.commands.evaluate:evaluate", "every score of trained runs, ranked: run=[RUN_FOLDER,...]"),
+    "calibrate": ("gantool.commands.calibrate:calibrate", "FID of CIFAR-10's training against its test images"),
+    "embed": ("gantool.commands.embed:embed", "a map of real and generated images, and neighbours: run=RUN_FOLDER"),
+    "explain": ("gantool.commands.explain:explain", "what latents change, what scores come from: run=RUN_FOLDER"),
+    "export": ("gantool.commands.export:export", "generators as snapshot, ONNX or torch.export: run=RUN_FOLDER"),
+    "report": ("gantool.commands.report:report", "a run or a sweep as one HTML page: run=FOLDER"),
     "bench": ("gantool.commands.bench:bench", "time the training step against a plain PyTorch loop"),
 }
+COMPOSED = ("train", "bench")
 OTHERS = {"list": "every choice of every group: gantool list [GROUP]"}
 
 
@@ -59,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line (default: sys.argv) and returns its exit code: 0 done, 1 failed, 2 no such command,
     128 + signal when stopped."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _see_working_folder()
     first = words[0] if words else ""
     if first in ("-sc", "--shell-completion"):
         return _complete(words)
@@ -90,6 +68,13 @@ def usage() -> str:
   eval "$(gantool -sc install=bash)" completes groups, choices and keys with the tab key"""
 
 
+def _see_working_folder() -> None:
+    """Lets _target_: mine.Loss find mine.py in the folder that gantool is started in, as `python -m gantool` does."""
+    here = os.getcwd()
+    if not sys.flags.safe_path and here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
+
+
 def _list(words: list[str]) -> int:
     from gantool.commands.list import USAGE, list_choices
 
@@ -105,25 +90,31 @@ def _list(words: list[str]) -> int:
 
 
 def _run(command: str, words: list[str]) -> int:
-    from gantool.cli import arguments, folders
+    from gantool.cli import folders
     from gantool.cli.job import tell
+    from gantool.launch import is_first_rank
 
     folders.forget()
     try:
         code = _hydra(command, words)
     except GantoolError as error:
-        if arguments.is_first_rank():
+        if is_first_rank():
             tell(command, str(error))
         code = 1
     except KeyboardInterrupt:
         tell(command, "interrupted")
         code = 130
+    except BrokenPipeError:  # of gantool train --help | head; what is still buffered must not fail once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     finally:
         folders.remove_unused()
-    if folders.sweep and folders.sweep.folder.is_dir() and arguments.is_first_rank():
-        code = _end_sweep(command, code)
+    if folders.sweep and folders.sweep.folder.is_dir() and is_first_rank():
+        # A command on a run leaves nothing in a job's folder unless it failed, and was told then.
+        failed = any(folders.sweep.folder.glob("*/status.json"))
+        code = _end_sweep(command, code) if command in COMPOSED else code or int(failed)
     return code
 
 
@@ -146,24 +137,35 @@ def _hydra(command: str, words: list[str]) -> int:
 
     from gantool.cli import arguments, folders
     from gantool.cli.job import Job
-    from gantool.cli.wording import in_one_line
+    from gantool.config.options import register_options
     from gantool.config.resolvers import register_resolvers
+    from gantool.config.wording import in_one_line
+    from gantool.launch import agree_on_start, is_first_rank
     from gantool.paths import conf_dir
 
     flags, overrides = arguments.split(words)
-    config_name = command if (conf_dir() / f"{command}.yaml").is_file() else "train"
-    if any(word.startswith("resume=") for word in overrides):
+    options, config_name = _options(command), "train"
+    if options is not None:
+        config_name = command
+        register_options(command, options)
+    elif any(word.startswith("resume=") for word in overrides):
         config_name, flags, overrides = arguments.resume(flags, overrides)
     arguments.check_groups(overrides)
+    overrides = arguments.add_arguments(overrides)
     if arguments.is_sweep(flags):
         overrides = arguments.name_jobs_by_what_varies(overrides)
-    if not arguments.is_first_rank():
+    if not is_first_rank():
         overrides += ["hydra/job_logging=silent", "hydra/hydra_logging=silent"]
-    register_resolvers(arguments.agree_on_start())
+    register_resolvers(agree_on_start())
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    job = Job(command, COMMANDS[command][0], full_error)
+    job = Job(command, COMMANDS[command][0], options, full_error)
     with _as_hydra_sees_it([*overrides, f"hydra.job.name={command}", *flags]):
         try:
+            if "--help" in flags or "-h" in flags:
+                from gantool.cli.help import help_text
+
+                print(help_text(command, config_name, flags, overrides, options), flush=True)
+                return 0
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)()
         except Exception as error:
             if full_error:
@@ -175,6 +177,13 @@ def _hydra(command: str, words: list[str]) -> int:
             reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"  # the launcher's: a job's process died
             raise GantoolError(f"the sweep was cut short: {reason}") from error
     return 0
+
+
+def _options(command: str) -> "type[CommandOptions] | None":
+    """What declares the command's keys; None where they are those of conf/train.yaml."""
+    if command in COMPOSED:
+        return None
+    return importlib.import_module(COMMANDS[command][0].partition(":")[0]).Options
 
 
 @contextmanager

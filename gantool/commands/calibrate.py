@@ -1,74 +1,51 @@
 """gantool calibrate: does FID come out here as published? CIFAR-10's training images against its test images."""
 
 import logging
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-import torch
-from hydra.errors import InstantiationException
-from omegaconf import DictConfig
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
-from torch import Tensor
+from pydantic import Field, PositiveInt
 
-from gantool.cli.wording import in_one_line
-from gantool.commands.features import make_features
-from gantool.commands.run_folder import read_options, without_prefix
-from gantool.data import ImageSet, prepare
-from gantool.data.cifar10 import Cifar10
+from gantool.config.options import OnDevice, group, key
 from gantool.errors import GantoolError
-from gantool.logging.progress import told
-from gantool.metrics.distances import frechet_distance
-from gantool.metrics.embedding import embed_reals
-from gantool.metrics.inception import SHA256_PREFIX
-from gantool.training.hardware import choose_device
 
 log = logging.getLogger(__name__)
 
 PUBLISHED, TOLERANCE = 3.15, 0.02  # rounded to two digits, and decoders and libraries differ a little
 
 
-class Options(BaseModel):
-    """The keys of conf/calibrate.yaml."""
+class Options(OnDevice):
+    """Measures the FID of CIFAR-10's training images against its test images, published as 3.15.
 
-    model_config = ConfigDict(strict=True, extra="forbid")
+    Fails where the weights are at hand and the distance is not the published one; says so where they are not. What is
+    computed of the images is cached: a second run takes seconds.
+    """
 
-    features: dict[str, Any]
-    root: str
-    download: bool
-    num: Annotated[int, Field(ge=2)] | None
-    batch_size: PositiveInt
-    device: str
+    usage: ClassVar[str] = "[features.weights=FILE] [key=value]"
+
+    features: dict[str, Any] = group("inception", "what is looked with")
+    root: str = key("${oc.env:GANTOOL_DATA,data}", "holds cifar-10-batches-py; GANTOOL_DATA, or data")
+    download: bool = key(True, "fetch CIFAR-10 if it is not there")
+    num: Annotated[int, Field(ge=2)] | None = key(
+        None, "images of each side; null: all 50,000 and 10,000, hours on a CPU; fewer are not comparable"
+    )
+    batch_size: PositiveInt = key(100, "images at once")
 
 
-def calibrate(cfg: DictConfig) -> None:
+def calibrate(options: Options) -> None:
     """Prints the distance and how it compares with the published FID.
 
     Raises GantoolError where the weights are not at hand, and where they are but the distance is another one.
     """
-    options = read_options(cfg, Options)
-    device = choose_device(options.device)
-    try:
-        features = make_features(options.features, {"device": str(device)}).to(device)
-    except (GantoolError, InstantiationException) as error:
-        reason = in_one_line(error, in_job=True)
-        raise GantoolError(f"no calibration, as the features are not at hand: {reason}") from error
-    with without_prefix("dataset."):
-        sides = [prepare(Cifar10(options.root, split=split, download=options.download)) for split in ("train", "test")]
-    embedded = [embed_reals(features, s, rows(s, options.num), options.batch_size, device, told) for s in sides]
-    distance = frechet_distance(*(side.features for side in embedded))
-    counts = " against ".join(f"{len(e):,} {side.split}" for e, side in zip(embedded, sides, strict=True))
-    found = f"{features.score_name('fd')} of CIFAR-10, {counts} images: {distance:.3f}"
-    whole = [len(side) for side in embedded] == [len(side.images) for side in sides]
-    published = (features.name, features.score_name("fd"), features.weights_hash) == ("inception", "fid", SHA256_PREFIX)
-    if not (whole and published):
-        why = "fewer images" if published else "another extractor, other weights or another resize"
-        log.info("%s; not comparable with the published %.2f: %s", found, PUBLISHED, why)
-    elif abs(distance - PUBLISHED) > TOLERANCE:
-        raise GantoolError(f"{found}, but {PUBLISHED} is published: FID on this machine is not comparable with papers")
+    from gantool.runs import calibration
+
+    keys = options.model_dump(exclude={"features"})
+    found = calibration.calibrate(options.features, **keys)
+    if not (found.whole and found.as_published):
+        why = "fewer images" if found.as_published else "another extractor, other weights or another resize"
+        log.info("%s; not comparable with the published %.2f: %s", found.text, PUBLISHED, why)
+    elif abs(found.distance - PUBLISHED) > TOLERANCE:
+        raise GantoolError(
+            f"{found.text}, but {PUBLISHED} is published: FID on this machine is not comparable with papers"
+        )
     else:
-        log.info("%s; published: %.2f", found, PUBLISHED)
-
-
-def rows(image_set: ImageSet, num: int | None) -> Tensor:
-    """Of at most `num` images drawn from the set, sorted."""
-    order = torch.randperm(len(image_set.images), generator=torch.Generator().manual_seed(0))
-    return order[:num].sort().values
+        log.info("%s; published: %.2f", found.text, PUBLISHED)

@@ -2,31 +2,35 @@
 
 import logging
 from pathlib import Path
+from typing import ClassVar
 
-from omegaconf import DictConfig
-from pydantic import BaseModel, ConfigDict
-
-from gantool.commands.run_folder import read_options
+from gantool.config.options import CommandOptions, key
 from gantool.errors import GantoolError
-from gantool.page.reading import RunFolder
-from gantool.page.render import page_of_run, page_of_runs
 
 log = logging.getLogger(__name__)
 
 
-class Options(BaseModel):
-    """The keys of conf/report.yaml."""
+class Options(CommandOptions):
+    """Writes one HTML page on a run, or on several that are compared.
 
-    model_config = ConfigDict(strict=True, extra="forbid")
+    The page holds its pictures and curves itself: it can be mailed, printed, and opened without a network.
+    """
 
-    run: str | list[str] | None
-    metric: str | None
-    out: str | None
+    usage: ClassVar[str] = "run=RUN_OR_SWEEP_FOLDER [key=value]"
+
+    run: str | list[str] | None = key(None, "a run's folder or a sweep's, or several runs: 'run=[A,B]'")
+    metric: str | None = key(None, "score that ranks several runs; null: the first one found")
+    out: str | None = key(None, "file to write; null: RUN/report.html, for several runs ./report.html")
 
 
-def report(cfg: DictConfig) -> None:
+def report(options: Options) -> None:
     """Writes the page and says where it is. Raises GantoolError for the user's mistakes."""
-    options = read_options(cfg, Options)
+    from gantool.files import write_whole
+    from gantool.page.reading import RunFolder
+    from gantool.page.render import page_of_run, page_of_runs
+    from gantool.runs.output import writing
+    from gantool.runs.results import jobs_of_sweep
+
     named = [options.run] if isinstance(options.run, str) else options.run
     if not named:
         raise GantoolError("which run? run=FOLDER names a run's folder or a sweep's, run=[A,B] several runs")
@@ -42,17 +46,7 @@ def report(cfg: DictConfig) -> None:
         page, place = page_of_runs(f"{len(folders)} runs", folders, options.metric), Path.cwd()
     out = Path(options.out).expanduser() if options.out else place / "report.html"
     out = out / "report.html" if out.is_dir() else out
-    try:
+    with writing(out, "make room or choose out=FILE"):
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise GantoolError(f"cannot write {out} ({error.strerror or error}): make room or choose out=FILE") from error
+        write_whole(out, page)
     log.info("%s  %.1f MB", out, out.stat().st_size / 1e6)
-
-
-def jobs_of_sweep(folder: Path) -> list[Path]:
-    """The jobs' folders, in order of their numbers; [] where `folder` is no sweep's."""
-    if not folder.is_dir() or (folder / ".hydra").is_dir():
-        return []
-    jobs = [path for path in folder.iterdir() if path.is_dir() and path.name.partition("-")[0].isdigit()]
-    return sorted((job for job in jobs if (job / "status.json").is_file()), key=lambda p: int(p.name.partition("-")[0]))

@@ -3,10 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+from hydra.conf import HydraConf
 from omegaconf import DictConfig, OmegaConf
 
+from gantool.files import write_whole
 
-def save_composed(cfg: DictConfig, run_dir: Path, hydra: DictConfig) -> None:
+
+def save_composed(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> None:
     """Writes `cfg` (unresolved, as composed) into `run_dir`/.hydra: what the run goes on with from now.
 
     hydra.yaml and overrides.yaml, from Hydra's own configuration, stay as they were when the run began.
@@ -16,8 +19,7 @@ def save_composed(cfg: DictConfig, run_dir: Path, hydra: DictConfig) -> None:
     if not (folder / "config.yaml").exists():
         OmegaConf.save(OmegaConf.create({"hydra": hydra}), folder / "hydra.yaml")
         OmegaConf.save(hydra.overrides.task, folder / "overrides.yaml")
-    OmegaConf.save(cfg, folder / "config.yaml.part")
-    (folder / "config.yaml.part").replace(folder / "config.yaml")  # last: a run with it is whole
+    write_whole(folder / "config.yaml", OmegaConf.to_yaml(cfg))  # last: a run with it is whole
 
 
 def choices(run_dir: Path) -> dict[str, str]:

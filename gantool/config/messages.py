@@ -60,3 +60,12 @@ def plain_message(mistake: ErrorDetails) -> str:
 
 def _shown(value: Any) -> str:
     return json.dumps(value) if value is None or isinstance(value, bool | list) else str(value)
+
+
+def as_typed(value: object) -> str:
+    """`value` as it is written on the command line: null, true, [a,1]."""
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(as_typed, value))}]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{as_typed(part)}" for key, part in value.items()) + "}"
+    return value if isinstance(value, str) else json.dumps(value, default=str)

@@ -1,4 +1,4 @@
-"""Nodes with `_target_`: checks one against the signature of what it names, and builds it with what the code hands in."""
+"""Nodes with `_target_`: compares one with the signature of what it names, and builds it."""
 
 import inspect
 import pkgutil

@@ -9,7 +9,10 @@ from omegaconf import DictConfig, OmegaConf
 
 def file_name(text: str) -> str:
     """`text` as one path component that needs no quoting in a shell or in Hydra."""
-    return re.sub(r"[^\w.+-]+", "-", text.replace("=", "-").replace(",", "_")).strip("-_.")[:100] or "run"
+    return (
+        re.sub(r"[^\w.+-]+", "-", text.replace("++", "").replace("=", "-").replace(",", "_")).strip("-_.")[:100]
+        or "run"
+    )
 
 
 def norm(first: str, *others: str, _root_: DictConfig) -> str:

@@ -1,10 +1,11 @@
 """Which keys the user wrote: on the command line, or in YAML files of their own. The rest came with a choice."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hydra.conf import HydraConf
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
@@ -25,7 +26,7 @@ class Written:
         return bool(above & (self.typed | self.in_files))
 
     @classmethod
-    def of(cls, hydra: DictConfig) -> "Written":
+    def of(cls, hydra: HydraConf | DictConfig) -> "Written":
         """As Hydra's own configuration of a run (HydraConfig.get()) tells."""
         overrides = OverridesParser.create().parse_overrides(list(hydra.overrides.task))
         typed = frozenset(override.key_or_group for override in overrides if not override.is_delete())
@@ -34,7 +35,7 @@ class Written:
         return cls(typed, frozenset(files))
 
 
-def _in_folder(folder: Path, choices: DictConfig) -> Iterator[str]:
+def _in_folder(folder: Path, choices: Mapping[Any, Any]) -> Iterator[str]:
     """The keys of the chosen files, and of those that they are based on, that lie in a folder of the user's."""
     if folder.resolve() == conf_dir().resolve():
         return

@@ -18,8 +18,8 @@ import torch
 from gantool.data.image_set import ImageSet
 from gantool.data.source import Damaged, Decoded, Source, require_choice
 from gantool.data.two_sided import TwoSided
-from gantool.durable import sync
 from gantool.errors import GantoolError
+from gantool.files import sync, write_whole
 from gantool.lock import locked
 from gantool.paths import cache_dir
 
@@ -111,9 +111,8 @@ def _write(source: Source, folder: Path, progress: bool) -> None:
             os.fsync(file.fileno())
         shape = [len(labels), source.channels, source.resolution, source.resolution]
         np.save(partial / "labels.npy", np.array(labels, np.int64))
-        (partial / "meta.json").write_text(json.dumps({"shape": shape, "damaged": damaged}))
-        for path in (partial / "labels.npy", partial / "meta.json", partial):
-            sync(path)
+        sync(partial / "labels.npy")
+        write_whole(partial / "meta.json", json.dumps({"shape": shape, "damaged": damaged}))
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
         sync(folder.parent)

@@ -14,7 +14,7 @@ _SEARCHED = 32  # images looked at per class to fill its row, and no more than 1
 
 
 def fixed_images(fixed: Callable[[int], Batch], num_classes: int = 0) -> Batch:
-    """64 images, or with `num_classes` ten of each class in turn; `fixed(count)` gives real ones (data.Stream.fixed)."""
+    """64 real images, or with `num_classes` ten of each class in turn; `fixed(count)` gives them (Stream.fixed)."""
     if not num_classes:
         return fixed(COLUMNS**2)
     return rows_by_class(fixed(min(_SEARCHED * num_classes, 1024)), num_classes)

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gantool.batch import Batch, Draws
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
-from gantool.batch import Batch, Draws
 
 _OTHER_SIDE = 2**32  # beyond every seed: the order of the other side of an unpaired set
 

@@ -33,8 +33,9 @@ class Augment(Protocol):
 class Adversary:
     """A discriminator with its loss, regularizers (those of the loss and more), auxiliaries and augmentation.
 
-    A game with two discriminators has two of these, which may share an augmentation. It is no module: the game registers
-    the networks, under the names that they have in a checkpoint. Raises GantoolError for parts that do not go together.
+    A game with two discriminators has two of these, which may share an augmentation. It is no module: the game
+    registers the networks, under the names that they have in a checkpoint. Raises GantoolError for parts that do not
+    go together.
     """
 
     def __init__(

@@ -147,9 +147,15 @@ class GAN(Game):
     def pictures(self, batch: Batch, generators: nn.ModuleDict) -> dict[str, tuple[Tensor, int]]:
         """The traversals of the latent's codes, each image with the first label of `batch`'s rows."""
         labels = self.labels(batch.labels)
+        return self.traversals(batch.draws, None if labels is None else labels[:1], generators)
+
+    def traversals(
+        self, draws: Draws, label: Tensor | None, generators: nn.ModuleDict
+    ) -> dict[str, tuple[Tensor, int]]:
+        """Images that show what each code of the latent means, all of one `label` (1,), and their columns."""
         return {
-            name: (self.generate(z, None if labels is None else labels[:1].expand(len(z)), generators), columns)
-            for name, (z, columns) in self.latent.traversals(batch.draws).items()
+            name: (self.generate(z, None if label is None else label.expand(len(z)), generators), columns)
+            for name, (z, columns) in self.latent.traversals(draws).items()
         }
 
     def generate(self, z: Tensor, labels: Tensor | None, generators: nn.ModuleDict) -> Tensor:

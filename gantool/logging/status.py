@@ -1,11 +1,11 @@
 """status.json: in what state a run is, for people, sweeps and scripts that look at its folder."""
 
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from gantool.files import write_whole
 from gantool.game import Progress
 from gantool.logging.jsonl import finite
 
@@ -22,10 +22,12 @@ def write_status(
     best: Mapping[str, object] | None = None,
     error: str | None = None,
     watchdog: Mapping[str, object] | None = None,
+    higher_is_better: Sequence[str] = (),
 ) -> None:
     """Replace `run_dir`/status.json in one step: a reader sees the old file or the new one, never half of it.
 
-    `metrics` are the last ones by name, `best` whatever says which checkpoint is the best and why,
+    `metrics` are the last ones by name, `higher_is_better` those of them for which it is so,
+    `best` whatever says which checkpoint is the best and why,
     `watchdog` what it has noticed and done.
     """
     status = {
@@ -33,13 +35,12 @@ def write_status(
         "error": error,
         "progress": progress and {"nimg": progress.nimg, "rounds": progress.rounds, "total": progress.total},
         "metrics": {name: finite(value) for name, value in (metrics or {}).items()},
+        "higher_is_better": list(higher_is_better),
         "best": best and dict(best),
     }
     if watchdog:
         status["watchdog"] = dict(watchdog)
-    partial = run_dir / f"{NAME}.partial"
-    partial.write_text(json.dumps(status, indent=2, default=str) + "\n", encoding="utf-8")
-    os.replace(partial, run_dir / NAME)
+    write_whole(run_dir / NAME, json.dumps(status, indent=2, default=str) + "\n")
 
 
 def read_status(run_dir: Path) -> dict | None:

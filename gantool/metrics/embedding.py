@@ -102,13 +102,13 @@ def embed_reals(
     rows: Tensor,
     batch_size: int,
     device: torch.device,
-    told: Callable[[Iterator[Block], int], Iterator[Block]],
+    follow: Callable[[Iterator[Block], int], Iterator[Block]],
     *,
     keep_images: bool = False,
 ) -> Embedding:
     """Of the real images at `rows`, sorted; from the cache where they were embedded before.
 
-    `told(blocks, total)` passes blocks on and tells the user how far it is.
+    `follow(blocks, total)` passes blocks on and tells the user how far it is.
     """
     identity = {
         "images": image_set.fingerprint,
@@ -122,7 +122,7 @@ def embed_reals(
     known = load_tensors(path)
     if known is None or not _is_whole(known, (len(rows), features.num_features)):
         blocks = ((image_set.images[part], None) for part in rows.split(batch_size))
-        made = embed(features, told(blocks, len(rows)), device)
+        made = embed(features, follow(blocks, len(rows)), device)
         known = {"features": made.features, "logits": made.logits}
         save_tensors(known, path)
     images, labels = image_set.images, image_set.labels

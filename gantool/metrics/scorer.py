@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
-from gantool.logging.progress import Block, told
+from gantool.logging.progress import Block, follow_images
 from gantool.metrics.embedding import Embedding, embed, embed_reals
 from gantool.metrics.features import Features
 from gantool.metrics.score import Score
@@ -168,7 +168,7 @@ class Scorer:
         return "; ".join(found) or None
 
     def _told(self, blocks: Iterator[Block], total: int) -> Iterator[Block]:
-        return told(self._announced(blocks, total), total)
+        return follow_images(self._announced(blocks, total), total)
 
     def _announced(self, blocks: Iterator[Block], total: int) -> Iterator[Block]:
         """The blocks; when the first is done, how long they will take is told if it is long."""

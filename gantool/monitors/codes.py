@@ -33,7 +33,7 @@ class LabelAgreement:
     """
 
     def __init__(
-        self, features: Features, image_set: ImageSet, seed: int, device: torch.device, num_classes: int
+        self, features: Features, image_set: ImageSet, device: torch.device, num_classes: int, seed: int = 0
     ) -> None:
         if not num_classes:
             raise DoesNotApply("monitor=labels is for conditional models: add model.conditional=true, or leave it out")
@@ -63,7 +63,7 @@ class CodeAgreement:
     """
 
     def __init__(
-        self, features: Features, image_set: ImageSet, seed: int, device: torch.device, game: Game
+        self, features: Features, image_set: ImageSet, device: torch.device, game: Game, seed: int = 0
     ) -> None:
         if not game.codes:
             raise DoesNotApply("monitor=codes is for latents with categorical codes: add model/latent=structured")

@@ -12,7 +12,6 @@ from gantool.logging.grid import grid
 from gantool.logging.record import Record
 
 
-
 class SampleGrid:
     """samples/generated, and samples/real once, before the first round; beside them, or alone where images are
     translated, the game's own pictures.

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from gantool.data.image_set import ImageSet
+from gantool.errors import GantoolError
 from gantool.game import Game, Progress
 from gantool.logging.progress import Block
 from gantool.logging.record import Record
@@ -14,9 +15,11 @@ from gantool.metrics.score import Score
 from gantool.metrics.scorer import Scorer
 from gantool.sampling import sampled, translated
 
+NUM = 5000  # images that are made for a score where nothing else is said
+
 
 class Scores:
-    """Makes `num` images, those of `gantool sample` with the run's seed, and scores them against the data set.
+    """Makes `num` images, those of `gantool sample` with the same seed, and scores them against the data set.
 
     Labels are as frequent as in the data set. Of a game that translates, each source is translated once. The same
     generators always get the same scores, and those that gantool evaluate gives them.
@@ -27,15 +30,19 @@ class Scores:
         features: Features,
         scores: Mapping[str, Score],
         image_set: ImageSet,
-        seed: int,
         device: torch.device,
-        num: int = 5000,
+        num_classes: int = 0,
+        num: int = NUM,
         batch_size: int = 100,
+        seed: int = 0,
     ) -> None:
         if image_set.source is not None:
             num = min(num, len(image_set.source))
-        self.image_set = image_set
         self.scorer = Scorer(features, scores, image_set, num=num, batch_size=batch_size, seed=seed, device=device)
+        if (names := self.scorer.needs_labels) and not num_classes:
+            raise GantoolError(
+                f"{', '.join(names)} needs a conditional model: add model.conditional=true, or leave it out"
+            )
 
     @torch.no_grad()
     def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:

@@ -22,7 +22,8 @@ class Generator(nn.Module):
     """Latent -> image.
 
     `hierarchical`: the latent is cut into equal chunks, one to start from and one for each block. `shared_dim`: numbers
-    in the embedding of a class, one for the whole network; None: 128 where there are classes, 0: none. A block's chunk and the embedding give, through linear
+    in the embedding of a class, one for the whole network; None: 128 where there are classes, 0: none. A block's chunk
+    and the embedding give, through linear
     layers, the gains and biases of its batch norms; without either, norms have a table of them by class, or their own.
     Raises GantoolError for a resolution, latent or combination that it does not know.
     """
@@ -44,7 +45,9 @@ class Generator(nn.Module):
         check_choice("model.generator.initialisation", initialisation, INITIALISATIONS)
         widths = table(GENERATOR, resolution, width, "biggan")
         if shared_dim is not None and not num_classes:
-            raise GantoolError(f"model.generator.shared_dim={shared_dim}: there are no classes; add model.conditional=true")
+            raise GantoolError(
+                f"model.generator.shared_dim={shared_dim}: there are no classes; add model.conditional=true"
+            )
         shared_dim = (128 if num_classes else 0) if shared_dim is None else shared_dim
         if hierarchical and latent_dim % len(widths):
             raise GantoolError(

@@ -29,8 +29,8 @@ def chosen_condition(condition: str | None, num_classes: int, choices: tuple[str
     check_choice("model.discriminator.condition", condition, choices)
     if not num_classes:
         raise GantoolError(
-            f"model.discriminator.condition={condition}: an unconditional model is told no labels: leave it out, or add "
-            "model.conditional=true"
+            f"model.discriminator.condition={condition}: an unconditional model is told no labels; leave it out, or "
+            "add model.conditional=true"
         )
     return condition
 

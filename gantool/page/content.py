@@ -6,7 +6,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from gantool.cli.sweep import HIGHER_IS_BETTER
 from gantool.page.chart import Points, chart, colours, number
 from gantool.page.reading import RunFolder, inlined, width_of
 
@@ -94,12 +93,13 @@ def growth(run: RunFolder) -> list[Figure]:
 def scores(run: RunFolder) -> list[dict[str, str]]:
     """A row for each score: its last and best values, and what real images score."""
     floor = next((p["floor"] for p in reversed(run.protocols) if p.get("floor")), {})
+    better = {name for protocol in run.protocols for name in protocol.get("higher_is_better") or ()}
     rows = []
     for tag, points in run.curves.items():
         kind, _, name = tag.partition("/")
         if kind not in ("metrics", "codes"):
             continue
-        higher = kind == "codes" or name.startswith(HIGHER_IS_BETTER)
+        higher = kind == "codes" or name in better
         best = (max if higher else min)(points, key=lambda point: point[1])
         rows.append(
             {

@@ -8,7 +8,6 @@ from typing import Any
 import jinja2
 
 from gantool import __version__
-from gantool.cli.sweep import Result, rank
 from gantool.page.chart import chart, colours, number
 from gantool.page.content import (
     Figure,
@@ -23,6 +22,7 @@ from gantool.page.content import (
     scores,
 )
 from gantool.page.reading import RunFolder, inlined
+from gantool.runs.results import Result, rank
 
 _DRAWN = 6  # runs in a chart: as many as there are colours to tell them by
 _LONGEST = 44  # characters of a name in a legend

@@ -96,7 +96,7 @@ def collecting(mistakes: list[str]) -> Iterator[None]:
 
 def build_source(dataset: Dataset, **changed: object) -> Source | TwoSided:
     """The data set that the configuration describes, but for what is `changed`."""
-    node = dataset.rest | changed
+    node: dict[str, Any] = dataset.rest | changed
     known = parameters(find(node["_target_"], "dataset"))
     if dataset.channels is not None and "channels" not in known:
         raise GantoolError(f"dataset.channels={dataset.channels}: {node['_target_']} takes no channels; leave it out")
@@ -129,11 +129,13 @@ def build_game(config: Train) -> Game:
     """
     model, dataset = config.model, config.dataset
     takes = parameters(find(model.target, "model"))
+    added = {name: build(part.node, f"regularizer.{name}") for name, part in config.regularizer.items()}
+    auxiliaries = {name: build(part.node, f"auxiliary.{name}") for name, part in config.auxiliary.items()}
     chosen = {
-        "regularizers": ("regularizer", {name: build(r.node, f"regularizer.{name}") for name, r in config.regularizer.items()}),
-        "auxiliaries": ("auxiliary", {name: build(a.node, f"auxiliary.{name}") for name, a in config.auxiliary.items()}),
+        "regularizers": ("regularizer", added),
+        "auxiliaries": ("auxiliary", auxiliaries),
         "augment": ("augment", build(config.augment, "augment") if config.augment else None),
-    }  # fmt: skip
+    }
     for parameter, (group, part) in chosen.items():
         if part and parameter not in takes:
             names = ",".join(part) if isinstance(part, dict) else config.augment["_target_"]
@@ -148,12 +150,15 @@ def build_game(config: Train) -> Game:
 
 
 def _check_labels(config: Train) -> None:
-    """Raises GantoolError for a network that cannot be told the labels. A discriminator may leave them to an auxiliary."""
+    """Raises GantoolError for a network that cannot be told the labels; a discriminator may leave them to an
+    auxiliary."""
     for name in ("generator",) if config.auxiliary else ("generator", "discriminator"):
         target = config.model.node[name]["_target_"]
         known = parameters(find(target, f"model.{name}"))
         if "num_classes" not in known and not any(p.kind is p.VAR_KEYWORD for p in known.values()):
-            raise GantoolError(f"model.conditional=true: {target} takes no num_classes, so it cannot be told the labels")
+            raise GantoolError(
+                f"model.conditional=true: {target} takes no num_classes, so it cannot be told the labels"
+            )
 
 
 def build_stream(setup: Setup, image_set: Any) -> Stream:

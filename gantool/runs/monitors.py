@@ -5,10 +5,11 @@ from gantool.config.parts import find, parameters
 from gantool.data.fixed import fixed_images
 from gantool.data.image_set import ImageSet
 from gantool.data.stream import Stream
-from gantool.errors import DoesNotApply, GantoolError
+from gantool.errors import DoesNotApply
 from gantool.metrics.features import Features
 from gantool.monitors.scores import Scores
 from gantool.runs.build import Setup
+from gantool.runs.features import build_features
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.loop import Every
 from gantool.training.measurements import Measurements
@@ -17,27 +18,11 @@ from gantool.training.state import State
 from gantool.training.watchdog import Watchdog
 
 
-def build_features(setup: Setup) -> Features | None:
+def features_for_scores(setup: Setup) -> Features | None:
     """What scores look with; None where there is no score. Raises GantoolError where it cannot be had."""
     if not setup.config.score or not setup.config.monitor:
         return None
-    return build_extractor(setup.config.features, {"source": setup.source, "device": str(setup.device)})
-
-
-def build_extractor(node: dict[str, object], handed: dict[str, object]) -> Features:
-    """The feature extractor that `node` describes; raises GantoolError where it describes none."""
-    if not node:
-        raise GantoolError("features: choose features=digits, inception or classifier, or name a class by _target_")
-    features = build(node, "features", handed)
-    missing = [] if not isinstance(features, Features) else [n for n in Features.__annotations__ if not _has(features, n)]
-    if not isinstance(features, Features) or missing:
-        what = f"lacks {', '.join(missing)}" if isinstance(features, Features) else "is none"
-        raise GantoolError(f"features._target_={node['_target_']} {what}: take a gantool.metrics.features.Features")
-    return features
-
-
-def _has(features: Features, name: str) -> bool:
-    return getattr(features, name, None) is not None
+    return build_features(setup.config.features, {"source": setup.source, "device": str(setup.device)})
 
 
 def build_monitors(
@@ -46,7 +31,7 @@ def build_monitors(
     """By name: each chosen monitor with its interval, and whether it is called before the first round too.
 
     They are handed, by the names of their parameters: fixed (`fixed(count)` real images, always the same), image_set,
-    num_classes, game, device, seed, and where there is a score features and scores. One that has nothing to do in this
+    num_classes, game, device, and where there is a score features and scores. One that has nothing to do in this
     run is left out; where the user chose it, GantoolError.
     """
     handed: dict[str, object] = {
@@ -55,7 +40,6 @@ def build_monitors(
         "num_classes": setup.num_classes,
         "game": setup.game,
         "device": setup.device,
-        "seed": setup.config.trainer.seed,
     }
     if features is not None:
         scores = {kind: build(node, f"score.{kind}") for kind, node in setup.config.score.items()}

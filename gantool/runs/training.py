@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from hydra.conf import HydraConf
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -21,11 +22,11 @@ from gantool.metrics.scorer import Scorer
 from gantool.monitors.summary import summary
 from gantool.runs.build import Setup, build_state, build_stream, compile_networks, set_up
 from gantool.runs.monitors import (
-    build_features,
     build_measurements,
     build_monitors,
     build_rescue,
     build_watchdog,
+    features_for_scores,
     scores_of,
 )
 from gantool.training.checkpoint import Checkpoints
@@ -56,7 +57,7 @@ FIXED = (
 )
 
 
-def train_run(cfg: DictConfig, run_dir: Path, hydra: DictConfig) -> State:
+def train_run(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> State:
     """Trains what `cfg` composes into `run_dir`, from its newest checkpoint where there is one; `hydra` is Hydra's own
     configuration. Returns the state at the end.
 
@@ -67,7 +68,7 @@ def train_run(cfg: DictConfig, run_dir: Path, hydra: DictConfig) -> State:
     setup = set_up(cfg, written)
     check_changes(setup.cfg, run_dir)
     with process_group(setup.device):
-        features = build_features(setup) if rank() == 0 else None
+        features = features_for_scores(setup) if rank() == 0 else None
         image_set = prepare(setup.source, on_bad_image=setup.config.dataset.on_bad_image, progress=rank() == 0)
         data = build_stream(setup, image_set)
         state = build_state(setup, len(image_set.images))
@@ -98,7 +99,7 @@ def _run(
     image_set: ImageSet,
     features: Features | None,
     written: Written,
-    hydra: DictConfig,
+    hydra: HydraConf | DictConfig,
 ) -> None:
     """Resumes where there is a checkpoint, trains, and says where to look."""
     trainer, first = setup.config.trainer, rank() == 0

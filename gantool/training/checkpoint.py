@@ -7,13 +7,12 @@ rename that makes it visible also makes its checksum known, so no moment to be k
 import hashlib
 import io
 import logging
-import os
 from pathlib import Path
 
 import torch
 
-from gantool.durable import sync
 from gantool.errors import GantoolError
+from gantool.files import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -90,17 +89,10 @@ class Checkpoints:
         torch.save(state, buffer)
         content = buffer.getbuffer()
         path = self.folder / f"{stem}-{hashlib.sha256(content).hexdigest()[:16]}.pt"
-        partial = self.folder / f".{stem}.{os.getpid()}.partial"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with open(partial, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-            sync(self.folder)
+            write_whole(path, content)
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise GantoolError(
                 f"could not write checkpoint {path}: {error.strerror}; make room and run the same command with "
                 f"resume={self.folder.parent} to go on from the checkpoint before"

@@ -79,7 +79,14 @@ class Recorder:
         if self.run_dir is not None:
             scores = {"metrics": state.metrics, "best": state.best}
             watched = {key: state.watch[key] for key in ("noticed", "rollbacks") if key in state.watch}
-            write_status(self.run_dir, state=status, progress=state.progress, **scores, watchdog=watched)
+            write_status(
+                self.run_dir,
+                state=status,
+                progress=state.progress,
+                **scores,
+                watchdog=watched,
+                higher_is_better=self.higher_is_better,
+            )
 
     def close(self) -> None:
         """Closes the log and gives the terminal back."""

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from gantool.errors import GantoolError, did_you_mean
@@ -18,8 +18,6 @@ def in_one_line(error: BaseException, *, in_job: bool = False) -> str | None:
     for cause in _chain(error):
         if isinstance(cause, GantoolError):
             return str(cause)
-    if isinstance(error, InstantiationException):
-        return _building(error)
     if in_job:
         return None
     if isinstance(error, MissingConfigException):
@@ -29,6 +27,8 @@ def in_one_line(error: BaseException, *, in_job: bool = False) -> str | None:
     for cause in _chain(error):
         if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.key is not None:
             return _unknown_key(cause)
+        if isinstance(cause, OmegaConfBaseException) and "Cannot merge DictConfig with ListConfig" in str(cause):
+            return f"{cause.full_key}: should be a list, not a group of keys"
         if isinstance(cause, OmegaConfBaseException):
             return f"{cause.full_key}: {str(cause.msg or cause).splitlines()[0]}"
     if isinstance(error, HydraException | ValueError):
@@ -61,15 +61,6 @@ def _unknown_key(error: OmegaConfBaseException) -> str:
     siblings = [str(key) for key in parent] if hasattr(parent, "__iter__") else []  # type: ignore[union-attr]
     hint = did_you_mean(str(error.key), [key for key in siblings if key != "hydra"])
     return f"unknown key '{error.full_key}'{hint}; +{error.full_key}=VALUE adds a new one"
-
-
-def _building(error: InstantiationException) -> str | None:
-    """A constructor that refused its arguments is a mistake in the configuration; anything else is a bug."""
-    cause = error.__cause__
-    if not isinstance(cause, TypeError | ValueError | RuntimeError | IndexError):
-        return None
-    where = re.search(r"full_key: (\S+)", str(error))
-    return f"{where[1] if where else 'configuration'}: {cause} (HYDRA_FULL_ERROR=1 shows where)"
 
 
 def _other(message: str) -> str:

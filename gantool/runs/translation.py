@@ -1,23 +1,20 @@
-"""gantool sample run=FOLDER source=FOLDER: images of a folder as a trained run translates them."""
+"""Images of a folder as a trained run translates them."""
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gantool.commands.build import make
-from gantool.commands.run_folder import TrainedRun
-from gantool.data.cache import prepare
 from gantool.data.files import list_images
 from gantool.data.pixels import decode_files
 from gantool.data.source import Damaged
 from gantool.data.two_sided import DIRECTIONS
 from gantool.errors import GantoolError
-from gantool.logging.grid import grid, save_png, to_uint8
-from gantool.randomness import seed_torch
+from gantool.logging.grid import grid, save_png
+from gantool.runs.trained import TrainedRun
+from gantool.sampling import translated as translations_of
 
 _COLUMNS = 8  # of a grid: each source has its translation on its right
 
@@ -26,7 +23,7 @@ def choose_direction(run: TrainedRun, asked: str | None) -> str:
     """The direction that is asked for, by default the run's first; raises GantoolError where the run has it not."""
     if len(run.generators) > 1:
         return asked or next(iter(run.generators))
-    own = run.plain["dataset"].get("direction", DIRECTIONS[0])
+    own = run.config.dataset.rest.get("direction", DIRECTIONS[0])
     if asked not in (None, own):
         raise GantoolError(f"direction={asked}: {run.folder} was trained to translate {own}; leave direction out")
     return own
@@ -40,7 +37,7 @@ def list_sources(run: TrainedRun, source: str | None, direction: str) -> tuple[l
     channels, resolution, _ = run.shape
     if source is None:
         try:
-            prepared = prepare(make(run.plain["dataset"]["source"]), on_bad_image="skip")
+            prepared = run.images(on_bad_image="skip")
         except GantoolError as error:
             raise GantoolError(f"{error}; or say which images to translate: source=FOLDER") from error
         shown = prepared.test or prepared
@@ -66,17 +63,9 @@ def list_sources(run: TrainedRun, source: str | None, direction: str) -> tuple[l
 def translated(
     run: TrainedRun, images: Iterable[Tensor], direction: str, *, seed: int, batch_size: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of sources and translations, (n, C, H, W) uint8 on the CPU. Dropout, pix2pix's noise, goes by batch."""
+    """Batches of sources and translations, (n, C, H, W) uint8 on the CPU."""
     network = run.generators[direction] if len(run.generators) > 1 else next(iter(run.generators.values()))
-    rest = iter(images)
-    done = 0
-    while batch := list(islice(rest, batch_size)):
-        seed_torch("translate", seed, done)
-        source = torch.stack(batch)
-        with torch.no_grad():
-            made = network(source.to(run.device).float() / 127.5 - 1)
-        yield source, to_uint8(made).cpu()
-        done += len(batch)
+    return translations_of(network, images, run.device, seed=seed, batch_size=batch_size)
 
 
 def write(out: Path, names: list[str], batches: Iterator[tuple[Tensor, Tensor]], kind: str) -> None:

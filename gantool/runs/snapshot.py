@@ -5,35 +5,33 @@ import json
 import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from hydra.errors import InstantiationException
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from gantool import __version__
-from gantool.commands.build import make
+from gantool.batch import Draws
+from gantool.config import build
 from gantool.errors import GantoolError, did_you_mean
-from gantool.game import Batch, Game
-from gantool.games.gan import GAN
+from gantool.games.gan import GAN, Growth, Latent, stage_of
 from gantool.randomness import seed_torch
+from gantool.runs.trained import TrainedRun
 
 NAME = "snapshot.safetensors"
-FORMAT = "gantool snapshot 1"
-# Where the parts of a model live: what a stranger's snapshot may name.
-PARTS = ("games", "networks", "losses", "regularizers", "auxiliaries", "latents", "growth", "augment", "schedules")
+FORMAT = "gantool snapshot 2"
+# Where generators, latents and growth live: what a stranger's snapshot may name.
+PARTS = ("networks", "latents", "growth")
 
 
 class FromLatent(nn.Module):
     """A generator as its user calls it: latents, and labels if it is conditional, to images at the final resolution."""
 
-    def __init__(self, game: GAN, generators: nn.ModuleDict, shape: tuple[int, int, int], num_classes: int) -> None:
+    def __init__(self, network: nn.Module, latent: Latent, growth: Growth | None, num_classes: int) -> None:
         super().__init__()
-        self.network = generators["generator"]
-        self.generate, self.latent = game.generate, game.latent  # bound: the discriminator is no part of this module
-        self.shape, self.num_classes = shape, num_classes
+        self.network, self.latent, self.growth, self.num_classes = network, latent, growth, num_classes
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, latent.dim) and (N,) int64 -> (N, C, H, W) float32 in [-1, 1]."""
@@ -41,12 +39,12 @@ class FromLatent(nn.Module):
             raise GantoolError(
                 f"this generator is conditional: give it labels, (N,) int64 in 0 to {self.num_classes - 1}"
             )
-        return self.generate(z, labels, cast(nn.ModuleDict, {"generator": self.network}))
+        images = self.network(z, labels if self.num_classes else None)
+        return images if self.growth is None else self.growth.enlarge(images, float(stage_of(self.network)))
 
     def latents(self, count: int) -> Tensor:
         """(count, latent.dim) as they are drawn in training, from torch's random state."""
-        device = next(self.network.parameters()).device
-        return self.latent.sample(Batch(torch.zeros(count, *self.shape, device=device)))
+        return self.latent.sample(Draws(count, next(self.network.parameters()).device))
 
     @torch.no_grad()
     def sample(self, count: int, *, seed: int = 0, labels: Tensor | None = None) -> Tensor:
@@ -59,26 +57,27 @@ class FromLatent(nn.Module):
             return self(self.latents(count), labels)
 
 
-def callables(game: Game, generators: nn.ModuleDict, plain: dict[str, Any]) -> dict[str, nn.Module]:
-    """The generators by name as their user calls them: from latents in a GAN, else from images (N, C, H, W)."""
-    if not isinstance(game, GAN):
-        return dict(generators.items())
-    dataset = plain["dataset"]
-    shape = dataset["channels"], dataset["resolution"], dataset["resolution"]
-    num_classes = dataset["num_classes"] if game.conditional else 0
-    return {"generator": FromLatent(game, generators, shape, num_classes)}
+def callables(run: TrainedRun) -> dict[str, nn.Module]:
+    """A run's generators by name as their user calls them: from latents in a GAN, else from images (N, C, H, W)."""
+    if not isinstance(run.game, GAN):
+        return dict(run.generators.items())
+    network = run.generators["generator"]
+    return {"generator": FromLatent(network, run.game.latent, run.game.growth, run.num_classes)}
 
 
-def save_snapshot(path: Path, generators: nn.ModuleDict, plain: dict[str, Any], nimg: int) -> None:
-    """Writes the weights with what rebuilds them: the model and the images' shape, no path of this machine."""
-    state = {name: value.detach().cpu().contiguous() for name, value in generators.state_dict().items()}
-    kept = {key: plain["dataset"][key] for key in ("channels", "resolution", "num_classes")}
+def save_snapshot(path: Path, run: TrainedRun) -> None:
+    """Writes the weights with what rebuilds them: the generator, its latent and the images' shape, no path of this
+    machine."""
+    state = {name: value.detach().cpu().contiguous() for name, value in run.generators.state_dict().items()}
+    model, (channels, resolution, _) = run.config.model.node, run.shape
+    parts = {name: model[name] for name in ("generator", "latent", "growth") if model.get(name)}
+    shape = {"channels": channels, "resolution": resolution, "num_classes": run.num_classes}
     metadata = {
         "format": FORMAT,
         "gantool": __version__,
-        "config": json.dumps({"model": plain["model"], "dataset": kept}),
-        "nimg": str(nimg),
-        "kimg": f"{nimg / 1000:g}",
+        "config": json.dumps({"parts": parts, "names": list(run.generators), "shape": shape}),
+        "nimg": str(run.nimg),
+        "kimg": f"{run.nimg / 1000:g}",
         "sha256": _sha256(state),
     }
     save_file(state, path, metadata)
@@ -88,7 +87,7 @@ def load(path: str | Path, name: str | None = None, *, trust: bool = False) -> A
     """The generator in a snapshot (the file, or the folder it lies in), in eval mode on the CPU.
 
     `generator(z)`, or `generator(z, labels)` where it is conditional, gives (N, C, H, W) float32 in [-1, 1];
-    `generator.sample(count, seed=0)` draws the latents too. Of a game that translates, `name` says which generator
+    `generator.sample(count, seed=0)` draws the latents too. Of a run that translates, `name` says which generator
     ("a2b"); it is called with images.
 
     Nothing in the file is executed or unpickled, but its configuration names the classes to build. Only classes of
@@ -98,24 +97,36 @@ def load(path: str | Path, name: str | None = None, *, trust: bool = False) -> A
     """
     path = Path(path).expanduser()
     path = path / NAME if path.is_dir() else path
-    state, plain, version = _read(path)
-    if not trust and (foreign := list(_foreign(plain["model"]))):
+    state, config, version = _read(path)
+    if not trust and (foreign := list(_foreign(config["parts"]))):
         raise GantoolError(
             f"{path} asks for code that is not gantool's ({foreign[0]}): trust=True if you know its author"
         )
+    names = config["names"]
+    name = name or (names[0] if len(names) == 1 else "")
+    if name not in names:
+        hint = did_you_mean(str(name), names)
+        raise GantoolError(f"{path} holds the generators {', '.join(names)}{hint}: load(path, name) chooses one")
+    own = {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
     try:
-        game: Game = make(plain["model"])
-        game.generators.load_state_dict(state)
-        found = callables(game, game.generators, plain)
-    except (InstantiationException, RuntimeError, AttributeError, KeyError) as error:
+        return _built(config, own).eval().requires_grad_(False)
+    except (GantoolError, RuntimeError, AttributeError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise GantoolError(f"{path} (gantool {version}) does not fit gantool {__version__}: {reason}") from error
-    game.eval().requires_grad_(False)
-    name = name or (next(iter(found)) if len(found) == 1 else "")
-    if name not in found:
-        hint = did_you_mean(name, found)
-        raise GantoolError(f"{path} holds the generators {', '.join(found)}{hint}: load(path, name) chooses one")
-    return found[name].eval()
+
+
+def _built(config: dict[str, Any], state: dict[str, Tensor]) -> nn.Module:
+    """One generator with its weights, ready to be called."""
+    parts, handed = config["parts"], dict(config["shape"])
+    latent = build(parts["latent"], "latent", handed) if "latent" in parts else None
+    if latent is not None:
+        handed["latent_dim"] = latent.dim
+    network = build({**parts["generator"], "_partial_": False}, "generator", handed)
+    network.load_state_dict(state)
+    if latent is None:
+        return network
+    growth = build(parts["growth"], "growth", handed) if "growth" in parts else None
+    return FromLatent(network, latent, growth, handed["num_classes"])
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
@@ -127,15 +138,17 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
     except (OSError, SafetensorError) as error:
         raise GantoolError(f"{path} is no readable snapshot ({str(error).splitlines()[0]})") from error
     try:
-        plain = json.loads(metadata["config"])
-        sound = metadata["format"] == FORMAT and "_target_" in plain["model"]
+        config = json.loads(metadata["config"])
+        if metadata["format"] == "gantool snapshot 1":
+            raise GantoolError(f"{path} was written by gantool 0.1: load it with that version, or export the run anew")
+        sound = metadata["format"] == FORMAT and "_target_" in config["parts"]["generator"]
     except (ValueError, KeyError, TypeError):
         sound = False
     if not sound:
         raise GantoolError(f"{path} is no snapshot of gantool: gantool export run=FOLDER makes one")
     if metadata.get("sha256") != _sha256(state):
         raise GantoolError(f"{path} is damaged: its weights do not have the checksum they were written with")
-    return state, plain, metadata.get("gantool", "of unknown version")
+    return state, config, metadata.get("gantool", "of unknown version")
 
 
 def _foreign(node: Any) -> Iterator[str]:

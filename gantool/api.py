@@ -1,0 +1,51 @@
+"""gantool from Python, such as in a notebook: the same builder behind five lines.
+
+run = gantool.train(["model=mlp", "trainer.duration=20kimg"])
+images = run.sample(64, seed=1)                      # (64, C, H, W) uint8
+run = gantool.load_run("outputs/2026-11-26/...")     # another day
+generator = gantool.load("snapshot.safetensors")     # what `gantool export` wrote
+images = generator.sample(64)                        # (64, C, H, W) float32 in [-1, 1]
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from gantool.config.resolvers import register_resolvers
+from gantool.config.wording import in_one_line
+from gantool.errors import GantoolError
+from gantool.paths import conf_dir
+from gantool.runs.trained import TrainedRun, load_run
+from gantool.runs.training import train_run
+
+
+def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None) -> TrainedRun:
+    """Trains what `gantool train OVERRIDES` would and returns the run, with its averaged generator.
+
+    `config_dir`: a folder of YAML files of one's own, as --config-dir. hydra.run.dir=FOLDER names the run's folder; one
+    that is there goes on. Raises GantoolError for the user's mistakes, and SystemExit where a signal stopped it.
+    """
+    if not logging.root.handlers:
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+    register_resolvers()
+    GlobalHydra.instance().clear()
+    words = list(overrides)
+    if config_dir is not None:
+        words.append(f"hydra.searchpath=[file://{Path(config_dir).expanduser().absolute()}]")
+    try:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            whole = compose("train", overrides=words, return_hydra_config=True)
+    except HydraException as error:
+        raise GantoolError(in_one_line(error) or str(error)) from error
+    HydraConfig.instance().set_config(whole)
+    folder = Path(whole.hydra.run.dir)
+    cfg = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
+    folder.mkdir(parents=True, exist_ok=True)
+    train_run(cfg, folder, whole.hydra)
+    return load_run(folder)

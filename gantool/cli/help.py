@@ -1,0 +1,149 @@
+"""gantool COMMAND --help: groups with their choices, and every key with what it is and its value on this line."""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.default_element import ResultDefault
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from gantool.config.comments import comments
+from gantool.config.messages import as_typed
+from gantool.config.options import CommandOptions
+from gantool.errors import GantoolError
+from gantool.paths import conf_dir
+
+Row = tuple[str, str]  # what can be typed, and what it is
+_WIDEST = 40  # characters of the first column
+_TRAIN = """usage: gantool {command} [group=choice] [key=value] [-m] [flags]
+       gantool {command} resume=RUN_FOLDER [key=value]"""
+_TRAIN_FOOTER = """A sweep over several values: gantool {command} -m loss=hinge,lsgan trainer.seed=0,1
+Go on with a run:            gantool {command} resume=RUN_FOLDER trainer.duration=400kimg
+A new folder for the run:    gantool {command} hydra.run.dir=FOLDER
+Hydra's own flags:           gantool {command} --hydra-help"""
+
+
+def help_text(
+    command: str, config_name: str, flags: Sequence[str], overrides: Sequence[str], kind: type[CommandOptions] | None
+) -> str:
+    """What is printed; `kind` declares the keys of a command, None has them in the YAML files of conf.
+
+    Raises what Hydra and OmegaConf raise for words that do not compose.
+    """
+    args = get_args_parser().parse_args(list(flags))
+    loader, name = _loader(args.config_dir), args.config_name or config_name
+    words = list(overrides)
+    cfg = loader.load_configuration(name, words, RunMode.RUN)
+    HydraConfig.instance().set_config(cfg)  # what ${hydra:...} in a value looks into
+    files = loader.compute_defaults_list(name, words, RunMode.RUN).defaults
+    choices, texts = _chosen(cfg, loader, files), _comments(loader, files)
+    rows = [row for key in cfg if key != "hydra" for row in _rows(cfg, str(key), texts)]
+    if kind is None:
+        groups = [*_groups(loader, choices, {}), *_users_groups(loader)]
+        usage, footer = _TRAIN.format(command=command), _TRAIN_FOOTER.format(command=command)
+        return "\n\n".join([usage, _section("Groups (gantool list GROUP says what each choice is)", groups),
+                            _section("Keys [value in this command]", rows), footer])  # fmt: skip
+    about, _, footer = inspect.cleandoc(kind.__doc__ or "").partition("\n\n")
+    said = {name: field.description or "" for name, field in kind.keys().items()}
+    own = [row for name in said if name not in choices for row in _rows(cfg, name, said)]
+    parts = [f"usage: gantool {command} {kind.usage}\n{about}"]
+    if choices:
+        groups = [*_groups(loader, choices, said)]
+        parts.append(_section("Groups (gantool list GROUP says what each choice is)", groups))
+        own += [row for row in rows if row[0].startswith(tuple(f"{group}." for group in choices))]
+    return "\n\n".join([*parts, _section("Keys [value in this command]", own), *([footer] if footer else [])])
+
+
+def _chosen(cfg: DictConfig, loader: ConfigLoader, files: Sequence[ResultDefault]) -> dict[str, Any]:
+    """What is chosen in every group that can be overridden; Hydra leaves out those with a list of choices."""
+    chosen = OmegaConf.to_container(cfg.hydra.runtime.choices)
+    assert isinstance(chosen, dict)
+    if not (own := {str(group): choice for group, choice in chosen.items() if not str(group).startswith("hydra/")}):
+        return {}
+    lists = [str(key) for key in cfg if key not in ("hydra", *own) and loader.get_group_options(str(key))]
+    paths = [str(file.config_path).partition("/") for file in files]
+    chosen_of = {group: [choice for parent, _, choice in paths if parent == group] for group in lists}
+    return dict(sorted({**chosen_of, **own}.items()))
+
+
+def _loader(config_dir: str | None) -> ConfigLoader:
+    """As hydra.main has it."""
+    search_path = create_config_search_path(str(conf_dir()))
+    if config_dir is not None:
+        folder = Path(config_dir).absolute()
+        if not folder.is_dir():
+            raise GantoolError(f"Additional config directory '{folder}' not found")
+        search_path.prepend("command-line", f"file://{folder}", anchor=SearchPathQuery(provider="schema"))
+    return ConfigLoaderImpl(config_search_path=search_path)
+
+
+def _comments(loader: ConfigLoader, files: Sequence[ResultDefault]) -> dict[str, str]:
+    """By full key, of all files that are composed. The first file that has a key declares it; what others say of it is
+    about their value."""
+    found: dict[str, str] = {}
+    for entry in files:
+        path = str(entry.config_path)
+        source = next((s for s in loader.get_sources() if s.is_config(path)), None)
+        if source is not None and source.scheme() == "file" and not path.startswith("hydra/"):
+            text = (Path(source.path) / f"{path.removesuffix('.yaml')}.yaml").read_text(encoding="utf-8")
+            found = comments(text, entry.package or "") | found
+    return found
+
+
+def _rows(parent: DictConfig, key: str, texts: dict[str, str], prefix: str = "") -> Iterator[Row]:
+    """A key and those below it. A node that is another's, loss: ${loss}, is one row; so is a node with a comment."""
+    name, text = prefix + key, texts.get(prefix + key, "")
+    if OmegaConf.is_missing(parent, key):
+        yield name, f"{text} [???]".strip()
+        return
+    value: Any = parent[key]
+    if isinstance(value, DictConfig) and OmegaConf.is_interpolation(parent, key):
+        yield name, f"{text} [{OmegaConf.to_container(parent, resolve=False)[key]}]".strip()  # type: ignore[index]
+    elif isinstance(value, DictConfig) and len(value):
+        if text:
+            yield name, text
+        for inner in value:
+            if str(inner) not in ("_partial_", "_convert_", "_recursive_"):
+                yield from _rows(value, str(inner), texts, f"{name}.")
+    else:
+        plain = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+        yield name, f"{text} [{as_typed(plain)}]".strip()
+
+
+def _groups(loader: ConfigLoader, choices: dict[str, Any], texts: dict[str, str]) -> Iterator[Row]:
+    for group, choice in choices.items():
+        listed = ", ".join(_choices(loader, group.partition("@")[0]))
+        text = f"{texts[group]}: {listed}" if texts.get(group) else listed
+        yield group, f"{text} [{as_typed(choice)}]"
+
+
+def _users_groups(loader: ConfigLoader, parent: str = "") -> Iterator[Row]:
+    """Those that are not gantool's own."""
+    for name in loader.get_group_options(parent, ObjectType.GROUP):
+        group = f"{parent}/{name}" if parent else name
+        if group != "hydra" and not group.startswith("experiment/"):
+            if not (conf_dir() / group).is_dir():
+                yield f"+{group}", ", ".join(_choices(loader, group))
+            yield from _users_groups(loader, group)
+
+
+def _choices(loader: ConfigLoader, group: str, prefix: str = "") -> list[str]:
+    """Of a group; presets lie in folders: experiment=cifar10/dcgan."""
+    found = [prefix + name for name in loader.get_group_options(group, ObjectType.CONFIG)]
+    if group.partition("/")[0] == "experiment":
+        for folder in loader.get_group_options(group, ObjectType.GROUP):
+            found += _choices(loader, f"{group}/{folder}", f"{prefix}{folder}/")
+    return found
+
+
+def _section(title: str, rows: Sequence[Row]) -> str:
+    width = min(max((len(name) for name, _ in rows), default=0), _WIDEST)
+    return "\n".join([title, *(f"  {name:<{width}}  {text}".rstrip() for name, text in rows)])

@@ -1,0 +1,127 @@
+"""What a command can be told: each key is declared once, with its type, its default and its help."""
+
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PositiveFloat, ValidationError
+from pydantic.fields import FieldInfo
+
+from gantool.config.messages import as_typed, plain_message
+from gantool.config.read import resolve
+from gantool.errors import GantoolError, did_you_mean
+
+BLOCK = 100  # images that share a seed: an image depends on its number, not on the batch it was made in
+
+
+def key(default: Any, text: str) -> Any:
+    """A key of a command: its default, and what --help says of it."""
+    return Field(default, description=text)
+
+
+def group(choice: JsonValue, text: str) -> Any:
+    """A configuration group that a command composes, the key being its name: the choice by default, and its help."""
+    return Field(default_factory=dict, description=text, json_schema_extra={"choice": choice})
+
+
+class CommandOptions(BaseModel):
+    """Base of a command's `Options`, whose docstring is its --help: what it does, an empty line, and what is good to
+    know."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+    usage: ClassVar[str] = "run=RUN_FOLDER [key=value]"
+
+    @classmethod
+    def keys(cls) -> dict[str, FieldInfo]:
+        """Its keys in the order of --help: `run`, its own, then those that it shares with other commands."""
+        found: list[str] = []
+        for kind in cls.__mro__:
+            if issubclass(kind, CommandOptions):
+                bases = [base for base in kind.__bases__ if issubclass(base, CommandOptions)]
+                inherited = {name for base in bases for name in base.model_fields}
+                found += [name for name in kind.model_fields if name not in inherited]
+        return {name: cls.model_fields[name] for name in sorted(found, key=lambda name: name != "run")}
+
+    @classmethod
+    def groups(cls) -> dict[str, JsonValue]:
+        """The choice by default in every configuration group that it composes."""
+        extras = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
+        return {name: extra["choice"] for name, extra in extras.items() if isinstance(extra, dict)}
+
+
+class Weights(CommandOptions):
+    """Which weights a generator has."""
+
+    ema: bool = key(True, "the averaged generator; false: the one in training")
+
+
+class OneRun(Weights):
+    """A trained run, and where what is made of it goes."""
+
+    run: str | None = key(None, "a run folder, finished or still training")
+    checkpoint: Literal["newest", "best"] = key("newest", "newest, best")
+    out: str | None = key(None, "folder to write into; null: one in the run's folder")
+
+
+class OnDevice(CommandOptions):
+    """Where it is computed."""
+
+    device: str = key("auto", "auto, cpu, cuda, cuda:1")
+
+
+class Drawing(OnDevice):
+    """Images of random latents."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = key(0, "the same seed gives the same images, whatever the batch size")
+
+
+class OfClasses(Drawing):
+    """Of classes that the user chooses."""
+
+    classes: list[Annotated[int, Field(ge=0)]] | Annotated[int, Field(ge=0)] | None = key(
+        None, "of a conditional run: one class, or a list taken in turn, e.g. classes=[3,7]; null: all in turn"
+    )
+
+
+class InBlocks(Drawing):
+    """As many images as one likes."""
+
+    truncation: PositiveFloat | None = key(None, "keeps normal latents within so many standard deviations, e.g. 0.7")
+    batch_size: Annotated[int, Field(ge=1, le=BLOCK)] = key(100, f"images at once, 1 to {BLOCK}")
+
+
+Kind = TypeVar("Kind", bound=CommandOptions)
+
+
+def register_options(command: str, kind: type[CommandOptions]) -> None:
+    """Makes the keys known to Hydra as the primary configuration `command`."""
+    logs = [{f"override hydra/{log}": "gantool"} for log in ("job_logging", "hydra_logging")]
+    defaults = ["gantool", *({name: choice} for name, choice in kind.groups().items()), "_self_", *logs]
+    values = {name: field.get_default() for name, field in kind.keys().items() if name not in kind.groups()}
+    ConfigStore.instance().store(name=command, node={"defaults": defaults, **values})
+
+
+def read_options(cfg: DictConfig, kind: type[Kind]) -> Kind:
+    """The keys of a command, checked; raises GantoolError with a line for every mistake."""
+    plain = resolve(cfg)
+    try:
+        return kind.model_validate(plain)
+    except ValidationError as mistakes:
+        found: dict[str, list[str]] = {}
+        for mistake in mistakes.errors():
+            name = str(mistake["loc"][0])
+            known = mistake["type"] != "extra_forbidden"
+            found.setdefault(name, []).append(plain_message(mistake) if known else "")
+        lines = [_line(name, messages, plain[name], kind) for name, messages in found.items()]
+        raise GantoolError("\n".join(lines)) from None
+
+
+def _line(name: str, messages: list[str], value: Any, kind: type[CommandOptions]) -> str:
+    """One for all that is wrong with a value: what may be a list or a number has a mistake for each."""
+    if messages == [""]:
+        return f"unknown key '{name}'{did_you_mean(name, kind.model_fields)}"
+    start = "should be "
+    first, *others = dict.fromkeys(messages)
+    others = [message.removeprefix(start) for message in others if message.startswith(start)]
+    return f"{name}={as_typed(value)}: {' or '.join([first, *others])}"

@@ -1,0 +1,57 @@
+"""CIFAR-10's training images against its test images: the one FID that is published for real images."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gantool.data import ImageSet, prepare
+from gantool.data.cifar10 import Cifar10
+from gantool.errors import GantoolError
+from gantool.logging.progress import follow_images
+from gantool.metrics.embedding import embed_reals
+from gantool.metrics.inception import SHA256_PREFIX
+from gantool.metrics.scores import FrechetDistance
+from gantool.runs.features import build_features
+from gantool.runs.trained import without_prefix
+from gantool.training.hardware import choose_device
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A distance between the two sides, and how far it can be compared."""
+
+    text: str  # what was found
+    distance: float
+    whole: bool  # of all images
+    as_published: bool  # by the extractor, weights and resize of the published one
+
+
+def calibrate(
+    node: dict[str, Any], *, root: str, download: bool, num: int | None, batch_size: int, device: str
+) -> Calibration:
+    """The Frechet distance between CIFAR-10's training and test images in the features that `node` describes.
+
+    Raises GantoolError where features or images are not at hand.
+    """
+    where = choose_device(device)
+    try:
+        features = build_features(node, {"device": str(where)}).to(where)
+    except GantoolError as error:
+        raise GantoolError(f"no calibration, as the features are not at hand: {error}") from error
+    with without_prefix("dataset."):
+        sides = [prepare(Cifar10(root, split=split, download=download)) for split in ("train", "test")]
+    embedded = [embed_reals(features, s, rows(s, num), batch_size, where, follow_images) for s in sides]
+    distance = FrechetDistance()(*embedded, seed=0)
+    counts = " against ".join(f"{len(e):,} {side.split}" for e, side in zip(embedded, sides, strict=True))
+    text = f"{features.score_name('fd')} of CIFAR-10, {counts} images: {distance:.3f}"
+    whole = [len(side) for side in embedded] == [len(side.images) for side in sides]
+    published = (features.name, features.score_name("fd"), features.weights_hash) == ("inception", "fid", SHA256_PREFIX)
+    return Calibration(text, distance, whole, published)
+
+
+def rows(image_set: ImageSet, num: int | None) -> Tensor:
+    """Of at most `num` images drawn from the set, sorted."""
+    order = torch.randperm(len(image_set.images), generator=torch.Generator().manual_seed(0))
+    return order[:num].sort().values

@@ -1,0 +1,106 @@
+"""Where evaluations are kept, RUN/evaluated/<features>-<protocol>/ (JSON, CSV, TensorBoard), and their ranked table."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from gantool.analysis.report import write_csv, write_json
+from gantool.files import write_whole
+from gantool.runs.output import writing
+from gantool.runs.results import Result, rank
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of one checkpoint."""
+
+    run: Path
+    nimg: int
+    scores: dict[str, float]
+    floor: dict[str, float]  # the same scores of real images
+    protocol: dict[str, object]  # results of equal protocols are comparable
+
+    @property
+    def folder(self) -> Path:
+        """Shared by the checkpoints of a run under one protocol, so that their scores make a curve."""
+        digest = hashlib.sha256(json.dumps(self.protocol, sort_keys=True).encode()).hexdigest()[:8]
+        return self.run / "evaluated" / f"{self.protocol['extractor']}-{digest}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {**asdict(self), "run": str(self.run)}
+
+
+def save(evaluation: Evaluation) -> None:
+    """Writes <kimg>.json and, of all checkpoints judged by its protocol, scores.csv and TensorBoard's curves."""
+    folder = evaluation.folder
+    with writing(folder, "make room"):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(evaluation.as_dict(), folder / f"{evaluation.nimg / 1000:010.3f}.json")
+        known = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+        write_scores(known, folder / "scores.csv")
+        _write_events(known, folder)
+
+
+def save_table(evaluations: Sequence[Evaluation], out: str) -> None:
+    """Writes results.json and results.csv, in the order given, into the folder `out`."""
+    folder, known = Path(out).expanduser(), [evaluation.as_dict() for evaluation in evaluations]
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / "results.json", json.dumps(known, indent=2) + "\n")
+        write_scores(known, folder / "results.csv")
+
+
+def write_scores(known: Sequence[dict[str, Any]], path: Path) -> None:
+    """A line for each evaluation, and the floor as the last."""
+    names = list(known[0]["scores"])
+    rows = [[one["run"], one["nimg"], *(one["scores"][name] for name in names)] for one in known]
+    floor = ["real images", "", *(known[0]["floor"].get(name, "") for name in names)]
+    write_csv(["run", "nimg", *names], [*rows, floor], path)
+
+
+def _write_events(known: Sequence[dict[str, Any]], folder: Path) -> None:
+    """Scalars evaluate/<score> at the images seen, in a file of their own that is written anew each time."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    for old in folder.glob("events.out.tfevents.*"):
+        old.unlink()
+    with SummaryWriter(str(folder)) as writer:
+        for result in sorted(known, key=lambda result: result["nimg"]):
+            for name, value in result["scores"].items():
+                if value is None:  # it was not finite
+                    continue
+                writer.add_scalar(f"evaluate/{name}", value, result["nimg"])
+
+
+def ranked(evaluations: Sequence[Evaluation], metric: str) -> list[Evaluation]:
+    """Best first."""
+    results = [_result(str(i), one) for i, one in enumerate(evaluations)]
+    return [evaluations[int(result.name)] for result in rank(results, metric)[1]]
+
+
+def _result(name: str, one: Evaluation) -> Result:
+    higher = one.protocol.get("higher_is_better")
+    return Result(name, "finished", None, one.nimg, one.scores, tuple(higher) if isinstance(higher, list) else ())
+
+
+def print_table(evaluations: Sequence[Evaluation], metric: str) -> None:
+    """Ranked ones, and what real images score."""
+    from rich.console import Console
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    names = list(evaluations[0].scores)
+    heads = (f"{name} (ranked)" if name == metric and len(evaluations) > 1 else name for name in names)
+    table = Table("rank", Column("run", overflow="fold"), "kimg", *heads, box=None)
+    for place, one in enumerate(evaluations, 1):
+        cells = [str(place), str(one.run), f"{one.nimg / 1000:.4g}"]
+        table.add_row(*(Text(cell) for cell in [*cells, *(f"{one.scores[name]:.4g}" for name in names)]))
+    floor = evaluations[0].floor
+    table.add_row("-", "real images", "-", *(f"{floor[name]:.4g}" if name in floor else "-" for name in names))
+    console = Console(highlight=False, soft_wrap=True)
+    console.width = console.width if console.is_terminal else 200
+    console.print(table)

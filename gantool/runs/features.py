@@ -1,0 +1,27 @@
+"""The feature space that a configuration names."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from gantool.config import build
+from gantool.config.parts import mistakes
+from gantool.errors import GantoolError
+from gantool.metrics.features import Features
+
+
+def build_features(node: Mapping[str, Any], handed: Mapping[str, object]) -> Features:
+    """The feature extractor that `node` describes; its arguments that are null and stand in `handed` are taken there.
+
+    Raises GantoolError where it names nothing, nothing that is a feature extractor, or one that cannot be had.
+    """
+    if "_target_" not in node:
+        said = f"features has {', '.join(node)} but no _target_: " if node else ""
+        raise GantoolError(f"{said}choose features=digits, inception or classifier, or name a class by _target_")
+    if wrong := [line for _, line in mistakes("features", node)]:
+        raise GantoolError("\n".join(wrong))
+    features = build(node, "features", handed)
+    if not isinstance(features, Features):
+        raise GantoolError(f"features._target_={node['_target_']} is none: take a gantool.metrics.features.Features")
+    if missing := [name for name in Features.__annotations__ if getattr(features, name, None) is None]:
+        raise GantoolError(f"features._target_={node['_target_']} lacks {', '.join(missing)}")
+    return features

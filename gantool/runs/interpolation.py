@@ -1,0 +1,94 @@
+"""What a trained run makes on the way from one latent, or class, to the next."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from gantool.batch import Draws
+from gantool.games.gan import GAN
+from gantool.randomness import seed_torch
+from gantool.runs.trained import TrainedRun
+
+FRAME_MILLISECONDS = 80
+
+
+def latents(game: GAN, run: TrainedRun, rows: int, seed: int) -> tuple[Tensor, Tensor]:
+    """The two ends of each row, (rows, latent dim)."""
+    seed_torch("interpolate", seed)
+    draws = Draws(rows, run.device)
+    return game.latent.sample(draws), game.latent.sample(draws)
+
+
+@torch.no_grad()
+def between(
+    game: GAN, run: TrainedRun, ends: tuple[Tensor, Tensor], labels: Tensor | None, *, path: str, steps: int
+) -> list[Tensor]:
+    """(rows, C, H, W) at each step from one latent to another of the same label."""
+    walk, places = WALKS[path], torch.linspace(0, 1, steps).tolist()
+    return [game.generate(walk(*ends, place), labels, run.generators) for place in places]
+
+
+@torch.no_grad()
+def between_classes(game: GAN, run: TrainedRun, z: Tensor, classes: list[int], *, steps: int) -> list[Tensor]:
+    """(rows, C, H, W) at each step from a class to the next, the latent of a row staying as it is."""
+    turns = [(classes[i % len(classes)], classes[(i + 1) % len(classes)]) for i in range(len(z))]
+    start, end = torch.tensor(turns, device=run.device).unbind(1)
+    columns = []
+    for place in torch.linspace(0, 1, steps).tolist():
+        with blended(run.generators, run.num_classes, start, end, place):
+            columns.append(game.generate(z, start, run.generators))
+    return columns
+
+
+@torch.no_grad()
+def traversals(game: GAN, run: TrainedRun, labels: Tensor | None, seed: int) -> dict[str, tuple[Tensor, int]]:
+    """Images and how many of them stand side by side, for each code of the latent."""
+    seed_torch("traversals", seed)
+    label = None if labels is None else labels[:1]
+    return game.traversals(Draws(10, run.device), label, run.generators)
+
+
+@contextmanager
+def blended(network: nn.Module, num_classes: int, start: Tensor, end: Tensor, place: float) -> Iterator[None]:
+    """Every table of classes in `network` gives the point at `place` between its rows `start` and `end` (N,), so that
+    an image can lie between two classes."""
+
+    def mix(table: nn.Module, asked: object, row: Tensor) -> Tensor:
+        weight = table.weight
+        assert isinstance(weight, Tensor)
+        return torch.lerp(F.embedding(start, weight), F.embedding(end, weight), place)
+
+    tables = [m for m in network.modules() if isinstance(m, nn.Embedding) and m.num_embeddings == num_classes]
+    hooks = [table.register_forward_hook(mix) for table in tables]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def spherical(start: Tensor, end: Tensor, place: float) -> Tensor:
+    """The point at `place` in [0, 1] of the great circle from `start` to `end` (N, dim), lengths going over linearly
+    (White 2016): a straight line passes through lengths that normal latents never have."""
+    lengths = start.norm(dim=1, keepdim=True), end.norm(dim=1, keepdim=True)
+    a, b = start / lengths[0], end / lengths[1]
+    angle = (a * b).sum(1, keepdim=True).clamp(-1, 1).acos()
+    if bool((angle.sin() < 1e-6).any()):
+        return torch.lerp(start, end, place)
+    direction = (((1 - place) * angle).sin() * a + (place * angle).sin() * b) / angle.sin()
+    return direction * torch.lerp(lengths[0], lengths[1], place)
+
+
+WALKS: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {"spherical": spherical, "linear": torch.lerp}
+
+
+def save_gif(frames: list[Tensor], path: Path) -> None:
+    """(C, H, W) uint8 frames forward and back again, for ever."""
+    images = [Image.fromarray(f[0].numpy() if len(f) == 1 else f.permute(1, 2, 0).numpy()) for f in frames]
+    loop = images + images[-2:0:-1]
+    loop[0].save(path, save_all=True, append_images=loop[1:], duration=FRAME_MILLISECONDS, loop=0)

@@ -1,0 +1,30 @@
+"""Where a command puts what it makes: out=, or RUN/<kind>/<name>; and what is said when the disk refuses."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gantool.errors import GantoolError
+
+
+@contextmanager
+def output(run_folder: Path, kind: str, name: str, out: str | None) -> Iterator[Path]:
+    """The folder to write into, made: `out` where the user names one. An OSError inside becomes a GantoolError."""
+    folder = Path(out).expanduser() if out else run_folder / kind / name
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+
+
+@contextmanager
+def writing(place: Path, fix: str = "make room or choose out=FOLDER") -> Iterator[None]:
+    """An OSError while `place` is written becomes a GantoolError that names the `fix`."""
+    try:
+        yield
+    except OSError as error:
+        raise GantoolError(f"cannot write {place} ({error.strerror or error}): {fix}") from error
+
+
+def point(nimg: int, seed: int, *more: str) -> str:
+    """The name of what was made at one point of a run: 000100.000-seed0-..., which sorts by images seen."""
+    return "-".join([f"{nimg / 1000:010.3f}", f"seed{seed}", *more])

@@ -1,0 +1,88 @@
+"""What judges trained runs: the chosen scores in one feature space against one part of a data set."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from gantool.config import build
+from gantool.config.parts import mistakes
+from gantool.errors import GantoolError
+from gantool.logging.progress import follow_images
+from gantool.metrics.scorer import Scorer
+from gantool.monitors.scores import NUM, made
+from gantool.runs.evaluations import Evaluation
+from gantool.runs.trained import TrainedRun
+
+log = logging.getLogger(__name__)
+
+
+class Panel:
+    """Judges runs as their training did (monitors.scores), unless told otherwise: the same numbers come out.
+
+    `run`: whose data set the real images are, and whose features are used where `features` is {}. `score`: nodes by
+    kind. `num`, `num_real`, `seed`, `batch_size` as in Scorer; `split` and `root` as in TrainedRun.images.
+    """
+
+    def __init__(
+        self,
+        run: TrainedRun,
+        *,
+        score: Mapping[str, Any],
+        features: dict[str, Any],
+        num: int | None,
+        num_real: int | None,
+        split: str | None,
+        root: str | None,
+        seed: int,
+        truncation: float | None,
+        batch_size: int,
+    ) -> None:
+        self.run, self.split, self.root, self.truncation = run, split, root, truncation
+        wrong = [line for kind, node in score.items() for _, line in mistakes(f"score.{kind}", node)]
+        if wrong:
+            raise GantoolError("\n".join(wrong))
+        self.fingerprint, shown = self._images(run)
+        if shown.source is not None:
+            num = min(num or NUM, len(shown.source))
+        scores = {kind: build(node, f"score.{kind}") for kind, node in score.items()}
+        self.scorer = Scorer(
+            run.features(features, root=root),
+            scores,
+            shown,
+            num=num or NUM,
+            num_real=num_real,
+            batch_size=batch_size,
+            seed=seed,
+            device=run.device,
+        )
+        self._check_labels(run)
+
+    def _images(self, run: TrainedRun) -> tuple[str, Any]:
+        """What identifies the data set, and the part of it that is scored against."""
+        images = run.images(split=self.split, root=self.root)
+        return images.fingerprint, images.test or images
+
+    def _check_labels(self, run: TrainedRun) -> None:
+        if (names := self.scorer.needs_labels) and not run.num_classes:
+            raise GantoolError(f"{', '.join(names)} of {run.folder}: its images have no labels; leave it out of score=")
+
+    def check_comparable(self, run: TrainedRun) -> None:
+        """Raises GantoolError where `run` was trained on other images, or cannot have one of the scores."""
+        if self._images(run)[0] != self.fingerprint:
+            raise GantoolError(
+                f"{run.folder} and {self.run.folder} were trained on other images or at another resolution: "
+                "evaluate them one by one"
+            )
+        self._check_labels(run)
+
+    def protocol(self) -> dict[str, object]:
+        """Everything that another would need to measure the same; measures the floor."""
+        return {**self.scorer.protocol(), "ema": self.run.ema, "truncation": self.truncation}
+
+    def judge(self, run: TrainedRun) -> Evaluation:
+        """Makes as many images as the protocol says and scores them."""
+        num, protocol = self.scorer.num, self.protocol()
+        log.info("scoring %d images of %s at %g kimg", num, run.folder, run.nimg / 1000)
+        blocks = made(run.game, run.generators, self.scorer, self.truncation)
+        scores = self.scorer.score(follow_images(blocks, num))
+        return Evaluation(run.folder, run.nimg, scores, self.scorer.floor, protocol)

@@ -1,0 +1,65 @@
+"""What runs have scored, read from their folders, and their ranking."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run, or one job of a sweep, has scored."""
+
+    name: str
+    state: str  # finished, stopped, failed
+    error: str | None
+    nimg: int
+    metrics: dict[str, float]
+    higher_is_better: tuple[str, ...] = ()  # those of the metrics for which it is so
+
+    @classmethod
+    def read(cls, folder: Path) -> "Result":
+        """The job in `folder`; one that says it is running was killed, for its sweep has ended."""
+        try:
+            status: dict[str, Any] = json.loads((folder / "status.json").read_text())
+        except (OSError, ValueError):
+            status = {"state": "failed", "error": "it left no status.json"}
+        state, error = str(status.get("state")), status.get("error")
+        if state == "running":
+            state, error = "failed", "its process was killed"
+        metrics = {name: float(v) for name, v in (status.get("metrics") or {}).items() if isinstance(v, int | float)}
+        nimg = int((status.get("progress") or {}).get("nimg", 0))
+        return cls(folder.name, state, error, nimg, metrics, tuple(status.get("higher_is_better") or ()))
+
+
+def read_results(folder: Path) -> list[Result]:
+    """Every job in the sweep's folder, in order of their numbers."""
+    return [Result.read(path) for path in _jobs(folder)]
+
+
+def jobs_of_sweep(folder: Path) -> list[Path]:
+    """The folders of the jobs that have a status, in order of their numbers; [] where `folder` is no sweep's."""
+    if not folder.is_dir() or (folder / ".hydra").is_dir():
+        return []
+    return [job for job in _jobs(folder) if (job / "status.json").is_file()]
+
+
+def _jobs(folder: Path) -> list[Path]:
+    jobs = [path for path in folder.iterdir() if path.is_dir() and path.name.partition("-")[0].isdigit()]
+    return sorted(jobs, key=lambda path: int(path.name.partition("-")[0]))
+
+
+def rank(results: list[Result], metric: str | None) -> tuple[str | None, list[Result]]:
+    """The metric that ranks (the first one found where None is asked for) and the results, best first.
+
+    Jobs without that score come after the ones with it, failures last.
+    """
+    metric = metric or next((name for result in results for name in result.metrics), None)
+
+    def place(result: Result) -> tuple[bool, float]:
+        score = result.metrics.get(metric or "", math.nan)
+        higher = metric in result.higher_is_better
+        return result.state == "failed", math.inf if math.isnan(score) else (-score if higher else score)
+
+    return metric, sorted(results, key=place)

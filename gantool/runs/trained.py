@@ -1,0 +1,155 @@
+"""A run's folder, read back: the game its configuration describes, with the weights of a checkpoint."""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from gantool.config import Train, read
+from gantool.data.cache import prepare
+from gantool.data.image_set import ImageSet
+from gantool.errors import GantoolError, did_you_mean
+from gantool.game import Game
+from gantool.metrics.features import Features
+from gantool.runs.build import build_game, build_source, num_classes
+from gantool.runs.features import build_features
+from gantool.sampling import sampled
+from gantool.training.checkpoint import Checkpoints, load
+from gantool.training.hardware import choose_device
+
+
+@contextmanager
+def without_prefix(prefix: str) -> Iterator[None]:
+    """Errors name `dataset.root`, where a command that is not train has the key `root`."""
+    try:
+        yield
+    except GantoolError as error:
+        raise GantoolError(str(error).replace(prefix, "")) from error
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run as its checkpoint has it, in eval mode."""
+
+    folder: Path
+    config: Train
+    game: Game
+    generators: nn.ModuleDict  # averaged, or as they were trained
+    ema: bool  # which of the two
+    nimg: int
+    device: torch.device
+
+    @property
+    def num_classes(self) -> int:
+        """Classes that the generator can be asked for; 0 for an unconditional run."""
+        return num_classes(self.config)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of its images."""
+        return shape_of(self.config)
+
+    def images(self, *, split: str | None = None, root: str | None = None, on_bad_image: str = "") -> ImageSet:
+        """The images it was trained on, or those of another `split`; `root`: where the data set lies now.
+
+        Raises GantoolError for a data set without splits, and where it is not at hand.
+        """
+        dataset = self.config.dataset
+        if split is not None and "split" not in dataset.rest:
+            raise GantoolError(f"split={split}: the data set of {self.folder} has no splits; leave split out")
+        changed = {key: value for key, value in {"root": root, "split": split}.items() if value is not None}
+        with without_prefix("dataset."):
+            return prepare(build_source(dataset, **changed), on_bad_image=on_bad_image or dataset.on_bad_image)
+
+    def sample(
+        self, num: int, *, seed: int = 0, labels: Tensor | None = None, truncation: float | None = None
+    ) -> Tensor:
+        """(num, C, H, W) uint8: the images of `gantool sample` with this seed. `labels`: (num,) int64 of a conditional
+        run; None: its classes in turn. Raises GantoolError for a run that translates."""
+        if self.game.translates:
+            raise GantoolError(f"{self.folder} translates images: call run.generators[...] with images in [-1, 1]")
+        if labels is None and self.num_classes:
+            labels = torch.arange(num) % self.num_classes
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            blocks = sampled(
+                self.game, self.generators, self.device, num=num, seed=seed, labels=labels, truncation=truncation
+            )
+            return torch.cat([images for images, _ in blocks])
+
+    def features(self, chosen: dict[str, Any], *, root: str | None = None) -> Features:
+        """The feature extractor `chosen`, on the device; where it is {}, the one that the run was scored with."""
+        with without_prefix("dataset."):
+            source = build_source(self.config.dataset, **({"root": root} if root is not None else {}))
+        handed = {"source": source, "device": str(self.device)}
+        return build_features(chosen or self.config.features, handed).to(self.device)
+
+
+def shape_of(config: Train) -> tuple[int, int, int]:
+    """(C, H, W) of a run's images."""
+    channels, side = config.dataset.channels, config.dataset.resolution
+    assert channels is not None, "a run's configuration has what its data set decided"
+    return channels, side, side
+
+
+def load_run(
+    folder: str | Path | None, *, ema: bool = True, device: str = "auto", checkpoint: str = "newest"
+) -> TrainedRun:
+    """The run in `folder`, finished or not, on `device`; `checkpoint` is newest, best or a file in its checkpoints.
+
+    Raises GantoolError where the folder is no run, has no sound checkpoint, or its code cannot be found.
+    """
+    if folder is None:
+        raise GantoolError("which run? run=FOLDER names it, such as run=outputs/2026-11-24/10-15-30-dcgan-mnist-5k")
+    path = Path(folder).expanduser()
+    if not path.is_dir():
+        siblings = [sibling.name for sibling in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise GantoolError(f"run={folder}: no such folder{did_you_mean(path.name, siblings)}")
+    cfg = load_config(path)
+    saved = _saved(path, checkpoint)
+    config = read(cfg)
+    where = choose_device(device)
+    game = build_game(config)
+    game.load_state_dict(saved["game"])
+    generators = copy.deepcopy(game.generators)
+    if ema:
+        generators.load_state_dict(saved["ema"])
+    for module in (game, generators):
+        module.to(where).eval().requires_grad_(False)
+        if config.trainer.channels_last:  # as in training: the last digits of what it makes depend on it
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has it, its stubs do not
+    return TrainedRun(path, config, game, cast(nn.ModuleDict, generators), ema, saved["progress"]["nimg"], where)
+
+
+def load_config(folder: Path) -> DictConfig:
+    """The configuration in a run's folder, as composed; raises GantoolError where there is none that this version
+    reads."""
+    path = folder / ".hydra" / "config.yaml"
+    if not path.is_file():
+        raise GantoolError(f"run={folder} is no run folder: it has no .hydra/config.yaml")
+    cfg = cast(DictConfig, OmegaConf.load(path))
+    if "recipe" not in cfg:
+        raise GantoolError(
+            f"run={folder} was made by gantool 0.1, whose configuration this version does not read: use it with "
+            "pip install gantool==0.1.0, or train it anew"
+        )
+    return cfg
+
+
+def _saved(path: Path, checkpoint: str) -> dict:
+    if checkpoint == "best":
+        best = sorted((path / "checkpoints").glob("best-*.pt"))
+        if not best:
+            raise GantoolError(f"run={path} has no best checkpoint, as it was never scored: take checkpoint=newest")
+        return load(best[-1])
+    if checkpoint != "newest":
+        return load(path / "checkpoints" / checkpoint)
+    saved = Checkpoints(path).load_newest()
+    if saved is None:
+        raise GantoolError(f"run={path} has no checkpoint yet: train it first, or wait a minute")
+    return saved

@@ -1,0 +1,67 @@
+"""What a run scores at several truncations of its latents (Brock 2019, section 3.1), which trade variety for
+fidelity."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gantool.batch import Draws, Request
+from gantool.errors import GantoolError
+from gantool.metrics.scorer import Scorer
+from gantool.metrics.scores import FrechetDistance, InceptionScore
+from gantool.monitors.scores import made
+from gantool.randomness import seed_torch
+from gantool.runs.trained import TrainedRun
+
+COLUMNS = 10  # images of each threshold in the grid
+
+
+def words(threshold: float | None) -> str:
+    """How a threshold is told: '0.5', or 'whole' for none."""
+    return "whole" if threshold is None else f"{threshold:g}"
+
+
+def check_matplotlib() -> None:
+    """Raises GantoolError where it is not installed."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise GantoolError("the curve needs matplotlib: pip install 'gantool[analysis]', or plot=false") from error
+
+
+def build_scorer(run: TrainedRun, *, num: int, batch_size: int, seed: int) -> Scorer:
+    """The Frechet distance and the Inception score in the run's own features, against its own data set."""
+    scores = {"fd": FrechetDistance(), "is": InceptionScore()}
+    settings = {"num": num, "batch_size": batch_size, "seed": seed, "device": run.device}
+    return Scorer(run.features({}), scores, run.images(), **settings)
+
+
+def scores_at(run: TrainedRun, scorer: Scorer, threshold: float | None) -> dict[str, float]:
+    """By name. Batch norm uses the statistics that it kept in training, of whole latents."""
+    return scorer.score(made(run.game, run.generators, scorer, threshold))
+
+
+@torch.no_grad()
+def row(run: TrainedRun, threshold: float | None, seed: int) -> Tensor:
+    """(10, C, H, W) images; the truncated latents of every threshold come from the same random numbers."""
+    labels = torch.arange(COLUMNS, device=run.device) % run.num_classes if run.num_classes else None
+    seed_torch("truncation", seed)
+    return run.game.sample(Request(Draws(COLUMNS, run.device), labels, truncation=threshold), run.generators)
+
+
+def draw(rows: list[dict[str, float | None]], path: Path) -> None:
+    """The second score over the first, a point for each threshold."""
+    from matplotlib.figure import Figure
+
+    _, distance, inception = rows[0]
+    figure = Figure(figsize=(5, 4), layout="constrained")
+    axes = figure.subplots()
+    points = [(r[inception], r[distance]) for r in rows]
+    axes.plot(*zip(*points, strict=True), marker="o", linewidth=1)
+    for place, r in zip(points, rows, strict=True):
+        axes.annotate(words(r["threshold"]), place, xytext=(4, 4), textcoords="offset points")
+    axes.set(xlabel=f"{inception} (higher is better)", ylabel=f"{distance} (lower is better)")
+    axes.margins(0.12)  # room for what stands beside a point
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=150)
