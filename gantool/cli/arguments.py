@@ -60,7 +60,7 @@ def is_sweep(flags: Sequence[str]) -> bool:
 
 def name_jobs_by_what_varies(overrides: Sequence[str]) -> list[str]:
     """The overrides of a sweep, and one more that keeps its constant ones out of the jobs' folder names."""
-    constant = [f"'{override.get_key_element()}'" for override in _parse(overrides) if not override.is_sweep_override()]
+    constant = [f"'{override.key_or_group}'" for override in _parse(overrides) if not override.is_sweep_override()]
     return [*overrides, f"hydra.job.config.override_dirname.exclude_keys=[{','.join(constant)}]"]
 
 

@@ -106,7 +106,9 @@ def _rows(parent: DictConfig, key: str, texts: dict[str, str], prefix: str = "")
         return
     value: Any = parent[key]
     if isinstance(value, DictConfig) and OmegaConf.is_interpolation(parent, key):
-        yield name, f"{text} [{OmegaConf.to_container(parent, resolve=False)[key]}]".strip()  # type: ignore[index]
+        raw = OmegaConf.to_container(parent, resolve=False)
+        assert isinstance(raw, dict)
+        yield name, f"{text} [{raw[key]}]".strip()
     elif isinstance(value, DictConfig) and len(value):
         if text:
             yield name, text

@@ -45,7 +45,7 @@ def interpolate(options: Options) -> None:
     run = load_run(options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint)
     game, rows, steps = run.game, options.rows, options.steps
     if not isinstance(game, GAN):
-        raise GantoolError(f"{run.folder} translates images: it has no latent to interpolate")
+        raise GantoolError(f"{run.folder} is a CycleGAN or pix2pix run: it has no latent to interpolate")
     classes = chosen_classes(run, options.classes)
     if options.over == "classes" and len(classes) < 2:
         raise GantoolError(f"over=classes goes from class to class: {run.folder} has {len(classes)} to choose from")

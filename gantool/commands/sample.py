@@ -71,7 +71,7 @@ def _translate(run: "TrainedRun", options: Options) -> tuple[str, Path]:
 
     for name in ("classes", "truncation"):
         if (value := getattr(options, name)) is not None:
-            raise GantoolError(f"{name}={value}: {run.folder} translates images and draws nothing; leave it out")
+            raise GantoolError(f"{name}={value}: {run.folder} is a CycleGAN or pix2pix run; leave it out")
     direction = choose_direction(run, options.direction)
     names, images = list_sources(run, options.source, direction)
     names = names[: options.num]

@@ -44,7 +44,7 @@ def truncation(options: Options) -> None:
         check_matplotlib()
     run = load_run(options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint)
     if not isinstance(run.game, GAN):
-        raise GantoolError(f"{run.folder} translates images: it has no latent to truncate")
+        raise GantoolError(f"{run.folder} is a CycleGAN or pix2pix run: it has no latent to truncate")
     thresholds = sorted(set(options.thresholds), key=lambda threshold: threshold or float("inf"))
     samples = torch.cat([row(run, threshold, options.seed) for threshold in thresholds])
     scorer = build_scorer(run, num=options.num, batch_size=options.batch_size, seed=options.seed)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from gantool.config.messages import in_words
 from gantool.config.parts import find, mistakes, nodes, parameters
-from gantool.config.schema import Recipe, Train, owned
+from gantool.config.schema import RecipeConfig, Train, owned
 from gantool.config.written import Written
 from gantool.errors import GantoolError, did_you_mean
 
@@ -79,8 +79,8 @@ def _unread(cfg: DictConfig, plain: dict[str, Any], written: Written) -> Iterato
     read = _references(cfg)
     for key in plain.get("recipe", {}):
         path = f"recipe.{key}"
-        if path not in read and (key not in Recipe.model_fields or path in written.typed):
-            near = did_you_mean(key, Recipe.model_fields) if key not in Recipe.model_fields else ""
+        if path not in read and (key not in RecipeConfig.model_fields or path in written.typed):
+            near = did_you_mean(key, RecipeConfig.model_fields) if key not in RecipeConfig.model_fields else ""
             yield f"{path}{near}: nothing that is chosen follows it; set the key that it is for, or leave it out"
 
 

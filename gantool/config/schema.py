@@ -80,7 +80,7 @@ class _Open(BaseModel):
         return {"_target_": self.target, **(self.model_extra or {})}
 
 
-class Watchdog(_Owned):
+class WatchdogConfig(_Owned):
     """What is done about a run that goes wrong, and what counts as that."""
 
     action: Literal["warn", "stop", "rollback", "off"]
@@ -92,7 +92,7 @@ class Watchdog(_Owned):
     rate_factor: Annotated[float, Field(gt=0, lt=1)]
 
 
-class Trainer(_Owned):
+class TrainerConfig(_Owned):
     """How to train."""
 
     duration: Duration
@@ -108,10 +108,10 @@ class Trainer(_Owned):
     log_every: Duration
     checkpoint_seconds: Annotated[float, Field(gt=0)]
     keep_checkpoints: PositiveInt
-    watchdog: Watchdog
+    watchdog: WatchdogConfig
 
 
-class Recipe(BaseModel):
+class RecipeConfig(BaseModel):
     """What goes with a choice; read by the keys that say ${recipe.KEY} and by nothing else."""
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, frozen=True)
@@ -128,7 +128,7 @@ class Recipe(BaseModel):
     rate_burn_in: str | float
 
 
-class Dataset(_Open):
+class DatasetConfig(_Open):
     """What to train on, and how it is prepared and augmented; the rest is the source's own."""
 
     resolution: Annotated[int, Field(ge=4)]
@@ -141,7 +141,7 @@ class Dataset(_Open):
     rotation: Annotated[float, Field(ge=0, le=180)]
 
 
-class PlayerOptimizer(BaseModel):
+class PlayerOptimizerConfig(BaseModel):
     """Arguments of a torch optimizer, as far as gantool knows their ranges."""
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, frozen=True)
@@ -154,7 +154,7 @@ class PlayerOptimizer(BaseModel):
     alpha: Annotated[float, Field(ge=0, lt=1)] | None = None
 
 
-class Optimizer(PlayerOptimizer):
+class OptimizerConfig(PlayerOptimizerConfig):
     """Rates, and what is done to gradients; the rest is the torch optimizer's own."""
 
     target: str = Field(alias="_target_")
@@ -163,8 +163,8 @@ class Optimizer(PlayerOptimizer):
     clip_norm: PositiveFloat | None
     clip_value: PositiveFloat | None
     schedule: Node
-    generator: PlayerOptimizer
-    discriminator: PlayerOptimizer
+    generator: PlayerOptimizerConfig
+    discriminator: PlayerOptimizerConfig
 
     def of(self, player: str) -> dict[str, Any]:
         """The node of one player's optimizer: the common arguments, and those that are its own."""
@@ -173,7 +173,7 @@ class Optimizer(PlayerOptimizer):
         return common | ({} if own is None else own.model_dump(exclude_unset=True))
 
 
-class Regularizer(_Open):
+class RegularizerConfig(_Open):
     """One term that is added to a loss."""
 
     every: PositiveInt = 1
@@ -181,34 +181,34 @@ class Regularizer(_Open):
     gamma: Annotated[float, Field(ge=0), Scheduled] = 0.0
 
 
-class Auxiliary(_Open):
+class AuxiliaryConfig(_Open):
     """One term that reads the discriminator's features."""
 
     weight: Annotated[float, Field(ge=0)] = 1.0
 
 
-class Loss(_Open):
+class LossConfig(_Open):
     """What the players minimise."""
 
     n_critic: PositiveInt = 1
-    regularizers: dict[str, Regularizer] = {}
+    regularizers: dict[str, RegularizerConfig] = {}
     constraint: Node | None = None
 
 
-class Latent(_Open):
+class LatentConfig(_Open):
     """What the generator makes images from."""
 
     dim: PositiveInt
 
 
-class Model(_Open):
+class ModelConfig(_Open):
     """The game and its networks."""
 
     conditional: bool = False
-    latent: Latent | None = None
+    latent: LatentConfig | None = None
 
 
-class Monitor(_Open):
+class MonitorConfig(_Open):
     """What looks at the run every so often."""
 
     every: Duration
@@ -218,23 +218,23 @@ class Monitor(_Open):
 class Train(_Owned):
     """Everything `gantool train` composes."""
 
-    recipe: Recipe
-    trainer: Trainer
-    dataset: Dataset
-    loss: Loss
-    regularizer: dict[str, Regularizer]
-    auxiliary: dict[str, Auxiliary]
+    recipe: RecipeConfig
+    trainer: TrainerConfig
+    dataset: DatasetConfig
+    loss: LossConfig
+    regularizer: dict[str, RegularizerConfig]
+    auxiliary: dict[str, AuxiliaryConfig]
     augment: Node  # {}: none
-    model: Model
-    optimizer: Optimizer
+    model: ModelConfig
+    optimizer: OptimizerConfig
     features: Node
     score: dict[str, Node]
-    monitor: dict[str, Monitor]
+    monitor: dict[str, MonitorConfig]
     sweep_metric: str | None
 
 
 OPTIMIZER_OWNED = ("beta2", "warmup", "clip_norm", "clip_value", "schedule", "generator", "discriminator")
-DATASET_OWNED = tuple(name for name in Dataset.model_fields if name not in ("target", "resolution", "channels"))
+DATASET_OWNED = tuple(name for name in DatasetConfig.model_fields if name not in ("target", "resolution", "channels"))
 
 
 def owned(path: str) -> frozenset[str]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from gantool.errors import GantoolError, did_you_mean
@@ -23,7 +24,8 @@ def in_one_line(error: BaseException, *, in_job: bool = False) -> str | None:
     if isinstance(error, MissingConfigException):
         return _missing(error)
     if isinstance(error, OverrideParseException):
-        return f"'{error.override}' cannot be read as key=value; quote values with spaces, commas or brackets"
+        word = str(error.override).removeprefix("++")  # which cli.arguments adds
+        return f"'{word}' cannot be read as key=value; quote values with spaces, commas or brackets"
     for cause in _chain(error):
         if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.key is not None:
             return _unknown_key(cause)
@@ -58,7 +60,7 @@ def _missing(error: MissingConfigException) -> str:
 
 def _unknown_key(error: OmegaConfBaseException) -> str:
     parent = error.parent_node
-    siblings = [str(key) for key in parent] if hasattr(parent, "__iter__") else []  # type: ignore[union-attr]
+    siblings = [str(key) for key in parent] if isinstance(parent, DictConfig) else []
     hint = did_you_mean(str(error.key), [key for key in siblings if key != "hydra"])
     return f"unknown key '{error.full_key}'{hint}; +{error.full_key}=VALUE adds a new one"
 
@@ -66,7 +68,7 @@ def _unknown_key(error: OmegaConfBaseException) -> str:
 def _other(message: str) -> str:
     first = message.splitlines()[0]
     if several := re.match(r"Ambiguous value for argument '(.+)'|Sweep parameters '(.+)' requires", first):
-        override = several[1] or several[2]
+        override = (several[1] or several[2]).removeprefix("++")
         key, _, values = override.partition("=")
         list_hint = "" if "(" in values else f"; a list is written {key}=[{values}]"
         return f"{override}: several values need -m, which runs each{list_hint}"

@@ -28,7 +28,9 @@ class Written:
     @classmethod
     def of(cls, hydra: HydraConf | DictConfig) -> "Written":
         """As Hydra's own configuration of a run (HydraConfig.get()) tells."""
-        overrides = OverridesParser.create().parse_overrides(list(hydra.overrides.task))
+        words = OmegaConf.to_container(OmegaConf.create(hydra.overrides.task))  # as typed, with their ${...}
+        assert isinstance(words, list)
+        overrides = OverridesParser.create().parse_overrides(words)
         typed = frozenset(override.key_or_group for override in overrides if not override.is_delete())
         folders = [Path(s.path) for s in hydra.runtime.config_sources if s.schema == "file" and s.provider != "main"]
         files = {key for folder in folders for key in _in_folder(folder, hydra.runtime.choices)}

@@ -5,7 +5,7 @@ import io
 import pickle
 import socket
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -50,7 +50,8 @@ class InceptionFeatures(Features):
         self.weights_hash = sha256(path)[:8]
         self.network = build(path)
         if resize == "clean":  # the network's own resizing ends at its first layer, and only there can it be replaced
-            cast(Any, self.network).Conv2d_1a_3x3.register_forward_pre_hook(lambda *_: (self._resized,))
+            first = self.network.get_submodule("Conv2d_1a_3x3")
+            first.register_forward_pre_hook(lambda *_: (self._resized,))
         self.requires_grad_(False).eval()
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -80,7 +80,8 @@ def _kind(module: nn.Module) -> str:
     name = type(module).__name__
     if not is_parametrized(module):
         return name
-    parts = {type(part).__name__.strip("_") for parts in module.parametrizations.values() for part in parts}  # type: ignore[union-attr,operator]
+    lists = module.get_submodule("parametrizations").children()
+    parts = {type(part).__name__.strip("_") for parts in lists for part in parts.children()}
     return f"{name.removeprefix('Parametrized')} ({', '.join(sorted(parts))})"
 
 

@@ -69,7 +69,7 @@ class Generator(nn.Module):
             coarse = x
             if level:
                 x = F.interpolate(x, scale_factor=2.0)
-            for layer in self.blocks[level]:  # pyright: ignore[reportGeneralTypeIssues]
+            for layer in self.blocks[level].children():
                 x = pixel_norm(F.leaky_relu(layer(x), 0.2))
         image = self.images[high](x).float()
         if high > low:
@@ -102,7 +102,7 @@ class Discriminator(nn.Module):
         low, high = math.floor(stage), math.ceil(stage)
         x = F.leaky_relu(self.images[high](images), 0.2)
         for level in range(high, 0, -1):
-            for layer in self.blocks[level - 1]:  # pyright: ignore[reportGeneralTypeIssues]
+            for layer in self.blocks[level - 1].children():
                 x = F.leaky_relu(layer(x), 0.2)
             x = F.avg_pool2d(x, 2)
             if level == high > low:

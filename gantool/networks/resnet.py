@@ -63,7 +63,7 @@ class ConditionalBatchNorm(nn.Module):
 
 
 class PlainNorm(nn.Module):
-    """A norm that hears of a condition and pays no heed."""
+    """A norm without a condition, called as one that has it."""
 
     def __init__(self, norm: str, channels: int) -> None:
         super().__init__()

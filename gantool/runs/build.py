@@ -11,7 +11,7 @@ from omegaconf import DictConfig, open_dict
 
 from gantool.config import Train, Written, build, drop_inherited, read
 from gantool.config.parts import find, parameters
-from gantool.config.schema import Dataset
+from gantool.config.schema import DatasetConfig
 from gantool.data.source import Source
 from gantool.data.stream import Stream
 from gantool.data.two_sided import TwoSided
@@ -21,7 +21,13 @@ from gantool.randomness import seed_everything
 from gantool.runs.compatibility import check_shapes, check_sides
 from gantool.schedules import parse_duration
 from gantool.training.ema import EMA
-from gantool.training.hardware import Precision, choose_device, keep_freed_pages, set_deterministic
+from gantool.training.hardware import (
+    MixedPrecision,
+    choose_device,
+    keep_freed_pages,
+    set_deterministic,
+    to_memory_format,
+)
 from gantool.training.optimization import PlayerOptimizer
 from gantool.training.ranks import rank, world
 from gantool.training.state import State
@@ -34,7 +40,7 @@ class Setup:
     cfg: DictConfig  # as composed, the data set's channels and classes filled in
     config: Train  # the same, resolved and typed
     device: torch.device
-    precision: Precision
+    precision: MixedPrecision
     source: Source | TwoSided
     game: Game
 
@@ -64,7 +70,7 @@ def set_up(cfg: DictConfig, written: Written) -> Setup:
     source: Source | TwoSided | None = None
     with collecting(mistakes):
         device = choose_device(trainer.device, int(os.environ.get("LOCAL_RANK", "0")))
-        precision = Precision.choose(trainer.precision, device)
+        precision = MixedPrecision.choose(trainer.precision, device)
         set_deterministic(trainer.deterministic)
     with collecting(mistakes):
         source = build_source(config.dataset)
@@ -81,7 +87,7 @@ def set_up(cfg: DictConfig, written: Written) -> Setup:
     assert source is not None
     game.to(device)
     if trainer.channels_last:
-        game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has it, its stubs do not
+        to_memory_format(game, channels_last=True)
     return Setup(cfg, config, device, precision, source, game)
 
 
@@ -94,7 +100,7 @@ def collecting(mistakes: list[str]) -> Iterator[None]:
         mistakes.extend(str(error).splitlines())
 
 
-def build_source(dataset: Dataset, **changed: object) -> Source | TwoSided:
+def build_source(dataset: DatasetConfig, **changed: object) -> Source | TwoSided:
     """The data set that the configuration describes, but for what is `changed`."""
     node: dict[str, Any] = dataset.rest | changed
     known = parameters(find(node["_target_"], "dataset"))

@@ -9,7 +9,7 @@ import sys
 import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -104,9 +104,10 @@ def silent(module: nn.Module) -> nn.Module:
     if not any(isinstance(part, Dropout) for part in module.modules()):
         return module
     module = copy.deepcopy(module)
-    for part in module.modules():
-        if isinstance(part, Dropout):
-            cast(Any, part).__class__ = nn.Identity
+    for parent in list(module.modules()):
+        for name, part in parent.named_children():
+            if isinstance(part, Dropout):
+                setattr(parent, name, nn.Identity())
     return module
 
 
@@ -116,7 +117,8 @@ def plain_copy(module: nn.Module) -> nn.Module:
     for part in list(module.modules()):
         if parametrize.is_parametrized(part):
             # By hand: torch's removal takes the weight away from the class, which the original shares with its copy.
-            values = {name: getattr(part, name).detach() for name in cast(Any, part).parametrizations}
+            names = [name for name, _ in part.get_submodule("parametrizations").named_children()]
+            values = {name: getattr(part, name).detach() for name in names}
             part.__class__ = type(part).__bases__[0]
             del part.parametrizations
             for name, value in values.items():

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from gantool.batch import Batch
 from gantool.data.image_set import ImageSet
 from gantool.runs.build import Setup, build_state
-from gantool.training.hardware import default_allocator
+from gantool.training.hardware import default_allocator, to_memory_format
 
 
 def copied(setup: Setup) -> Setup:
@@ -33,7 +33,7 @@ class PlainLoop:
         self.device, size = setup.device, setup.config.trainer.batch_size
         setup = copied(setup)
         self.game = setup.game
-        self.game.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        to_memory_format(self.game, channels_last=False)
         optimizer = setup.config.optimizer
         kernels = {key: None for key in ("fused", "foreach") if key in (optimizer.model_extra or {})}  # torch's default
         config = setup.config.model_copy(update={"optimizer": optimizer.model_copy(update=kernels)})

@@ -38,6 +38,6 @@ def open_subject(run: TrainedRun, asked: list[int] | int | None, command: str) -
     """The run with the images it was trained on; raises GantoolError for another kind of game, and for an unknown
     class in `asked`."""
     if not isinstance(run.game, GAN):
-        raise GantoolError(f"{run.folder} translates images: gantool {command} is for runs that make them from latents")
+        raise GantoolError(f"{run.folder} is a CycleGAN or pix2pix run: gantool {command} needs a latent")
     classes = chosen_classes(run, asked)
     return Subject(run, run.game, classes, run.images())

@@ -21,7 +21,7 @@ from gantool.runs.build import build_game, build_source, num_classes
 from gantool.runs.features import build_features
 from gantool.sampling import sampled
 from gantool.training.checkpoint import Checkpoints, load
-from gantool.training.hardware import choose_device
+from gantool.training.hardware import choose_device, to_memory_format
 
 
 @contextmanager
@@ -73,7 +73,7 @@ class TrainedRun:
         """(num, C, H, W) uint8: the images of `gantool sample` with this seed. `labels`: (num,) int64 of a conditional
         run; None: its classes in turn. Raises GantoolError for a run that translates."""
         if self.game.translates:
-            raise GantoolError(f"{self.folder} translates images: call run.generators[...] with images in [-1, 1]")
+            raise GantoolError(f"{self.folder} is a CycleGAN or pix2pix run: call one of run.generators")
         if labels is None and self.num_classes:
             labels = torch.arange(num) % self.num_classes
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
@@ -121,8 +121,7 @@ def load_run(
         generators.load_state_dict(saved["ema"])
     for module in (game, generators):
         module.to(where).eval().requires_grad_(False)
-        if config.trainer.channels_last:  # as in training: the last digits of what it makes depend on it
-            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch has it, its stubs do not
+        to_memory_format(module, channels_last=config.trainer.channels_last)  # as in training: last digits follow it
     return TrainedRun(path, config, game, cast(nn.ModuleDict, generators), ema, saved["progress"]["nimg"], where)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from gantool.errors import GantoolError
 
@@ -48,7 +49,7 @@ def has_native_bf16(device: torch.device) -> bool:
 
 
 @dataclass
-class Precision:
+class MixedPrecision:
     """What the forward passes are computed in; parameters, penalties and optimizers stay float32."""
 
     device: torch.device
@@ -59,7 +60,7 @@ class Precision:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
 
     @classmethod
-    def choose(cls, name: str, device: torch.device) -> "Precision":
+    def choose(cls, name: str, device: torch.device) -> "MixedPrecision":
         """'auto' is bf16 where the hardware has it; fp16 only on CUDA, else GantoolError."""
         if name == "auto":
             name = "bf16" if has_native_bf16(device) else "fp32"
@@ -75,6 +76,12 @@ class Precision:
     def autocast(self) -> AbstractContextManager:
         """The context that forward passes run in."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
+
+def to_memory_format(network: nn.Module, *, channels_last: bool) -> None:
+    """Lays 4D weights out channels last, or as torch does by default; the last digits of results depend on it."""
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    network.to(memory_format=layout)  # type: ignore[call-overload]  # torch has it, its stubs do not
 
 
 def keep_freed_pages() -> None:

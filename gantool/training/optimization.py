@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from gantool.errors import GantoolError
 from gantool.game import Progress
 from gantool.schedules import Schedule, at
-from gantool.training.hardware import Precision
+from gantool.training.hardware import MixedPrecision
 
 
 @dataclass
@@ -49,7 +49,7 @@ class PlayerOptimizer:
                 group["betas"] = (configured["betas"][0], at(self.beta2, progress.nimg, progress.total))
         return self.optimizer.param_groups[0]["lr"]
 
-    def step(self, precision: Precision) -> Tensor:
+    def step(self, precision: MixedPrecision) -> Tensor:
         """Clips, steps, and returns the total norm that the gradients had, as a scalar tensor."""
         precision.scaler.unscale_(self.optimizer)
         gradients = [p.grad for p in self.parameters if p.grad is not None]

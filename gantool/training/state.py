@@ -7,7 +7,7 @@ import torch
 
 from gantool.game import Game, Progress
 from gantool.training.ema import EMA
-from gantool.training.hardware import Precision
+from gantool.training.hardware import MixedPrecision
 from gantool.training.optimization import PlayerOptimizer
 from gantool.training.ranks import world
 
@@ -19,7 +19,7 @@ class State:
     game: Game
     ema: EMA
     optimizers: dict[str, PlayerOptimizer]
-    precision: Precision
+    precision: MixedPrecision
     progress: Progress
     config: dict  # the composed configuration, plain
     metrics: dict[str, float] = field(default_factory=dict)  # the last scores
