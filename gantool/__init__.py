@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from gantool.errors import GantoolError as GantoolError
+
 __version__ = "0.2.0"
 
 

@@ -234,7 +234,7 @@ class Train(_Owned):
 
 
 OPTIMIZER_OWNED = ("beta2", "warmup", "clip_norm", "clip_value", "schedule", "generator", "discriminator")
-DATASET_OWNED = tuple(name for name in DatasetConfig.model_fields if name not in ("target", "resolution", "channels"))
+DATASET_OWNED = tuple(name for name in DatasetConfig.model_fields if name != "target")
 
 
 def owned(path: str) -> frozenset[str]:

@@ -1,5 +1,6 @@
 """What a data set says about itself: where its images come from and how to read them, one by one."""
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,36 +30,39 @@ class Damaged:
 class Source(Protocol):
     """A data set before it is prepared. Building one checks and lists but decodes and downloads nothing.
 
-    A new data set is one class like this and one file in conf/dataset.
+    A new data set is one class like this and one file in conf/dataset; what it inherits from here it need not say.
     """
 
     name: str
-    split: str  # train, test, ... of a published set; 'all' where there are no parts
     resolution: int
     channels: int
-    num_classes: int  # 0: unlabelled
-    class_names: list[str]
+    split: str = "all"  # train, test, ... of a published set; 'all' where there are no parts
+    class_names: list[str] = []  # noqa: RUF012  # nobody changes it; none: unlabelled
+
+    @property
+    def num_classes(self) -> int:
+        """0 for an unlabelled set."""
+        return len(self.class_names)
 
     @property
     def notice(self) -> str:
         """One line that the user should know, such as that the copy is partial; '' if there is none."""
-        ...
-
-    def fingerprint(self) -> dict[str, object]:
-        """What identifies the files and settings that were read, as JSON; equal fingerprints give equal images."""
-        ...
+        return ""
 
     def fetch(self) -> None:
         """Download what is missing; raises GantoolError where that fails."""
-        ...
 
+    @abstractmethod
+    def fingerprint(self) -> dict[str, object]:
+        """What identifies the files and settings that were read, as JSON; equal fingerprints give equal images."""
+
+    @abstractmethod
     def __len__(self) -> int:
         """The number of images, damaged ones included."""
-        ...
 
+    @abstractmethod
     def read(self) -> Iterator[Decoded | Damaged]:
         """Every image, always in the same order; raises GantoolError where files cannot be read at all."""
-        ...
 
 
 def require_choice(key: str, value: str, choices: tuple[str, ...]) -> None:

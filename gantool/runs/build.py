@@ -114,6 +114,8 @@ def fill_in(cfg: DictConfig, source: Source | TwoSided) -> None:
     classes = cfg.dataset.num_classes
     if classes is not None and classes != source.num_classes:
         raise GantoolError(f"dataset.num_classes={classes}, but {source.name} has {source.num_classes}: leave it out")
+    if source.resolution != cfg.dataset.resolution:
+        raise GantoolError(f"dataset.resolution={cfg.dataset.resolution}: {source.name} has {source.resolution} pixels")
     if cfg.model.get("conditional") and not source.num_classes:
         raise GantoolError(
             f"model.conditional=true, but {source.name} has no labels: choose another data set or labels"
