@@ -6,26 +6,27 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from gantool.config import save_composed, validate
+from gantool.config import Written, read, save_composed
 from gantool.errors import GantoolError
 
 
 def train(cfg: DictConfig) -> float:
     """Stands for a command: what it does is chosen by the seed."""
-    plain = validate(cfg)
-    seed = plain["trainer"]["seed"]
-    run = Path(HydraConfig.get().runtime.output_dir)
+    hydra = HydraConfig.get()
+    config = read(cfg, Written.of(hydra))
+    seed, run = config.trainer.seed, Path(hydra.runtime.output_dir)
     if seed == 13:
         raise RuntimeError("a bug")
     if seed == 14:
         raise GantoolError("the data is not there\nnor is the network")
     if seed == 19:
         return cfg.nothing
-    save_composed(cfg, run)
+    save_composed(cfg, run, hydra)
     (run / "checkpoints").mkdir(exist_ok=True)
     (run / "checkpoints" / "1.pt").touch()
     scores = {"fd_digits": 10.0 - seed, "is_digits": float(seed)}
     status = {"state": "running", "error": None, "progress": {"nimg": 2000}, "metrics": scores, "best": None}
+    status["higher_is_better"] = ["is_digits"]
     (run / "status.json").write_text(json.dumps(status))
     if seed == 15:
         raise RuntimeError("a later bug")
@@ -37,9 +38,8 @@ def train(cfg: DictConfig) -> float:
     if seed == 18:
         raise SystemExit(3)
     (run / "status.json").write_text(json.dumps({**status, "state": "finished"}))
-    print(
-        f"lr {plain['optimizer']['lr']:g} batch {plain['trainer']['batch_size']} model {cfg.model.generator._target_}"
-    )
+    rate, batch_size = config.optimizer.lr, config.trainer.batch_size
+    print(f"lr {rate:g} batch {batch_size} model {cfg.model.generator._target_}")
     return scores["fd_digits"]
 
 

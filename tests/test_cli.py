@@ -18,7 +18,8 @@ from stand_in import runs
 pytestmark = pytest.mark.usefixtures("stand_in")
 
 ONE_LINERS = [
-    ("optimizer.lrr=1", "unknown key 'optimizer.lrr' (did you mean 'lr'?); +optimizer.lrr=VALUE adds a new one"),
+    ("optimizer.lrr=1", "unknown key 'optimizer.lrr' (did you mean 'lr'?): torch.optim.Adam takes no such argument"),
+    ("trainer.sed=1", "unknown key 'trainer.sed' (did you mean 'seed'?); +trainer.sed=VALUE adds a new one"),
     ("modell=dcgan", "unknown key 'modell' (did you mean 'model'?); +modell=VALUE adds a new one"),
     ("model=dcgann", "no 'dcgann' in config group 'model' (did you mean 'dcgan'?); choices: "),
     ("experiment=nothing-like-it", "no 'nothing-like-it' in config group 'experiment'"),
@@ -34,7 +35,7 @@ ONE_LINERS = [
         "loss=wgan,hinge: several values need -m, which runs each; a list is written loss=[wgan,hinge]",
     ),
     ("kimg", "'kimg' cannot be read as key=value"),
-    ("trainer.duration={1", "'trainer.duration={1' cannot be read as key=value"),
+    ("optimizer.lr={1", "'optimizer.lr={1' cannot be read as key=value"),
     ("--foo", "unrecognized arguments: --foo; --hydra-help lists the flags"),
     ("--config-dir=/nowhere", "Additional config directory '/nowhere' not found"),
     ("--config-name=nothing", "Cannot find primary config 'nothing'"),

@@ -77,11 +77,12 @@ def test_a_killed_job_counts_as_failed(tmp_path: Path) -> None:
     ("metric", "order"), [(None, "bacd"), ("fd_digits", "bacd"), ("is_digits", "cabd"), ("unknown", "abcd")]
 )
 def test_ranking(metric: str | None, order: str) -> None:
+    higher = ("is_digits",)
     results = [
-        Result("a", "finished", None, 0, {"fd_digits": 2.0, "is_digits": 5.0}),
-        Result("b", "finished", None, 0, {"fd_digits": 1.0, "is_digits": 4.0}),
-        Result("c", "stopped", None, 0, {"fd_digits": float("nan"), "is_digits": 6.0}),
-        Result("d", "failed", "a bug", 0, {"fd_digits": 0.0, "is_digits": 9.0}),
+        Result("a", "finished", None, 0, {"fd_digits": 2.0, "is_digits": 5.0}, higher),
+        Result("b", "finished", None, 0, {"fd_digits": 1.0, "is_digits": 4.0}, higher),
+        Result("c", "stopped", None, 0, {"fd_digits": float("nan"), "is_digits": 6.0}, higher),
+        Result("d", "failed", "a bug", 0, {"fd_digits": 0.0, "is_digits": 9.0}, higher),
     ]
     used, ranked = rank(results, metric)
     assert used == (metric or "fd_digits")

@@ -1,121 +1,153 @@
 """What may stand in a configuration, and how mistakes are worded."""
 
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
-from gantool.config import changes, check, save_composed, validate
-from gantool.config.resolvers import file_name, register_resolvers
+from composing import composed, typed
+from gantool.config import Written, changes, choices, drop_inherited, read, save_composed
+from gantool.config.resolvers import file_name
 from gantool.errors import GantoolError
-from gantool.paths import conf_dir
-
-
-def composed(*overrides: str, hydra: bool = False) -> DictConfig:
-    """The configuration of gantool train with these overrides."""
-    register_resolvers()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return compose("train", overrides=list(overrides), return_hydra_config=hydra)
+from runs import CONF, TRANSLATORS
 
 
 def mistakes(*overrides: str) -> list[str]:
     """The lines that there are to say about these overrides."""
     try:
-        check(composed(*overrides))
+        typed(*overrides)
     except GantoolError as error:
         return str(error).splitlines()
     return []
 
 
-CHOICES = [
-    f"{path.parent.relative_to(conf_dir()).as_posix()}={path.stem}"
-    for group in ("dataset", "loss", "regularizer", "augment", "model", "optimizer", "metrics", "trainer")
-    for path in sorted((conf_dir() / group).rglob("*.yaml"))
+def named(group: str) -> list[str]:
+    """group=choice for every choice of a group."""
+    return [f"{group}={path.stem}" for path in sorted((CONF / group).glob("*.yaml"))]
+
+
+# One choice of every group at a time, each choice once. test_presets has the groups of every preset.
+PARTS = [str(path.relative_to(CONF)) for path in sorted(CONF.rglob("*")) if path.is_dir()]
+PARTS = [group for group in PARTS if group.split("/")[0] not in ("experiment", "hydra", "model")]
+CHOICES = [[word for word in row if word] for row in zip_longest(*map(named, PARTS))]
+MODELS = [[word] for word in [*named("model"), *named("model/latent")]]
+MODELS += [[f"model={model}", word] for model in TRANSLATORS for word in named("model/generator")]
+
+
+@pytest.mark.parametrize("words", [*CHOICES, *MODELS], ids=" ".join)
+def test_every_choice_is_sound(words: list[str]) -> None:
+    assert mistakes(*words) == []
+
+
+def test_no_choice_was_left_out() -> None:
+    chosen = {word for words in [*CHOICES, *MODELS] for word in words}
+    files = [path.relative_to(CONF) for path in CONF.rglob("*/*.yaml")]
+    there = {f"{path.parent}={path.stem}" for path in files if path.parts[0] not in ("experiment", "hydra")}
+    assert there == chosen
+
+
+MISTAKES = [
+    ("trainer.batch_size=0", "trainer.batch_size=0: should be greater than 0"),
+    ("trainer.batch_size=abc", "trainer.batch_size=abc: should be a valid integer"),
+    ("trainer.batch_size=true", "trainer.batch_size=true: should be a valid integer"),
+    ("trainer.batch_size=1.5", "trainer.batch_size=1.5: should be a valid integer"),
+    ("trainer.batch_size=null", "trainer.batch_size=null: should be a valid integer"),
+    ("trainer.microbatch=0", "trainer.microbatch=0: should be greater than 0"),
+    ("trainer.precision=fp8", "trainer.precision=fp8: should be 'auto', 'fp32', 'bf16' or 'fp16'"),
+    ("trainer.device=gpu", "trainer.device=gpu: should be auto, cpu, cuda or cuda:N"),
+    ("trainer.compile=1", "trainer.compile=1: should be a valid boolean"),
+    ("trainer.seed=-1", "trainer.seed=-1: should be greater than or equal to 0"),
+    (
+        "trainer.duration=300",
+        "trainer.duration=300: should be a positive number and a unit, such as 150kimg, 20ep or 5000it",
+    ),
+    ("optimizer.lr=-1", "optimizer.lr=-1: should be greater than 0"),
+    ("optimizer.lr=nan", "optimizer.lr=nan: should be a finite number"),
+    ("optimizer.generator.lr=0", "optimizer.generator.lr=0: should be greater than 0"),
+    ("optimizer.betas=[0.5]", "optimizer.betas=[0.5]: should have at least 2 items, not 1"),
+    ("optimizer.betas=[0.5,1]", "optimizer.betas.1=1: should be less than 1"),
+    ("optimizer.beta2=1", "optimizer.beta2=1: should be less than 1"),
+    ("optimizer.beta2={start:1}", "optimizer.beta2={'start': 1}: should be a valid number"),
+    (
+        "trainer.ema_half_life=soon",
+        "trainer.ema_half_life=soon: should be a positive number and a unit, such as 150kimg, 20ep or 5000it",
+    ),
+    ("optimizer.clip_norm=0", "optimizer.clip_norm=0: should be greater than 0"),
+    ("optimizer.generator=3", "optimizer.generator=3: should be a group of keys, not a value"),
+    *(
+        (f"{key}='{value}'", f"{key}={value}: should be a positive number and a unit, such as 150kimg, 20ep or 5000it")
+        for key, value in {
+            "trainer.duration": "0kimg",
+            "trainer.log_every": "-5ep",
+            "trainer.watchdog.every": "kimg",
+            "optimizer.warmup": "5",
+            "monitor.scores.every": "5 hours",
+        }.items()
+    ),
+    ("loss.n_critic=0", "loss.n_critic=0: should be greater than 0"),
+    ("model.latent.dim=0", "model.latent.dim=0: should be greater than 0"),
+    ("model.conditional=yes", "model.conditional=yes: should be a valid boolean"),
+    ("dataset.on_bad_image=ignore", "dataset.on_bad_image=ignore: should be 'stop' or 'skip'"),
+    ("dataset.device_resident=maybe", "dataset.device_resident=maybe: should be 'auto', true or false"),
+    ("+foo=1", "unknown key 'foo'"),
+    ("+trainer.batchsize=1", "unknown key 'trainer.batchsize' (did you mean 'batch_size'?)"),
+    ("~trainer.seed", "trainer.seed is missing"),
+    ("model.generator.width=wide", "model.generator.width=wide: should be a valid integer"),
+    (
+        "+optimizer.generator.lrr=1",
+        "unknown key 'optimizer.generator.lrr' (did you mean 'lr'?): torch.optim.Adam takes no such argument",
+    ),
+    (
+        "+optimizer.discriminator.rate=1",
+        "unknown key 'optimizer.discriminator.rate': torch.optim.Adam takes no such argument",
+    ),
+    (
+        "+model.discriminator.widht=3",
+        "unknown key 'model.discriminator.widht' (did you mean 'width'?): "
+        "gantool.networks.dcgan.Discriminator takes no such argument",
+    ),
+    (
+        "+model.generator.latent_dim=50",
+        "model.generator.latent_dim is handed in by gantool: model.latent.dim sets it",
+    ),
+    ("+model.loss=3", "model.loss is handed in by gantool: loss= sets it"),
+    (
+        "recipe.weight_clip=0.1",
+        "recipe.weight_clip: nothing that is chosen follows it; set the key that it is for, or leave it out",
+    ),
+    (
+        "+recipe.dropuot=0.1",
+        "recipe.dropuot (did you mean 'dropout'?): "
+        "nothing that is chosen follows it; set the key that it is for, or leave it out",
+    ),
+    (
+        "+loss.label=0.9",
+        "unknown key 'loss.label' (did you mean 'real_label'?): gantool.losses.NonSaturating takes no such argument",
+    ),
 ]
-EXPERIMENTS = sorted((conf_dir() / "experiment").rglob("*.yaml"))
+ALONE = [  # nothing more can be read
+    ("trainer.seed=???", "trainer.seed: Missing mandatory value: seed"),
+    ("trainer.seed=${nothing}", "trainer.seed: Interpolation key 'nothing' not found"),
+]
 
 
-@pytest.mark.parametrize("choice", CHOICES)
-def test_every_choice_is_sound(choice: str) -> None:
-    assert mistakes(choice, *(["model=cyclegan"] if choice.startswith("model/generator=") else [])) == []
+def together(cases: list[tuple[str, str]]) -> list[list[tuple[str, str]]]:
+    """The cases in as few lists as their keys allow: all mistakes are told at once."""
+    lists: list[dict[str, tuple[str, str]]] = []
+    for case in cases:
+        key = case[0].lstrip("+~").partition("=")[0] + "."
+        free = (found for found in lists if not any(k.startswith(key) or key.startswith(k) for k in found))
+        found = next(free, None)
+        if found is None:
+            lists.append(found := {})
+        found[key] = case
+    return [list(found.values()) for found in lists]
 
 
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
-def test_every_experiment_is_sound(path: Path) -> None:
-    name = path.relative_to(conf_dir() / "experiment").with_suffix("").as_posix()
-    assert mistakes(f"experiment={name}") == []
-
-
-@pytest.mark.parametrize(
-    ("override", "line"),
-    [
-        ("trainer.batch_size=0", "trainer.batch_size=0: should be greater than 0"),
-        ("trainer.batch_size=abc", "trainer.batch_size=abc: should be a valid integer"),
-        ("trainer.batch_size=true", "trainer.batch_size=true: should be a valid integer"),
-        ("trainer.batch_size=1.5", "trainer.batch_size=1.5: should be a valid integer"),
-        ("trainer.batch_size=null", "trainer.batch_size=null: should be a valid integer"),
-        ("trainer.microbatch=0", "trainer.microbatch=0: should be greater than 0"),
-        ("trainer.precision=fp8", "trainer.precision=fp8: should be 'auto', 'fp32', 'bf16' or 'fp16'"),
-        ("trainer.device=gpu", "trainer.device=gpu: should be auto, cpu, cuda or cuda:N"),
-        ("trainer.compile=1", "trainer.compile=1: should be a valid boolean"),
-        ("trainer.seed=-1", "trainer.seed=-1: should be greater than or equal to 0"),
-        (
-            "trainer.duration=300",
-            "trainer.duration=300: should be a positive number and a unit, such as 150kimg, 20ep or 5000it",
-        ),
-        ("optimizer.lr=-1", "optimizer.lr=-1: should be greater than 0"),
-        ("optimizer.lr=nan", "optimizer.lr=nan: should be a finite number"),
-        ("optimizer.generator.lr=0", "optimizer.generator.lr=0: should be greater than 0"),
-        ("optimizer.betas=[0.5]", "optimizer.betas=[0.5]: should have at least 2 items, not 1"),
-        ("optimizer.betas=[0.5,1]", "optimizer.betas.1=1: should be less than 1"),
-        ("optimizer.beta2=1", "optimizer.beta2=1: should be less than 1"),
-        ("optimizer.beta2={start:1}", "optimizer.beta2={'start': 1}: should be a valid number"),
-        (
-            "trainer.ema_half_life=soon",
-            "trainer.ema_half_life=soon: should be a positive number and a unit, such as 150kimg, 20ep or 5000it",
-        ),
-        ("optimizer.clip_norm=0", "optimizer.clip_norm=0: should be greater than 0"),
-        ("optimizer.generator=3", "optimizer.generator=3: should be a group of keys, not a value"),
-        ("loss.n_critic=0", "loss.n_critic=0: should be greater than 0"),
-        ("model.latent.dim=0", "model.latent.dim=0: should be greater than 0"),
-        ("model.conditional=yes", "model.conditional=yes: should be a valid boolean"),
-        ("dataset.on_bad_image=ignore", "dataset.on_bad_image=ignore: should be 'stop' or 'skip'"),
-        ("dataset.device_resident=maybe", "dataset.device_resident=maybe: should be 'auto', true or false"),
-        ("+foo=1", "unknown key 'foo'"),
-        ("+trainer.batchsize=1", "unknown key 'trainer.batchsize' (did you mean 'batch_size'?)"),
-        ("~trainer.seed", "trainer.seed is missing"),
-        ("trainer.seed=???", "trainer.seed: Missing mandatory value: seed"),
-        ("trainer.seed=${nothing}", "trainer.seed: Interpolation key 'nothing' not found"),
-        ("model.generator.width=wide", "model.generator.width=wide: should be a valid integer"),
-        (
-            "+optimizer.generator.lrr=1",
-            "unknown key 'optimizer.generator.lrr' (did you mean 'lr'?): torch.optim.Adam takes no such argument",
-        ),
-        (
-            "+loss.label=0.9",
-            "unknown key 'loss.label' (did you mean 'real_label'?): "
-            "gantool.losses.NonSaturating takes no such argument",
-        ),
-    ],
-)
-def test_a_mistake_is_one_line(override: str, line: str) -> None:
-    assert mistakes(override) == [line]
-
-
-def test_all_mistakes_at_once() -> None:
-    assert len(mistakes("trainer.batch_size=0", "optimizer.lr=-1", "trainer.duration=soon", "+foo=1")) == 4
-    assert (
-        len(mistakes("model.generator.width=wide", "+model.discriminator.foo=1", "+optimizer.discriminator.x=1")) == 3
-    )
-
-
-@pytest.mark.parametrize("duration", ["0kimg", "-5ep", "kimg", "5", "5 hours"])
-def test_a_duration_needs_a_number_and_a_unit(duration: str) -> None:
-    assert mistakes(f"trainer.duration='{duration}'") == [
-        f"trainer.duration={duration}: should be a positive number and a unit, such as 150kimg, 20ep or 5000it"
-    ]
+@pytest.mark.parametrize("cases", [*together(MISTAKES), *([case] for case in ALONE)])
+def test_a_mistake_is_one_line_and_all_are_told_at_once(cases: list[tuple[str, str]]) -> None:
+    assert sorted(mistakes(*(override for override, _ in cases))) == sorted(line for _, line in cases)
 
 
 def test_an_unknown_target_names_what_is_near() -> None:
@@ -126,32 +158,79 @@ def test_an_unknown_target_names_what_is_near() -> None:
 
 
 def test_an_own_key_is_allowed_where_it_is_read() -> None:
-    assert mistakes("+optimizer.decay=0.1", "optimizer.generator.weight_decay=${optimizer.decay}") == []
-    assert mistakes("+optimizer.decay=0.1") == ["unknown key 'optimizer.decay'"]
+    words = ["+recipe.decay=0.1", "optimizer.weight_decay=${recipe.decay}"]
+    assert typed(*words).optimizer.of("generator")["weight_decay"] == 0.1
+    assert mistakes("+optimizer.decay=0.1", "optimizer.weight_decay=${optimizer.decay}") == [
+        "unknown key 'optimizer.decay': torch.optim.Adam takes no such argument"
+    ]
 
 
-def test_validate_returns_plain_resolved_containers() -> None:
-    plain = validate(composed("optimizer.lr=0.5", "regularizer=[r1,l2]"))
-    assert plain["optimizer"]["generator"]["lr"] == 0.5
-    assert list(plain["model"]["regularizers"]) == ["r1", "l2"]
-    assert type(plain["model"]["loss"]) is dict
+def test_what_is_read_is_resolved_and_typed() -> None:
+    config = typed("optimizer.lr=0.5", "regularizer=[r1,l2]", "+optimizer.generator.eps=0.1", "optimizer.beta2=0.9")
+    generator, discriminator = (config.optimizer.of(player) for player in ("generator", "discriminator"))
+    assert generator["lr"] == discriminator["lr"] == 0.5 and generator["_target_"] == "torch.optim.Adam"
+    assert (generator["eps"], discriminator["eps"]) == (0.1, 1e-8) and "beta2" not in generator
+    assert list(config.regularizer) == ["r1", "l2"]
+    common = {"n_critic": 1, "regularizers": {}, "constraint": None}
+    assert config.loss.node == {"_target_": "gantool.losses.NonSaturating", "real_label": 1.0, **common}
+    assert config.model.latent is not None and config.model.latent.dim == 100
+
+
+def test_keys_that_came_with_another_class_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    """The user wrote _target_: the file's other keys may be those of its own class, what the user wrote stays."""
+    words = ["loss._target_=gantool.losses.Hinge", "model.generator._target_=gantool.networks.mlp.Generator"]
+    with caplog.at_level("INFO"):
+        cfg, hydra = composed(*words, "++model.generator.hidden=[16]", "+loss.labels=1")
+        drop_inherited(cfg, Written.of(hydra))
+    assert sorted(caplog.messages) == [
+        "loss: gantool.losses.Hinge takes no real_label; left out",
+        "model.generator: gantool.networks.mlp.Generator takes no width, upsampling; left out",
+    ]
+    assert cfg.model.generator == {"_target_": "gantool.networks.mlp.Generator", "hidden": [16]}
+    assert "real_label" not in cfg.loss
+    with pytest.raises(GantoolError, match=r"^unknown key 'loss.labels': gantool.losses.Hinge takes no such argument$"):
+        read(cfg, Written.of(hydra))
+    cfg, hydra = composed(words[0], "loss.real_label=0.9")
+    drop_inherited(cfg, Written.of(hydra))
+    assert cfg.loss.real_label == 0.9, "it is the user's, and a mistake"
+
+
+def test_what_the_user_wrote_is_known(tmp_path: Path) -> None:
+    (tmp_path / "loss").mkdir()
+    (tmp_path / "loss" / "own.yaml").write_text("defaults: [hinge, _self_]\nmine: {a: 1, b: {c: 2}}\nother: {}\n")
+    (tmp_path / "loss" / "unused.yaml").write_text("unused: 1\n")
+    sources = [
+        {"provider": "main", "schema": "file", "path": str(CONF)},
+        {"provider": "command-line", "schema": "file", "path": str(tmp_path)},
+    ]
+    hydra = OmegaConf.create(
+        {
+            "overrides": {"task": ["++model.latent={dim: 8}", "~score", "loss=own", "optimizer.lr=${nothing}"]},
+            "runtime": {"config_sources": sources, "choices": {"loss": "own"}},
+        }
+    )
+    written = Written.of(hydra)
+    assert written.typed == {"model.latent", "loss", "optimizer.lr"}
+    assert written.in_files == {"loss.mine.a", "loss.mine.b.c", "loss.other"}
+    assert written.has("model.latent.dim") and written.has("loss.other.deep") and not written.has("loss.mine")
 
 
 def test_the_composed_configuration_is_saved_and_compared(tmp_path: Path) -> None:
-    whole = composed("trainer.seed=1", hydra=True)
-    HydraConfig.instance().set_config(whole)
-    first = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
+    first, hydra = composed("trainer.seed=1")
     assert changes(first, tmp_path) == {}
-    save_composed(first, tmp_path)
+    save_composed(first, tmp_path, hydra)
     saved = OmegaConf.load(tmp_path / ".hydra" / "config.yaml")
     assert saved == first
-    assert OmegaConf.is_interpolation(saved.model, "loss")
+    assert OmegaConf.is_interpolation(saved.optimizer, "lr")
     assert OmegaConf.load(tmp_path / ".hydra" / "overrides.yaml") == ["trainer.seed=1"]
-    second = composed("trainer.seed=2", "+trainer.extra=1")
-    assert changes(second, tmp_path) == {"trainer.seed": (1, 2), "trainer.extra": (None, 1)}
-    save_composed(second, tmp_path)
+    assert choices(tmp_path).items() >= {"model": "dcgan", "optimizer/schedule": "constant"}.items()
+    second, hydra = composed("trainer.seed=2", "+trainer.extra=1", "model=mlp")
+    changed = changes(second, tmp_path)
+    assert changed["trainer.seed"] == (1, 2) and changed["trainer.extra"] == (None, 1)
+    save_composed(second, tmp_path, hydra)
     assert OmegaConf.load(tmp_path / ".hydra" / "config.yaml") == second and changes(second, tmp_path) == {}
     assert OmegaConf.load(tmp_path / ".hydra" / "overrides.yaml") == ["trainer.seed=1"]
+    assert choices(tmp_path)["model"] == "dcgan"
 
 
 @pytest.mark.parametrize(

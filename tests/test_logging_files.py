@@ -206,13 +206,22 @@ def test_uint8_comes_back_from_float_as_it_was() -> None:
 def test_status_is_read_as_written_and_never_half(tmp_path: Path) -> None:
     assert read_status(tmp_path) is None
     write_status(tmp_path, state="running")
-    assert read_status(tmp_path) == {"state": "running", "error": None, "progress": None, "metrics": {}, "best": None}
-    write_status(tmp_path, state="failed", progress=at(500), metrics={"fid": math.nan, "is": 2.0}, error="loss is nan")
+    nothing = {"error": None, "progress": None, "metrics": {}, "higher_is_better": [], "best": None}
+    assert read_status(tmp_path) == {"state": "running", **nothing}
+    write_status(
+        tmp_path,
+        state="failed",
+        progress=at(500),
+        metrics={"fid": math.nan, "is": 2.0},
+        higher_is_better=("is",),
+        error="loss is nan",
+    )
     assert read_status(tmp_path) == {
         "state": "failed",
         "error": "loss is nan",
         "progress": {"nimg": 500, "rounds": 5, "total": TOTAL},
         "metrics": {"fid": None, "is": 2.0},
+        "higher_is_better": ["is"],
         "best": None,
     }
     assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
