@@ -8,6 +8,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -16,7 +17,7 @@ from PIL import Image
 from composing import composed
 from gantool.errors import GantoolError
 from gantool.runs.training import train_run
-from runs import WIDTHS, choices, newest, two_sides
+from runs import TRANSLATORS, WIDTHS, choices, newest, two_sides
 from unchanged import digest
 
 SMALL = ["trainer.batch_size=8", "trainer.duration=3it", "trainer.precision=fp32", "trainer.log_every=1it"]
@@ -83,15 +84,15 @@ OTHERS: dict[str, Any] = {
     "optimizer.alpha": 0.1,
     "optimizer.schedule.until": 0.9,
     "augment.policy": ["color"],
-    "augment.target": -2.0,
+    "augment.target": 2.0,
     "augment.rise": "8img",
-    "augment.interval": 1,
+    "augment.interval": 2,
     "augment.probability": 0.9,
     "augment.until": 1.0,
     "model.generator.upsampling": "nearest",
     "model.discriminator.norm": "instance",
     "model.generator.norm": "layer",
-    "model.generator.blocks": 1,
+    "model.generator.blocks": 2,
     "model.generator.dropout": 0.3,
     "model.discriminator.initialisation": "normal",
     "model.discriminator.images": 1,
@@ -101,6 +102,12 @@ OTHERS: dict[str, Any] = {
     "model.latent.categories": [3],
     "model.latent.noise_std": 0.1,
     "sweep_metric": "is_digits",
+    "loss.regularizers.r1.gamma.until": 0.9,
+    "loss.regularizers.r2.gamma.until": 0.9,
+    "augment.probability.until": 0.9,
+    "regularizer.l1.player": "generator",
+    "regularizer.l2.player": "generator",
+    "regularizer.orthogonal.player": "discriminator",
     "regularizer": {"l2": {"_target_": "gantool.regularizers.L2", "weight": 1.0}},
     "auxiliary": {"feature_matching": {"_target_": "gantool.auxiliaries.FeatureMatching"}},
     "augment": {"_target_": "gantool.augment.DiffAugment"},
@@ -126,7 +133,7 @@ def other(key: str, value: Any) -> Any:
     if isinstance(value, int):
         return value + 1
     if isinstance(value, float):
-        return value * 0.5 + 0.25
+        return value * 0.5 + 0.3
     if key.endswith(".every") or key == "trainer.log_every":
         return "2it"
     if isinstance(value, list) and value and all(isinstance(part, int | float) for part in value):
@@ -158,8 +165,8 @@ def outcome(cfg: DictConfig, hydra: DictConfig, folder: Path, typed: str | None 
     return digest([*parts, checkpoints])
 
 
-def ignored(words: list[str], of: tuple[str, ...], folder: Path) -> list[str]:
-    """The keys that start with one of `of` and change nothing."""
+def ignored(words: list[str], of: tuple[str, ...], folder: Path, others: dict[str, Any] | None = None) -> list[str]:
+    """The keys that start with one of `of` and change nothing; `others` say what some are changed to here."""
     cfg, hydra = composed(*words)
     torch.set_num_threads(1)
     before = outcome(cfg, hydra, folder / "before")
@@ -170,7 +177,8 @@ def ignored(words: list[str], of: tuple[str, ...], folder: Path) -> list[str]:
     for key, value in leaves(OmegaConf.to_container(cfg, resolve=True)):
         if key.startswith(of) and key not in REASONS:
             changed = deepcopy(cfg)
-            OmegaConf.update(changed, key, other(key, value), force_add=True)
+            another = others[key] if others and key in others else other(key, value)
+            OmegaConf.update(changed, key, another, force_add=True)
             if outcome(changed, hydra, folder / key, typed=key) == before:
                 found.append(key)
     return found
@@ -185,10 +193,12 @@ GROUPS = [
     *(("optimizer.", f"optimizer={optimizer}") for optimizer in choices("optimizer") if optimizer != "adam"),
     *(("optimizer.schedule.", f"optimizer/schedule={name}") for name in choices("optimizer/schedule")),
     *(("regularizer.", f"regularizer={name}") for name in choices("regularizer")),
-    *(("augment.", f"augment={name}") for name in choices("augment")),
+    ("augment.", "augment=ada augment.rise=32img augment.interval=1 augment.target=-2"),  # p rises at once
+    ("augment.", "augment=r3gan augment.probability.until=16img"),
+    *(("augment.", f"augment={name}") for name in ("diffaugment", "instance-noise")),
     *(("model.latent.", f"model/latent={name}") for name in choices("model/latent") if name != "structured"),
     ("auxiliary.", "auxiliary=feature-matching"),
-    ("auxiliary.", "auxiliary=acgan model.conditional=true model.discriminator.condition=none"),
+    ("auxiliary.", "auxiliary=acgan model.conditional=true ++model.discriminator.condition=none"),
     ("auxiliary.", "auxiliary=invariant-information model/latent=structured model.latent.dim=20"),
     ("model.latent.", "auxiliary=information model/latent=structured model.latent.dim=20"),
 ]
@@ -197,26 +207,39 @@ GROUPS = [
 @pytest.mark.parametrize(("of", "words"), GROUPS, ids=[words for _, words in GROUPS])
 def test_every_key_of_a_choice_counts(of: str, words: str, in_tmp: Path) -> None:
     assert (
-        ignored([*SMALL, *MLP, *QUIET, *words.split()], (of, "recipe.") if words.startswith("loss=") else (of,), in_tmp)
+        ignored(
+            [*SMALL, *MLP, *QUIET, *words.split()],
+            (of, "recipe.") if words in ("loss=wgan", "loss=r3gan") else (of,),
+            in_tmp,
+        )
         == []
     )
 
 
-@pytest.mark.parametrize("model", [m for m in choices("model") if m not in ("mlp", "infogan")])
+@pytest.mark.parametrize("model", [m for m in choices("model") if m not in ("mlp", "infogan", *TRANSLATORS)])
 def test_every_key_of_a_model_counts(model: str, in_tmp: Path) -> None:
     words = [*SMALL, *QUIET, f"model={model}", *WIDTHS[model], "trainer.batch_size=4", "trainer.duration=2it"]
-    if model in ("cyclegan", "pix2pix"):
-        words += [f"dataset.root={two_sides(in_tmp / 'sides')}", "trainer.ema_half_life=1img"]
-    else:
-        words += ["model.latent.dim=8"]
-    of = ("model.", "dataset.") if model in ("cyclegan", "pix2pix") else ("model.",)
-    assert ignored(words, of, in_tmp) == []
+    assert ignored([*words, "model.latent.dim=8"], ("model.",), in_tmp) == []
+
+
+@pytest.mark.parametrize("model", TRANSLATORS)
+def test_every_key_of_a_translator_counts(model: str, in_tmp: Path) -> None:
+    root = two_sides(in_tmp / "sides")
+    others: dict[str, Any] = {f"dataset.{key}": str(root / folder) for key, folder in SIDES.items()}
+    others |= {"dataset.channels": 1, "model.discriminator.norm": "none"}
+    words = [*SMALL, f"model={model}", *WIDTHS[model], f"dataset.root={root}", "trainer.batch_size=4"]
+    words += ["score=none", "monitor=[samples]", "trainer.watchdog.action=off", "trainer.ema_half_life=1img"]
+    assert ignored([*words, "trainer.duration=1it"], ("model.", "dataset."), in_tmp, others) == []
+
+
+SIDES = {"a": "trainB", "b": "trainA", "test_a": "testB", "test_b": "testA"}
 
 
 def test_every_key_of_a_folder_counts(in_tmp: Path) -> None:
-    for label in ("a", "b"):
-        (in_tmp / "images" / label).mkdir(parents=True)
-        for number in range(8):
-            Image.new("RGB", (20, 16), (20 * number, 100, 50)).save(in_tmp / "images" / label / f"{number}.png")
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 20, 3), np.uint8)
+    for number, image in enumerate(pixels):
+        folder = in_tmp / "images" / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"{number}.png")
     words = [*SMALL, *MLP, *QUIET, "dataset=folder", f"dataset.root={in_tmp / 'images'}", "model.conditional=true"]
-    assert ignored(words, ("dataset.",), in_tmp) == []
+    assert ignored([*words, "dataset.resolution=8"], ("dataset.",), in_tmp, {"dataset.channels": 1}) == []
