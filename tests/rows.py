@@ -1,4 +1,4 @@
-"""A feature space and images for tests of scores."""
+"""A feature space and images for tests of scores and classifiers."""
 
 from collections.abc import Iterator
 
@@ -36,6 +36,16 @@ def reals(count: int = 300, fingerprint: str = "fingerprint") -> ImageSet:
     images = noise(count, 0)
     images = images[images.float().mean((1, 2, 3)).argsort()]
     return ImageSet(images, None, [], fingerprint, "noise")
+
+
+def stripes(count: int, seed: int) -> ImageSet:
+    """Images (count, 1, 16, 16) of vertical or horizontal stripes under noise, and which."""
+    generator = torch.Generator().manual_seed(seed)
+    kinds = torch.randint(0, 2, (count,), generator=generator)
+    wave = (torch.arange(16) % 4 < 2).float() * 120
+    clean = torch.where(kinds[:, None, None] == 0, wave, wave[:, None])[:, None]
+    noisy = (clean + 80 * torch.rand(count, 1, 16, 16, generator=generator)).to(torch.uint8)
+    return ImageSet(noisy, kinds, ["across", "down"], f"stripes-{seed}", "stripes")
 
 
 def blocks(images: Tensor) -> Iterator[Block]:

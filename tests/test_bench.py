@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from gantool.cli.main import main
-from gantool.commands import bench
+from gantool.runs import benchmark
 from runs import small
 
 
 @pytest.mark.parametrize(("model", "loss"), [("mlp", "wgan-gp"), ("cyclegan", "lsgan")])
 def test_bench_prints_every_figure(in_tmp: Path, capfd, monkeypatch, model: str, loss: str) -> None:
-    monkeypatch.setattr(bench, "SECONDS", 0.01)
-    monkeypatch.setattr(bench, "ALTERNATIONS", 1)
+    monkeypatch.setattr(benchmark, "SECONDS", 0.01)
+    monkeypatch.setattr(benchmark, "ALTERNATIONS", 1)
     words = [word for word in small(in_tmp / "run", f"loss={loss}", model=model) if not word.startswith("hydra")]
     assert main(["bench", *words[1:]]) == 0
     output = capfd.readouterr().out

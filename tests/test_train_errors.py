@@ -18,9 +18,11 @@ CASES = {
     "trainer.device=cuda:7": "trainer.device=cuda:7: this machine has .*trainer.device=auto",
     "trainer.device=tpu": "trainer.device=tpu",
     "dataset.resolution=48": "dataset.resolution=48.*32, 64 or 128",
-    "model.generator.channels=3": "the generator makes 3x32x32 images, mnist-5k has 1x32x32",
-    "model.discriminator.channels=3": "the networks do not fit 1x32x32 images.*leave channels",
-    "model.generator.latent_dim=50": "the networks do not fit",
+    "model.generator.channels=3": "model.generator.channels is handed in by gantool: dataset.channels sets it",
+    "model.discriminator.resolution=64": "model.discriminator.resolution is handed in.*: dataset.resolution sets it",
+    "model.generator.latent_dim=50": "model.generator.latent_dim is handed in by gantool: model.latent.dim sets it",
+    "model.generator._target_=own.Wide": "the generator makes 1x64x64 images, mnist-5k has 1x32x32",
+    "model.discriminator._target_=own.Colour": "the networks do not fit 1x32x32 images or each other.*leave channels",
     "model.generator.width=-1": "negative dimension",
     "optimizer/schedule=step optimizer.schedule.interval=0": "positive numbers",
     "loss=wgan loss.constraint.bound=-1": "loss.constraint.bound=-1",
@@ -35,17 +37,35 @@ CASES = {
     "dataset=cifar10 dataset.root=nowhere dataset.download=false": "no CIFAR-10 in nowhere.*dataset.root=",
     "dataset.num_classes=7": "mnist-5k has 10",
     "dataset=mnist-5k dataset.root=here": "did you mean dataset=mnist",
-    "metrics=inception metrics.inception_weights=nowhere.pth": "nowhere.pth.*metrics=none",
-    "metrics=digits metrics.num_samples=1": "metrics.num_samples=1",
+    "features=inception features.weights=nowhere.pth": "nowhere.pth.*score=none",
+    "monitor.scores.num=1": "num=1: fd_digits needs at least 2 images",
+    "monitor=scores score=none": "monitor=scores needs features and scores: choose a score, such as score=fd",
+    "recipe.weight_clip=1": "recipe.weight_clip: nothing that is chosen follows it",
+    "sweep_metric=is_digits": "sweep_metric=is_digits ranks the jobs of a sweep: add -m, or leave it out",
     "loss.n_critic=0": "loss.n_critic=0",
     "loss=wgan-gpp": "no 'wgan-gpp' in config group 'loss'.*did you mean 'wgan-gp'",
     "optimizer.lr=1e-3,1e-4": "several values need -m",
     "trainer.microbatch=-2": "trainer.microbatch=-2",
 }
+OWN = """
+from gantool.networks import dcgan
+
+class Wide(dcgan.Generator):
+    def __init__(self, latent_dim, channels):
+        super().__init__(latent_dim=latent_dim, resolution=64, channels=channels, width=4)
+
+class Colour(dcgan.Discriminator):
+    def __init__(self, resolution):
+        super().__init__(resolution=resolution, channels=3, width=4)
+"""
 
 
 @pytest.mark.parametrize("words", CASES)
-def test_a_mistake_is_one_line_and_leaves_nothing(in_tmp: Path, words: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_is_one_line_and_leaves_nothing(
+    in_tmp: Path, words: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(in_tmp)
+    (in_tmp / "own.py").write_text(OWN)
     (in_tmp / "images").mkdir()
     Image.new("RGB", (40, 40)).save(in_tmp / "images" / "a.png")
     assert main(["train", *words.split()]) == 1
@@ -96,7 +116,7 @@ def test_a_resume_keeps_its_changes(in_tmp: Path, capfd: pytest.CaptureFixture[s
 
 
 def test_a_sweep_runs_every_job_and_names_the_failure(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    words = [w for w in small(in_tmp, "metrics=digits", "metrics.num_samples=40") if not w.startswith("hydra")]
+    words = [w for w in small(in_tmp, "score=[fd,is]", "monitor.scores.num=40") if not w.startswith("hydra")]
     assert main([*words, "-m", "trainer.seed=1,2", "model.generator.norm=batch,bach"]) == 1
     output = capfd.readouterr().out
     assert "2 of 4 jobs failed" in output and "did you mean 'batch'" in output and "fd_digits (ranked)" in output

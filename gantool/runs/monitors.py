@@ -7,6 +7,7 @@ from gantool.data.image_set import ImageSet
 from gantool.data.stream import Stream
 from gantool.errors import DoesNotApply
 from gantool.metrics.features import Features
+from gantool.metrics.scorer import Scorer
 from gantool.monitors.scores import Scores
 from gantool.runs.build import Setup
 from gantool.runs.features import build_features
@@ -61,9 +62,9 @@ def build_monitors(
     return built
 
 
-def scores_of(monitors: dict[str, tuple[Every, bool]]) -> Scores | None:
-    """The monitor that scores, if one was chosen."""
-    return next((every.monitor for every, _ in monitors.values() if isinstance(every.monitor, Scores)), None)
+def scorer_of(monitors: dict[str, tuple[Every, bool]]) -> Scorer | None:
+    """What measures the scores, if they were chosen."""
+    return next((every.monitor.scorer for every, _ in monitors.values() if isinstance(every.monitor, Scores)), None)
 
 
 def build_measurements(setup: Setup, state: State, num_images: int) -> Measurements:

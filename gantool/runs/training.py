@@ -11,13 +11,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from gantool.config import Written, changes, choices, save_composed
 from gantool.data.cache import prepare
-from gantool.data.image_set import ImageSet
 from gantool.data.stream import Stream
 from gantool.errors import GantoolError, did_you_mean
 from gantool.lock import locked
 from gantool.logging.console import Console
 from gantool.logging.log import Log
-from gantool.metrics.features import Features
 from gantool.metrics.scorer import Scorer
 from gantool.monitors.summary import summary
 from gantool.runs.build import Setup, build_state, build_stream, compile_networks, set_up
@@ -27,10 +25,10 @@ from gantool.runs.monitors import (
     build_rescue,
     build_watchdog,
     features_for_scores,
-    scores_of,
+    scorer_of,
 )
 from gantool.training.checkpoint import Checkpoints
-from gantool.training.loop import Settings
+from gantool.training.loop import Every, Settings
 from gantool.training.loop import train as play
 from gantool.training.measurements import Breakdown
 from gantool.training.ranks import process_group, rank, world
@@ -72,8 +70,12 @@ def train_run(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> 
         image_set = prepare(setup.source, on_bad_image=setup.config.dataset.on_bad_image, progress=rank() == 0)
         data = build_stream(setup, image_set)
         state = build_state(setup, len(image_set.images))
+        monitors = build_monitors(setup, data, image_set, features, written) if rank() == 0 else {}
+        in_sweep = hydra.mode == RunMode.MULTIRUN
+        if rank() == 0 and (in_sweep or "sweep_metric" in written.typed):
+            check_sweep_metric(setup.config.sweep_metric, scorer_of(monitors), in_sweep=in_sweep)
         with sole_user(run_dir):
-            _run(setup, run_dir, state, data, image_set, features, written, hydra)
+            _run(setup, run_dir, state, data, monitors, hydra)
     return state
 
 
@@ -96,18 +98,12 @@ def _run(
     run_dir: Path,
     state: State,
     data: Stream,
-    image_set: ImageSet,
-    features: Features | None,
-    written: Written,
+    monitors: dict[str, tuple[Every, bool]],
     hydra: HydraConf | DictConfig,
 ) -> None:
     """Resumes where there is a checkpoint, trains, and says where to look."""
     trainer, first = setup.config.trainer, rank() == 0
-    monitors = build_monitors(setup, data, image_set, features, written) if first else {}
-    scores = scores_of(monitors)
-    scorer = scores.scorer if scores else None
-    if first and (hydra.mode == RunMode.MULTIRUN or "sweep_metric" in written.typed):
-        check_sweep_metric(setup.config.sweep_metric, scorer, in_sweep=hydra.mode == RunMode.MULTIRUN)
+    scorer = scorer_of(monitors)
     checkpoints = Checkpoints(run_dir, trainer.keep_checkpoints)
     saved = checkpoints.load_newest()
     best_metric = scorer.names[0] if scorer else None
