@@ -18,6 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 from gantool.config.comments import comments
 from gantool.config.messages import as_typed
 from gantool.config.options import CommandOptions
+from gantool.config.parts import HANDED
+from gantool.config.signatures import arguments
 from gantool.errors import GantoolError
 from gantool.paths import conf_dir
 
@@ -117,7 +119,16 @@ def _rows(parent: DictConfig, key: str, texts: dict[str, str], prefix: str = "")
                 yield from _rows(value, str(inner), texts, f"{name}.")
     else:
         plain = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-        yield name, f"{text} [{as_typed(plain)}]".strip()
+        also = _also_takes(str(value), parent) if key == "_target_" else ""
+        yield name, f"{text} [{as_typed(plain)}]{also}".strip()
+
+
+def _also_takes(target: str, node: DictConfig) -> str:
+    """The arguments of the class that the node leaves as they are."""
+    left = {key: value for key, value in arguments(target).items() if key not in node and key not in HANDED}
+    values = {"None": "null", "True": "true", "False": "false"}
+    listed = ", ".join(f"{key}={values.get(value, value.strip(chr(39)))}" for key, value in left.items())
+    return f" takes also {listed}" if listed else ""
 
 
 def _groups(loader: ConfigLoader, choices: dict[str, Any], texts: dict[str, str]) -> Iterator[Row]:

@@ -22,7 +22,7 @@ class Options(OneRun, OfClasses):
     over: Literal["latents", "classes"] = key(
         "latents", "latents, or classes: of a conditional run, from each to the next, a row keeping its latent"
     )
-    path: Literal["spherical", "linear"] = key("spherical", "of latents: spherical, linear")
+    path: Literal["spherical", "linear"] | None = key(None, "of latents: spherical, linear; null: spherical")
     rows: PositiveInt = key(8, "pairs of latents, a row each")
     steps: Annotated[int, Field(ge=2)] = key(10, "images from one to the other")
 
@@ -49,13 +49,15 @@ def interpolate(options: Options) -> None:
     classes = chosen_classes(run, options.classes)
     if options.over == "classes" and len(classes) < 2:
         raise GantoolError(f"over=classes goes from class to class: {run.folder} has {len(classes)} to choose from")
+    if options.over == "classes" and options.path is not None:
+        raise GantoolError(f"path={options.path} is for over=latents: between classes the embedding goes straight")
     labels = [classes[i % len(classes)] for i in range(rows)] if classes else None
     labels = None if labels is None else torch.tensor(labels, device=run.device)
-    ends, way = latents(game, run, rows, options.seed), options.path
+    ends, way = latents(game, run, rows, options.seed), options.path or "spherical"
     if options.over == "classes":
         columns, way = between_classes(game, run, ends[0], classes, steps=steps), "classes"
     else:
-        columns = between(game, run, ends, labels, path=options.path, steps=steps)
+        columns = between(game, run, ends, labels, path=way, steps=steps)
     with output(run.folder, "interpolated", point(run.nimg, options.seed, way), options.out) as out:
         save_png(grid(torch.stack(columns, 1).flatten(0, 1), steps), out / "path.png")
         save_gif([grid(column, round(rows**0.5) or 1) for column in columns], out / "path.gif")

@@ -35,7 +35,10 @@ def report(options: Options) -> None:
     if not named:
         raise GantoolError("which run? run=FOLDER names a run's folder or a sweep's, run=[A,B] several runs")
     first = Path(named[0]).expanduser()
-    if jobs := jobs_of_sweep(first) if len(named) == 1 else []:
+    jobs = jobs_of_sweep(first) if len(named) == 1 else []
+    if options.metric is not None and len(named) == 1 and not jobs:
+        raise GantoolError(f"metric={options.metric} ranks several runs, and {first} is one; leave it out")
+    if jobs:
         page, place = page_of_runs(f"Sweep {first.resolve().name}", jobs, options.metric), first
     elif len(named) == 1:
         page, place = page_of_run(RunFolder.open(first)), first

@@ -55,7 +55,8 @@ def attend(channels: int, side: int, attention: int | None) -> list[nn.Module]:
 
 
 class Generator(nn.Module):
-    """Latent -> image."""
+    """Latent -> image. `norm`: batch, layer, instance, spectral or none; `upsampling`: transposed, nearest or
+    pixelshuffle; `attention`: self-attention (Zhang 2019) on maps of so many pixels, such as 16."""
 
     def __init__(
         self,
@@ -97,7 +98,9 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Image -> raw score. `minibatch_std` images share the standard deviation appended to the last maps; 0: none."""
+    """Image -> raw score. `norm` and `attention` as in the generator; `condition`: how it is told the label: projection
+    (Miyato & Koyama 2018), concat (Mirza 2014) or none, by default projection where there are classes; `minibatch_std`
+    images share the standard deviation appended to the last maps; 0: none."""
 
     def __init__(
         self,

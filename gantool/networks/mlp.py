@@ -30,7 +30,7 @@ def hidden_layers(sizes: list[int], norm: str, dropout: float) -> list[nn.Module
 
 
 class Generator(nn.Module):
-    """Latent -> image."""
+    """Latent -> image. `norm`: batch, layer, instance, spectral or none."""
 
     def __init__(
         self,
@@ -57,7 +57,8 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Image -> raw score."""
+    """Image -> raw score. `norm` as in the generator; `condition`: how it is told the label: projection, concat or none,
+    by default projection where there are classes."""
 
     def __init__(
         self,

@@ -151,7 +151,8 @@ def up_blocks(widths: list[int], norm: Callable[[int], nn.Module], attention: in
 
 
 class Generator(nn.Module):
-    """Latent -> image; labels choose the gains and biases of every block's batch norm."""
+    """Latent -> image; labels choose the gains and biases of every block's batch norm. `norm`: batch (alone where there
+    are labels), layer, instance, spectral or none; `attention`: self-attention on maps of so many pixels."""
 
     def __init__(
         self,
@@ -192,7 +193,8 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Image -> raw score: blocks, ReLU, the sum over the last maps, and the projection of the label.
+    """Image -> raw score: blocks, ReLU, the sum over the last maps, and the projection of the label, unless `condition`
+    is none. `norm` and `attention` as in the generator; `initialisation`: xavier, orthogonal or normal.
 
     `minibatch_std` images share the standard deviation that is appended to the last maps; 0: none is.
     """

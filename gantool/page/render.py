@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 
 from gantool import __version__
+from gantool.errors import GantoolError, did_you_mean
 from gantool.page.chart import chart, colours, number
 from gantool.page.content import (
     Figure,
@@ -51,6 +52,10 @@ def page_of_run(run: RunFolder) -> str:
 def page_of_runs(title: str, folders: Sequence[Path], metric: str | None) -> str:
     """HTML that compares runs: ranked by `metric`, their samples, and their curves over one another."""
     results = {folder.name: Result.read(folder) for folder in folders}
+    known = list(dict.fromkeys(name for result in results.values() for name in result.metrics))
+    if metric not in (None, *known):
+        listed = ", ".join(known) or "none"
+        raise GantoolError(f"metric={metric}{did_you_mean(str(metric), known)}: the scores of these runs are {listed}")
     metric, ranked = rank(list(results.values()), metric)
     runs = {f.name: RunFolder(f.resolve()) for f in folders if (f / ".hydra" / "config.yaml").is_file()}
     names = names_by_what_varies(runs)
