@@ -57,8 +57,8 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Image -> raw score. `norm` as in the generator; `condition`: how it is told the label: projection, concat or none,
-    by default projection where there are classes."""
+    """Image -> raw score. `norm` as in the generator; `condition`: how it is told the label: projection, concat or
+    none, by default projection where there are classes."""
 
     def __init__(
         self,
