@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from gantool.commands.build import make
 from torch import Tensor
 
 from gantool.analysis.sensitivity import Sensitivity, decompose, jacobian, strength, walk
+from gantool.batch import Draws
 from gantool.errors import GantoolError
-from gantool.game import Batch
 from gantool.games.gan import GAN
+from gantool.runs.trained import load_run
 from runs import TRANSLATORS, choices, train
 
 
@@ -49,12 +49,11 @@ def test_numbers_of_a_spectrum() -> None:
 @pytest.mark.parametrize("model", [model for model in choices("model") if model not in TRANSLATORS])
 def test_every_generator_against_finite_differences(in_tmp: Path, model: str) -> None:
     labelled = [] if model == "infogan" else ["model.conditional=true"]
-    saved = train(in_tmp / "run", *labelled, model=model, rounds=1)
-    game: GAN = make(saved["config"]["model"])
-    game.load_state_dict(saved["game"])
-    game.double().eval()
+    train(in_tmp / "run", *labelled, model=model, rounds=1)
+    game = load_run(in_tmp / "run", device="cpu").game.double()
+    assert isinstance(game, GAN)
     torch.manual_seed(0)
-    z = game.latent.sample(Batch(torch.zeros(1, 1, 32, 32, dtype=torch.float64)))[0].double()
+    z = game.latent.sample(Draws(1, torch.device("cpu")))[0].double()
     label = torch.tensor(3) if game.conditional else None
 
     def generate(z: Tensor) -> Tensor:

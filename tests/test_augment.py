@@ -1,12 +1,13 @@
-"""DiffAugment against the formulas of the paper's code, its gradients, and how it draws random numbers."""
+"""DiffAugment against the formulas of the paper's code, its gradients, its random numbers; instance noise."""
 
 import pytest
 import torch
 from torch import Tensor
 
-from gantool.augment import DiffAugment
+from gantool.augment import DiffAugment, InstanceNoise
+from gantool.batch import Batch
 from gantool.errors import GantoolError
-from gantool.game import Batch
+from gantool.game import Progress
 
 ALL = ("color", "translation", "cutout")
 
@@ -17,12 +18,12 @@ def images(count: int = 256, channels: int = 3, size: int = 16) -> Tensor:
 
 def augment(x: Tensor, *policy: str, seed: int = 0) -> Tensor:
     torch.manual_seed(seed)
-    return DiffAugment(policy)(x, Batch(x))
+    return DiffAugment(policy)(x, Batch(x).draws)
 
 
 def test_an_empty_policy_changes_nothing() -> None:
     x = images()
-    assert DiffAugment([])(x, Batch(x)) is x
+    assert DiffAugment([])(x, Batch(x).draws) is x
 
 
 def test_brightness_moves_the_mean_by_up_to_half() -> None:
@@ -71,7 +72,7 @@ def test_gradients_reach_the_images_twice() -> None:
 
     def function(values: Tensor) -> Tensor:
         torch.manual_seed(0)
-        return DiffAugment(ALL)(values, Batch(values.detach())) ** 2
+        return DiffAugment(ALL)(values, Batch(values.detach()).draws) ** 2
 
     assert torch.autograd.gradcheck(function, x) and torch.autograd.gradgradcheck(function, x)
 
@@ -82,7 +83,7 @@ def test_micro_batches_see_the_numbers_of_the_whole_batch() -> None:
     parts = []
     for part in Batch(x).split(5):
         torch.manual_seed(0)
-        parts.append(DiffAugment(ALL)(part.images, part))
+        parts.append(DiffAugment(ALL)(part.images, part.draws))
     assert torch.equal(torch.cat(parts), whole)
 
 
@@ -95,3 +96,16 @@ def test_every_turn_draws_anew_and_a_seed_repeats_it() -> None:
 def test_a_misspelt_policy_is_corrected() -> None:
     with pytest.raises(GantoolError, match="did you mean 'color'"):
         DiffAugment(["colour"])
+
+
+def test_instance_noise_falls_straight_to_nothing() -> None:
+    x, noise = torch.zeros(100, 3, 16, 16), InstanceNoise(std=0.4, until=0.5)
+    for nimg, std in ((0, 0.4), (25, 0.2), (40, 0.08), (50, 0.0), (90, 0.0)):
+        noise.begin_round(Progress(nimg=nimg, total=100))
+        torch.manual_seed(0)
+        assert noise(x, Batch(x).draws).std().item() == pytest.approx(std, rel=0.02)
+        assert noise.scalars() == {"augment/std": pytest.approx(std)}
+    assert noise(x, Batch(x).draws) is x
+    for impossible in ({"std": -1}, {"until": 0}):
+        with pytest.raises(GantoolError, match="augment.std=.*, augment.until="):
+            InstanceNoise(**impossible)

@@ -1,4 +1,4 @@
-"""ADA's transformations against independent computations and its probability against the paper; instance noise."""
+"""ADA's transformations against independent computations and its probability against the paper."""
 
 import colorsys
 import math
@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from gantool.augment import ADA, InstanceNoise
+from gantool.augment import ADA
 from gantool.augment import transforms as tf
+from gantool.augment.adaptive import ScheduledADA
+from gantool.batch import Batch, Draws
 from gantool.errors import GantoolError
-from gantool.game import Batch, Progress
+from gantool.game import Progress
 from gantool.games.gan import GAN
 from gantool.latents import Normal
 from gantool.losses import NonSaturating, Relativistic
@@ -31,14 +33,14 @@ def constant(value: float, count: int = 64) -> Tensor:
     return torch.full((count,), value)
 
 
-def augment(ada: ADA, x: Tensor, seed: int = 0) -> Tensor:
+def augment(ada: nn.Module, x: Tensor, seed: int = 0) -> Tensor:
     torch.manual_seed(seed)
-    return ada(x, Batch(x))
+    return ada(x, Batch(x).draws)
 
 
-def always(**policy: float) -> ADA:
-    """ADA whose parts happen with the probabilities given."""
-    ada = ADA(policy, probability=1.0)
+def always(p: float = 1.0, **policy: float) -> ScheduledADA:
+    """Its parts happen with the probabilities given."""
+    ada = ScheduledADA(policy, p)
     ada.begin_round(Progress())
     return ada
 
@@ -74,8 +76,7 @@ def test_blits_are_mirrors_turns_and_moves_by_up_to_an_eighth() -> None:
 
 def test_a_warp_moves_a_slope_as_its_matrix_says() -> None:
     torch.manual_seed(0)
-    batch = Batch(torch.zeros(200, 1, 32, 32))
-    back = tf.warp(batch, constant(1.0, 200))
+    back = tf.warp(Draws(200, torch.device("cpu")), constant(1.0, 200))
     place = (torch.arange(32) * 2 + 1) / 32 - 1
     y, x = torch.meshgrid(place, place, indexing="ij")
     slope = (0.7 * x - 0.4 * y).expand(200, 1, 32, 32)
@@ -83,9 +84,8 @@ def test_a_warp_moves_a_slope_as_its_matrix_says() -> None:
     expected = (0.7 * places[:, 0] - 0.4 * places[:, 1]).view(200, 1, 32, 32)
     inside = (places[:, :2].abs() < 0.9).all(1).view(200, 1, 32, 32)
     assert 0.5 < inside.float().mean() < 1
-    torch.testing.assert_close(
-        tf.resample(slope, back)[inside], expected[inside], atol=5e-3, rtol=0
-    )  # a pixel's step is 0.05
+    found = tf.resample(slope, back)
+    torch.testing.assert_close(found[inside], expected[inside], atol=5e-3, rtol=0)  # a pixel's step is 0.05
     sizes = torch.linalg.det(back[:, :2, :2]).sqrt().log2()  # rotation and aspect keep areas
     assert sizes.std().item() == pytest.approx(0.2, rel=0.15) and back[:, :2, 2].std() > 0.2
 
@@ -97,19 +97,16 @@ def test_hue_turns_as_it_does_in_the_colour_circle() -> None:
     some = tf.turn_hue(torch.tensor([0.3]))[0, :3, :3]
     torch.testing.assert_close((some @ pixels).mean(0), pixels.mean(0))  # luma stays
     torch.testing.assert_close((some @ pixels).norm(dim=0), pixels.norm(dim=0))
-    hue = colorsys.rgb_to_hsv(
-        *(tf.turn_hue(torch.tensor([math.pi / 3]))[0, :3, :3] @ torch.tensor([1.0, 0, 0])).tolist()
-    )
-    assert hue[0] == pytest.approx(1 / 6)
+    turned = tf.turn_hue(torch.tensor([math.pi / 3]))[0, :3, :3] @ torch.tensor([1.0, 0, 0])
+    assert colorsys.rgb_to_hsv(*turned.tolist())[0] == pytest.approx(1 / 6)
 
 
 def test_shade_flip_and_saturation_against_their_formulas() -> None:
-    x = images()
+    x, grey = images(), images(channels=1)
     torch.testing.assert_close(tf.recolor(x, tf.shade(constant(0.2), constant(1.5))), (x + 0.2) * 1.5)
     luma = x.mean(1, keepdim=True)
     torch.testing.assert_close(tf.recolor(x, tf.flip_luma(constant(1.0))), x - 2 * luma)
     torch.testing.assert_close(tf.recolor(x, tf.stretch_saturation(constant(0.25))), luma + 0.25 * (x - luma))
-    grey = images(channels=1)
     for change in (tf.turn_hue(constant(1.0)), tf.stretch_saturation(constant(3.0))):
         torch.testing.assert_close(tf.recolor(grey, change), grey)
     torch.testing.assert_close(tf.recolor(grey, tf.flip_luma(constant(1.0))), -grey)
@@ -126,17 +123,14 @@ def test_a_grey_image_is_what_a_coloured_one_without_colour_is() -> None:
 def test_each_part_happens_with_its_share_of_the_probability() -> None:
     x = images(4000, size=8)
     for part in ("geometry", "color", "cutout"):
-        ada = ADA({part: 0.5}, probability=0.4)
-        ada.begin_round(Progress())
-        changed = (augment(ada, x) != x).flatten(1).any(1).float().mean().item()
+        changed = (augment(always(0.4, **{part: 0.5}), x) != x).flatten(1).any(1).float().mean().item()
         # Size, rotation, aspect and place; five colours of which a flip counts half the time; one square.
         expected = {"geometry": 1 - 0.8**4, "color": 1 - 0.8**4 * 0.9, "cutout": 0.2}[part]
         assert changed == pytest.approx(expected, abs=0.03)
 
 
 def test_cutout_is_a_square_of_half_the_size() -> None:
-    x = images(500) + 3
-    cleared = augment(always(cutout=1.0), x)[:, 0] == 0
+    cleared = augment(always(cutout=1.0), images(500) + 3)[:, 0] == 0
     rows, columns = cleared.any(2), cleared.any(1)
     assert (cleared == (rows[:, :, None] & columns[:, None, :])).all()
     assert rows.sum(1).max() == 8 and rows.sum(1).min() == 4, "a centre may lie at the border"
@@ -153,17 +147,16 @@ def test_gradients_are_the_transpose_of_what_is_done() -> None:
 
 
 def test_micro_batches_and_bf16_see_the_numbers_of_the_whole_batch() -> None:
-    x = images(12)
-    ada = always(**EVERYTHING)
+    x, ada = images(12), always(**EVERYTHING)
     whole, parts = augment(ada, x), []
     for part in Batch(x).split(5):
         torch.manual_seed(0)
         with torch.autocast("cpu", torch.bfloat16):
-            parts.append(ada(part.images, part))
+            parts.append(ada(part.images, part.draws))
     torch.testing.assert_close(torch.cat(parts), whole, rtol=0, atol=1e-5)
 
 
-def play(ada: ADA, scores: Tensor, rounds: int, size: int = 8) -> list[float]:
+def play(ada: ADA | ScheduledADA, scores: Tensor, rounds: int, size: int = 8) -> list[float]:
     """p at the start of each round, every one of which observes `scores` in two parts."""
     progress, history = Progress(total=10**6), []
     for _ in range(rounds):
@@ -205,15 +198,16 @@ def test_p_of_two_ranks_is_that_of_one_process() -> None:
 
 
 def test_p_can_follow_a_schedule() -> None:
-    assert play(ADA(probability=Ramp(0, 0.5, "16img")), -torch.ones(8), rounds=4) == pytest.approx([0, 0.25, 0.5, 0.5])
-    assert play(ADA(probability=0.3), -torch.ones(8), rounds=2) == pytest.approx([0.3, 0.3])
+    ramp = ScheduledADA(probability=Ramp(0, 0.5, "16img"))
+    assert play(ramp, -torch.ones(8), rounds=4) == pytest.approx([0, 0.25, 0.5, 0.5])
+    assert play(ScheduledADA(probability=0.3), -torch.ones(8), rounds=2) == pytest.approx([0.3, 0.3])
 
 
 @pytest.mark.parametrize("loss", [NonSaturating(), Relativistic()], ids=["absolute", "relativistic"])
 def test_the_game_shows_it_scores_in_training_only(loss) -> None:
     torch.manual_seed(0)
     shape = {"resolution": 8, "channels": 1, "hidden": [8]}
-    ada, discriminator = ADA(probability=0.0), Discriminator(**shape)
+    ada, discriminator = ADA(), Discriminator(**shape)
     latent: Any = Normal(4)
     game = GAN(Generator(latent_dim=4, **shape), discriminator, latent, loss, augment=ada)
     batch = Batch(images(32, 1, 8))
@@ -250,20 +244,8 @@ def test_p_is_in_the_checkpoint_and_in_the_log(in_tmp: Path, monkeypatch) -> Non
         (lambda: ADA({"blit": 2.0}), "augment.policy.blit=2.0: a share"),
         (lambda: ADA(interval=0), "augment.interval=0"),
         (lambda: ADA(rise="5ep"), "augment.rise=5ep: write images"),
-        (lambda: InstanceNoise(std=-1), "augment.std=-1"),
-        (lambda: InstanceNoise(until=0), "augment.until=0"),
     ],
 )
 def test_mistakes_are_named(make, message: str) -> None:
     with pytest.raises(GantoolError, match=message):
         make()
-
-
-def test_instance_noise_falls_straight_to_nothing() -> None:
-    x, noise = torch.zeros(100, 3, 16, 16), InstanceNoise(std=0.4, until=0.5)
-    for nimg, std in ((0, 0.4), (25, 0.2), (40, 0.08), (50, 0.0), (90, 0.0)):
-        noise.begin_round(Progress(nimg=nimg, total=100))
-        torch.manual_seed(0)
-        assert noise(x, Batch(x)).std().item() == pytest.approx(std, rel=0.02)
-        assert noise.scalars() == {"augment/std": pytest.approx(std)}
-    assert noise(x, Batch(x)) is x

@@ -16,17 +16,19 @@ from torchvision.transforms.functional import adjust_gamma, rotate
 
 from gantool.augment import Jitter
 from gantool.auxiliaries import ClassPrediction, FeatureMatching, Information, mutual_information
+from gantool.batch import Batch, Draws, Request
 from gantool.cli.main import main
 from gantool.data.cache import prepare
 from gantool.data.mnist import Mnist5k
 from gantool.data.source import Decoded
 from gantool.errors import GantoolError
-from gantool.game import Batch, Progress, Turn
+from gantool.game import Progress, Turn
 from gantool.latents import Normal, Structured
 from gantool.metrics.digits import DigitFeatures
-from gantool.metrics.scorer import Scorer
 from gantool.monitors.codes import LabelAgreement, agreement
 from runs import same_training, small, train
+
+CPU = torch.device("cpu")
 
 
 def turn(z: torch.Tensor, labels: torch.Tensor | None = None) -> Turn:
@@ -47,24 +49,24 @@ class Trunk(torch.nn.Module):
         return self.layer(images.flatten(1))
 
 
-def batch(count: int) -> Batch:
-    return Batch(torch.zeros(count, 1, 8, 8))
+def draws(count: int) -> Draws:
+    return Draws(count, CPU)
 
 
 def test_codes_are_uniform_one_hot_and_in_range() -> None:
     torch.manual_seed(0)
     latent = Structured(dim=20, categories=[4, 3], continuous=2)
-    noise, four, three, codes = latent.split(latent.sample(batch(4000)))
+    noise, four, three, codes = latent.split(latent.sample(draws(4000)))
     assert noise.shape == (4000, 11) and codes.abs().max() <= 1
     assert (four.sum(1) == 1).all() and torch.allclose(four.mean(0), torch.full((4,), 0.25), atol=0.03)
     narrow = Structured(dim=20, categories=[4, 3], continuous=2, noise_std=0.1)
-    assert narrow.split(narrow.sample(batch(4000)))[0].std().item() == pytest.approx(0.1, rel=0.05)
+    assert narrow.split(narrow.sample(draws(4000)))[0].std().item() == pytest.approx(0.1, rel=0.05)
     assert (three.sum(1) == 1).all() and codes.std().item() == pytest.approx(1 / math.sqrt(3), abs=0.02)
 
 
 def test_traversals_change_one_code_alone() -> None:
     latent = Structured(dim=20, categories=[4], continuous=2)
-    views = latent.traversals(batch(64))
+    views = latent.traversals(draws(64))
     z, columns = views["category0"]
     noise, category, codes = latent.split(z)
     assert z.shape == (4 * columns, 20) and category.argmax(1).tolist() == [row for row in range(4) for _ in range(10)]
@@ -79,7 +81,7 @@ def test_the_bound_on_mutual_information() -> None:
     latent = Structured(dim=12, categories=[5], continuous=2)
     part = Information(weight=1.0, continuous_weight=1.0)
     part.build(latent, Trunk(), 0)
-    z, features = latent.sample(batch(6)), torch.randn(6, 16)
+    z, features = latent.sample(draws(6)), torch.randn(6, 16)
     output = part.recognizer(features)
     _, category, codes = latent.split(z)
     log_q = Categorical(logits=output[:, :5]).log_prob(category.argmax(1)).mean()
@@ -110,7 +112,7 @@ def test_a_code_is_paid_for_reading_a_real_image_and_its_other_view_alike() -> N
         part.build(latent, trunk, 0)
     paid.recognizer.load_state_dict(plain.recognizer.state_dict())
     assert len(list(paid.parameters())) == 4, "the trunk is the discriminator's, not the term's"
-    real, now = torch.randn(30, 1, 8, 8), turn(latent.sample(batch(30)))
+    real, now = torch.randn(30, 1, 8, 8), turn(latent.sample(draws(30)))
     now = replace(now, real=real)
     features, fake = trunk.features(real), torch.randn(30, 16)
     before, after = (plain.recognizer(trunk.features(x))[:, :5].softmax(1) for x in (real, real.flip(3)))
@@ -121,12 +123,11 @@ def test_a_code_is_paid_for_reading_a_real_image_and_its_other_view_alike() -> N
 def test_categorical_codes_are_read_from_the_transformed_image_and_continuous_ones_from_the_image() -> None:
     torch.manual_seed(0)
     trunk, latent = Trunk(), Structured(dim=12, categories=[5], continuous=2)
-    paid = Information(transform=lambda images, _: images.flip(3))
-    paid.build(latent, trunk, 0)
-    plain = Information()
-    plain.build(latent, trunk, 0)
+    paid, plain = Information(transform=lambda images, _: images.flip(3)), Information()
+    for part in (paid, plain):
+        part.build(latent, trunk, 0)
     plain.recognizer.load_state_dict(paid.recognizer.state_dict())
-    fake, now = torch.randn(6, 1, 8, 8), turn(latent.sample(batch(6)))
+    fake, now = torch.randn(6, 1, 8, 8), turn(latent.sample(draws(6)))
     now = replace(now, fake=fake)
     features, flipped = trunk.features(fake), trunk.features(fake.flip(3))
     plain.continuous_weight = paid.continuous_weight = 0.0
@@ -137,13 +138,11 @@ def test_categorical_codes_are_read_from_the_transformed_image_and_continuous_on
 
 def test_jitter_agrees_with_torchvision() -> None:
     digits = list(islice(Mnist5k().read(), 0, 4000, 500))
-    images = (
-        torch.stack([torch.from_numpy(digit.pixels) for digit in digits if isinstance(digit, Decoded)]).float() / 127.5
-        - 1
-    )
-    assert torch.allclose(Jitter(0, 0, 0, 0, 0)(images, Batch(images)), images, atol=3e-3)
+    pixels = torch.stack([torch.from_numpy(digit.pixels) for digit in digits if isinstance(digit, Decoded)])
+    images = pixels.float() / 127.5 - 1
+    assert torch.allclose(Jitter(0, 0, 0, 0, 0)(images, draws(len(images))), images, atol=3e-3)
     torch.manual_seed(3)
-    turned = Jitter(rotation=30, shear=0, size=0, shift=0, gamma=1)(images, Batch(images))
+    turned = Jitter(rotation=30, shear=0, size=0, shift=0, gamma=1)(images, draws(len(images)))
     torch.manual_seed(3)
     drawn = 2 * torch.rand(8, 7) - 1
     angles, powers = 30 * drawn[:, 0], 2 ** drawn[:, 6]
@@ -151,7 +150,7 @@ def test_jitter_agrees_with_torchvision() -> None:
     for image, angle, power, made in zip(images, angles, powers, turned, strict=True):
         light = rotate((image + 1) / 2, float(angle), bilinear).clamp(1e-3, 1)
         assert torch.allclose(made, 2 * adjust_gamma(light, float(power)) - 1, atol=1e-3)
-    strong = Jitter(shift=1.0)(images, Batch(images))
+    strong = Jitter(shift=1.0)(images, draws(len(images)))
     assert strong.min() >= -1 and strong.max() <= 1 and strong.mean() < images.mean(), "black moves in"
     with pytest.raises(GantoolError, match="0 or more"):
         Jitter(rotation=-1)
@@ -200,10 +199,11 @@ def test_crossings_train_and_resume_exactly(in_tmp: Path, words: list[str]) -> N
     assert any(name.startswith("heads.") for name in whole["game"]), "the heads are in the checkpoint"
 
 
+SCORED = ["score=fd", "monitor.scores.num=60", "monitor.scores.batch_size=30"]
+
+
 def test_the_agreement_is_logged_and_the_traversals_drawn(in_tmp: Path) -> None:
-    train(
-        in_tmp / "run", "metrics=digits", "metrics.num_samples=60", "metrics.batch_size=30", model="infogan", rounds=2
-    )
+    train(in_tmp / "run", *SCORED, model="infogan", rounds=2)
     lines = (in_tmp / "run" / "metrics.jsonl").read_text()
     assert '"codes/category0": ' in lines and "one-to-one" in lines
     names = {path.name.rpartition("-")[0] for path in (in_tmp / "run" / "samples").iterdir()}
@@ -212,21 +212,19 @@ def test_the_agreement_is_logged_and_the_traversals_drawn(in_tmp: Path) -> None:
 
 def test_the_share_of_the_class_asked_for_is_logged(in_tmp: Path) -> None:
     """Against a generator that is known to be right for seven classes of ten: it hands back real digits."""
-    images = Mnist5k(None)
-    image_set = prepare(images)
-    scorer = Scorer(DigitFeatures(), image_set, num_samples=10)
+    image_set = prepare(Mnist5k(None))
     assert image_set.labels is not None
     of_class = torch.stack([image_set.images[image_set.labels == label][0] for label in (0, 1, 2, 3, 4, 5, 6, 9, 7, 8)])
 
     class Known(torch.nn.Module):
-        def sample(self, batch: Batch, generators: torch.nn.ModuleDict) -> torch.Tensor:
-            assert batch.labels is not None
-            return of_class[batch.labels].float() / 127.5 - 1
+        def sample(self, request: Request, generators: torch.nn.ModuleDict) -> torch.Tensor:
+            assert request.labels is not None
+            return of_class[request.labels].float() / 127.5 - 1
 
-    record = LabelAgreement(scorer, 1)(Known(), torch.nn.ModuleDict(), Progress())  # pyright: ignore[reportArgumentType]
+    monitor = LabelAgreement(DigitFeatures(), image_set, CPU, num_classes=10)
+    record = monitor(Known(), torch.nn.ModuleDict(), Progress())  # pyright: ignore[reportArgumentType]
     assert record.scalars == {"codes/label": 0.7}
-    words = ["metrics=digits", "metrics.num_samples=60", "metrics.batch_size=30", "model.conditional=true"]
-    train(in_tmp / "run", *words, rounds=2)
+    train(in_tmp / "run", *SCORED, "model.conditional=true", rounds=2)
     assert '"codes/label": ' in (in_tmp / "run" / "metrics.jsonl").read_text()
 
 

@@ -63,10 +63,10 @@ def test_makes_and_scores_images_in_bf16(resolution: int, num_classes: int) -> N
     ("settings", "labelled"),
     [
         ({}, True),
-        ({"num_classes": 0}, False),
+        ({"num_classes": 0, "shared_dim": None}, False),
         ({"hierarchical": False}, True),
         ({"hierarchical": False, "shared_dim": 0}, True),
-        ({"hierarchical": False, "num_classes": 0}, False),
+        ({"hierarchical": False, "num_classes": 0, "shared_dim": None}, False),
     ],
 )
 def test_every_part_of_the_latent_and_the_label_reach_the_image(settings: dict, labelled: bool) -> None:
@@ -169,6 +169,7 @@ def test_attention_stands_where_it_is_asked_for(module) -> None:
         (lambda: generator(resolution=48), "32, 64 or 128"),
         (lambda: generator(latent_dim=10), "model.latent.dim=10.*multiple of 4"),
         (lambda: generator(shared_dim=0), "shared_dim=0"),
+        (lambda: generator(num_classes=0), "shared_dim=4: there are no classes"),
         (lambda: generator(attention=12), "attention=12.*8, 16, 32 pixels"),
         (lambda: generator(initialisation="orthgonal"), "did you mean 'orthogonal'"),
         (lambda: resnet.Discriminator(resolution=32, channels=1, attention=32), "attention=32.*8, 16 pixels"),

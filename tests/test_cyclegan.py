@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from gantool.augment import DiffAugment
+from gantool.batch import Batch
 from gantool.cli.main import main
-from gantool.game import Batch
 from gantool.games.cyclegan import CycleGAN
 from gantool.games.pix2pix import Pix2Pix
 from gantool.losses import Hinge, LeastSquares, NonSaturating, Wasserstein
@@ -90,8 +90,9 @@ def test_every_discriminator_and_generator_has_its_regularizer() -> None:
     torch.manual_seed(5)
     terms = game.discriminator_loss(batch).terms
     torch.manual_seed(5)
-    _, _, place = game.pools["a"](made, batch), batch.rand(1, 1, 1), game.pools["b"](made, batch)
-    between = torch.lerp(batch.images, made, batch.rand(1, 1, 1)).requires_grad_()
+    draws = batch.draws
+    _, _, place = game.pools["a"](made, draws), draws.rand(1, 1, 1), game.pools["b"](made, draws)
+    between = torch.lerp(batch.images, made, draws.rand(1, 1, 1)).requires_grad_()
     (slope,) = torch.autograd.grad(network(between).sum(), between)
     expected = 3 * (slope.flatten(1).norm(dim=1) - 1).square().mean()
     assert terms["penalty_b"].item() == pytest.approx(expected.item(), rel=1e-4) and place.shape == made.shape
@@ -121,7 +122,7 @@ def test_augmentation_reaches_the_generators_and_treats_a_pair_alike(make) -> No
     generator = next(iter(game.generators.values()))
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in generator.parameters() if p.ndim > 1)
     if isinstance(game, Pix2Pix):
-        source, image = game.seen(batch.source, batch).chunk(2, 1)  # type: ignore[arg-type]
+        source, image = game.pair(batch.source, batch).chunk(2, 1)  # type: ignore[arg-type]
         assert torch.equal(source, image) and not torch.equal(source, batch.source)  # type: ignore[arg-type]
 
 
@@ -175,7 +176,7 @@ def test_n_critic_counts_updates_of_the_discriminators() -> None:
 
 @pytest.mark.parametrize("model", ["cyclegan", "pix2pix"])
 def test_scores_are_of_translated_test_images(in_tmp: Path, model: str) -> None:
-    words = ["metrics=digits", "metrics.every=2it", "trainer.log_every=1it", "optimizer/schedule=linear"]
+    words = ["features=digits", "score=fd", "monitor.scores.every=2it", "trainer.log_every=1it"]
     train(in_tmp / "run", *words, model=model, rounds=2)
     lines = [json.loads(line) for line in (in_tmp / "run" / "metrics.jsonl").read_text().splitlines()]
     (scored,) = (line for line in lines if "metrics/fd_digits" in line)
@@ -187,8 +188,12 @@ def test_scores_are_of_translated_test_images(in_tmp: Path, model: str) -> None:
 @pytest.mark.parametrize(
     ("model", "words", "message"),
     [
-        ("cyclegan", ["auxiliary=feature-matching"], "model=cyclegan has no latent, labels or features to read"),
-        ("pix2pix", ["auxiliary=acgan"], "model=pix2pix has no latent, labels or features to read"),
+        (
+            "cyclegan",
+            ["auxiliary=feature-matching"],
+            "auxiliary=feature_matching: gantool.games.cyclegan.CycleGAN takes no auxiliaries",
+        ),
+        ("pix2pix", ["auxiliary=acgan"], "auxiliary=acgan: gantool.games.pix2pix.Pix2Pix takes no auxiliaries"),
         ("cyclegan", ["dataset=mnist-5k", "dataset.root=null"], "mnist-5k has no two sides: use dataset=unpaired"),
         ("pix2pix", ["dataset=unpaired"], "this model learns from pairs: choose dataset=paired"),
         ("cyclegan", ["model.conditional=true"], "unknown key 'model.conditional'"),

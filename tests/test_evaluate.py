@@ -8,21 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from gantool.config.targets import check_targets
-from hydra import compose, initialize_config_dir
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
 from gantool.cli.main import main
-from gantool.commands.evaluate import Options
-from gantool.config.options import read_options, register_options
-from gantool.config.resolvers import register_resolvers
 from gantool.data.mnist import Mnist5k
 from gantool.metrics.digits import DigitFeatures
-from gantool.metrics.distances import frechet_distance
-from gantool.metrics.neighbours import Neighbours
-from gantool.paths import conf_dir
-from runs import choices, train
+from gantool.metrics.embedding import Embedding
+from gantool.metrics.scores import Coverage, FrechetDistance, Precision
+from runs import CONF, TRANSLATORS, train
 
 
 @pytest.fixture(scope="module")
@@ -56,25 +50,24 @@ def generated(run: Path, num: int) -> Tensor:
 
 
 def test_scores_are_those_of_the_images_that_sample_makes(runs: Path) -> None:
-    result = evaluated(runs / "plain", "num=60", "num_real=100", "scores=[fd,precision,coverage]")
+    result = evaluated(runs / "plain", "num=60", "num_real=100", "score=[fd,precision,coverage]")
     pixels = torch.tensor(np.stack([item.pixels for item in Mnist5k().read()]))  # type: ignore[union-attr]
     order = torch.randperm(5000, generator=torch.Generator().manual_seed(0))
     fake, held_out, reference = (
-        DigitFeatures()(images)[0]
+        Embedding(*DigitFeatures()(images))
         for images in (generated(runs / "plain", 60), pixels[order[:60]], pixels[order[-100:]])
     )
-    near = Neighbours(reference)(held_out)
-    assert result["scores"]["fd_digits"] == pytest.approx(frechet_distance(fake, reference), rel=1e-4)
-    assert result["floor"]["fd_digits"] == pytest.approx(frechet_distance(held_out, reference), rel=1e-4)
-    assert result["floor"]["precision_digits"] == pytest.approx(near["precision"], abs=1e-6)
-    assert result["floor"]["coverage_digits"] == pytest.approx(near["coverage"], abs=1e-6)
+    assert result["scores"]["fd_digits"] == pytest.approx(FrechetDistance()(fake, reference, 0), rel=1e-4)
+    assert result["floor"]["fd_digits"] == pytest.approx(FrechetDistance()(held_out, reference, 0), rel=1e-4)
+    assert result["floor"]["precision_digits"] == pytest.approx(Precision()(held_out, reference, 0), abs=1e-6)
+    assert result["floor"]["coverage_digits"] == pytest.approx(Coverage()(held_out, reference, 0), abs=1e-6)
     protocol = result["protocol"]
     assert (protocol["num_fake"], protocol["num_real"], protocol["num_floor"]) == (60, 100, [60, 100])
     assert protocol["ema"] is True and "60 images are too few" in protocol["warning"]
 
 
 def test_several_checkpoints_give_one_ranked_table_files_and_curves(runs: Path, capfd: pytest.CaptureFixture) -> None:
-    words = ["num=50", "num_real=100", "scores=[fd,is]", "checkpoint=all"]
+    words = ["num=50", "num_real=100", "score=[fd,is]", "checkpoint=all"]
     assert main(["evaluate", f"run=[{runs / 'a'},{runs / 'b'}]", *words, f"out={runs / 'table'}"]) == 0
     printed = [line for line in capfd.readouterr().out.splitlines() if line.strip()[:2] in ("1 ", "2 ", "3 ", "- ")]
     known = json.loads((runs / "table" / "results.json").read_text())
@@ -95,7 +88,7 @@ def test_several_checkpoints_give_one_ranked_table_files_and_curves(runs: Path, 
 
 
 def test_the_same_command_gives_the_same_numbers_and_another_seed_others(runs: Path) -> None:
-    words = ["num=40", "num_real=60", "scores=[fd,kd,is,recall]"]
+    words = ["num=40", "num_real=60", "score=[fd,kd,is,recall]"]
     first = evaluated(runs / "b", *words)
     (path,) = (p for p in (runs / "b" / "evaluated").rglob("*.json") if json.loads(p.read_text()) == first)
     assert main(["evaluate", f"run={runs / 'b'}", *words]) == 0
@@ -107,27 +100,46 @@ def test_the_same_command_gives_the_same_numbers_and_another_seed_others(runs: P
 
 
 def test_a_fitted_classifier_as_features_and_the_accuracy_score(runs: Path) -> None:
-    words = ["features=classifier", "features.num_images=300", "num=150", "num_real=200", "cas_images=400"]
-    result = evaluated(runs / "b", *words, "scores=[fd,density,cas]")
+    words = ["features=classifier", "features.num_images=300", "num=150", "num_real=200", "score.cas.num_images=400"]
+    result = evaluated(runs / "b", *words, "score=[fd,density,cas]")
     assert list(result["scores"]) == ["fd_classifier", "density_classifier", "cas"] == list(result["floor"])
     assert 0 <= result["scores"]["cas"] <= 1
     protocol = result["protocol"]
     assert protocol["extractor"] == "classifier" and len(protocol["weights_sha256"]) == 8
-    assert (protocol["classifier_images"], protocol["cas_images"], protocol["cas_real_images"]) == (300, 400, 150)
+    assert (protocol["classifier_images"], protocol["scores"]["cas"]["num_images"]) == (300, 400)
     assert protocol["classifier_data"] == "mnist-5k all" and 0 < protocol["classifier_accuracy"] <= 1
-    assert protocol["cas_tested_on"].startswith("150 of mnist-5k all, which the generator was trained on")
-    alone = evaluated(runs / "b", "scores=[cas]", "num=150", "cas_images=400", "features=inception")
-    assert alone["scores"] == {"cas": result["scores"]["cas"]}, "and no features were asked for"
+    alone = evaluated(runs / "b", "score=[cas]", "num=150", "num_real=200", "score.cas.num_images=400")
+    assert alone["scores"] == {"cas": result["scores"]["cas"]}, "whatever the features"
 
 
-@pytest.mark.parametrize("choice", choices("features"))
-def test_every_choice_of_features_is_sound(choice: str) -> None:
-    register_resolvers()
-    register_options("evaluate", Options)
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        options = read_options(compose("evaluate", overrides=[f"features={choice}"]), Options)
-    check_targets({"features": options.features})
-    assert ("_target_" in options.features) == (choice != "auto")
+WORDS = {
+    "unconditional": ("mlp", ["score=[fd,kd,is,precision]"]),
+    "conditional": ("dcgan", ["model.conditional=true", "score=[fd,is]", "trainer.seed=3"]),
+    "growing": ("progan", ["score=[fd,is]"]),
+    **{model: (model, ["features=digits", "score=[fd,kd]"]) for model in TRANSLATORS},
+}
+
+
+@pytest.mark.parametrize(("model", "words"), WORDS.values(), ids=WORDS)
+def test_the_numbers_are_those_that_training_logged(in_tmp: Path, model: str, words: list[str]) -> None:
+    run, num = in_tmp / "run", ["num=200"] if model not in TRANSLATORS else []
+    train(run, *words, "monitor=scores", *(f"monitor.scores.{word}" for word in num), model=model, rounds=2)
+    logged = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    (scored,) = (line for line in logged if "metrics/fd_digits" in line)
+    result = evaluated(run, *(word for word in words if word.startswith("score")), *num)
+    assert {f"metrics/{name}" for name in result["scores"]} == {key for key in scored if key.startswith("metrics/")}
+    for name, value in result["scores"].items():
+        assert value == pytest.approx(scored[f"metrics/{name}"], rel=1e-5), name
+    assert result["protocol"] == scored["protocol"] and result["floor"] == pytest.approx(
+        scored["protocol"]["floor"], rel=1e-5
+    )
+
+
+def test_as_many_images_as_in_training_where_nothing_is_said(runs: Path) -> None:
+    protocol = evaluated(runs / "plain", "score=[fd]")["protocol"]
+    assert (protocol["num_fake"], protocol["num_real"]) == (5000, 5000)
+    with (CONF / "monitor" / "scores.yaml").open() as file:
+        assert "  num: 5000 " in file.read()
 
 
 NOT_A_RUN = [
@@ -138,22 +150,25 @@ NOT_A_RUN = [
     (["run={tmp}/a", "checkpoint=best"], "has no best checkpoint"),
     (["run={tmp}/a", "checkpoint=bets"], "checkpoint=bets (did you mean 'best'?)"),
     (["run=[{tmp}/a,{tmp}/small]"], "were trained on other images or at another resolution"),
-    (["run=[{tmp}/a,{tmp}/plain]", "scores=[cas]"], "plain is not: leave cas out of scores="),
+    (
+        ["run=[{tmp}/a,{tmp}/plain]", "score=[cas]"],
+        "plain: its images have no labels; leave it out of score=",
+    ),
 ]
 NOT_AN_EXTRACTOR = [
     (["features=inception", "features.weights=nowhere.pth"], "cannot read the Inception weights nowhere.pth"),
     (["features=digts"], "no 'digts' in config group 'features' (did you mean 'digits'?)"),
-    (["features=3"], "features is a group; choices: auto, classifier, digits, inception, inception-clean"),
-    (["+features._target_=test_metrics_judge.Rows"], "Rows gives (100, 32) and (100, 32) for 100 images, not features"),
-    (["+features._target_=test_metrics_judge.images", "+features.count=1", "+features.seed=0"], "is none"),
+    (["features=3"], "features is a group; choices: classifier, digits, inception, inception-clean"),
+    (["+features._target_=rows.Rows"], "Rows gives (100, 32) and (100, 32) for 100 images, not features (100, 8)"),
+    (["+features._target_=rows.noise", "+features.count=1", "+features.seed=0"], "is none"),
     (["+features._target_=nowhere.Features"], "features._target_=nowhere.Features cannot be used"),
     (["+features.weights=x"], "features has weights but no _target_"),
 ]
 NOT_A_NUMBER = [
-    (["num=40", "neighbours=40"], "precision_digits needs at least 41 images a side, 40 are too few"),
+    (["num=40", "score.precision.k=40"], "precision_digits needs at least 41 images a side, 40 are too few"),
     (["num=5"], "is_digits needs at least 10 images a side, 5 are too few"),
     (["num=0"], "num=0: should be greater than 0"),
-    (["scores=[fid]"], "should be 'fd', 'kd', 'is'"),
+    (["score=[fid]"], "no 'fid' in config group 'score' (did you mean 'fd'?); choices: cas, coverage, density"),
     (["split=test"], "has no splits; leave split out"),
     (["root=elsewhere"], "root=elsewhere: mnist-5k reads no folder"),
     (["rank_by=fid"], "rank_by=fid: the scores are fd_digits"),

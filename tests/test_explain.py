@@ -61,7 +61,7 @@ def test_the_seed_decides_and_tensorboard_shows(run: Path, in_tmp: Path) -> None
 def test_a_game_that_translates_is_refused(in_tmp: Path, command: str, capfd: pytest.CaptureFixture) -> None:
     train(in_tmp / "run", model="pix2pix", rounds=1)
     assert main([command, f"run={in_tmp / 'run'}"]) == 1
-    assert f"translates images: gantool {command} is for runs that make them" in capfd.readouterr().err
+    assert f"is a CycleGAN or pix2pix run: gantool {command} needs a latent" in capfd.readouterr().err
 
 
 def test_a_run_that_is_still_growing(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:

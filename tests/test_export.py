@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,15 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
 import gantool
+from composing import typed
 from gantool.cli.main import main
 from gantool.errors import GantoolError
-from gantool.game import Batch, Game
+from gantool.games.cyclegan import CycleGAN
 from gantool.runs import exporting
+from gantool.runs.build import build_game
 from gantool.runs.snapshot import callables, save_snapshot
 from gantool.runs.trained import TrainedRun, load_run
 from runs import TRANSLATORS, newest, train
@@ -43,7 +46,7 @@ def test_every_model_is_traced(in_tmp: Path, model: str) -> None:
     rounds = 4 if model == "progan" else 2
     train(in_tmp / "run", *CASES[model], "model.latent.dim=20", "optimizer.lr=0.01", model=model, rounds=rounds)
     run = load_run(str(in_tmp / "run"), device="cpu")
-    (module,) = callables(run.game, run.generators, run.plain).values()
+    (module,) = callables(run).values()
     traced = exporting._inputs(run, module, 3)
     program = exporting.trace(module, traced)
     torch.export.save(program, in_tmp / "generator.pt2")
@@ -110,10 +113,12 @@ def test_a_program_that_needs_gantool_is_found_out(tmp_path: Path) -> None:
 def test_a_run_that_translates_in_every_format(in_tmp: Path, model: str) -> None:
     train(in_tmp / "run", "optimizer.lr=0.01", model=model, rounds=1)
     run = load_run(str(in_tmp / "run"), device="cpu")
-    for name, module in callables(run.game, run.generators, run.plain).items():
+    for name, module in callables(run).items():
         assert (exporting.silent(module) is module) == (model == "cyclegan"), "pix2pix has dropout when sampling too"
         module, loaded = exporting.silent(module), exporting.silent(gantool_loaded(run, name))
-        assert torch.equal(loaded(torch.ones(1, 3, 32, 32)), module(torch.ones(1, 3, 32, 32)))
+        assert all(map(torch.equal, loaded.state_dict().values(), module.state_dict().values()))
+        images = torch.rand(1, 3, 32, 32)
+        assert (loaded(images) - module(images)).abs().max() < 1e-5, "the run's is in channels_last"
         program = exporting.trace(module, exporting._inputs(run, module, 3))
         exporting.save_onnx(program, ["source"], in_tmp / f"{name}.onnx", {})
         source = exporting._inputs(run, module, 2)["source"]
@@ -125,37 +130,35 @@ def test_a_run_that_translates_in_every_format(in_tmp: Path, model: str) -> None
 
 def gantool_loaded(run: TrainedRun, name: str) -> nn.Module:
     """A generator of `run` by way of a snapshot."""
-    save_snapshot(run.folder / "a.safetensors", run.generators, run.plain, run.nimg)
+    save_snapshot(run.folder / "a.safetensors", run)
     return gantool.load(run.folder / "a.safetensors", name)
 
 
-class Translators(Game):
-    """Stands for a game between two kinds of images."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.players = {}
-        self.generators = nn.ModuleDict({side: nn.Conv2d(1, 1, 3, padding=1) for side in ("a2b", "b2a")})
-
-    def sample(self, batch: Batch, generators: nn.ModuleDict) -> Tensor:
-        return generators["a2b"](batch.source)
-
-
 def test_generators_that_translate_take_images(tmp_path: Path, monkeypatch) -> None:
-    game = Translators().eval().requires_grad_(False)
-    shape = {"channels": 1, "resolution": 8, "num_classes": 0}
-    plain = {"model": {"_target_": "test_export.Translators"}, "dataset": shape}
-    run = TrainedRun(tmp_path, plain, game, game.generators, True, 64, torch.device("cpu"))
+    words = ["model.generator.width=2", "model.discriminator.depth=2", "dataset.resolution=16", "dataset.channels=1"]
+    config = typed("model=cyclegan", *words, "dataset.root=/home/me")
+    game = build_game(config).eval().requires_grad_(False)
+    assert isinstance(game, CycleGAN)
+    run = TrainedRun(tmp_path, config, game, game.generators, True, 64, torch.device("cpu"))
     monkeypatch.setattr(exporting, "compare_alone", lambda programs, *_: {path.name: 0.0 for path in programs})
     with torch.no_grad():
         differences = exporting.write_formats(run, ("snapshot", "torch"), tmp_path)
     assert set(differences) == {"snapshot.safetensors", "a2b.pt2", "b2a.pt2"} and max(differences.values()) < 1e-6
     program = torch.export.load(tmp_path / "a2b.pt2").module()
-    assert (program(torch.ones(5, 1, 8, 8)) - game.generators["a2b"](torch.ones(5, 1, 8, 8))).abs().max() < 1e-6
-    images = torch.rand(3, 1, 8, 8)
-    assert torch.equal(gantool.load(tmp_path, "b2a", trust=True)(images), game.generators["b2a"](images))
+    assert (program(torch.ones(5, 1, 16, 16)) - game.generators["a2b"](torch.ones(5, 1, 16, 16))).abs().max() < 1e-5
+    images = torch.rand(3, 1, 16, 16)
+    assert torch.equal(gantool.load(tmp_path, "b2a")(images), game.generators["b2a"](images))
     with pytest.raises(GantoolError, match="a2b, b2a.*chooses one"):
-        gantool.load(tmp_path, trust=True)
+        gantool.load(tmp_path)
+
+
+def rewritten(path: Path, change: Callable[[dict], object]) -> None:
+    """A snapshot whose configuration somebody edited."""
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    config = json.loads(metadata["config"])
+    change(config["parts"])
+    save_file(load_file(path), path, {**metadata, "config": json.dumps(config)})
 
 
 FOREIGN = {
@@ -171,39 +174,40 @@ FOREIGN = {
 def test_a_strangers_snapshot_names_no_other_code(run: Path, target: str) -> None:
     assert main(["export", f"run={run}", "format=snapshot"]) == 0
     path = run / "exported" / "snapshot.safetensors"
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata()
-    config = json.loads(metadata["config"])
-    config["model"]["loss"]["constraint"] = {"_target_": target}
-    save_file(load_file(path), path, {**metadata, "config": json.dumps(config)})
+    rewritten(path, lambda parts: parts["generator"].update(hidden={"_target_": target}))
     with pytest.raises(GantoolError, match=f"not gantool's \\({target}\\): trust=True"):
         gantool.load(path)
 
 
 def test_a_strangers_snapshot_does_not_read_this_machine(run: Path) -> None:
-    trained = load_run(str(run), device="cpu")
-    trained.plain["model"]["recipe"] = "${oc.env:HOME}"
-    save_snapshot(run / "a.safetensors", trained.generators, trained.plain, 1)
+    path = run / "a.safetensors"
+    save_snapshot(path, load_run(str(run), device="cpu"))
+    rewritten(path, lambda parts: parts["latent"].update(name="${oc.env:HOME}"))
     with pytest.raises(GantoolError, match="oc.env:HOME.*trust=True"):
-        gantool.load(run / "a.safetensors")
+        gantool.load(path)
 
 
 def test_what_is_no_snapshot(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = run / "a.safetensors"
     with pytest.raises(GantoolError, match="no readable snapshot"):
         gantool.load(path)
-    for metadata in ({}, {"format": "gantool snapshot 1"}, {"format": "gantool snapshot 1", "config": "[1]"}):
+    none, old = "gantool export run=FOLDER makes one", "was written by gantool 0.1: .* export the run anew"
+    for metadata, message in (
+        ({}, none),
+        ({"format": "gantool snapshot 2"}, none),
+        ({"format": "gantool snapshot 2", "config": "[1]"}, none),
+        ({"format": "gantool snapshot 1", "config": "{}"}, old),
+    ):
         save_file({"weight": torch.zeros(2)}, path, metadata)
-        with pytest.raises(GantoolError, match="gantool export run=FOLDER makes one"):
+        with pytest.raises(GantoolError, match=message):
             gantool.load(path)
-    trained = load_run(str(run), device="cpu")
-    save_snapshot(path, trained.generators, trained.plain, 1)
+    save_snapshot(path, load_run(str(run), device="cpu"))
     content = path.read_bytes()
     path.write_bytes(content[:-4] + b"\0\0\0\0")
     with pytest.raises(GantoolError, match="is damaged"):
         gantool.load(path)
-    trained.plain["model"]["generator"]["hidden"] = [16, 17]
-    save_snapshot(path, trained.generators, trained.plain, 1)
+    path.write_bytes(content)
+    rewritten(path, lambda parts: parts["generator"].update(hidden=[16, 17]))
     with pytest.raises(GantoolError, match="does not fit gantool"):
         gantool.load(path)
     assert main(["export", f"run={run}", "format=tflite"]) == 1

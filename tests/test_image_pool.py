@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gantool.game import Batch
+from gantool.batch import Draws
 from gantool.games.image_pool import ImagePool
 
 
@@ -14,16 +14,16 @@ def grey(*values: float) -> Tensor:
 def test_the_pool_fills_first_and_then_keeps_every_second_image() -> None:
     torch.manual_seed(0)
     pool = ImagePool(50, (1, 2, 2))
-    batch = Batch(torch.zeros(100, 1, 2, 2))
+    draws = Draws(100, torch.device("cpu"))
     new = grey(*[200.0] * 100)
     pool.push(grey(*range(30)))
-    assert torch.equal(pool(new, batch), new), "no history before it is full"
+    assert torch.equal(pool(new, draws), new), "no history before it is full"
     assert pool.images[:30, 0, 0, 0].tolist() == list(range(30)) and int(pool.count) == 30
     pool.push(grey(*range(30, 60)))
     held = pool.images[:, 0, 0, 0].tolist()
     late = sum(value >= 50 for value in held)
     assert 1 <= late <= 9 and len(set(held)) == 50 == int(pool.count), "about five of the last ten replace others"
-    mixed = ((pool(new, batch)[:, 0, 0, 0] + 1) * 127.5).round()
+    mixed = ((pool(new, draws)[:, 0, 0, 0] + 1) * 127.5).round()
     assert 30 < (mixed == 200).sum() < 70 and set(mixed.tolist()) <= {200.0, *map(float, held)}
     assert len(set(mixed.tolist())) > 20, "old images are drawn from all of it"
     for value in range(100, 250):
@@ -36,5 +36,4 @@ def test_a_pool_larger_than_none_or_smaller_than_a_batch() -> None:
     none, small_pool = ImagePool(0, (1, 2, 2)), ImagePool(3, (1, 2, 2))
     for pool in (none, small_pool):
         pool.push(grey(*range(8)))
-    batch = Batch(torch.zeros(2, 1, 2, 2))
-    assert torch.equal(none(grey(1, 2), batch), grey(1, 2)) and int(small_pool.count) == 3
+    assert torch.equal(none(grey(1, 2), Draws(2, torch.device("cpu"))), grey(1, 2)) and int(small_pool.count) == 3

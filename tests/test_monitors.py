@@ -7,11 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gantool.game import Batch, Game, Outcome, Player, Progress
+from gantool.batch import Batch, Request
+from gantool.data.fixed import rows_by_class
+from gantool.game import Game, Outcome, Player, Progress
 from gantool.logging.grid import grid
 from gantool.monitors.histograms import Histograms, sample
 from gantool.monitors.networks import named_networks
-from gantool.monitors.samples import SampleGrid, rows_by_class
+from gantool.monitors.samples import SampleGrid
 from gantool.monitors.summary import summary
 
 CLASSES = 3
@@ -51,14 +53,14 @@ class Tiny(Game):
         real = batch.images.detach().requires_grad_()
         score = self.discriminator(real)
         (slope,) = torch.autograd.grad(score.sum(), real, create_graph=True)
-        fake = self.discriminator(self.sample(batch, self.generators).detach())
+        fake = self.discriminator(self.sample(batch.request, self.generators).detach())
         return Outcome({"adversarial": fake.mean() - score.mean(), "penalty": slope.square().mean()})
 
     def generator_loss(self, batch: Batch) -> Outcome:
-        return Outcome({"adversarial": -self.discriminator(self.sample(batch, self.generators)).mean()})
+        return Outcome({"adversarial": -self.discriminator(self.sample(batch.request, self.generators)).mean()})
 
-    def sample(self, batch: Batch, generators: nn.ModuleDict) -> Tensor:
-        return generators["generator"](batch.randn(4), batch.labels)
+    def sample(self, request: Request, generators: nn.ModuleDict) -> Tensor:
+        return generators["generator"](request.draws.randn(4), request.labels)
 
 
 def reals(count: int) -> Batch:
@@ -102,8 +104,8 @@ START = Progress(total=100)
 LATER = Progress(nimg=20, rounds=2, previous=10, total=100)
 
 CALLS: dict[str, Callable[[Game, nn.ModuleDict], object]] = {
-    "samples": lambda game, generators: SampleGrid(reals, interval=10, num_classes=CLASSES)(game, generators, START),
-    "histograms": lambda game, generators: Histograms(interval=10)(game, generators, LATER),
+    "samples": lambda game, generators: SampleGrid(reals, num_classes=CLASSES)(game, generators, START),
+    "histograms": lambda game, generators: Histograms()(game, generators, LATER),
     "summary": lambda game, generators: summary(game, reals(2)),
 }
 
@@ -119,24 +121,24 @@ def test_monitors_change_nothing(game: Game, generators: nn.ModuleDict, name: st
 def test_state_sees_a_training_forward(game: Game) -> None:
     """The control: what `test_monitors_change_nothing` compares does move when a monitor is careless."""
     before = state(game)
-    game.sample(reals(4), game.generators)
+    game.sample(reals(4).request, game.generators)
     assert state(game) != before
 
 
 def test_samples_come_from_the_same_latents_whatever_was_drawn_before(game: Game, generators: nn.ModuleDict) -> None:
-    monitor = SampleGrid(reals, interval=10, seed=3, num_classes=CLASSES)
+    monitor = SampleGrid(reals, latent_seed=3, num_classes=CLASSES)
     first = monitor(game, generators, START).images["samples/generated"]
     torch.manual_seed(99)
-    again = SampleGrid(reals, interval=10, seed=3, num_classes=CLASSES)(game, generators, LATER)
+    again = SampleGrid(reals, latent_seed=3, num_classes=CLASSES)(game, generators, LATER)
     assert torch.equal(again.images["samples/generated"], first)
-    other = SampleGrid(reals, interval=10, seed=4, num_classes=CLASSES)(game, generators, LATER)
+    other = SampleGrid(reals, latent_seed=4, num_classes=CLASSES)(game, generators, LATER)
     assert not torch.equal(other.images["samples/generated"], first)
 
 
 def test_unconditional_samples_are_eight_by_eight_of_the_given_generators(
     game: Game, generators: nn.ModuleDict
 ) -> None:
-    picture = SampleGrid(unlabelled, interval=10, seed=5)(game, generators, LATER).images["samples/generated"]
+    picture = SampleGrid(unlabelled, latent_seed=5)(game, generators, LATER).images["samples/generated"]
     torch.manual_seed(5)
     with torch.no_grad():
         expected = generators["generator"](torch.randn(64, 4), None)
@@ -144,7 +146,7 @@ def test_unconditional_samples_are_eight_by_eight_of_the_given_generators(
 
 
 def test_reals_are_shown_once_with_a_row_per_class(game: Game, generators: nn.ModuleDict) -> None:
-    monitor = SampleGrid(reals, interval=10, num_classes=CLASSES)
+    monitor = SampleGrid(reals, num_classes=CLASSES)
     picture = monitor(game, generators, START).images["samples/real"]
     assert picture.shape == (1, 3 * 6 + 2, 10 * 6 + 2)
     for row, grey in enumerate((51, 153, 0)):  # classes 0 and 1; no image of class 2
@@ -160,7 +162,7 @@ def test_generated_rows_have_the_labels_of_their_row() -> None:
 
 
 def test_histograms_hold_weights_and_gradients_of_both_players(game: Game, generators: nn.ModuleDict) -> None:
-    histograms = Histograms(interval=10)(game, generators, LATER).histograms
+    histograms = Histograms()(game, generators, LATER).histograms
     layer = game.discriminator[1].parametrizations.weight.original  # type: ignore[union-attr,index]
     assert torch.equal(histograms["weights/discriminator/1.weight"], layer.detach().flatten())
     assert torch.equal(histograms["gradients/discriminator/1.weight"], layer.grad.flatten())

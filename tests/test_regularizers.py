@@ -4,8 +4,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gantool.batch import Batch
 from gantool.errors import GantoolError
-from gantool.game import Batch, Progress, Turn, check_bearable, regularize
+from gantool.game import Progress, Regularizer, Turn
+from gantool.games.adversary import Adversary, check_norm
+from gantool.losses import NonSaturating
 from gantool.networks.dcgan import Discriminator
 from gantool.networks.layers import apply_spectral_norm
 from gantool.regularizers import L1, L2, R1, R2, Dragan, GradientPenalty, Orthogonal, WeightClip
@@ -99,29 +102,30 @@ def refuse(*args: object) -> None:
 
 def test_lazy_terms_come_every_kth_batch_and_weigh_k_times() -> None:
     plane = Plane(torch.tensor([3.0, 0.0, 4.0, 0.0]))
-    lazy = {"r1": R1(gamma=2, every=4)}
-    values = [regularize(lazy, "discriminator", plane, turn(position=6 * k)) for k in range(8)]
+    lazy: dict[str, Regularizer] = {"r1": R1(gamma=2, every=4)}
+    adversary = Adversary(plane, NonSaturating(regularizers=lazy))
+    values = [adversary.regularize("discriminator", plane, turn(position=6 * k)) for k in range(8)]
     assert [set(v) for v in values] == [{"r1"}, set(), set(), set()] * 2
     assert values[4]["r1"].item() == pytest.approx(100)
-    assert regularize(lazy, "generator", plane, turn()) == {}
+    assert adversary.regularize("generator", plane, turn()) == {}
 
 
 def test_a_lazy_term_of_the_generator_is_due_whatever_n_critic_is() -> None:
-    layer, lazy = nn.Linear(2, 2), {"l2": L2(every=5)}
-    due = []
+    layer, due = nn.Linear(2, 2), []
+    adversary = Adversary(Plane(torch.ones(4)), NonSaturating(), {"l2": L2(every=5)})
     for rounds in range(10):
         t = turn(position=6 * (5 * rounds + 4))  # the last of five batches of a round
         t.progress = Progress(rounds=rounds)
-        due.append(set(regularize(lazy, "generator", layer, t)))
+        due.append(set(adversary.regularize("generator", layer, t)))
     assert due == [{"l2"}, set(), set(), set(), set()] * 2
 
 
 def test_batch_norm_cannot_bear_a_penalty_unless_forced() -> None:
     network = Discriminator(resolution=32, channels=1, width=8, norm="batch")
     with pytest.raises(GantoolError, match="batch norm.*model.discriminator.norm=layer"):
-        check_bearable({"r1": R1()}, network)
-    check_bearable({"r1": R1(allow_batch_norm=True), "l2": L2()}, network)
-    check_bearable({"r1": R1()}, Discriminator(resolution=32, channels=1, width=8, norm="layer"))
+        Adversary(network, NonSaturating(), {"r1": R1()})
+    check_norm({"r1": R1(allow_batch_norm=True), "l2": L2()}, network)
+    check_norm({"r1": R1()}, Discriminator(resolution=32, channels=1, width=8, norm="layer"))
 
 
 def test_orthogonal_term_by_the_definition_and_its_gradient() -> None:

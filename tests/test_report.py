@@ -53,8 +53,8 @@ class Page(HTMLParser):
 
 
 def test_a_run_on_one_page(in_tmp: Path) -> None:
-    words = ["model.conditional=true", "metrics=digits", "metrics.every=4it", "metrics.num_samples=60"]
-    words += ["trainer.log_every=1it", "trainer.sample_every=2it", "metrics.batch_size=30"]
+    words = ["model.conditional=true", "score=[fd,is]", "monitor.scores.every=4it", "monitor.scores.num=60"]
+    words += ["trainer.log_every=1it", "monitor.samples.every=2it"]
     run = in_tmp / "run"
     train(run, *words, model="infogan", rounds=8)
     assert main(["interpolate", f"run={run}", "rows=2", "steps=3"]) == 0
@@ -104,7 +104,7 @@ def opened(page: Path, shot: Path) -> str:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
 def test_a_page_opens_in_a_browser(in_tmp: Path) -> None:
-    train(in_tmp / "run", "trainer.log_every=1it", "trainer.sample_every=1it", model="mlp", rounds=3)
+    train(in_tmp / "run", "trainer.log_every=1it", "score=none", "monitor.samples.every=1it", model="mlp", rounds=3)
     assert main(["report", f"run={in_tmp / 'run'}"]) == 0
     page, shot = in_tmp / "run" / "report.html", in_tmp / "shot.png"
     assert opened(page, shot) == ""
@@ -118,7 +118,7 @@ def test_a_page_opens_in_a_browser(in_tmp: Path) -> None:
 
 
 def test_a_sweep_and_several_runs(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    words = ["metrics=digits", "metrics.num_samples=60", "metrics.batch_size=30", "trainer.log_every=1it"]
+    words = ["score=[fd,is]", "monitor=scores", "monitor.scores.num=60", "trainer.log_every=1it"]
     words = [w for w in small(in_tmp, *words, model="mlp", rounds=2) if not w.startswith("hydra")]
     assert main([*words, "-m", "hydra.sweep.dir=sweep", "trainer.seed=1,2", "model.generator.norm=batch,bach"]) == 1
     assert main(["report", "run=sweep"]) == 0

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from scipy import stats
 
+from gantool.batch import Draws
 from gantool.cli.main import main
-from gantool.game import Batch
 from gantool.latents import Normal
 from runs import newest, train
 
@@ -56,7 +56,7 @@ def test_a_grid_and_files_by_class(run: Path) -> None:
 
 def test_truncated_latents_follow_the_truncated_normal() -> None:
     torch.manual_seed(0)
-    z = Normal(100).sample(Batch(torch.zeros(500, 1, 1, 1), truncation=0.8)).flatten()
+    z = Normal(100).sample(Draws(500, torch.device("cpu")), truncation=0.8).flatten()
     assert z.abs().max() <= 0.8
     assert stats.kstest(z.numpy(), stats.truncnorm(-0.8, 0.8).cdf).pvalue > 0.01
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from gantool.batch import Batch
 from gantool.errors import GantoolError
-from gantool.game import Batch, Progress, Turn
+from gantool.game import Progress, Turn
 from gantool.regularizers import R1, R2
 from gantool.schedules import Constant, Ramp, at
 from gantool.training.ema import EMA
@@ -82,8 +83,8 @@ def test_a_half_life_follows_its_ramp() -> None:
 def test_ramps_resume_exactly_and_are_in_the_configuration(in_tmp: Path, monkeypatch) -> None:
     from test_contracts import Killed, stop_after
 
-    words = ["loss=r3gan", "optimizer/schedule=burn-in", "loss.recipe.burn_in=24img", "loss.recipe.rate_burn_in=24img"]
-    words += ["loss.recipe.lr=1e-3", f"trainer.ema_half_life={RAMP % (0, '64img', 1)}"]
+    words = ["loss=r3gan", "optimizer/schedule=burn-in", "recipe.burn_in=24img", "recipe.rate_burn_in=24img"]
+    words += ["recipe.lr=1e-3", f"trainer.ema_half_life={RAMP % (0, '64img', 1)}"]
     whole = train(in_tmp / "whole", *words)
     stop_after(2, monkeypatch)
     with pytest.raises(Killed):
@@ -93,4 +94,6 @@ def test_ramps_resume_exactly_and_are_in_the_configuration(in_tmp: Path, monkeyp
     assert same_training(whole, train(in_tmp / "parts", *words))
     (group,) = whole["optimizers"]["generator"]["param_groups"]
     assert group["betas"] == (0.0, 0.99) and group["lr"] == 0.25e-3, "the last round began at 24 images"
-    assert not same_training(whole, train(in_tmp / "flat", *words, "loss.recipe.gamma=3")), "gamma did not fall"
+    assert not same_training(whole, train(in_tmp / "flat", *words, "loss.regularizers.r1.gamma=3")), (
+        "gamma did not fall"
+    )

@@ -1,7 +1,6 @@
 """Real processes: killed at random moments, stopped by signals, or broken down, and what they leave."""
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -11,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from gantool.cli.main import main
 from gantool.logging.jsonl import read_metrics
 from gantool.training.checkpoint import load
-from runs import newest, same_training, small, wait_for_rounds
+from runs import newest, same_training, small, train, wait_for_rounds
 
 ROUNDS = 300
-WORDS = ["trainer.checkpoint_seconds=0.05", "trainer.log_every=20it", "optimizer/schedule=linear", "metrics=digits"]
-WORDS += ["metrics.every=100it", "metrics.num_samples=60", "metrics.batch_size=30", "trainer.sample_every=50it"]
+WORDS = ["trainer.checkpoint_seconds=0.05", "trainer.log_every=20it", "optimizer/schedule=linear", "score=[fd,is]"]
+WORDS += ["monitor.scores.every=100it", "monitor.scores.num=60", "monitor.samples.every=50it"]
 
 
 def start(folder: Path, *words: str, rounds: int = ROUNDS) -> subprocess.Popen:
@@ -71,7 +71,11 @@ def test_a_signal_leaves_a_checkpoint_and_its_code(tmp_path: Path, number: signa
 
 
 def test_a_second_interrupt_leaves_at_once(tmp_path: Path) -> None:
-    words = ["metrics.every=1it", "metrics.num_samples=100000", "metrics.batch_size=50"]  # a score of many seconds
+    words = [
+        "monitor.scores.every=1it",
+        "monitor.scores.num=100000",
+        "monitor.scores.batch_size=50",
+    ]  # a score of many seconds
     process = start(tmp_path, "trainer.log_every=1it", *words)
     wait_for_rounds(tmp_path)
     time.sleep(1)
@@ -84,32 +88,31 @@ def test_a_second_interrupt_leaves_at_once(tmp_path: Path) -> None:
     assert process.returncode in (130, -signal.SIGINT) and time.monotonic() - sent < 3
 
 
-def test_a_breakdown_names_the_term_and_keeps_the_sound_checkpoint(tmp_path: Path) -> None:
-    healthy = start(tmp_path, rounds=40)
-    assert healthy.wait() == 0
-    before = newest(tmp_path)
-    command = [sys.executable, "-m", "gantool", "train", f"resume={tmp_path}", "trainer.duration=4000it"]
+def test_a_breakdown_names_the_term_and_keeps_the_sound_checkpoint(in_tmp: Path, capfd) -> None:
+    run = in_tmp / "run"
+    before = train(run, rounds=40)
+    resume = ["train", f"resume={run}", "trainer.duration=4000it"]
     explode = ["optimizer.lr=1e18", "trainer.checkpoint_seconds=1000"]  # no time to save what is huge but still finite
-    process = subprocess.run([*command, *explode], capture_output=True, text=True)
-    assert process.returncode == 1
-    assert "error: training broke down at" in process.stderr and "not finite" in process.stderr
-    assert "loss/" in process.stderr and "Traceback" not in process.stderr
-    assert json.loads((tmp_path / "status.json").read_text())["state"] == "failed"
-    for path in (tmp_path / "checkpoints").glob("*.pt"):
+    assert main([*resume, *explode]) == 1
+    error = capfd.readouterr().err
+    assert "error: training broke down at" in error and "not finite" in error
+    assert "loss/" in error and "Traceback" not in error
+    assert json.loads((run / "status.json").read_text())["state"] == "failed"
+    for path in (run / "checkpoints").glob("*.pt"):
         assert all(value.isfinite().all() for value in load(path)["game"].values())
-    assert newest(tmp_path)["progress"] == before["progress"]
-    process = subprocess.run([*command, "optimizer.lr=1e-4", "trainer.duration=60it"], capture_output=True, text=True)
-    assert process.returncode == 0 and newest(tmp_path)["progress"]["rounds"] == 60, process.stderr
+    assert newest(run)["progress"] == before["progress"]
+    assert main([*resume, "optimizer.lr=1e-4", "trainer.duration=60it"]) == 0
+    assert newest(run)["progress"]["rounds"] == 60
 
 
-def test_networks_cannot_change_when_a_run_goes_on(tmp_path: Path) -> None:
-    assert start(tmp_path, rounds=2).wait() == 0
-    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
-    command = [sys.executable, "-m", "gantool", "train", f"resume={tmp_path}"]
-    process = subprocess.run([*command, "model.generator.width=8"], capture_output=True, text=True, env=environment)
-    assert process.returncode == 1 and "model.generator.width cannot change" in process.stderr
-    assert len(process.stderr.strip().splitlines()) == 1
-    process = subprocess.run([*command, "trainer.duration=4it", "optimizer.lr=1e-4"], capture_output=True, text=True)
-    assert process.returncode == 0, process.stderr
-    assert "changed: trainer.duration 2it -> 4it" in process.stdout + process.stderr
-    assert newest(tmp_path)["optimizers"]["generator"]["param_groups"][0]["lr"] == pytest.approx(1e-4, rel=0.6)
+def test_networks_cannot_change_when_a_run_goes_on(in_tmp: Path, capfd) -> None:
+    run = in_tmp / "run"
+    train(run, rounds=2)
+    capfd.readouterr()
+    assert main(["train", f"resume={run}", "model.generator.width=8"]) == 1
+    error = capfd.readouterr().err
+    assert "model.generator.width cannot change" in error and len(error.strip().splitlines()) == 1
+    assert main(["train", f"resume={run}", "trainer.duration=4it", "optimizer.lr=1e-4"]) == 0
+    out = "".join(capfd.readouterr())
+    assert "changed: trainer.duration 2it -> 4it" in out
+    assert newest(run)["optimizers"]["generator"]["param_groups"][0]["lr"] == pytest.approx(1e-4)

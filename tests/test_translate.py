@@ -75,15 +75,15 @@ def test_mistakes_are_one_line(run: Path, capfd: pytest.CaptureFixture) -> None:
     (run.parent / "damaged" / "a.png").write_text("no image")
     train(run.parent / "gan", model="mlp", rounds=1)
     for command, words, message in (
-        ("sample", ["run=run", "classes=3"], "classes=3: run translates images"),
-        ("sample", ["run=run", "truncation=0.5"], "truncation=0.5: run translates images"),
+        ("sample", ["run=run", "classes=3"], "classes=3: run is a CycleGAN or pix2pix run"),
+        ("sample", ["run=run", "truncation=0.5"], "truncation=0.5: run is a CycleGAN or pix2pix run"),
         ("sample", ["run=run", "direction=c2a"], "direction=c2a: should be 'a2b' or 'b2a'"),
         ("sample", ["run=run", "source=nowhere"], "source=nowhere is no folder"),
         ("sample", ["run=run", "source=empty"], "source=empty holds no images"),
         ("sample", ["run=run", "source=damaged"], "source=damaged: a.png is damaged"),
         ("sample", ["run=gan", "source=empty"], "source=empty: gan makes images from noise"),
         ("sample", ["run=gan", "direction=a2b"], "direction=a2b: gan makes images from noise"),
-        ("interpolate", ["run=run"], "translates images: it has no latent to interpolate"),
+        ("interpolate", ["run=run"], "run is a CycleGAN or pix2pix run: it has no latent to interpolate"),
     ):
         assert main([command, *words]) == 1
         errors = capfd.readouterr().err

@@ -12,11 +12,11 @@ from PIL import Image
 from gantool.cli.main import main
 from runs import newest, train
 
-METRICS = ["metrics=digits", "metrics.every=1Mimg", "metrics.num_samples=60", "metrics.batch_size=30"]
+SCORED = ["score=[fd,is]", "monitor=scores", "monitor.scores.num=60", "monitor.scores.batch_size=30"]
 
 
 def test_scores_grid_and_curve(in_tmp: Path) -> None:
-    words = ["model.conditional=true", "optimizer.lr=0.01", *METRICS]  # far from flat grey
+    words = ["model.conditional=true", "optimizer.lr=0.01", *SCORED]  # far from flat grey
     train(in_tmp / "run", *words, model="mlp", rounds=4)
     ask = ["truncation", f"run={in_tmp / 'run'}", "num=60", "batch_size=30"]
     assert main([*ask, "thresholds=[null,0.01,1]"]) == 0

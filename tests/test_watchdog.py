@@ -10,14 +10,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gantool.batch import Batch, Request
 from gantool.cli.main import main
-from gantool.game import Batch, Game, Progress
+from gantool.game import Game, Progress
 from gantool.logging.jsonl import read_metrics
 from gantool.training.watchdog import Watchdog, pairs, separation, spread
 from runs import newest, same, same_training, small, train
 from test_contracts import Killed, stop_after
 
-LOOKS = ["trainer.log_every=15it", "trainer.watchdog.every=15it", "trainer.sample_every=1Mimg", "trainer.batch_size=32"]
+LOOKS = ["trainer.log_every=15it", "trainer.watchdog.every=15it", "monitor=none", "trainer.batch_size=32"]
 LOOKS += ["model.generator.hidden=[64,64]", "model.discriminator.hidden=[64,64]", "model.latent.dim=16"]
 # The rate rises from 1 by 8 a round, and numbers overflow in round 16.
 EXPLODES = ["loss=lsgan", "optimizer.lr=1e9", "optimizer.warmup=1000Mimg", "trainer.watchdog.every=3it"]
@@ -130,25 +131,25 @@ def test_spread_and_separation_are_what_they_say() -> None:
 
 
 class Painter(Game):
-    """Makes what it is told to."""
+    """Makes these images, of the contrasts that it is told."""
 
-    def __init__(self, contrasts: list[float]) -> None:
+    def __init__(self, images: Tensor, contrasts: list[float]) -> None:
         super().__init__()
-        self.contrasts = iter(contrasts)
+        self.images, self.contrasts = images, iter(contrasts)
 
-    def sample(self, batch: Batch, generators: nn.ModuleDict) -> Tensor:
-        return batch.images * next(self.contrasts)
+    def sample(self, request: Request, generators: nn.ModuleDict) -> Tensor:
+        return self.images * next(self.contrasts)
 
 
 def test_a_sign_must_last_and_is_told_once() -> None:
     told, kept, contrasts = [], [], [1.0, 0.4, 0.4, 0.4, 0.8, 0.7, 0.4, math.nan]
     measured: Any = SimpleNamespace(latest={}, scores={})
-    batch, game = Batch(torch.rand(4, 1, 2, 2)), Painter(contrasts)
+    batch = Batch(torch.rand(4, 1, 2, 2))
+    game = Painter(batch.images, contrasts)
     dog = Watchdog(
         batch,
         measured,
         {},
-        interval=1,
         patience=2,
         act=lambda text, progress: told.append((progress.nimg, text)),
         keep=lambda: kept.append(1),
@@ -163,10 +164,10 @@ def test_a_gradient_far_from_its_usual_size_is_an_explosion() -> None:
     told: list[str] = []
     measured: Any = SimpleNamespace(latest={}, scores={})
     act = lambda text, progress: told.append(text)  # noqa: E731
-    dog = Watchdog(Batch(torch.rand(4, 1, 2, 2)), measured, {}, interval=1, patience=1, explosion=30, act=act)
+    dog = Watchdog(Batch(torch.rand(4, 1, 2, 2)), measured, {}, patience=1, explosion=30, act=act)
     norms = [1.0, 50.0, 2.0, 1.5, 40.0, 61.0, 3.0, 2e6]  # of the first four nothing is known; usual is 1.75, then 2
     for norm in norms:
         measured.latest = {"gradient_norm/generator": norm, "loss/generator/total": 1e9}
-        dog(Painter([1.0]), nn.ModuleDict(), Progress())
+        dog(Painter(torch.rand(4, 1, 2, 2), [1.0]), nn.ModuleDict(), Progress())
     name = "explosion: gradient_norm/generator is"
     assert told == [f"{name} 61, usually 2, 1 looks in a row", f"{name} 2e+06, 1 looks in a row"]

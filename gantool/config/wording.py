@@ -47,10 +47,10 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _missing(error: MissingConfigException) -> str:
     wanted = str(error.missing_cfg_file)
     group, _, choice = wanted.rpartition("/")
-    if error.options is None or not group:
+    if not group:
         return str(error).splitlines()[0]
-    choices = [option for option in error.options if option]
-    if not choices:  # experiment=cifar10/dcgan: Hydra looks in one folder, the choices are in several
+    choices = [option for option in error.options or () if option]
+    if not choices:  # experiment=cifar10/dcgan: Hydra looks in one folder; score=[fid]: it does not say what there is
         group, _, choice = wanted.partition("/")
         folder = conf_dir() / group
         choices = [path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")]
