@@ -1,14 +1,18 @@
 """What the tests of training share: small runs through the command line, and their checkpoints."""
 
 import time
+from copy import deepcopy
 from itertools import islice
 from pathlib import Path
 
 import torch
 
+from composing import composed
+from gantool.cli.arguments import add_arguments
 from gantool.cli.main import main
 from gantool.data.mnist import Mnist5k
 from gantool.data.source import Decoded
+from gantool.runs.training import train_run
 from gantool.training.checkpoint import load
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -66,6 +70,21 @@ def train(folder: Path, *overrides: str, model: str = "dcgan", rounds: int = 4) 
     """Trains and returns the state that its last checkpoint holds."""
     assert main(small(folder, *overrides, model=model, rounds=rounds)) == 0
     return newest(folder)
+
+
+class Composed:
+    """The configuration of a small run, composed once and trained as often as one likes in folders of `root`."""
+
+    def __init__(self, root: Path, *overrides: str, model: str = "dcgan") -> None:
+        self.root = root
+        self.cfg, self.hydra = composed(*add_arguments(small(root / "run", *overrides, model=model)[1:]))
+
+    def train(self, name: str, rounds: int = 4) -> dict:
+        """Trains, from where the folder's last checkpoint was; returns the state that its newest one holds."""
+        cfg = deepcopy(self.cfg)
+        cfg.trainer.duration = f"{rounds}it"
+        train_run(cfg, self.root / name, self.hydra)
+        return newest(self.root / name)
 
 
 def newest(folder: Path) -> dict:

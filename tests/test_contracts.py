@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gantool.training import loop, update
-from runs import choices, newest, same, same_training, train
+from runs import TRANSLATORS, Composed, choices, newest, same, same_training, train
 
 BASIC = ("dcgan", "mlp")
 ZOO = [model for model in choices("model") if model not in BASIC]
@@ -17,17 +17,16 @@ COMBINATIONS = [*product(BASIC, choices("loss")), *product(ZOO, ("own", "hinge",
 
 @pytest.mark.parametrize(("model", "loss"), COMBINATIONS, ids=lambda part: part)
 def test_every_model_and_loss_trains_and_resumes_exactly(in_tmp: Path, model: str, loss: str, monkeypatch) -> None:
-    words = [] if loss == "own" else [f"loss={loss}"]
-    whole = train(in_tmp / "whole", *words, model=model, rounds=4)
+    run = Composed(in_tmp, *([] if loss == "own" else [f"loss={loss}"]), model=model)
+    whole = run.train("whole")
     if model == "progan":  # grows by fractions of the run: its length has to stay
         stop_after(2, monkeypatch)
         with pytest.raises(Killed):
-            train(in_tmp / "parts", *words, model=model, rounds=4)
+            run.train("parts")
         monkeypatch.undo()
-        monkeypatch.chdir(in_tmp)
     else:
-        train(in_tmp / "parts", *words, model=model, rounds=2)
-    parts = train(in_tmp / "parts", *words, model=model, rounds=4)
+        run.train("parts", rounds=2)
+    parts = run.train("parts")
     assert same_training(whole, parts)
     assert all(value.isfinite().all() for value in whole["game"].values())
     n_critic = whole["config"]["loss"]["n_critic"]
@@ -56,16 +55,15 @@ PARTS = [
 
 @pytest.mark.parametrize("part", PARTS)
 def test_every_other_part_trains_and_resumes_exactly(in_tmp: Path, part: str, monkeypatch) -> None:
-    words = part.split()
-    whole = train(in_tmp / "whole", *words, rounds=4)
+    run = Composed(in_tmp, *part.split())
+    whole = run.train("whole")
     stop_after(2, monkeypatch)
     with pytest.raises(Killed):  # the schedule's end stays where it was, as it does when a process is killed
-        train(in_tmp / "parts", *words, rounds=4)
+        run.train("parts")
     monkeypatch.undo()
-    monkeypatch.chdir(in_tmp)
-    parts = train(in_tmp / "parts", *words, rounds=4)
-    assert same_training(whole, parts)
-    assert same_training(whole, train(in_tmp / "again", *words, rounds=4)), "a run is a function of its configuration"
+    assert newest(in_tmp / "parts")["progress"]["rounds"] == 2
+    # Both began anew, so this says too that a run is a function of its configuration.
+    assert same_training(whole, run.train("parts"))
 
 
 class Killed(BaseException):
@@ -88,22 +86,29 @@ def stop_after(rounds: int, monkeypatch) -> None:
 def test_control_without_seeding_a_resumed_run_differs(in_tmp: Path, monkeypatch) -> None:
     monkeypatch.setattr(update, "seed_torch", lambda *position: None)
     monkeypatch.setattr(loop, "seed_everything", lambda *position: None)
-    whole = train(in_tmp / "whole", rounds=4)
-    train(in_tmp / "parts", rounds=2)
-    assert not same_training(whole, train(in_tmp / "parts", rounds=4))
+    run = Composed(in_tmp)
+    whole = run.train("whole")
+    run.train("parts", rounds=2)
+    assert not same_training(whole, run.train("parts"))
 
 
 @pytest.mark.parametrize("model", choices("model"))
 def test_monitors_change_nothing(in_tmp: Path, model: str) -> None:
-    every = ["trainer.log_every=1it", "trainer.sample_every=1it", "trainer.histogram_every=1it"]
-    score = ["metrics=digits", "metrics.every=1it", "metrics.num_samples=60", "metrics.batch_size=30"]
-    spectral = ["model.discriminator.norm=spectral"] if model in BASIC else []  # a forward in training mode moves it
-    watched = train(in_tmp / "watched", *every, *score, *spectral, model=model)
-    rarely = ["trainer.log_every=1Mimg", "trainer.sample_every=1Mimg", "trainer.histogram_every=1Mimg"]
-    alone = train(in_tmp / "alone", *rarely, *spectral, model=model)
+    every = ["trainer.log_every=1it", *(f"monitor.{name}.every=1it" for name in ("samples", "histograms", "scores"))]
+    scores = ["fd"] if model in TRANSLATORS else ["fd", "is"]  # there are too few images for the other
+    score = [f"score=[{','.join(scores)}]", "features=digits", "monitor.scores.num=60", "monitor.scores.batch_size=30"]
+    if model == "infogan":
+        every.append("monitor.codes.every=1it")
+    if model == "mlp":
+        every.append("monitor.labels.every=1it")
+    words = ["model.discriminator.norm=spectral"] if model in BASIC else []  # a forward in training mode moves it
+    words += ["model.conditional=true"] if model == "mlp" else []
+    watched = train(in_tmp / "watched", *every, *score, *words, model=model)
+    alone = ["monitor=none", "score=none", "trainer.log_every=1Mimg", "trainer.watchdog.action=off"]
+    alone = train(in_tmp / "alone", *alone, *words, model=model)
     assert same_training(watched, alone)
     assert not alone["metrics"]
-    assert watched["metrics"].keys() >= {"fd_digits", "is_digits"}
+    assert watched["metrics"].keys() == {f"{name}_digits" for name in scores}
     assert math.isfinite(watched["best"]["value"])
 
 

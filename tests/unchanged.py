@@ -1,7 +1,7 @@
 """Shows that a refactoring changed no bit: records what small runs leave, in two trees, and compares the records.
 
     python tests/unchanged.py record here.json                 # in the changed tree
-    git worktree add /tmp/before COMMIT; cp tests/unchanged.py /tmp/before/tests/
+    git worktree add /tmp/before COMMIT; cp tests/{unchanged,presets}.py /tmp/before/tests/
     cd /tmp/before && PYTHONPATH=. python tests/unchanged.py record before.json
     python tests/unchanged.py compare before.json here.json    # exit code 1 where a record differs
 
@@ -21,10 +21,10 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
-import yaml
 
 from gantool.cli.main import main
-from runs import CONF, TRANSLATORS, WIDTHS, choices, newest, small
+from presets import PRESETS, small_preset
+from runs import CONF, choices, newest, small
 
 SHARED = Path(os.environ.get("GANTOOL_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 OTHER_LOSS = {"dcgan": "wgan-gp", "cyclegan": "wgan-gp", "pix2pix": "hinge"}
@@ -74,10 +74,9 @@ def record() -> Iterator[tuple[str, dict[str, str]]]:
             ]
             subprocess.run([*ranks, *small(run, f"loss={loss}")], check=True, capture_output=True)
             yield f"ranks {loss}", hashes(run)
-        for path in sorted((CONF / "experiment").rglob("*.yaml")):
-            preset = path.relative_to(CONF / "experiment").with_suffix("").as_posix()
-            if (words := of_preset(preset, path, root)) is not None:
-                yield f"experiment {preset}", trained(words)
+        for preset in PRESETS if SHARED.is_dir() else ():
+            words = small_preset(preset, root / "preset" / preset, SHARED, root / "unpacked")
+            yield f"experiment {preset}", trained(words)
 
 
 def scored() -> list[str]:
@@ -85,31 +84,6 @@ def scored() -> list[str]:
     if (CONF / "metrics").is_dir():
         return ["metrics=digits", "metrics.every=1it", "metrics.num_samples=60", "metrics.batch_size=30"]
     return ["score=[fd,is]", "monitor.scores.every=1it", "monitor.scores.num=60", "monitor.scores.batch_size=30"]
-
-
-def of_preset(preset: str, path: Path, root: Path) -> list[str] | None:
-    """A preset at small size on real files; None where they are not here."""
-    groups = yaml.safe_load(path.read_text())["defaults"]
-    chosen = {key.removeprefix("override /"): value for group in groups for key, value in group.items()}
-    none = "metrics=none" if (CONF / "metrics").is_dir() else "score=none"
-    words = ["train", f"experiment={preset}", none, *WIDTHS[chosen["model"]], "trainer.precision=fp32"]
-    words += ["trainer.duration=2it", "trainer.batch_size=4", f"hydra.run.dir={root / 'preset' / preset}"]
-    dataset = chosen.get("dataset", "mnist-5k")
-    folder = {"celeba": "celeba", "mnist": "mnist", "unpaired": "horse2zebra_128"}.get(dataset)
-    if chosen["model"] in TRANSLATORS or dataset == "mnist-5k" or folder:
-        if dataset == "paired":
-            folder = str(root / "pairs")
-            for side in ("trainA", "trainB"):
-                (root / "pairs").mkdir(exist_ok=True)
-                if not (root / "pairs" / side).exists():
-                    (root / "pairs" / side).symlink_to(SHARED / "horse2zebra_128" / "testA")
-        if folder and not (SHARED / folder).exists():
-            return None
-        return [*words, *([f"dataset.root={SHARED / folder}"] if folder else [])]
-    target = root / "cifar10"
-    if not target.exists():
-        subprocess.run([sys.executable, str(SHARED / "cifar10" / "unpack_cifar10.py"), str(target)], check=True)
-    return [*words, f"dataset.root={target}"]
 
 
 def trained(words: list[str]) -> dict[str, str]:
