@@ -1,6 +1,7 @@
 """R3GAN's relativistic loss and networks against the formulas of its paper; what model=r3gan and loss=r3gan bring."""
 
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from composing import typed
 from gantool.errors import GantoolError
 from gantool.losses import Relativistic
 from gantool.networks import r3gan
@@ -150,3 +152,16 @@ def test_the_model_brings_its_loss_and_another_loss_can_be_asked_for(in_tmp: Pat
     assert config["model"]["discriminator"]["norm"] == "none", "R1 and R2 want no batch norm"
     loss = train(in_tmp / "hinge", "loss=hinge", model="r3gan", rounds=1)["config"]["loss"]
     assert loss["_target_"].endswith("Hinge") and not loss["regularizers"]
+
+
+def test_schedules_in_the_configuration_are_told_without_a_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        told = typed("model=r3gan", "trainer.ema_half_life={_target_:gantool.schedules.Ramp,start:0,end:1kimg}")
+        plain = told.model_dump(by_alias=True, exclude_unset=True)
+    ramps = (
+        plain["optimizer"]["beta2"],
+        plain["loss"]["regularizers"]["r2"]["gamma"],
+        plain["trainer"]["ema_half_life"],
+    )
+    assert all(ramp["_target_"] == "gantool.schedules.Ramp" for ramp in ramps)

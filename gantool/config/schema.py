@@ -12,6 +12,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     PositiveFloat,
     PositiveInt,
     ValidatorFunctionWrapHandler,
@@ -49,10 +50,11 @@ def _node(value: object) -> object:
 
 
 Scheduled = WrapValidator(_or_schedule)  # also a node such as {_target_: gantool.schedules.Ramp, start: 1, end: 0.1}
+AsItIs = PlainSerializer(lambda value: value, return_type=Any)  # else pydantic warns of a node where it knows a number
 Duration = Annotated[str, BeforeValidator(_duration)]
 Device = Annotated[str, AfterValidator(_device)]
 Betas = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
-Beta2 = Annotated[float, Field(ge=0, lt=1), Scheduled]
+Beta2 = Annotated[float, Field(ge=0, lt=1), Scheduled, AsItIs]
 Node = Annotated[dict[str, Any], AfterValidator(_node)]  # its arguments are checked in parts.py; {}: nothing
 
 
@@ -104,7 +106,7 @@ class TrainerConfig(_Owned):
     device: Device
     deterministic: bool
     seed: Annotated[int, Field(ge=0, lt=2**32)]
-    ema_half_life: Annotated[Duration, Scheduled]
+    ema_half_life: Annotated[Duration, Scheduled, AsItIs]
     log_every: Duration
     checkpoint_seconds: Annotated[float, Field(gt=0)]
     keep_checkpoints: PositiveInt
@@ -178,7 +180,7 @@ class RegularizerConfig(_Open):
 
     every: PositiveInt = 1
     weight: Annotated[float, Field(ge=0)] = 0.0
-    gamma: Annotated[float, Field(ge=0), Scheduled] = 0.0
+    gamma: Annotated[float, Field(ge=0), Scheduled, AsItIs] = 0.0
 
 
 class AuxiliaryConfig(_Open):
