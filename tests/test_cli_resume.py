@@ -70,3 +70,12 @@ def test_resume_refuses(words: list[str], start: str, folders: Path, capfd: pyte
     assert main(["train", *words]) == 1
     err = capfd.readouterr().err
     assert err.startswith(f"gantool train: error: {start}") and err.count("\n") == 1
+
+
+def test_a_run_of_another_version_is_refused_in_one_line_by_every_command(capfd: pytest.CaptureFixture[str]) -> None:
+    Path("old/.hydra").mkdir(parents=True)
+    Path("old/.hydra/config.yaml").write_text("model: {_target_: gantool.games.gan.GAN, recipe: {}}\n")
+    for words in ("train resume=old", "sample run=old", "evaluate run=old", "interpolate run=old", "export run=old"):
+        assert main(words.split()) == 1
+        err = capfd.readouterr().err
+        assert "old was made by gantool 0.1" in err and err.count("\n") == 1

@@ -1,6 +1,5 @@
 """From the words after `gantool COMMAND` to what Hydra understands."""
 
-import re
 from collections.abc import Sequence
 from contextlib import redirect_stderr
 from io import StringIO
@@ -11,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
+from gantool.config.composed import load_composed
 from gantool.errors import GantoolError, did_you_mean
 from gantool.paths import conf_dir
 
@@ -117,10 +117,6 @@ def _check_run(run: Path) -> None:
         raise GantoolError(f"resume={run}: no such folder{did_you_mean(run.name, siblings)}")
     if not (run / ".hydra" / "config.yaml").is_file():
         raise GantoolError(f"resume={run} is no run folder: it has no .hydra/config.yaml")
-    if not re.search(r"^recipe:", (run / ".hydra" / "config.yaml").read_text(encoding="utf-8"), re.MULTILINE):
-        raise GantoolError(
-            f"resume={run} was made by gantool 0.1, whose configuration this version does not read: go on with "
-            "pip install gantool==0.1.0, or train it anew"
-        )
+    load_composed(run)
     if not any((run / "checkpoints").glob("*.pt")):
         raise GantoolError(f"resume={run} has no checkpoint to continue from: start it again with its own command")

@@ -6,6 +6,7 @@ from typing import Any
 from hydra.conf import HydraConf
 from omegaconf import DictConfig, OmegaConf
 
+from gantool.errors import GantoolError
 from gantool.files import write_whole
 
 
@@ -28,6 +29,17 @@ def choices(run_dir: Path) -> dict[str, str]:
     return {str(group): choice for group, choice in hydra.hydra.runtime.choices.items() if isinstance(choice, str)}
 
 
+def load_composed(run_dir: Path) -> DictConfig:
+    """The configuration in a run's folder; raises GantoolError for one of another version of gantool."""
+    cfg = OmegaConf.load(run_dir / ".hydra" / "config.yaml")
+    if not isinstance(cfg, DictConfig) or "recipe" not in cfg:
+        raise GantoolError(
+            f"{run_dir} was made by gantool 0.1, whose configuration this version does not read: use gantool 0.1 for "
+            "it, or train anew in another folder"
+        )
+    return cfg
+
+
 def changes(cfg: DictConfig, run_dir: Path) -> dict[str, tuple[Any, Any]]:
     """What differs between the configuration in `run_dir` and `cfg`: {key: (before, now)}, None where it is absent.
 
@@ -36,7 +48,7 @@ def changes(cfg: DictConfig, run_dir: Path) -> dict[str, tuple[Any, Any]]:
     saved = run_dir / ".hydra" / "config.yaml"
     if not saved.exists():
         return {}
-    before, now = (_leaves(OmegaConf.to_container(c, resolve=True)) for c in (OmegaConf.load(saved), cfg))
+    before, now = (_leaves(OmegaConf.to_container(c, resolve=True)) for c in (load_composed(run_dir), cfg))
     return {key: (before.get(key), now.get(key)) for key in {**before, **now} if before.get(key) != now.get(key)}
 
 

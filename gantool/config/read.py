@@ -92,7 +92,7 @@ def _in_nodes(plain: dict[str, Any], written: Written) -> Iterator[str]:
             about = (node["_target_"], key, line.partition(": ")[2])
             if about not in told:
                 told.add(about)
-                yield line + _preset(plain, path, key, written)
+                yield line + _preset(path, key, written)
 
 
 def _players(plain: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -103,9 +103,10 @@ def _players(plain: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"optimizer.{player}", {"_target_": optimizer["_target_"], **optimizer[player]}
 
 
-def _preset(plain: dict[str, Any], path: str, key: str, written: Written) -> str:
-    """What to do about an unknown key that the user did not write."""
-    if written.has(f"{path}.{key}") or key == "_target_" or not written.typed:
+def _preset(path: str, key: str, written: Written) -> str:
+    """Where a key comes from that the user did not write."""
+    if written.experiment is None or key == "_target_" or written.has(f"{path}.{key}"):
         return ""
-    chosen = sorted(word for word in written.typed if "." not in word)
-    return f" (it came with one of {', '.join(chosen)})" if chosen else ""
+    return (
+        f"; experiment={written.experiment} sets it, for a part that another choice has replaced: leave one of them out"
+    )

@@ -18,6 +18,7 @@ class Written:
 
     typed: frozenset[str] = field(default_factory=frozenset)  # on the command line: keys, and groups that were chosen
     in_files: frozenset[str] = field(default_factory=frozenset)
+    experiment: str | None = None  # the preset that was chosen
 
     def has(self, key: str) -> bool:
         """True where the user wrote `key`, or a group of keys that it is in."""
@@ -34,7 +35,8 @@ class Written:
         typed = frozenset(override.key_or_group for override in overrides if not override.is_delete())
         folders = [Path(s.path) for s in hydra.runtime.config_sources if s.schema == "file" and s.provider != "main"]
         files = {key for folder in folders for key in _in_folder(folder, hydra.runtime.choices)}
-        return cls(typed, frozenset(files))
+        experiment = hydra.runtime.choices.get("experiment")
+        return cls(typed, frozenset(files), experiment if isinstance(experiment, str) else None)
 
 
 def _in_folder(folder: Path, choices: Mapping[Any, Any]) -> Iterator[str]:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from gantool.config import Train, read
+from gantool.config.composed import load_composed
 from gantool.data.cache import prepare
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError, did_you_mean
@@ -110,7 +110,9 @@ def load_run(
     if not path.is_dir():
         siblings = [sibling.name for sibling in path.parent.iterdir()] if path.parent.is_dir() else []
         raise GantoolError(f"run={folder}: no such folder{did_you_mean(path.name, siblings)}")
-    cfg = load_config(path)
+    if not (path / ".hydra" / "config.yaml").is_file():
+        raise GantoolError(f"run={folder} is no run folder: it has no .hydra/config.yaml")
+    cfg = load_composed(path)
     saved = _saved(path, checkpoint)
     config = read(cfg)
     where = choose_device(device)
@@ -123,21 +125,6 @@ def load_run(
         module.to(where).eval().requires_grad_(False)
         to_memory_format(module, channels_last=config.trainer.channels_last)  # as in training: last digits follow it
     return TrainedRun(path, config, game, cast(nn.ModuleDict, generators), ema, saved["progress"]["nimg"], where)
-
-
-def load_config(folder: Path) -> DictConfig:
-    """The configuration in a run's folder, as composed; raises GantoolError where there is none that this version
-    reads."""
-    path = folder / ".hydra" / "config.yaml"
-    if not path.is_file():
-        raise GantoolError(f"run={folder} is no run folder: it has no .hydra/config.yaml")
-    cfg = cast(DictConfig, OmegaConf.load(path))
-    if "recipe" not in cfg:
-        raise GantoolError(
-            f"run={folder} was made by gantool 0.1, whose configuration this version does not read: use it with "
-            "pip install gantool==0.1.0, or train it anew"
-        )
-    return cfg
 
 
 def _saved(path: Path, checkpoint: str) -> dict:
