@@ -61,7 +61,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["resume=run/checkpoints/1.pt"], "resume=run/checkpoints/1.pt: name the run folder"),
         (["resume=run/checkpoints"], "resume=run/checkpoints is no run folder"),
         (["resume=bare"], "resume=bare has no checkpoint to continue from"),
-        (["resume=old"], "resume=old was made by gantool 0.1, whose configuration this version does not read: go on"),
+        (["resume=old"], "old was made by gantool 0.1, whose configuration this version does not read: use"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
