@@ -106,7 +106,7 @@ class WholeLoop:
         monitors = build_monitors(setup, data, image_set, None, Written())
         self.monitors = [
             Every(self.measurements.interval, self.measurements),
-            *(every for every, _ in monitors.values()),
+            *monitors,
         ]
         console, checkpoints = Console(self.state.progress.total, quiet=True), Checkpoints(folder)
         seconds = 3 * trainer.checkpoint_seconds  # it plays for a third of the time

@@ -1,5 +1,7 @@
 """What looks at a run while it trains, built from the groups monitor=, score= and features=."""
 
+from collections.abc import Sequence
+
 from gantool.config import Written, build
 from gantool.config.parts import find, parameters
 from gantool.data.fixed import fixed_images
@@ -28,10 +30,8 @@ def features_for_scores(setup: Setup) -> Features | None:
 
 def build_monitors(
     setup: Setup, data: Stream, image_set: ImageSet, features: Features | None, written: Written
-) -> dict[str, tuple[Every, bool]]:
-    """By name: each chosen monitor with its interval, and whether it is called before the first round too.
-
-    They are handed, by the names of their parameters: fixed (`fixed(count)` real images, always the same), image_set,
+) -> list[Every]:
+    """The chosen monitors. They are handed, by the names of their parameters: fixed (`fixed(count)` real images, always the same), image_set,
     num_classes, game, device, and where there is a score features and scores. One that has nothing to do in this
     run is left out; where the user chose it, GantoolError.
     """
@@ -45,7 +45,7 @@ def build_monitors(
     if features is not None:
         scores = {kind: build(node, f"score.{kind}") for kind, node in setup.config.score.items()}
         handed |= {"features": features, "scores": scores}
-    built: dict[str, tuple[Every, bool]] = {}
+    built: list[Every] = []
     for name, monitor in setup.config.monitor.items():
         path = f"monitor.{name}"
         needed = [p for p in ("features", "scores") if p in parameters(find(monitor.target, path)) and p not in handed]
@@ -57,14 +57,14 @@ def build_monitors(
             if "monitor" in written.typed or any(key.startswith(f"{path}.") for key in written.typed):
                 raise
             continue
-        every = setup.images(monitor.every, f"{path}.every", images_per_epoch=data.num_images)
-        built[name] = (Every(every, part), monitor.at_start)
+        interval = setup.images(monitor.every, f"{path}.every", images_per_epoch=data.num_images)
+        built.append(Every(interval, part, monitor.at_start))
     return built
 
 
-def scorer_of(monitors: dict[str, tuple[Every, bool]]) -> Scorer | None:
+def scorer_of(monitors: Sequence[Every]) -> Scorer | None:
     """What measures the scores, if they were chosen."""
-    return next((every.monitor.scorer for every, _ in monitors.values() if isinstance(every.monitor, Scores)), None)
+    return next((every.monitor.scorer for every in monitors if isinstance(every.monitor, Scores)), None)
 
 
 def build_measurements(setup: Setup, state: State, num_images: int) -> Measurements:

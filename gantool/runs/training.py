@@ -70,7 +70,7 @@ def train_run(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> 
         image_set = prepare(setup.source, on_bad_image=setup.config.dataset.on_bad_image, progress=rank() == 0)
         data = build_stream(setup, image_set)
         state = build_state(setup, len(image_set.images))
-        monitors = build_monitors(setup, data, image_set, features, written) if rank() == 0 else {}
+        monitors = build_monitors(setup, data, image_set, features, written) if rank() == 0 else []
         in_sweep = hydra.mode == RunMode.MULTIRUN
         if rank() == 0 and (in_sweep or "sweep_metric" in written.typed):
             check_sweep_metric(setup.config.sweep_metric, scorer_of(monitors), in_sweep=in_sweep)
@@ -98,7 +98,7 @@ def _run(
     run_dir: Path,
     state: State,
     data: Stream,
-    monitors: dict[str, tuple[Every, bool]],
+    monitors: list[Every],
     hydra: HydraConf | DictConfig,
 ) -> None:
     """Resumes where there is a checkpoint, trains, and says where to look."""
@@ -133,8 +133,8 @@ def _run(
     while not well:
         progress = state.progress
         run_log = Log(run_dir if first else None, resume_from=progress if goes_on else None, **text)
-        for every, at_start in monitors.values():
-            if at_start and not goes_on:
+        for every in monitors:
+            if every.at_start and not goes_on:
                 run_log.write(every.monitor(state.game, state.ema.generators, progress), progress)
         recorder = Recorder(
             run_dir if first else None,
@@ -149,7 +149,7 @@ def _run(
         measurements = build_measurements(setup, state, data.num_images)
         watchdog = build_watchdog(setup, rescue, data, measurements)
         try:
-            play(state, data, measurements, [*(m for m, _ in monitors.values()), *watchdog], recorder, settings)
+            play(state, data, measurements, [*monitors, *watchdog], recorder, settings)
             well = True
         except Breakdown as trouble:
             rescue.after(trouble)

@@ -42,10 +42,11 @@ class Monitor(Protocol):
 
 @dataclass(frozen=True)
 class Every:
-    """A monitor that is called every `interval` images, and at the end."""
+    """A monitor that is called every `interval` images, and at the end; `at_start`: before the first round too."""
 
     interval: int
     monitor: Monitor
+    at_start: bool = False
 
 
 def play_round(state: State, data: Stream, measurements: Measurements, settings: Settings) -> None:
