@@ -136,8 +136,7 @@ def test_cutout_is_a_square_of_half_the_size() -> None:
 
 
 def test_gradients_are_the_transpose_of_what_is_done() -> None:
-    x, direction = images().requires_grad_(), torch.randn(64, 3, 16, 16)
-    ada = always(**EVERYTHING)
+    x, direction, ada = images().requires_grad_(), torch.randn(64, 3, 16, 16), always(**EVERYTHING)
     y = augment(ada, x)
     weights = torch.randn_like(y)
     (gradient,) = torch.autograd.grad(y, x, weights)

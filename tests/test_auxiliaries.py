@@ -191,8 +191,7 @@ def test_agreement_is_under_the_best_matching() -> None:
     ids=["conditional infogan under wgan-gp", "infogan", "invariant infogan", "acgan with feature matching"],
 )
 def test_crossings_train_and_resume_exactly(in_tmp: Path, words: list[str]) -> None:
-    model, *rest = words
-    model = model.removeprefix("model=")
+    model, rest = words[0].removeprefix("model="), words[1:]
     whole = train(in_tmp / "whole", *rest, model=model, rounds=4)
     train(in_tmp / "parts", *rest, model=model, rounds=2)
     assert same_training(whole, train(in_tmp / "parts", *rest, model=model, rounds=4))

@@ -1,5 +1,6 @@
 """Two processes under torchrun (gloo): they stay identical, and train what one process trains."""
 
+import json
 import os
 import signal
 import socket
@@ -12,62 +13,75 @@ import torch
 
 from runs import newest, same_training, small, train, wait_for_rounds
 
+# Trains what each line of commands.json says, and keeps every rank's end.
 SCRIPT = """
-import sys, torch
+import json, sys, torch
 import gantool.training.loop as loop
+import gantool.runs.training as training
+from gantool.cli.main import main
 from gantool.training.ranks import rank
-import gantool.commands.train as command
 
 def play(state, *rest):
     loop.train(state, *rest)
-    torch.save({part: state.state_dict()[part] for part in ("game", "ema", "optimizers")}, f"rank{rank()}.pt")
+    torch.save({part: state.state_dict()[part] for part in ("game", "ema", "optimizers")}, f"{name}-{rank()}.pt")
 
-command.play = play
-from gantool.cli.main import main
-sys.exit(main(sys.argv[1:]))
+training.play = play
+for name, words in json.load(open("commands.json")).items():
+    if code := main(words):
+        sys.exit(code)
 """
+CASES = {
+    "wgan-gp": ["loss=wgan-gp", "augment=diffaugment", "model.generator.norm=layer", "dataset.shift=2"],
+    "lsgan": ["loss=lsgan", "regularizer=[r1,l2]", "model.discriminator.norm=spectral", "model.generator.norm=none"],
+    "ada": ["loss=hinge", "model.generator.norm=none", "augment=ada", "augment.interval=1", "augment.rise=32img"],
+    "batch-norm": ["loss=non-saturating", "model.conditional=true"],  # identical ranks, but not one process
+}
 
 
-def torchrun(folder: Path, words: list[str]) -> list[str]:
+def torchrun(folder: Path, commands: dict[str, list[str]]) -> list[str]:
     (folder / "script.py").write_text(SCRIPT)
+    (folder / "commands.json").write_text(json.dumps(commands))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={port}"]
-    return [*command, str(folder / "script.py"), *words]
+    return [*command, str(folder / "script.py")]
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["loss=wgan-gp", "augment=diffaugment", "model.generator.norm=layer", "dataset.shift=2"],
-        ["loss=lsgan", "regularizer=[r1,l2]", "model.discriminator.norm=spectral", "model.generator.norm=none"],
-        ["loss=hinge", "model.generator.norm=none", "augment=ada", "augment.interval=1", "augment.rise=32img"],
-        ["loss=non-saturating", "model.conditional=true"],  # batch norm: identical ranks, but not one process
-    ],
-    ids=["wgan-gp", "lsgan", "ada", "batch-norm"],
-)
-def test_two_ranks_train_as_one(in_tmp: Path, words: list[str]) -> None:
-    folder = in_tmp / "two"
-    process = subprocess.run(torchrun(in_tmp, small(folder, *words)), capture_output=True, text=True, timeout=240)
-    assert process.returncode == 0, process.stdout + process.stderr
-    ranks = [torch.load(in_tmp / f"rank{k}.pt", weights_only=True) for k in (0, 1)]
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which two ranks trained every case, one after another."""
+    folder = tmp_path_factory.mktemp("two")
+    command = torchrun(folder, {name: small(folder / name, *words) for name, words in CASES.items()})
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("go on:") == len(CASES), "only the first rank talks"
+    return folder
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_ranks_train_as_one(two: Path, in_tmp: Path, name: str) -> None:
+    ranks = [torch.load(two / f"{name}-{k}.pt", weights_only=True) for k in (0, 1)]
     assert same_training(*ranks), "the ranks drifted apart"
-    assert same_training(ranks[0], newest(folder)) and process.stdout.count("go on:") == 1
-    one = train(in_tmp / "one", *words)
-    if "model.conditional=true" in words:
-        assert newest(folder)["progress"] == one["progress"]
+    assert same_training(ranks[0], newest(two / name))
+    one = train(in_tmp / "one", *CASES[name])
+    if name == "batch-norm":
+        assert newest(two / name)["progress"] == one["progress"]
         return
     for player, optimizer in one["optimizers"].items():
-        for name, moments in optimizer["state"].items():  # gradients, averaged: weights would hide a difference
-            difference = ranks[0]["optimizers"][player]["state"][name]["exp_avg"] - moments["exp_avg"]
-            assert difference.norm() <= 0.01 * moments["exp_avg"].norm() + 1e-7, (player, name)
+        for key, moments in optimizer["state"].items():  # gradients, averaged: weights would hide a difference
+            difference = ranks[0]["optimizers"][player]["state"][key]["exp_avg"] - moments["exp_avg"]
+            assert difference.norm() <= 0.01 * moments["exp_avg"].norm() + 1e-7, (player, key)
 
 
 def test_a_signal_to_one_rank_stops_both_after_the_same_round(in_tmp: Path) -> None:
     words = small(in_tmp / "run", "trainer.log_every=1it", rounds=100_000)
     process = subprocess.Popen(
-        torchrun(in_tmp, words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        torchrun(in_tmp, {"run": words}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
     wait_for_rounds(in_tmp / "run")
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()

@@ -31,9 +31,11 @@ def features_for_scores(setup: Setup) -> Features | None:
 def build_monitors(
     setup: Setup, data: Stream, image_set: ImageSet, features: Features | None, written: Written
 ) -> list[Every]:
-    """The chosen monitors. They are handed, by the names of their parameters: fixed (`fixed(count)` real images, always the same), image_set,
-    num_classes, game, device, and where there is a score features and scores. One that has nothing to do in this
-    run is left out; where the user chose it, GantoolError.
+    """The chosen monitors.
+
+    They are handed, by the names of their parameters: fixed (`fixed(count)` real images, always the same), image_set,
+    num_classes, game, device, and where there is a score features and scores. One that has nothing to do in this run is
+    left out; where the user chose it, GantoolError.
     """
     handed: dict[str, object] = {
         "fixed": data.fixed,
