@@ -50,7 +50,7 @@ def torchrun(folder: Path, commands: dict[str, list[str]]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which two ranks trained every case, one after another."""
+    """The folder in which two ranks trained every case, one after another, as the jobs of a sweep are."""
     folder = tmp_path_factory.mktemp("two")
     command = torchrun(folder, {name: small(folder / name, *words) for name, words in CASES.items()})
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240)

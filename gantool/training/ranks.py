@@ -4,10 +4,15 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cache
+from itertools import count
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
+
+_groups = count()  # a sweep joins once a job: what a group left in the store would be taken for the next one's
 
 
 def rank() -> int:
@@ -26,12 +31,22 @@ def process_group(device: torch.device) -> Iterator[None]:
     if "TORCHELASTIC_RUN_ID" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
-    # The others wait while the first one scores, which takes hours on a CPU.
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(days=7))
+    patience = timedelta(days=7)  # the others wait while the first one scores, which takes hours on a CPU
+    whole, own, ranks = _meeting()
+    store = dist.PrefixStore(f"gantool/group/{next(_groups)}", whole)
+    store.set_timeout(patience)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=store, rank=own, world_size=ranks, timeout=patience)
     try:
         yield
     finally:
         dist.destroy_process_group()
+
+
+@cache
+def _meeting() -> tuple[dist.Store, int, int]:
+    """The store where torchrun's processes meet, this one's rank, and how many there are."""
+    return next(rendezvous("env://"))
 
 
 def average(tensors: Sequence[Tensor]) -> None:
