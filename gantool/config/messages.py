@@ -13,11 +13,11 @@ from gantool.errors import did_you_mean
 
 def in_words(mistakes: list[ErrorDetails], cfg: DictConfig, plain: Mapping[Any, Any]) -> Iterator[str]:
     """A line for each mistake, but once for a value that others refer to."""
-    told = set()
+    seen = set()
     for mistake in mistakes:
         path, what = _path(mistake), (str(mistake["input"]), mistake["msg"])
-        if not (what in told and _is_reference(cfg, path)):  # optimizer.generator.lr: ${optimizer.lr}
-            told.add(what)
+        if not (what in seen and _is_reference(cfg, path)):  # optimizer.generator.lr: ${optimizer.lr}
+            seen.add(what)
             yield _line(mistake, plain)
 
 

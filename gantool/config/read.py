@@ -54,7 +54,7 @@ def drop_inherited(cfg: DictConfig, written: Written) -> None:
         try:
             known = parameters(find(node["_target_"], path))
         except GantoolError:
-            continue  # told by read
+            continue  # read says so
         if any(p.kind is p.VAR_KEYWORD for p in known.values()):
             continue
         strange = [key for key in node if key not in known and not key.startswith("_") and key not in owned(path)]
@@ -86,12 +86,12 @@ def _unread(cfg: DictConfig, plain: dict[str, Any], written: Written) -> Iterato
 
 def _in_nodes(plain: dict[str, Any], written: Written) -> Iterator[str]:
     """A line for each mistake in a node, but once for a node that stands in several places."""
-    told = set()
+    seen = set()
     for path, node in [*nodes(plain), *_players(plain)]:
         for key, line in mistakes(path, node, owned(path)):
             about = (node["_target_"], key, line.partition(": ")[2])
-            if about not in told:
-                told.add(about)
+            if about not in seen:
+                seen.add(about)
                 yield line + _preset(path, key, written)
 
 

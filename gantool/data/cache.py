@@ -139,11 +139,11 @@ def _tracked(source: Source, progress: bool) -> Iterator[Decoded | Damaged]:
 
         yield from track(source.read(), what, total=len(source), console=Console(stderr=True))
         return
-    told = 0.0
+    logged = 0.0
     for done, item in enumerate(source.read()):
-        if progress and time.monotonic() - told > 10:
+        if progress and time.monotonic() - logged > 10:
             _tell(f"{what}: {done:,} of {len(source):,} images")
-            told = time.monotonic()
+            logged = time.monotonic()
         yield item
 
 

@@ -74,7 +74,7 @@ def fit(image_set: ImageSet, *, num_images: int, seed: int, device: torch.device
         stream = Stream(image_set, seed=seed, device=device, shift=resolution // 16)
         optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.02)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps, pct_start=0.2)
-        started = told = time.monotonic()
+        started = logged = time.monotonic()
         for step in range(steps):
             (batch,) = stream.take(step * BATCH_SIZE, count=1, size=BATCH_SIZE)
             assert batch.labels is not None
@@ -83,8 +83,8 @@ def fit(image_set: ImageSet, *, num_images: int, seed: int, device: torch.device
             loss.backward()
             optimizer.step()
             schedule.step()
-            if (now := time.monotonic()) - told > max(10, (now - started) / 20):
-                left, told = (now - started) * (steps - step - 1) / (step + 1), now
+            if (now := time.monotonic()) - logged > max(10, (now - started) / 20):
+                left, logged = (now - started) * (steps - step - 1) / (step + 1), now
                 log.info("classifier: step %d of %d, loss %.3f, %.0f s left", step + 1, steps, loss.item(), left)
     return network.eval().requires_grad_(False)
 

@@ -1,10 +1,11 @@
 """Keeps named tensors on disk: embeddings of real images and fitted classifiers, so that both are made once."""
 
 import logging
-import os
 from pathlib import Path
 
 from torch import Tensor
+
+from gantool.files import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -13,17 +14,11 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     """Writes named tensors to `path`: whole or not at all. A cache that cannot be written is only worth a warning."""
     from safetensors.torch import save
 
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(save(tensors))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        write_whole(path, save(tensors))
     except OSError as error:
         log.warning("%s cannot be kept (%s), so it is made again next time: make room", path.parent, error.strerror)
-        partial.unlink(missing_ok=True)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor] | None:

@@ -73,8 +73,8 @@ def _line(name: str, points: Points, colour: str, place_x, place_y) -> list[str]
     if len(points) <= 24:  # each is a measurement of its own
         for (x, y), place in zip(points, places, strict=True):
             at_x, at_y = place.split(",")
-            told = f"<title>{escape(name)}: {number(y)} at {number(x)} kimg</title>"
-            drawn.append(f'<circle fill="{colour}" cx="{at_x}" cy="{at_y}" r="3">{told}</circle>')
+            title = f"<title>{escape(name)}: {number(y)} at {number(x)} kimg</title>"
+            drawn.append(f'<circle fill="{colour}" cx="{at_x}" cy="{at_y}" r="3">{title}</circle>')
     return drawn
 
 

@@ -72,10 +72,10 @@ def constant(points: Points) -> bool:
 def final_samples(run: RunFolder) -> list[Figure]:
     """The last grid of samples beside real images."""
     figures = []
-    for name, told in (("generated", "Generated"), ("real", "Real")):
+    for name, caption in (("generated", "Generated"), ("real", "Real")):
         if (grids := run.grids(name)) and (source := inlined(grids[-1][1])):
             when = f" at {number(grids[-1][0])} kimg, by the averaged generator" if name == "generated" else ""
-            figures.append(Figure(told + when, source))
+            figures.append(Figure(caption + when, source))
     return figures
 
 
@@ -115,20 +115,22 @@ def scores(run: RunFolder) -> list[dict[str, str]]:
 
 def cards(protocols: list[dict[str, Any]]) -> list[dict[str, str]]:
     """Protocols as lines of text, without what is not set."""
-    return [{key.replace("_", " "): _told(value) for key, value in p.items() if value is not None} for p in protocols]
+    return [
+        {key.replace("_", " "): _as_text(value) for key, value in p.items() if value is not None} for p in protocols
+    ]
 
 
-def _told(value: Any) -> str:
+def _as_text(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_told(part)}" for key, part in value.items())
+        return ", ".join(f"{key} {_as_text(part)}" for key, part in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(map(_told, value))
+        return ", ".join(map(_as_text, value))
     if isinstance(value, bool):
         return "yes" if value else "no"
     return number(value) if isinstance(value, float) else str(value)
 
 
-def evaluated(run: RunFolder) -> list[dict[str, Any]]:
+def evaluations(run: RunFolder) -> list[dict[str, Any]]:
     """What `gantool evaluate` measured: a table of checkpoints for each protocol."""
     tables: dict[str, dict[str, Any]] = {}
     for result in run.results("evaluated"):
@@ -170,7 +172,7 @@ def curves(run: RunFolder) -> list[Figure]:
     terms = groups["Terms of the losses"][0]
     if len(terms) <= len(groups["Losses"][0]):  # the adversarial term alone is the total
         terms.clear()
-    if all(constant(points) for points in groups["Learning rates"][0].values()):  # told in the headline
+    if all(constant(points) for points in groups["Learning rates"][0].values()):  # said in the headline
         groups["Learning rates"][0].clear()
     return [
         Figure(title, svg=svg, legend=tuple(colours(lines).items()) if len(lines) > 1 else ())
@@ -195,9 +197,9 @@ def analyses(run: RunFolder) -> list[Figure]:
     return _figures({path.stem: path for kind in ("embedded", "explained") for path in run.newest_pictures(kind)}, {})
 
 
-def _figures(pictures: dict[str, Path], told: dict[str, str], scale: int = 1) -> list[Figure]:
+def _figures(pictures: dict[str, Path], captions: dict[str, str], scale: int = 1) -> list[Figure]:
     def caption(name: str) -> str:
-        known = next((text for start, text in told.items() if name.startswith(start)), "")
+        known = next((text for start, text in captions.items() if name.startswith(start)), "")
         shown = name.replace("-", " ").replace("_", " ")
         return f"{known}: {shown}" if known else shown.capitalize()
 

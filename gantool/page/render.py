@@ -15,7 +15,7 @@ from gantool.page.content import (
     analyses,
     cards,
     curves,
-    evaluated,
+    evaluations,
     final_samples,
     growth,
     headline,
@@ -39,7 +39,7 @@ def page_of_run(run: RunFolder) -> str:
         samples=final_samples(run),
         scores=scores(run),
         protocols=cards(run.protocols),
-        evaluated=evaluated(run),
+        evaluations=evaluations(run),
         growth=growth(run),
         curves=curves(run),
         latents=latent_pictures(run),
@@ -81,8 +81,8 @@ def names_by_what_varies(runs: dict[str, RunFolder]) -> dict[str, str]:
     own = {name: [w for w in words if w not in common and not w.startswith("hydra")] for name, words in typed.items()}
     # Choices of groups say more than values, which have a dot.
     names = {name: " ".join(sorted(words, key=lambda w: "." in w.partition("=")[0])) for name, words in own.items()}
-    told_apart = len(set(names.values())) == len(names) and all(names.values())
-    return {name: text if told_apart else name for name, text in names.items()}
+    distinct = len(set(names.values())) == len(names) and all(names.values())
+    return {name: text if distinct else name for name, text in names.items()}
 
 
 def _ranking(ranked: Sequence[Result], metric: str | None, names: dict[str, str]) -> dict[str, Any]:

@@ -66,8 +66,8 @@ class Rescue:
         state.load_state_dict(back)
         state.best, state.rate_factor = best, state.rate_factor * self.rate_factor
         state.watch |= {"rollbacks": done + 1, "noticed": noticed}
-        told = f"{trouble}; back to {kimg:g} kimg with rates times {state.rate_factor:g}"
-        self._note(f"{told} (rollback {done + 1} of {self.max_rollbacks})")
+        text = f"{trouble}; back to {kimg:g} kimg with rates times {state.rate_factor:g}"
+        self._note(f"{text} (rollback {done + 1} of {self.max_rollbacks})")
         if rank() == 0:
             log.warning("%s", state.watch["noticed"][-1])
             self.checkpoints.save(state.state_dict(), state.progress.nimg)
