@@ -10,6 +10,7 @@ from itertools import count
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed import PrefixStore, Store  # pyright: ignore[reportPrivateImportUsage]
 from torch.distributed.rendezvous import rendezvous
 
 _groups = count()  # a sweep joins once a job: what a group left in the store would be taken for the next one's
@@ -33,7 +34,7 @@ def process_group(device: torch.device) -> Iterator[None]:
         return
     patience = timedelta(days=7)  # the others wait while the first one scores, which takes hours on a CPU
     whole, own, ranks = _meeting()
-    store = dist.PrefixStore(f"gantool/group/{next(_groups)}", whole)
+    store = PrefixStore(f"gantool/group/{next(_groups)}", whole)
     store.set_timeout(patience)
     backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=own, world_size=ranks, timeout=patience)
@@ -44,7 +45,7 @@ def process_group(device: torch.device) -> Iterator[None]:
 
 
 @cache
-def _meeting() -> tuple[dist.Store, int, int]:
+def _meeting() -> tuple[Store, int, int]:
     """The store where torchrun's processes meet, this one's rank, and how many there are."""
     return next(rendezvous("env://"))
 
