@@ -142,10 +142,10 @@ def test_microbatches_give_the_same_step(in_tmp: Path) -> None:
 def test_two_ranks_have_the_same_pools_and_train_as_one(in_tmp: Path) -> None:
     words = ["model.pool_size=10"]
     folder = in_tmp / "two"
-    command = torchrun(in_tmp, small(folder, *words, model="cyclegan", rounds=3))
+    command = torchrun(in_tmp, {"two": small(folder, *words, model="cyclegan", rounds=3)})
     process = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert process.returncode == 0, process.stdout + process.stderr
-    ranks = [torch.load(in_tmp / f"rank{k}.pt", weights_only=True) for k in (0, 1)]
+    ranks = [torch.load(in_tmp / f"two-{k}.pt", weights_only=True) for k in (0, 1)]
     assert same_training(*ranks) and same_training(ranks[0], newest(folder))
     one = train(in_tmp / "one", *words, model="cyclegan", rounds=3)
     pools = [state["game"]["pools.b.images"].int() for state in (ranks[0], one)]
