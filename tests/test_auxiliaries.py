@@ -9,10 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from sklearn.metrics import mutual_info_score
-from torch.distributions import Categorical
-from torch.distributions import Normal as Gaussian
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.functional import adjust_gamma, rotate
+from torch import distributions
+from torchvision.transforms.functional import InterpolationMode, adjust_gamma, rotate
 
 from gantool.augment import Jitter
 from gantool.auxiliaries import ClassPrediction, FeatureMatching, Information, mutual_information
@@ -47,6 +45,9 @@ class Trunk(torch.nn.Module):
 
     def features(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
         return self.layer(images.flatten(1))
+
+    def score(self, features: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        return features[:, :1]
 
 
 def draws(count: int) -> Draws:
@@ -84,8 +85,8 @@ def test_the_bound_on_mutual_information() -> None:
     z, features = latent.sample(draws(6)), torch.randn(6, 16)
     output = part.recognizer(features)
     _, category, codes = latent.split(z)
-    log_q = Categorical(logits=output[:, :5]).log_prob(category.argmax(1)).mean()
-    log_q_codes = Gaussian(output[:, 5:], 1.0).log_prob(codes).sum(1).mean()
+    log_q = distributions.Categorical(logits=output[:, :5]).log_prob(category.argmax(1)).mean()
+    log_q_codes = distributions.Normal(output[:, 5:], 1.0).log_prob(codes).sum(1).mean()
     bound = log_q + math.log(5) + log_q_codes + 2 * math.log(2)
     assert part.generator(features, None, turn(z)).item() == pytest.approx(-bound.item(), rel=1e-5)
     assert torch.equal(part.generator(features, None, turn(z)), part.discriminator(features, features, turn(z)))
@@ -162,7 +163,7 @@ def test_class_prediction_and_feature_matching() -> None:
     part.build(Normal(4), Trunk(), 3)
     real, fake = torch.randn(2, 3, 16)
     now = turn(torch.zeros(3, 4), labels)
-    wrong = [-2 * Categorical(logits=part.classifier(x)).log_prob(labels).mean() for x in (real, fake)]
+    wrong = [-2 * distributions.Categorical(logits=part.classifier(x)).log_prob(labels).mean() for x in (real, fake)]
     assert part.discriminator(real, fake, now).item() == pytest.approx(float(wrong[0] + wrong[1]), rel=1e-5)
     assert part.generator(fake, None, now).item() == pytest.approx(wrong[1].item(), rel=1e-5)
     expected = sum((real[:, i].mean() - fake[:, i].mean()) ** 2 for i in range(16)) / 16

@@ -143,7 +143,7 @@ def other(key: str, value: Any) -> Any:
 
 def outcome(cfg: DictConfig, hydra: DictConfig, folder: Path, typed: str | None = None) -> str:
     """A hash of all that a run leaves but its configuration and times; 'refused' for a mistake of the user's."""
-    cfg, hydra = deepcopy(cfg), OmegaConf.create(OmegaConf.to_container(hydra))  # Hydra's own is read-only
+    cfg, hydra = deepcopy(cfg), DictConfig(OmegaConf.to_container(hydra))  # Hydra's own is read-only
     hydra.overrides.task = [] if typed is None else [f"{typed}=0"]
     try:
         train_run(cfg, folder, hydra)

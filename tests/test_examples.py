@@ -47,6 +47,7 @@ def logged(folder: Path) -> dict[str, object]:
         ("model=mine score=none", "loss/generator/total"),
         ("dataset=stripes model=mlp model.conditional=true score=none", "loss/generator/total"),
         ("model=duo loss=wgan-gp augment=diffaugment score=none", "loss/discriminator/gradient_penalty"),
+        ("regularizer=centre model/latent=sphere model=mlp score=none", "loss/discriminator/centre"),
         ("monitor=[samples,norms] monitor.norms.every=1it model=mlp score=none", "length/discriminator"),
         ("score=[brightness,fd] model=mlp", "metrics/brightness"),
         ("features=pixels model=mlp", "metrics/fd_pixels"),

@@ -22,7 +22,7 @@ CASES = {
     "model.discriminator.resolution=64": "model.discriminator.resolution is handed in.*: dataset.resolution sets it",
     "model.generator.latent_dim=50": "model.generator.latent_dim is handed in by gantool: model.latent.dim sets it",
     "model.generator._target_=own.Wide": "the generator makes 1x64x64 images, mnist-5k has 1x32x32",
-    "model.discriminator._target_=own.Colour": "the networks do not fit 1x32x32 images or each other.*leave channels",
+    "model.discriminator._target_=own.Colour": "the networks do not fit 1x32x32 images or each other.*are handed .resolution",
     "model.generator.width=-1": "negative dimension",
     "optimizer/schedule=step optimizer.schedule.interval=0": "positive numbers",
     "loss=wgan loss.constraint.bound=-1": "loss.constraint.bound=-1",

@@ -33,7 +33,7 @@ class Options(Weights, InBlocks):
         ["fd", "kd", "is", "precision", "recall", "density", "coverage"],
         "what is measured; cas: of conditional runs",
     )
-    num: PositiveInt | None = key(None, "generated images; null: 5000")
+    num: PositiveInt | None = key(None, "generated images; null: as many as in training")
     num_real: PositiveInt | None = key(None, "real images they are scored against; null: all")
     split: str | None = key(None, "of the real images: train, test, ...; null: what the run was trained on")
     root: str | None = key(None, "where the data set lies now; null: where it did")

@@ -48,7 +48,8 @@ def interpolate(options: Options) -> None:
         raise GantoolError(f"{run.folder} is a CycleGAN or pix2pix run: it has no latent to interpolate")
     classes = chosen_classes(run, options.classes)
     if options.over == "classes" and len(classes) < 2:
-        raise GantoolError(f"over=classes goes from class to class: {run.folder} has {len(classes)} to choose from")
+        known = f"knows {len(classes)}" if classes else "is unconditional; train with model.conditional=true"
+        raise GantoolError(f"over=classes goes from class to class, and {run.folder} {known}")
     if options.over == "classes" and options.path is not None:
         raise GantoolError(f"path={options.path} is for over=latents: between classes the embedding goes straight")
     labels = [classes[i % len(classes)] for i in range(rows)] if classes else None

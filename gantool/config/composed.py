@@ -19,7 +19,8 @@ def save_composed(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig)
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "config.yaml").exists():
         OmegaConf.save(OmegaConf.create({"hydra": hydra}), folder / "hydra.yaml")
-        OmegaConf.save(hydra.overrides.task, folder / "overrides.yaml")
+        typed = [str(word).removeprefix("++") for word in hydra.overrides.task]  # see cli.arguments.add_arguments
+        OmegaConf.save(OmegaConf.create(typed), folder / "overrides.yaml")
     write_whole(folder / "config.yaml", OmegaConf.to_yaml(cfg))  # last: a run with it is whole
 
 

@@ -10,6 +10,8 @@ from pydantic_core import ErrorDetails
 
 from gantool.errors import did_you_mean
 
+NAMED = ("regularizer", "auxiliary", "score", "monitor")  # groups that hold parts by name
+
 
 def in_words(mistakes: list[ErrorDetails], cfg: DictConfig, plain: Mapping[Any, Any]) -> Iterator[str]:
     """A line for each mistake, but once for a value that others refer to."""
@@ -40,7 +42,7 @@ def _is_reference(cfg: DictConfig, path: str) -> bool:
 def _line(mistake: ErrorDetails, plain: Mapping[Any, Any]) -> str:
     path = _path(mistake)
     if mistake["type"] == "missing":
-        return f"{path} is missing"
+        return f"{path} is missing{_fix_for_missing(path)}"
     if mistake["type"] == "extra_forbidden":
         *parents, last = mistake["loc"]
         node: Any = plain
@@ -50,6 +52,15 @@ def _line(mistake: ErrorDetails, plain: Mapping[Any, Any]) -> str:
     if mistake["type"] in ("model_type", "dict_type"):
         return f"{path}={mistake['input']}: should be a group of keys, not a value"
     return f"{path}={_shown(mistake['input'])}: {plain_message(mistake)}"
+
+
+def _fix_for_missing(path: str) -> str:
+    """What brings a key of a part that was not chosen: regularizer.r1.gamma=3 without regularizer=r1."""
+    group, _, rest = path.partition(".")
+    name = rest.removesuffix("._target_")
+    if group in NAMED and rest != name:
+        return f": add {group}={name.replace('_', '-')}, or name a class by it"
+    return ": it names a class" if path.endswith("._target_") else ""
 
 
 def plain_message(mistake: ErrorDetails) -> str:

@@ -113,8 +113,10 @@ def mistakes(path: str, node: Mapping[str, Any], owned: frozenset[str] = frozens
         if path.partition(".")[0] == "model" and key in HANDED:
             yield key, f"{path}.{key} is handed in by gantool: {HANDED[key]} sets it"
         elif key not in known and not takes_all:
-            near = did_you_mean(key, [name for name in known if name not in HANDED])
-            yield key, f"unknown key '{path}.{key}'{near}: {name} takes no such argument"
+            own = [one for one in known if one not in HANDED]
+            near = did_you_mean(key, own)
+            takes = "" if near or not 0 < len(own) < 9 else f", but {', '.join(own)}"
+            yield key, f"unknown key '{path}.{key}'{near}: {name} takes no such argument{takes}"
         elif key in hints and value is not None and (wrong := _wrong_type(hints[key], value)):
             yield key, f"{path}.{key}={value}: {wrong}"
 

@@ -9,13 +9,15 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
-from gantool.config.messages import in_words
+from gantool.config.messages import NAMED, in_words
 from gantool.config.parts import find, mistakes, nodes, parameters
 from gantool.config.schema import RecipeConfig, Train, owned
 from gantool.config.written import Written
 from gantool.errors import GantoolError, did_you_mean
 
 log = logging.getLogger(__name__)
+
+_ROLLBACK = ("trainer.watchdog.max_rollbacks", "trainer.watchdog.rate_factor")  # keys of a rollback alone
 
 
 def resolve(cfg: DictConfig) -> dict[str, Any]:
@@ -34,12 +36,17 @@ def read(cfg: DictConfig, written: Written | None = None) -> Train:
     Raises GantoolError with a line for every mistake.
     """
     plain, written = resolve(cfg), written or Written()
+    for group in NAMED:
+        if target := (plain.get(group) or {}).get("_target_"):
+            raise GantoolError(f"{group}: its parts have names: write a name before it, mine: {{_target_: {target}}}")
     config, lines = None, []
     try:
         config = Train.model_validate(plain)
     except ValidationError as wrong:
         lines = list(in_words(wrong.errors(), cfg, plain))
     lines += [*_unread(cfg, plain, written), *_in_nodes(plain, written)]
+    if config is not None:
+        lines += _without_effect(config, written)
     if lines or config is None:
         raise GantoolError("\n".join(dict.fromkeys(lines)))
     return config
@@ -82,6 +89,19 @@ def _unread(cfg: DictConfig, plain: dict[str, Any], written: Written) -> Iterato
         if path not in read and (key not in RecipeConfig.model_fields or path in written.typed):
             near = did_you_mean(key, RecipeConfig.model_fields) if key not in RecipeConfig.model_fields else ""
             yield f"{path}{near}: nothing that is chosen follows it; set the key that it is for, or leave it out"
+
+
+def _without_effect(config: Train, written: Written) -> Iterator[str]:
+    """A line for each setting that was typed and that another one makes idle."""
+    action = config.trainer.watchdog.action
+    for key in sorted(written.typed):
+        idle = key.startswith("trainer.watchdog.") and action == "off" and key != "trainer.watchdog.action"
+        if idle or (key in _ROLLBACK and action != "rollback"):
+            yield f"{key} does nothing with trainer.watchdog.action={action}: leave it out, or set another action"
+    if {"optimizer.lr", "optimizer.generator.lr", "optimizer.discriminator.lr"} <= written.typed:
+        yield "optimizer.lr does nothing where both players have a rate of their own: leave it out"
+    if not config.score and "features" in written.typed:
+        yield "features: with score=none nothing looks with them; choose a score, or leave them out"
 
 
 def _in_nodes(plain: dict[str, Any], written: Written) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
@@ -55,6 +56,8 @@ def _missing(error: MissingConfigException) -> str:
         folder = conf_dir() / group
         choices = [path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")]
     listed = ", ".join(sorted(choices)) or "none"
+    for folder in sorted(path for path in Path().iterdir() if (path / group / f"{choice}.yaml").is_file()):
+        return f"no '{choice}' in config group '{group}', but in {folder}: add --config-dir {folder}"
     return f"no '{choice}' in config group '{group}'{did_you_mean(choice, choices)}; choices: {listed}"
 
 
@@ -62,7 +65,7 @@ def _unknown_key(error: OmegaConfBaseException) -> str:
     parent = error.parent_node
     siblings = [str(key) for key in parent] if isinstance(parent, DictConfig) else []
     hint = did_you_mean(str(error.key), [key for key in siblings if key != "hydra"])
-    return f"unknown key '{error.full_key}'{hint}; +{error.full_key}=VALUE adds a new one"
+    return f"unknown key '{error.full_key}'{hint}"
 
 
 def _other(message: str) -> str:

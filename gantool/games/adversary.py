@@ -6,7 +6,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from gantool.batch import Draws
-from gantool.errors import GantoolError
+from gantool.errors import GantoolError, check_members
 from gantool.game import Auxiliary, FeatureDiscriminator, Loss, Outcome, Progress, Regularizer, Turn
 
 
@@ -49,6 +49,10 @@ class Adversary:
         self.discriminator, self.loss, self.augment = discriminator, loss, augment
         self.regularizers = {**loss.regularizers, **(regularizers or {})}
         self.auxiliaries = dict(auxiliaries or {})
+        for name, regularizer in self.regularizers.items():
+            check_members(regularizer, Regularizer, f"regularizer.{name}")
+        if augment is not None:
+            check_members(augment, Augment, "augment")
         check_norm(self.regularizers, discriminator)
         if self.auxiliaries:
             with_features(discriminator, self.auxiliaries)

@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 from gantool.auxiliaries import Codes
 from gantool.batch import Batch, Draws, Request
-from gantool.errors import GantoolError
+from gantool.errors import GantoolError, check_members
 from gantool.game import Auxiliary, Game, Loss, Outcome, Player, Progress, Regularizer, Turn
 from gantool.games.adversary import Adversary, Augment, with_features
 
 
 class Latent(Protocol):
-    """Draws the generator's input."""
+    """Draws the generator's input. What a class of one's own inherits from here it need not say."""
 
     dim: int
 
@@ -24,7 +24,7 @@ class Latent(Protocol):
 
     def traversals(self, draws: Draws) -> dict[str, tuple[Tensor, int]]:
         """Latents that show what each code means, by name: (N, dim) and the columns of their grid; {} without codes."""
-        ...
+        return {}
 
 
 class Growth(Protocol):
@@ -83,6 +83,7 @@ class GAN(Game):
         num_classes: int = 0,
     ) -> None:
         super().__init__()
+        check_members(latent, Latent, "model.latent")
         self.generators = nn.ModuleDict({"generator": generator})
         self.discriminator = discriminator
         self.latent, self.conditional, self.growth = latent, conditional, growth

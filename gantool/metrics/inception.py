@@ -19,7 +19,7 @@ URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights
 SHA256_PREFIX = "6726825d"
 TIMEOUT = 10  # seconds without an answer
 FIXES = (
-    "give the file with features=inception features.weights=FILE, "
+    "give the file with features=inception features.weights=FILE, choose features=digits, "
     "or train with score=none and evaluate with features=digits or features=classifier"
 )
 SIZE = 299  # pixels of a side that the network sees

@@ -15,8 +15,8 @@ from gantool.config.schema import DatasetConfig
 from gantool.data.source import Source
 from gantool.data.stream import Stream
 from gantool.data.two_sided import TwoSided
-from gantool.errors import GantoolError
-from gantool.game import Game, Progress
+from gantool.errors import GantoolError, check_kind
+from gantool.game import Auxiliary, Game, Loss, Progress
 from gantool.randomness import seed_everything
 from gantool.runs.compatibility import check_shapes, check_sides
 from gantool.schedules import parse_duration
@@ -153,8 +153,12 @@ def build_game(config: Train) -> Game:
         shape["latent_dim"] = model.latent.dim
     if model.conditional:
         _check_labels(config)
+    loss = build(config.loss.node, "loss")
+    check_kind("loss", loss, Loss)
+    for name, auxiliary in auxiliaries.items():
+        check_kind(f"auxiliary.{name}", auxiliary, Auxiliary)
     parts = {parameter: part for parameter, (_, part) in chosen.items()}
-    return build(model.node, "model", shape | parts | {"loss": build(config.loss.node, "loss")})
+    return build(model.node, "model", shape | parts | {"loss": loss})
 
 
 def _check_labels(config: Train) -> None:

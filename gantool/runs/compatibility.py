@@ -37,16 +37,16 @@ def check_shapes(game: Game, source: Source | TwoSided) -> None:
             made = game.sample(batch.request, game.generators).shape[1:]
         if made != images.shape[1:]:
             raise GantoolError(
-                f"the generator makes {'x'.join(map(str, made))} images, {source.name} has {shape}: leave "
-                "model.*.channels and model.*.resolution to the data set, and choose dataset.resolution"
+                f"the generator makes {'x'.join(map(str, made))} images, {source.name} has {shape}: its class is handed "
+                "`resolution` and `channels` to make them by"
             )
         for player in game.players.values():
             player.loss(batch)
     except (RuntimeError, IndexError) as error:
         reason = str(error).splitlines()[0]
         raise GantoolError(
-            f"the networks do not fit {shape} images or each other ({reason}): leave channels, resolution and "
-            "latent_dim of both as they are; dataset.resolution and model.latent.dim set them"
+            f"the networks do not fit {shape} images or each other ({reason}): their classes are handed `resolution`, "
+            "`channels` and `latent_dim`, which dataset.resolution and model.latent.dim set"
         ) from error
     finally:
         game.train()

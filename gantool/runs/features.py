@@ -5,8 +5,19 @@ from typing import Any
 
 from gantool.config import build
 from gantool.config.parts import mistakes
-from gantool.errors import GantoolError
+from gantool.errors import GantoolError, check_kind
 from gantool.metrics.features import Features
+from gantool.metrics.score import Score
+
+
+def build_scores(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, Score]:
+    """The scores that the group score= describes, by kind; raises GantoolError for one that is none."""
+    if wrong := [line for kind, node in nodes.items() for _, line in mistakes(f"score.{kind}", node)]:
+        raise GantoolError("\n".join(wrong))
+    scores = {kind: build(node, f"score.{kind}") for kind, node in nodes.items()}
+    for kind, score in scores.items():
+        check_kind(f"score.{kind}", score, Score)
+    return scores
 
 
 def build_features(node: Mapping[str, Any], handed: Mapping[str, object]) -> Features:
@@ -20,8 +31,7 @@ def build_features(node: Mapping[str, Any], handed: Mapping[str, object]) -> Fea
     if wrong := [line for _, line in mistakes("features", node)]:
         raise GantoolError("\n".join(wrong))
     features = build(node, "features", handed)
-    if not isinstance(features, Features):
-        raise GantoolError(f"features._target_={node['_target_']} is none: take a gantool.metrics.features.Features")
+    check_kind("features", features, Features)
     if missing := [name for name in Features.__annotations__ if getattr(features, name, None) is None]:
         raise GantoolError(f"features._target_={node['_target_']} lacks {', '.join(missing)}")
     return features

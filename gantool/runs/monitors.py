@@ -12,7 +12,7 @@ from gantool.metrics.features import Features
 from gantool.metrics.scorer import Scorer
 from gantool.monitors.scores import Scores
 from gantool.runs.build import Setup
-from gantool.runs.features import build_features
+from gantool.runs.features import build_features, build_scores
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.loop import Every
 from gantool.training.measurements import Measurements
@@ -45,15 +45,14 @@ def build_monitors(
         "device": setup.device,
     }
     if features is not None:
-        scores = {kind: build(node, f"score.{kind}") for kind, node in setup.config.score.items()}
-        handed |= {"features": features, "scores": scores}
+        handed |= {"features": features, "scores": build_scores(setup.config.score)}
     built: list[Every] = []
     for name, monitor in setup.config.monitor.items():
         path = f"monitor.{name}"
         needed = [p for p in ("features", "scores") if p in parameters(find(monitor.target, path)) and p not in handed]
         try:
             if needed:
-                raise DoesNotApply(f"monitor={name} needs {' and '.join(needed)}: choose a score, such as score=fd")
+                raise DoesNotApply(f"monitor.{name} looks at scores, and there is none: add score=fd, or leave it out")
             part = build(monitor.rest, path, handed)
         except DoesNotApply:
             if "monitor" in written.typed or any(key.startswith(f"{path}.") for key in written.typed):

@@ -4,16 +4,21 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from gantool.config import build
-from gantool.config.parts import mistakes
 from gantool.errors import GantoolError
 from gantool.logging.progress import follow_images
 from gantool.metrics.scorer import Scorer
 from gantool.monitors.scores import NUM, made
 from gantool.runs.evaluations import Evaluation
+from gantool.runs.features import build_scores
 from gantool.runs.trained import TrainedRun
 
 log = logging.getLogger(__name__)
+
+
+def trained_with(run: TrainedRun) -> int:
+    """How many images the run was scored with while it trained."""
+    scores = run.config.monitor.get("scores")
+    return NUM if scores is None else scores.rest.get("num", NUM)
 
 
 class Panel:
@@ -38,18 +43,15 @@ class Panel:
         batch_size: int,
     ) -> None:
         self.run, self.split, self.root, self.truncation = run, split, root, truncation
-        wrong = [line for kind, node in score.items() for _, line in mistakes(f"score.{kind}", node)]
-        if wrong:
-            raise GantoolError("\n".join(wrong))
         self.fingerprint, shown = self._images(run)
+        num = num or trained_with(run)
         if shown.source is not None:
-            num = min(num or NUM, len(shown.source))
-        scores = {kind: build(node, f"score.{kind}") for kind, node in score.items()}
+            num = min(num, len(shown.source))
         self.scorer = Scorer(
             run.features(features, root=root),
-            scores,
+            build_scores(score),
             shown,
-            num=num or NUM,
+            num=num,
             num_real=num_real,
             batch_size=batch_size,
             seed=seed,

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,9 +38,9 @@ class TrainedRun:
     """A run as its checkpoint has it, in eval mode."""
 
     folder: Path
-    config: Train
-    game: Game
-    generators: nn.ModuleDict  # averaged, or as they were trained
+    config: Train = field(repr=False)
+    game: Game = field(repr=False)
+    generators: nn.ModuleDict = field(repr=False)  # averaged, or as they were trained
     ema: bool  # which of the two
     nimg: int
     device: torch.device
