@@ -6,10 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+from hydra._internal.hydra import Hydra
 
 from gantool.cli.main import COMMANDS
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: tests are small, and run side by side
+# Composing is most of a small run's time. Hydra does it twice, first to see whether hydra.mode is set, which no test
+# does; and PyYAML has the same loader in C.
+Hydra.get_mode = lambda *words, **more: None
+yaml.SafeLoader = yaml.CSafeLoader
 
 
 @pytest.fixture

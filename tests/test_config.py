@@ -188,9 +188,7 @@ def test_keys_that_came_with_another_class_are_left_out(caplog: pytest.LogCaptur
     ]
     assert cfg.model.generator == {"_target_": "gantool.networks.mlp.Generator", "hidden": [16]}
     assert "real_label" not in cfg.loss
-    with pytest.raises(
-        GantoolError, match=r"^unknown key 'loss.labels': gantool.losses.Hinge takes no such argument, but "
-    ):
+    with pytest.raises(GantoolError, match=r"^unknown key 'loss.labels': gantool.losses.Hinge takes no such"):
         read(cfg, Written.of(hydra))
     cfg, hydra = composed(words[0], "loss.real_label=0.9")
     drop_inherited(cfg, Written.of(hydra))

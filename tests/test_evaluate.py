@@ -160,7 +160,10 @@ NOT_AN_EXTRACTOR = [
     (["features=digts"], "no 'digts' in config group 'features' (did you mean 'digits'?)"),
     (["features=3"], "features is a group; choices: classifier, digits, inception, inception-clean"),
     (["+features._target_=rows.Rows"], "Rows gives (100, 32) and (100, 32) for 100 images, not features (100, 8)"),
-    (["+features._target_=rows.noise", "+features.count=1", "+features.seed=0"], "is none"),
+    (
+        ["+features._target_=rows.noise", "+features.count=1", "+features.seed=0"],
+        "no gantool.metrics.features.Features",
+    ),
     (["+features._target_=nowhere.Features"], "features._target_=nowhere.Features cannot be used"),
     (["+features.weights=x"], "features has weights but no _target_"),
 ]

@@ -171,8 +171,6 @@ def ignored(words: list[str], of: tuple[str, ...], folder: Path, others: dict[st
     torch.set_num_threads(1)
     before = outcome(cfg, hydra, folder / "before")
     assert before != "refused"
-    again = outcome(cfg, hydra, folder / "again")
-    assert before == again, "the comparison sees differences where there are none"
     found = []
     for key, value in leaves(OmegaConf.to_container(cfg, resolve=True)):
         if key.startswith(of) and key not in REASONS:
@@ -185,13 +183,18 @@ def ignored(words: list[str], of: tuple[str, ...], folder: Path, others: dict[st
 
 
 def test_every_key_of_the_default_configuration_counts(in_tmp: Path) -> None:
+    cfg, hydra = composed(*SMALL, *SEEN, *MLP)
+    same = [outcome(cfg, hydra, in_tmp / name) for name in ("one", "two")]
+    assert same[0] == same[1], "the comparison sees differences where there are none"
     assert ignored([*SMALL, *SEEN, *MLP], ("",), in_tmp) == []
 
 
+# Choices without a key that the default configuration has not.
+SAME_KEYS = ("non-saturating", "hinge", "lsgan", "minimax", "relativistic", "adam", "adamw", "constant")
 GROUPS = [
-    *(("loss.", f"loss={loss}") for loss in choices("loss") if loss != "non-saturating"),
-    *(("optimizer.", f"optimizer={optimizer}") for optimizer in choices("optimizer") if optimizer != "adam"),
-    *(("optimizer.schedule.", f"optimizer/schedule={name}") for name in choices("optimizer/schedule")),
+    *(("loss.", f"loss={loss}") for loss in choices("loss") if loss not in SAME_KEYS),
+    *(("optimizer.", f"optimizer={optimizer}") for optimizer in choices("optimizer") if optimizer not in SAME_KEYS),
+    *(("optimizer.schedule.", f"optimizer/schedule={n}") for n in choices("optimizer/schedule") if n not in SAME_KEYS),
     *(("regularizer.", f"regularizer={name}") for name in choices("regularizer")),
     ("augment.", "augment=ada augment.rise=32img augment.interval=1 augment.target=-2"),  # p rises at once
     ("augment.", "augment=r3gan augment.probability.until=16img"),

@@ -64,7 +64,7 @@ def test_from_class_to_class(in_tmp: Path, model: str) -> None:
 def test_an_unconditional_run_has_no_classes(in_tmp: Path, capfd: pytest.CaptureFixture) -> None:
     train(in_tmp / "run", model="mlp", rounds=1)
     assert main(["interpolate", f"run={in_tmp / 'run'}", "over=classes"]) == 1
-    assert "has 0 to choose from" in capfd.readouterr().err
+    assert "is unconditional; train with model.conditional=true" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

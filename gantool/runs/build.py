@@ -74,6 +74,8 @@ def set_up(cfg: DictConfig, written: Written) -> Setup:
         set_deterministic(trainer.deterministic)
     with collecting(mistakes):
         source = build_source(config.dataset)
+        if config.dataset.channels not in (None, source.channels):
+            raise GantoolError(f"dataset.channels={config.dataset.channels}: {source.name} has {source.channels}")
     if source is not None:
         with collecting(mistakes):
             fill_in(cfg, source)
@@ -103,9 +105,6 @@ def collecting(mistakes: list[str]) -> Iterator[None]:
 def build_source(dataset: DatasetConfig, **changed: object) -> Source | TwoSided:
     """The data set that the configuration describes, but for what is `changed`."""
     node: dict[str, Any] = dataset.rest | changed
-    known = parameters(find(node["_target_"], "dataset"))
-    if dataset.channels is not None and "channels" not in known:
-        raise GantoolError(f"dataset.channels={dataset.channels}: {node['_target_']} takes no channels; leave it out")
     return build(node, "dataset", {"resolution": dataset.resolution, "channels": dataset.channels})
 
 

@@ -37,8 +37,8 @@ def check_shapes(game: Game, source: Source | TwoSided) -> None:
             made = game.sample(batch.request, game.generators).shape[1:]
         if made != images.shape[1:]:
             raise GantoolError(
-                f"the generator makes {'x'.join(map(str, made))} images, {source.name} has {shape}: its class is handed "
-                "`resolution` and `channels` to make them by"
+                f"the generator makes {'x'.join(map(str, made))} images, {source.name} has {shape}: its class is "
+                "handed `resolution` and `channels` to make them by"
             )
         for player in game.players.values():
             player.loss(batch)
