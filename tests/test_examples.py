@@ -34,9 +34,9 @@ def console(*words: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def logged(folder: Path) -> dict[str, object]:
+def logged(folder: Path, run: str = "run") -> dict[str, object]:
     """All that a run wrote into its log, the last values."""
-    lines = (folder / "run" / "metrics.jsonl").read_text().splitlines()
+    lines = (folder / run / "metrics.jsonl").read_text().splitlines()
     return {key: value for line in lines for key, value in json.loads(line).items()}
 
 
@@ -66,7 +66,7 @@ def test_a_game_of_ones_own_takes_every_loss_regularizer_and_augmentation(folder
     assert "loss/discriminator/gradient_penalty" in plain
     words = ["--config-dir", "conf", "model=duo", "loss=wgan-gp", "regularizer=drift", "score=none", *SMALL[:2]]
     assert main(["train", *words, "hydra.run.dir=other", "augment=none"]) == 0
-    other = [json.loads(line) for line in (folder / "other" / "metrics.jsonl").read_text().splitlines()][-1]
+    other = logged(folder, "other")
     assert "loss/discriminator/drift" in other and other["loss/generator/total"] != plain["loss/generator/total"]
 
 
