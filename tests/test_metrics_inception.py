@@ -154,7 +154,8 @@ def test_bad_files_are_one_line_with_the_fix(tmp_path: Path) -> None:
     files["bomb"].write_bytes(pickle.dumps(Bomb(tmp_path / "exploded")))
     for path in [*files.values(), tmp_path]:
         with pytest.raises(
-            GantoolError, match=r"features=inception features\.weights=FILE, or train with score=none"
+            GantoolError,
+            match=r"features\.weights=FILE, choose features=digits, or train with score=none",
         ) as caught:
             InceptionFeatures(path)
         assert "\n" not in str(caught.value) and str(path) in str(caught.value)
@@ -185,6 +186,8 @@ def test_without_network_it_fails_fast(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("GANTOOL_CACHE", str(tmp_path))
     monkeypatch.setattr(inception, "URL", "http://127.0.0.1:9/weights.pth")
     start = time.monotonic()
-    with pytest.raises(GantoolError, match=r"cannot download.*features\.weights=FILE, or train with score=none"):
+    with pytest.raises(
+        GantoolError, match=r"cannot download.*features\.weights=FILE, choose .*, or train with score=none"
+    ):
         InceptionFeatures()
     assert time.monotonic() - start < 5
