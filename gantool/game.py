@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from gantool.batch import Batch, Request
+from gantool.batch import Batch, Draws, Request
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,27 @@ class Loss(ABC):
         """The generator's scalar loss; `real` is given only where `needs_real_score`."""
 
 
+class Augment(Protocol):
+    """Changes real and fake images alike before the discriminator sees them; a module if it has a state.
+
+    What a class of one's own inherits from here it need not say.
+    """
+
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """(N, C, H, W) -> the same; `draws` gives each image its own random numbers."""
+        ...
+
+    def begin_round(self, progress: Progress) -> None:
+        """Called before each round."""
+
+    def observe(self, real: Tensor) -> None:
+        """Told the scores of real images in each of the discriminator's updates; a relativistic one's above fakes."""
+
+    def scalars(self) -> dict[str, float]:
+        """Numbers for the log by tag."""
+        return {}
+
+
 class Game(nn.Module, ABC):
     """A structure of play. It never calls backward, step, log or to(device): the loop does."""
 
@@ -160,6 +181,10 @@ class Game(nn.Module, ABC):
     needs_pairs = False  # True: each source belongs to the image beside it
     codes: Sequence[str] = ()  # categorical codes of the latent, by the names that they have in `pictures`
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.augment: Augment | None = None  # set by games that have one; its state, if any, is the game's
+
     @property
     def batches_per_round(self) -> int:
         """Real batches that one round needs."""
@@ -168,6 +193,8 @@ class Game(nn.Module, ABC):
     def begin_round(self, progress: Progress) -> None:
         """Called before each round; growing games set their stage here."""
         self.progress = progress
+        if self.augment is not None:
+            self.augment.begin_round(progress)
 
     def batch_size(self, size: int) -> int:
         """Images in a batch of this round where the configuration says `size`; growing games have their own."""
@@ -180,7 +207,7 @@ class Game(nn.Module, ABC):
 
     def scalars(self) -> dict[str, float]:
         """What else of the game changes with time and is worth a curve, by tag."""
-        return {}
+        return {} if self.augment is None else self.augment.scalars()
 
     @abstractmethod
     def sample(self, request: Request, generators: nn.ModuleDict) -> Tensor:

@@ -13,42 +13,64 @@ from torch import Tensor, nn
 from gantool.augment.transforms import blit, color, cutout, recolor, resample, warp
 from gantool.batch import Draws
 from gantool.errors import GantoolError, did_you_mean
-from gantool.game import Progress
+from gantool.game import Augment, Progress
 from gantool.schedules import Schedule, at, parse_images
 
 PARTS = ("blit", "geometry", "color", "cutout")
 POLICY = {"blit": 1.0, "geometry": 1.0, "color": 1.0}  # the paper's
 
 
-class ADA(nn.Module):
+class Transforming(nn.Module, Augment):
     """Each transformation of a part happens to an image with the probability p times the part's share in `policy`.
 
-    p starts at 0. Every `interval` rounds it moves by the images of those rounds over `rise` (the images in which it
-    can go from 0 to 1): up if the mean sign of the scores of real images was above `target`, else down.
+    Raises GantoolError for an unknown part or an impossible share.
     """
 
     p: Tensor
+
+    def __init__(self, policy: Mapping[str, float]) -> None:
+        super().__init__()
+        for part, share in policy.items():
+            if part not in PARTS:
+                raise GantoolError(f"augment.policy: no '{part}' among {', '.join(PARTS)}{did_you_mean(part, PARTS)}")
+            if not 0 <= share <= 1:
+                raise GantoolError(f"augment.policy.{part}={share}: a share of the probability, from 0 to 1")
+        self.policy = dict(policy)
+        self.register_buffer("p", torch.zeros(()))
+
+    def scalars(self) -> dict[str, float]:
+        return {"augment/probability": self.p.item()}
+
+    def forward(self, images: Tensor, draws: Draws) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W) float32, where nothing happens bit for bit the same."""
+        if images.shape[1] not in (1, 3):
+            raise GantoolError(f"augment=ada changes images of 1 or 3 channels, not {images.shape[1]}")
+        with torch.autocast(images.device.type, enabled=False):  # matrices of angles and places are not for bf16
+            chance = {part: self.p * self.policy.get(part, 0.0) for part in PARTS}
+            back = blit(draws, chance["blit"], images.shape[-1]) @ warp(draws, chance["geometry"])
+            images = recolor(resample(images, back), color(draws, chance["color"]))
+            return cutout(images, draws, chance["cutout"])
+
+
+class ADA(Transforming):
+    """p starts at 0. Every `interval` rounds it moves by the images of those rounds over `rise` (the images in which it
+    can go from 0 to 1): up if the mean sign of the scores of real images was above `target`, else down."""
+
     signs: Tensor  # their sum since p last moved, over this rank's images; averaged over the ranks after each round
     count: Tensor
 
     def __init__(
-        self,
-        policy: Mapping[str, float] = POLICY,
-        target: float = 0.6,
-        interval: int = 4,
-        rise: str = "500kimg",
+        self, policy: Mapping[str, float] = POLICY, target: float = 0.6, interval: int = 4, rise: str = "500kimg"
     ) -> None:
-        super().__init__()
-        self.policy = checked(policy)
+        super().__init__(policy)
         if interval < 1:
             raise GantoolError(f"augment.interval={interval}: a number of rounds, 1 or more")
         self.target, self.interval = target, interval
         self.rise = parse_images(rise, key="augment.rise")
-        for name in ("p", "signs", "count"):
+        for name in ("signs", "count"):
             self.register_buffer(name, torch.zeros(()))
 
     def begin_round(self, progress: Progress) -> None:
-        """Moves p when it is time."""
         if progress.rounds % self.interval == 0:
             step = self.interval * (progress.nimg - progress.previous) / self.rise
             mean = self.signs / self.count.clamp(min=1)
@@ -61,57 +83,13 @@ class ADA(nn.Module):
         self.signs.add_(real.sign().sum())
         self.count.add_(real.numel())
 
-    def scalars(self) -> dict[str, float]:
-        """p."""
-        return {"augment/probability": self.p.item()}
 
-    def forward(self, images: Tensor, draws: Draws) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W) float32, where nothing happens bit for bit the same."""
-        return transformed(images, draws, self.policy, self.p)
-
-
-class ScheduledADA(nn.Module):
-    """The same with a `probability` that is a number or a schedule, whatever the scores (Huang 2024)."""
-
-    p: Tensor
+class ScheduledADA(Transforming):
+    """p is the `probability`, a number or a schedule, whatever the scores (Huang 2024)."""
 
     def __init__(self, policy: Mapping[str, float] = POLICY, probability: float | Schedule = 0.0) -> None:
-        super().__init__()
-        self.policy, self.probability = checked(policy), probability
-        self.register_buffer("p", torch.zeros(()))
+        super().__init__(policy)
+        self.probability = probability
 
     def begin_round(self, progress: Progress) -> None:
-        """Sets p."""
         self.p.fill_(at(self.probability, progress.nimg, progress.total))
-
-    def observe(self, real: Tensor) -> None:
-        """The probability is the same whatever the scores."""
-
-    def scalars(self) -> dict[str, float]:
-        """p."""
-        return {"augment/probability": self.p.item()}
-
-    def forward(self, images: Tensor, draws: Draws) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W) float32, where nothing happens bit for bit the same."""
-        return transformed(images, draws, self.policy, self.p)
-
-
-def checked(policy: Mapping[str, float]) -> dict[str, float]:
-    """The share of each part; raises GantoolError for an unknown part or an impossible share."""
-    for part, share in policy.items():
-        if part not in PARTS:
-            raise GantoolError(f"augment.policy: no '{part}' among {', '.join(PARTS)}{did_you_mean(part, PARTS)}")
-        if not 0 <= share <= 1:
-            raise GantoolError(f"augment.policy.{part}={share}: a share of the probability, from 0 to 1")
-    return dict(policy)
-
-
-def transformed(images: Tensor, draws: Draws, policy: Mapping[str, float], p: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, C, H, W), each part with its share of the probability `p`."""
-    if images.shape[1] not in (1, 3):
-        raise GantoolError(f"augment=ada changes images of 1 or 3 channels, not {images.shape[1]}")
-    with torch.autocast(images.device.type, enabled=False):  # matrices of angles and places are not for bf16
-        chance = {part: p * policy.get(part, 0.0) for part in PARTS}
-        back = blit(draws, chance["blit"], images.shape[-1]) @ warp(draws, chance["geometry"])
-        images = recolor(resample(images, back), color(draws, chance["color"]))
-        return cutout(images, draws, chance["cutout"])

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from gantool.batch import Draws
 from gantool.errors import GantoolError, did_you_mean
-from gantool.game import Progress
+from gantool.game import Augment
 
 
-class DiffAugment:
+class DiffAugment(Augment):
     """Augments images (N, C, H, W) in [-1, 1] by the parts of `policy` in order; an empty policy changes nothing.
 
     'color': brightness by up to 0.5 either way, saturation times 0 to 2, contrast times 0.5 to 1.5.
@@ -25,20 +25,9 @@ class DiffAugment:
         self.policy = list(policy)
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
-        """`draws` are of this part the random numbers, one set for each image."""
         for part in self.policy:
             images = PARTS[part](images, draws)
         return images
-
-    def begin_round(self, progress: Progress) -> None:
-        """The policy is the same throughout."""
-
-    def observe(self, real: Tensor) -> None:
-        """The policy is the same whatever the scores."""
-
-    def scalars(self) -> dict[str, float]:
-        """Nothing changes."""
-        return {}
 
 
 def _color(images: Tensor, draws: Draws) -> Tensor:
@@ -70,9 +59,8 @@ def _cutout(images: Tensor, draws: Draws, ratio: float = 0.5) -> Tensor:
     for axis in (2, 3):
         size = images.shape[axis]
         length = int(size * ratio + 0.5)
-        start = (
-            draws.randint(size + 1 - length % 2, 1) - length // 2
-        )  # centres reach the border, as in the paper's code
+        # Centres reach the border, as in the paper's code.
+        start = draws.randint(size + 1 - length % 2, 1) - length // 2
         place = torch.arange(size, device=images.device)
         inside.append((place >= start) & (place < start + length))  # (N, size)
     return images * ~(inside[0][:, None, :, None] & inside[1][:, None, None, :])

@@ -4,10 +4,10 @@ from torch import Tensor
 
 from gantool.batch import Draws
 from gantool.errors import GantoolError
-from gantool.game import Progress
+from gantool.game import Augment, Progress
 
 
-class InstanceNoise:
+class InstanceNoise(Augment):
     """Adds noise whose standard deviation falls straight from `std` to 0 over the fraction `until` of the run."""
 
     def __init__(self, std: float = 0.1, until: float = 0.5) -> None:
@@ -18,16 +18,11 @@ class InstanceNoise:
         self.start, self.until, self.std = std, until, std
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W), no longer in [-1, 1]; `draws` are of this part the noise."""
+        """(N, C, H, W) -> (N, C, H, W), no longer in [-1, 1]."""
         return images + self.std * draws.randn(*images.shape[1:]) if self.std else images
 
     def begin_round(self, progress: Progress) -> None:
-        """Sets the standard deviation."""
         self.std = self.start * max(0.0, 1 - progress.nimg / (self.until * max(progress.total, 1)))
 
-    def observe(self, real: Tensor) -> None:
-        """The noise is the same whatever the scores."""
-
     def scalars(self) -> dict[str, float]:
-        """The standard deviation."""
         return {"augment/std": self.std}

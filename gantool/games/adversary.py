@@ -1,33 +1,12 @@
 """What a generator plays against: a discriminator with all that shapes its score, the same in every game."""
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol
 
 from torch import Tensor, nn
 
 from gantool.batch import Draws
 from gantool.errors import GantoolError, check_members
-from gantool.game import Auxiliary, FeatureDiscriminator, Loss, Outcome, Progress, Regularizer, Turn
-
-
-class Augment(Protocol):
-    """Changes real and fake images alike before the discriminator sees them; a module if it has a state."""
-
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
-        """(N, C, H, W) -> the same; `draws` gives the random numbers."""
-        ...
-
-    def begin_round(self, progress: Progress) -> None:
-        """Called before each round."""
-        ...
-
-    def observe(self, real: Tensor) -> None:
-        """Told the scores of real images in each of the discriminator's updates; a relativistic one's above fakes."""
-        ...
-
-    def scalars(self) -> dict[str, float]:
-        """Numbers for the log by tag."""
-        ...
+from gantool.game import Augment, Auxiliary, FeatureDiscriminator, Loss, Outcome, Regularizer, Turn
 
 
 class Adversary:
@@ -56,11 +35,6 @@ class Adversary:
         check_norm(self.regularizers, discriminator)
         if self.auxiliaries:
             with_features(discriminator, self.auxiliaries)
-
-    def begin_round(self, progress: Progress) -> None:
-        """Tells the augmentation where the run stands."""
-        if self.augment is not None:
-            self.augment.begin_round(progress)
 
     def see(self, images: Tensor, draws: Draws) -> Tensor:
         """What the discriminator sees of images."""
@@ -113,10 +87,6 @@ class Adversary:
         """The loss's constraint on the discriminator's weights, if it has one."""
         if self.loss.constraint is not None:
             self.loss.constraint(self.discriminator)
-
-    def scalars(self) -> dict[str, float]:
-        """What the augmentation does now."""
-        return {} if self.augment is None else self.augment.scalars()
 
 
 def with_features(discriminator: nn.Module, asking: Iterable[str]) -> FeatureDiscriminator:

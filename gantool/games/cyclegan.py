@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from gantool.batch import Batch, Request
 from gantool.errors import GantoolError
-from gantool.game import Game, Loss, Outcome, Player, Progress, Regularizer, Turn
-from gantool.games.adversary import Adversary, Augment
+from gantool.game import Augment, Game, Loss, Outcome, Player, Regularizer, Turn
+from gantool.games.adversary import Adversary
 from gantool.games.image_pool import ImagePool
 from gantool.games.translation import first_images, source_of, strips, turn_without_latent
 
@@ -58,11 +58,6 @@ class CycleGAN(Game):
             "generator": Player(networks[0], self.generator_loss, after_update=self.remember),
             "discriminator": Player(networks[1], self.discriminator_loss, loss.n_critic, self.constrain),
         }
-
-    def begin_round(self, progress: Progress) -> None:
-        """Tells the augmentation, which both sides share, where the run stands."""
-        super().begin_round(progress)
-        self.adversaries["a"].begin_round(progress)
 
     def remember(self) -> None:
         """Puts what the generators have just made into the pools."""
@@ -115,10 +110,6 @@ class CycleGAN(Game):
             terms |= named(side, outcome.terms)
             scores |= named(side, outcome.scores)
         return Outcome(terms, scores)
-
-    def scalars(self) -> dict[str, float]:
-        """What the augmentation does now."""
-        return self.adversaries["a"].scalars()
 
     def sample(self, request: Request, generators: nn.ModuleDict) -> Tensor:
         """(N, C, H, W) images in [-1, 1] of side B for the sources of `request`."""

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from gantool.auxiliaries import Codes
 from gantool.batch import Batch, Draws, Request
 from gantool.errors import GantoolError, check_members
-from gantool.game import Auxiliary, Game, Loss, Outcome, Player, Progress, Regularizer, Turn
-from gantool.games.adversary import Adversary, Augment, with_features
+from gantool.game import Augment, Auxiliary, Game, Loss, Outcome, Player, Progress, Regularizer, Turn
+from gantool.games.adversary import Adversary, with_features
 
 
 class Latent(Protocol):
@@ -92,7 +92,7 @@ class GAN(Game):
         for auxiliary in self.adversary.auxiliaries.values():
             auxiliary.build(latent, with_features(discriminator, self.adversary.auxiliaries), num_classes)
         self.heads = nn.ModuleDict(self.adversary.auxiliaries)  # their weights, which move with the discriminator
-        self.augment = augment  # its state, if it has one
+        self.augment = augment
         heads = [self.heads] if len(self.heads) else []
         constrain = self.adversary.constrain
         self.players = {
@@ -102,9 +102,8 @@ class GAN(Game):
         self.begin_round(self.progress)
 
     def begin_round(self, progress: Progress) -> None:
-        """Tells the parts that change with time where the run stands."""
+        """With a growth, sets the stage of both networks."""
         super().begin_round(progress)
-        self.adversary.begin_round(progress)
         if self.growth is not None:
             self.stage = self.growth.stage(progress)
             for network in (self.generators["generator"], self.discriminator):
@@ -135,10 +134,6 @@ class GAN(Game):
         turn = self.turn(batch, grad=True)
         terms = self.adversary.generator_terms(turn)
         return Outcome(terms | self.adversary.regularize("generator", self.generators["generator"], turn))
-
-    def scalars(self) -> dict[str, float]:
-        """What the augmentation does now."""
-        return self.adversary.scalars()
 
     def sample(self, request: Request, generators: nn.ModuleDict) -> Tensor:
         """(N, C, H, W) images in [-1, 1] for fresh latents and the labels of `request`."""

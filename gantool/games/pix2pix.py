@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gantool.batch import Batch, Request
-from gantool.game import Game, Loss, Outcome, Player, Progress, Regularizer, Turn
-from gantool.games.adversary import Adversary, Augment
+from gantool.game import Augment, Game, Loss, Outcome, Player, Regularizer, Turn
+from gantool.games.adversary import Adversary
 from gantool.games.translation import first_images, source_of, strips, turn_without_latent
 
 
@@ -41,11 +41,6 @@ class Pix2Pix(Game):
             "generator": Player([generator], self.generator_loss),
         }
 
-    def begin_round(self, progress: Progress) -> None:
-        """Tells the augmentation where the run stands."""
-        super().begin_round(progress)
-        self.adversary.begin_round(progress)
-
     def pair(self, images: Tensor, batch: Batch) -> Tensor:
         """(N, 2C, H, W): what the discriminator sees of images and their sources, both augmented alike."""
         see, source = self.adversary.see, source_of(batch)
@@ -69,10 +64,6 @@ class Pix2Pix(Game):
         turn = self.turn(batch, made)
         terms = self.adversary.generator_terms(turn) | {"l1": self.l1_weight * F.l1_loss(made, batch.images)}
         return Outcome(terms | self.adversary.regularize("generator", self.generators["generator"], turn))
-
-    def scalars(self) -> dict[str, float]:
-        """What the augmentation does now."""
-        return self.adversary.scalars()
 
     def sample(self, request: Request, generators: nn.ModuleDict) -> Tensor:
         """(N, C, H, W) images in [-1, 1] for the sources of `request`."""

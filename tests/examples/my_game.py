@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from gantool.batch import Batch, Request
-from gantool.game import Game, Loss, Outcome, Player, Progress, Regularizer, Turn
-from gantool.games.adversary import Adversary, Augment
+from gantool.game import Augment, Game, Loss, Outcome, Player, Regularizer, Turn
+from gantool.games.adversary import Adversary
 from gantool.games.gan import Latent
 
 
@@ -33,10 +33,6 @@ class Duo(Game):
             "discriminator": Player([discriminator], self.discriminator_loss, loss.n_critic, constrain),
             "generator": Player(list(self.generators.values()), self.generator_loss),
         }
-
-    def begin_round(self, progress: Progress) -> None:
-        super().begin_round(progress)
-        self.adversary.begin_round(progress)
 
     def make(self, z: Tensor, generators: nn.ModuleDict) -> Tensor:
         halves = zip(generators.values(), z.tensor_split(2), strict=True)
