@@ -7,7 +7,7 @@ from pathlib import Path
 from gantool.data.download import downloading
 from gantool.data.files import Listing, digest, list_images
 from gantool.data.pixels import decode_files
-from gantool.data.source import Damaged, Decoded, data_folder, require_choice, stored_channels
+from gantool.data.source import Damaged, Decoded, Source, data_folder, require_choice, stored_channels
 from gantool.errors import GantoolError, did_you_mean
 
 IMAGES, ATTRIBUTES, PARTITION = "img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt"
@@ -22,7 +22,7 @@ _HEADER = """5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Ba
 ATTRIBUTE_NAMES = _HEADER.split()
 
 
-class CelebA:
+class CelebA(Source):
     """The official layout in `root` or root/celeba: img_align_celeba/ and the lists beside it; copies may be partial.
 
     `attributes`: k names, for labels of 2^k classes, one for each combination; none for no labels.
@@ -52,7 +52,6 @@ class CelebA:
         self.split = split
         combinations = product(*[(f"not {attribute}", attribute) for attribute in self.attributes])
         self.class_names = [", ".join(names) for names in combinations] if self.attributes else []
-        self.num_classes = len(self.class_names)
         self.root = data_folder(root)
         self._listing: Listing = {}
         self._attribute_list: list[int] = []  # its size and time
@@ -84,8 +83,7 @@ class CelebA:
         self._list()
 
     def read(self) -> Iterator[Decoded | Damaged]:
-        folder = (self._folder() or self.root) / IMAGES
-        return decode_files(folder, list(self._listing), self._labels(), self.resolution, self.channels)
+        return decode_files(self._path(IMAGES), list(self._listing), self._labels(), self.resolution, self.channels)
 
     def _folder(self) -> Path | None:
         return next((p for p in (self.root / "celeba", self.root) if (p / IMAGES).is_dir()), None)

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from gantool.data.files import digest, list_images
 from gantool.data.pixels import decode_files
-from gantool.data.source import Damaged, Decoded, data_folder, require_choice, stored_channels
+from gantool.data.source import Damaged, Decoded, Source, data_folder, require_choice, stored_channels
 from gantool.errors import GantoolError
 
 
-class Folder:
+class Folder(Source):
     """Every image in `root` and below, cropped to its centre square and resized; other files are ignored.
 
     `labels`: 'auto' makes the immediate sub-folders that hold images the classes, if there are at least two of them
@@ -16,8 +16,6 @@ class Folder:
     """
 
     name = "folder"
-    split = "all"
-    notice = ""
 
     def __init__(
         self,
@@ -39,16 +37,12 @@ class Folder:
         self._tops = [name.split("/")[0] if "/" in name else "" for name in self._listing]
         classes = sorted(set(self._tops))
         self.class_names = classes if labels == "auto" and len(classes) > 1 and "" not in classes else []
-        self.num_classes = len(self.class_names)
 
     def __len__(self) -> int:
         return len(self._listing)
 
     def fingerprint(self) -> dict[str, object]:
         return {"files": digest(self._listing), "classes": self.class_names}
-
-    def fetch(self) -> None:
-        pass
 
     def read(self) -> Iterator[Decoded | Damaged]:
         index = {name: i for i, name in enumerate(self.class_names)}

@@ -116,16 +116,13 @@ class Paired(TwoSided):
         return joined("train", joined("test", None) if "test" in parts else None)
 
 
-class Pairs:
+class Pairs(Source):
     """Both sides of each pair as one image of twice the channels, A first: kept, skipped and cached together.
 
     `read` gives the pixels of the pair with one of the `names`; `files` identifies what it reads.
     """
 
     name = "pairs"
-    split = "all"
-    num_classes = 0
-    notice = ""
 
     def __init__(
         self,
@@ -138,16 +135,12 @@ class Pairs:
     ) -> None:
         self.files, self.names, self._read = files, names, read
         self.resolution, self.channels = resolution, 2 * channels
-        self.class_names: list[str] = []
 
     def __len__(self) -> int:
         return len(self.names)
 
     def fingerprint(self) -> dict[str, object]:
         return dict(self.files)
-
-    def fetch(self) -> None:
-        pass
 
     def read(self) -> Iterator[Decoded | Damaged]:
         return decode_each(self.names, [0] * len(self.names), self._read)
