@@ -58,9 +58,7 @@ def prepare(source: Source | TwoSided, *, on_bad_image: str = "stop", progress: 
         warnings.simplefilter("ignore")  # torch would have it writable, but then all of it counts as memory in use
         images = torch.from_numpy(pixels)
     labels = torch.from_numpy(np.load(folder / "labels.npy")) if source.num_classes else None
-    class_names = list(source.class_names)
-    skipped = len(meta["damaged"])
-    return ImageSet(images, labels, class_names, fingerprint, source.name, source.split, skipped)
+    return ImageSet(images, labels, list(source.class_names), fingerprint, source.name, source.split)
 
 
 def _hash(source: Source) -> str:

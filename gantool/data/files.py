@@ -40,6 +40,13 @@ def list_images(folder: Path) -> Listing:
     return dict(sorted(found.items()))
 
 
+def images_in(key: str, folder: Path) -> Listing:
+    """The images in `folder`; raises GantoolError that calls it `key` where there are none."""
+    if not (listing := list_images(folder)):
+        raise GantoolError(f"{key}={folder} holds no images (png, jpg, webp, tif, bmp, gif, ...)")
+    return listing
+
+
 def digest(listing: Listing) -> str:
     """Changes with any path, size or modification time in the listing."""
     lines = (f"{name}\0{s.st_size}\0{s.st_mtime_ns}\n" for name, s in listing.items())

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from gantool.data.files import digest, list_images
+from gantool.data.files import digest, images_in
 from gantool.data.pixels import decode_files
 from gantool.data.source import Damaged, Decoded, Source, data_folder, require_choice, stored_channels
 from gantool.errors import GantoolError
@@ -31,9 +31,7 @@ class Folder(Source):
             raise GantoolError(f"{key}={root} is no folder: set it to the folder of your images")
         self.resolution = resolution
         self.channels = stored_channels(channels, native=3)
-        self._listing = list_images(self.root)
-        if not self._listing:
-            raise GantoolError(f"{key}={root} holds no images (png, jpg, webp, tif, bmp, gif, ...)")
+        self._listing = images_in(key, self.root)
         self._tops = [name.split("/")[0] if "/" in name else "" for name in self._listing]
         classes = sorted(set(self._tops))
         self.class_names = classes if labels == "auto" and len(classes) > 1 and "" not in classes else []

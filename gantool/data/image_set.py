@@ -15,7 +15,6 @@ class ImageSet:
     fingerprint: str  # of the files and settings that gave these images
     name: str
     split: str = "all"  # the part of the published set that these are
-    num_skipped: int = 0  # damaged images left out
     source: Tensor | None = None  # (M, C, H, W) uint8 to be translated into such images; None: nothing is translated
     paired: bool = False  # source i belongs to image i
     test: "ImageSet | None" = None  # of the same kind, for grids and scores alone

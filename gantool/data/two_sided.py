@@ -2,11 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from gantool.data.files import Listing, digest, list_images
+from gantool.data.files import Listing, digest, images_in
 from gantool.data.folder import Folder
 from gantool.data.image_set import ImageSet
 from gantool.data.pixels import decode, decode_each, fit, opened
@@ -28,9 +29,14 @@ class TwoSided(ABC):
     def __init__(self, name: str, resolution: int, channels: int | None) -> None:
         self.name, self.resolution, self.channels = name, resolution, stored_channels(channels, native=3)
 
-    @abstractmethod
     def join(self, parts: Mapping[str, ImageSet]) -> ImageSet:
-        """One set whose `source` is the side to be translated."""
+        """One set whose `source` is the side to be translated, with its test part where there is one."""
+        test = self.joined("test", parts) if any(part.startswith("test") for part in parts) else None
+        return replace(self.joined("train", parts), test=test)
+
+    @abstractmethod
+    def joined(self, split: str, parts: Mapping[str, ImageSet]) -> ImageSet:
+        """One split of it."""
 
 
 class Unpaired(TwoSided):
@@ -57,16 +63,11 @@ class Unpaired(TwoSided):
             for part, (key, folder) in folders.items()
         }
 
-    def join(self, parts: Mapping[str, ImageSet]) -> ImageSet:
+    def joined(self, split: str, parts: Mapping[str, ImageSet]) -> ImageSet:
         """Images of B; their source are those of A."""
-
-        def joined(split: str, test: ImageSet | None) -> ImageSet:
-            a, b = parts[f"{split}_a"], parts[f"{split}_b"]
-            fingerprint = f"{b.fingerprint} from {a.fingerprint}"
-            skipped = a.num_skipped + b.num_skipped
-            return ImageSet(b.images, None, [], fingerprint, self.name, split, skipped, a.images, False, test)
-
-        return joined("train", joined("test", None) if "test_a" in parts else None)
+        a, b = parts[f"{split}_a"], parts[f"{split}_b"]
+        fingerprint = f"{b.fingerprint} from {a.fingerprint}"
+        return ImageSet(b.images, None, [], fingerprint, self.name, split, source=a.images)
 
 
 class Paired(TwoSided):
@@ -103,17 +104,13 @@ class Paired(TwoSided):
             splits = sorted({part.removesuffix("_a").removesuffix("_b") for part in folders})
             self.parts = {split: partners(folders[f"{split}_a"], folders[f"{split}_b"], **shape) for split in splits}
 
-    def join(self, parts: Mapping[str, ImageSet]) -> ImageSet:
+    def joined(self, split: str, parts: Mapping[str, ImageSet]) -> ImageSet:
         """Images of the side that `direction` leads to; their source are those of the other."""
-
-        def joined(split: str, test: ImageSet | None) -> ImageSet:
-            pairs = parts[split]
-            a, b = pairs.images[:, : self.channels], pairs.images[:, self.channels :]
-            source, images = (a, b) if self.direction == "a2b" else (b, a)
-            fingerprint, skipped = f"{pairs.fingerprint} {self.direction}", pairs.num_skipped
-            return ImageSet(images, None, [], fingerprint, self.name, split, skipped, source, True, test)
-
-        return joined("train", joined("test", None) if "test" in parts else None)
+        pairs = parts[split]
+        a, b = pairs.images[:, : self.channels], pairs.images[:, self.channels :]
+        source, images = (a, b) if self.direction == "a2b" else (b, a)
+        fingerprint = f"{pairs.fingerprint} {self.direction}"
+        return ImageSet(images, None, [], fingerprint, self.name, split, source=source, paired=True)
 
 
 class Pairs(Source):
@@ -148,7 +145,8 @@ class Pairs(Source):
 
 def partners(a: tuple[str, Path], b: tuple[str, Path], *, resolution: int, channels: int) -> Pairs:
     """The pairs of two folders, each given with the key that names it: files of one name, whatever their endings."""
-    sides = [by_stem(key, folder) for key, folder in (a, b)]
+    listings = [images_in(key, folder) for key, folder in (a, b)]
+    sides = [by_stem(listing, *side) for listing, side in zip(listings, (a, b), strict=True)]
     if odd := sorted(sides[0].keys() ^ sides[1].keys()):
         more = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
         raise GantoolError(f"{a[0]}={a[1]} and {b[0]}={b[1]}: {odd[0]}{more} is only in one: pairs have equal names")
@@ -156,14 +154,14 @@ def partners(a: tuple[str, Path], b: tuple[str, Path], *, resolution: int, chann
     def read(name: str) -> np.ndarray:
         return np.concatenate([decode(side[name], resolution, channels) for side in sides])
 
-    files = {"a": digest(list_images(a[1])), "b": digest(list_images(b[1]))}
+    files = {"a": digest(listings[0]), "b": digest(listings[1])}
     return Pairs(files, list(sides[0]), read, resolution=resolution, channels=channels)
 
 
-def by_stem(key: str, folder: Path) -> dict[str, Path]:
+def by_stem(listing: Listing, key: str, folder: Path) -> dict[str, Path]:
     """The images in `folder` by their path in it without the ending."""
-    found = {name.rpartition(".")[0]: folder / name for name in images_in(key, folder)}
-    if len(found) < len(list_images(folder)):
+    found = {name.rpartition(".")[0]: folder / name for name in listing}
+    if len(found) < len(listing):
         raise GantoolError(f"{key}={folder} has files that differ only in their ending: pairs are found by name")
     return found
 
@@ -184,13 +182,6 @@ def halves(folder: Path, *, resolution: int, channels: int) -> Pairs:
     return Pairs({"side by side": digest(listing)}, list(listing), read, resolution=resolution, channels=channels)
 
 
-def images_in(key: str, folder: Path) -> Listing:
-    """The images in `folder`; raises GantoolError that calls it `key` where there are none."""
-    if not (listing := list_images(folder)):
-        raise GantoolError(f"{key}={folder} holds no images (png, jpg, webp, tif, bmp, gif, ...)")
-    return listing
-
-
 def side_folders(
     root: str | None, a: str | None, b: str | None, test_a: str | None, test_b: str | None
 ) -> dict[str, tuple[str, Path]]:
@@ -200,26 +191,21 @@ def side_folders(
     """
     if root is None and not (a and b):
         raise GantoolError("two sides are needed: dataset.root= with trainA and trainB, or dataset.a= and dataset.b=")
-    given = {"train_a": a, "train_b": b, "test_a": test_a, "test_b": test_b}
-    keys = {"train_a": "dataset.a", "train_b": "dataset.b", "test_a": "dataset.test_a", "test_b": "dataset.test_b"}
-    names = {"train_a": "trainA", "train_b": "trainB", "test_a": "testA", "test_b": "testB"}
     found = {}
-    for part, value in given.items():
-        if value is not None:
-            found[part] = (keys[part], data_folder(value))
-        elif root is not None:
-            found[part] = ("dataset.root", data_folder(root) / names[part])
-    for part, (key, folder) in list(found.items()):
-        if folder.is_dir():
+    for part, value in {"train_a": a, "train_b": b, "test_a": test_a, "test_b": test_b}.items():
+        if value is None and root is None:
             continue
-        if part.startswith("train") or given[part] is not None:
-            raise GantoolError(
-                f"{key}={folder} is no folder: dataset.root= holds trainA and trainB, or name {keys[part]}="
-            )
-        del found[part]
+        split, side = part.split("_")
+        own = "dataset." + part.removeprefix("train_")  # the key of this folder alone
+        key = "dataset.root" if value is None else own
+        folder = data_folder(root) / f"{split}{side.upper()}" if value is None else data_folder(value)
+        if folder.is_dir():
+            found[part] = (key, folder)
+        elif split == "train" or value is not None:
+            raise GantoolError(f"{key}={folder} is no folder: dataset.root= holds trainA and trainB, or name {own}=")
     if ("test_a" in found) != ("test_b" in found):
         there, other = ("test_a", "test_b") if "test_a" in found else ("test_b", "test_a")
-        raise GantoolError(f"{found[there][1]} is one side of a test set: name the other with {keys[other]}=FOLDER")
+        raise GantoolError(f"{found[there][1]} is one side of a test set: name the other with dataset.{other}=FOLDER")
     return found
 
 
