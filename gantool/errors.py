@@ -27,6 +27,12 @@ def check_members(part: object, kind: type, path: str) -> None:
         raise GantoolError(f"{path}: {own.__module__}.{own.__qualname__} has no {', '.join(lacks)}; see {kind_name}")
 
 
+def check_choice(key: str, value: str, choices: Iterable[str]) -> None:
+    """Raises GantoolError that names `key` and its choices unless `value` is one of them."""
+    if value not in (choices := list(choices)):
+        raise GantoolError(f"{key}={value}: choose one of {', '.join(choices)}{did_you_mean(str(value), choices)}")
+
+
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """' (did you mean 'adam'?)' where a choice is close to `word`, else ''."""
     near = difflib.get_close_matches(word, list(choices), n=1)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gantool.augment.transforms import blit, color, cutout, recolor, resample, warp
 from gantool.batch import Draws
-from gantool.errors import GantoolError, did_you_mean
+from gantool.errors import GantoolError, check_choice
 from gantool.game import Augment, Progress
 from gantool.schedules import Schedule, at, parse_images
 
@@ -31,8 +31,7 @@ class Transforming(nn.Module, Augment):
     def __init__(self, policy: Mapping[str, float]) -> None:
         super().__init__()
         for part, share in policy.items():
-            if part not in PARTS:
-                raise GantoolError(f"augment.policy: no '{part}' among {', '.join(PARTS)}{did_you_mean(part, PARTS)}")
+            check_choice("augment.policy", part, PARTS)
             if not 0 <= share <= 1:
                 raise GantoolError(f"augment.policy.{part}={share}: a share of the probability, from 0 to 1")
         self.policy = dict(policy)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gantool.batch import Draws
-from gantool.errors import GantoolError, did_you_mean
+from gantool.errors import check_choice
 from gantool.game import Augment
 
 
@@ -19,9 +19,7 @@ class DiffAugment(Augment):
 
     def __init__(self, policy: Sequence[str] = ("color", "translation", "cutout")) -> None:
         for part in policy:
-            if part not in PARTS:
-                choices = ", ".join(PARTS)
-                raise GantoolError(f"augment.policy: no '{part}' among {choices}{did_you_mean(part, PARTS)}")
+            check_choice("augment.policy", part, PARTS)
         self.policy = list(policy)
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from gantool.data.image_set import ImageSet
-from gantool.data.source import Damaged, Decoded, Source, require_choice
+from gantool.data.source import Damaged, Decoded, Source
 from gantool.data.two_sided import TwoSided
-from gantool.errors import GantoolError
+from gantool.errors import GantoolError, check_choice
 from gantool.files import sync, write_whole
 from gantool.lock import locked
 from gantool.paths import cache_dir
@@ -33,7 +33,7 @@ def prepare(source: Source | TwoSided, *, on_bad_image: str = "stop", progress: 
     prepared set. `on_bad_image`: 'stop' raises for damaged images and names them, 'skip' leaves them out.
     Raises GantoolError if files cannot be fetched or read, no image is sound, or the cache cannot be written.
     """
-    require_choice("dataset.on_bad_image", on_bad_image, ("stop", "skip"))
+    check_choice("dataset.on_bad_image", on_bad_image, ("stop", "skip"))
     if isinstance(source, TwoSided):
         parts = source.parts.items()
         return source.join({n: prepare(part, on_bad_image=on_bad_image, progress=progress) for n, part in parts})

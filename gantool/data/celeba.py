@@ -7,8 +7,8 @@ from pathlib import Path
 from gantool.data.download import downloading
 from gantool.data.files import Listing, digest, list_images
 from gantool.data.pixels import decode_files
-from gantool.data.source import Damaged, Decoded, Source, data_folder, require_choice, stored_channels
-from gantool.errors import GantoolError, did_you_mean
+from gantool.data.source import Damaged, Decoded, Source, data_folder, stored_channels
+from gantool.errors import GantoolError, check_choice, did_you_mean
 
 IMAGES, ATTRIBUTES, PARTITION = "img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt"
 SPLITS = {"train": ["0"], "valid": ["1"], "test": ["2"], "all": ["0", "1", "2"]}
@@ -40,7 +40,7 @@ class CelebA(Source):
         channels: int | None = None,
         attributes: Sequence[str] | str = (),
     ) -> None:
-        require_choice("dataset.split", split, tuple(SPLITS))
+        check_choice("dataset.split", split, SPLITS)
         self.attributes = [attributes] if isinstance(attributes, str) else list(attributes)
         for attribute in self.attributes:
             if attribute not in ATTRIBUTE_NAMES:

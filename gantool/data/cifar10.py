@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from gantool.data.download import downloading
 from gantool.data.pixels import fit_array
-from gantool.data.source import Damaged, Decoded, Source, data_folder, require_choice, stored_channels
-from gantool.errors import GantoolError
+from gantool.data.source import Damaged, Decoded, Source, data_folder, stored_channels
+from gantool.errors import GantoolError, check_choice
 
 FOLDER = "cifar-10-batches-py"
 FILES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"]
@@ -27,7 +27,7 @@ class Cifar10(Source):
         download: bool = True,
         channels: int | None = None,
     ) -> None:
-        require_choice("dataset.split", split, tuple(PARTS))
+        check_choice("dataset.split", split, PARTS)
         self.resolution = resolution
         self.channels = stored_channels(channels, native=3)
         self.split = split

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from gantool.data.files import digest, images_in
 from gantool.data.pixels import decode_files
-from gantool.data.source import Damaged, Decoded, Source, data_folder, require_choice, stored_channels
-from gantool.errors import GantoolError
+from gantool.data.source import Damaged, Decoded, Source, data_folder, stored_channels
+from gantool.errors import GantoolError, check_choice
 
 
 class Folder(Source):
@@ -25,7 +25,7 @@ class Folder(Source):
         labels: str = "auto",
         key: str = "dataset.root",
     ) -> None:
-        require_choice("dataset.labels", labels, ("auto", "none"))
+        check_choice("dataset.labels", labels, ("auto", "none"))
         self.root = data_folder(root)
         if not self.root.is_dir():
             raise GantoolError(f"{key}={root} is no folder: set it to the folder of your images")

@@ -10,8 +10,8 @@ import numpy as np
 
 from gantool.data.download import downloading
 from gantool.data.pixels import fit_array
-from gantool.data.source import Damaged, Decoded, Source, data_folder, require_choice, stored_channels
-from gantool.errors import GantoolError
+from gantool.data.source import Damaged, Decoded, Source, data_folder, stored_channels
+from gantool.errors import GantoolError, check_choice
 
 DIGITS = [str(digit) for digit in range(10)]
 CLOTHES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
@@ -37,8 +37,8 @@ class Mnist(Source):
         channels: int | None = None,
         variant: str = "MNIST",
     ) -> None:
-        require_choice("dataset.split", split, tuple(PARTS))
-        require_choice("dataset.source.variant", variant, tuple(CLASS_NAMES))
+        check_choice("dataset.split", split, PARTS)
+        check_choice("dataset.source.variant", variant, CLASS_NAMES)
         self.name = {"MNIST": "mnist", "FashionMNIST": "fashion-mnist"}[variant]
         self.class_names = CLASS_NAMES[variant]
         self.resolution = resolution

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from gantool.errors import GantoolError, did_you_mean
+from gantool.errors import GantoolError
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,6 @@ class Source(Protocol):
     @abstractmethod
     def read(self) -> Iterator[Decoded | Damaged]:
         """Every image, always in the same order; raises GantoolError where files cannot be read at all."""
-
-
-def require_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise GantoolError naming `key` unless `value` is one of `choices`."""
-    if value not in choices:
-        raise GantoolError(f"{key}={value}: choose one of {', '.join(choices)}{did_you_mean(str(value), choices)}")
 
 
 def data_folder(root: str | None) -> Path:

@@ -11,8 +11,8 @@ from gantool.data.files import Listing, digest, images_in
 from gantool.data.folder import Folder
 from gantool.data.image_set import ImageSet
 from gantool.data.pixels import decode, decode_each, fit, opened
-from gantool.data.source import Damaged, Decoded, Source, data_folder, require_choice, stored_channels
-from gantool.errors import GantoolError
+from gantool.data.source import Damaged, Decoded, Source, data_folder, stored_channels
+from gantool.errors import GantoolError, check_choice
 
 DIRECTIONS = ("a2b", "b2a")
 
@@ -90,7 +90,7 @@ class Paired(TwoSided):
         channels: int | None = None,
     ) -> None:
         super().__init__("paired", resolution, channels)
-        require_choice("dataset.direction", direction, DIRECTIONS)
+        check_choice("dataset.direction", direction, DIRECTIONS)
         self.direction = direction
         if side_by_side == "auto":
             side_by_side = not (a or b or (root and (data_folder(root) / "trainA").is_dir()))

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gantool.errors import GantoolError
-from gantool.networks.layers import apply_spectral_norm, check_choice, norm_2d
+from gantool.errors import GantoolError, check_choice
+from gantool.networks.layers import apply_spectral_norm, norm_2d
 from gantool.networks.resnet import INITIALISATIONS, ConditionalBatchNorm, PlainNorm, initialise, table, up_blocks
 
 GENERATOR = {32: (4, 4, 4, 4), 64: (16, 16, 8, 4, 2), 128: (16, 16, 8, 4, 2, 1)}  # times width, from 4x4 on

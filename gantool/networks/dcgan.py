@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from gantool.errors import GantoolError
+from gantool.errors import GantoolError, check_choice
 from gantool.networks.layers import (
     NORMS,
     LabelledLatent,
@@ -20,7 +20,6 @@ from gantool.networks.layers import (
     SelfAttention,
     apply_spectral_norm,
     check_attention,
-    check_choice,
     chosen_condition,
     initialise_dcgan,
     norm_2d,

@@ -7,16 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gantool.errors import GantoolError, did_you_mean
+from gantool.errors import GantoolError, check_choice
 
 NORMS = ("batch", "layer", "instance", "spectral", "none")
 CONDITIONS = ("projection", "concat", "none")  # of a discriminator; none: an auxiliary classifies in its place
-
-
-def check_choice(key: str, choice: str, choices: tuple[str, ...]) -> None:
-    """Raises GantoolError that names `key` and its choices unless `choice` is one of them."""
-    if choice not in choices:
-        raise GantoolError(f"{key}={choice} is not known{did_you_mean(choice, choices)}; choices: {', '.join(choices)}")
 
 
 def chosen_condition(condition: str | None, num_classes: int, choices: tuple[str, ...] = CONDITIONS) -> str:

@@ -9,12 +9,12 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from gantool.errors import check_choice
 from gantool.networks.layers import (
     NORMS,
     LabelledLatent,
     Projection,
     apply_spectral_norm,
-    check_choice,
     chosen_condition,
     norm_1d,
 )

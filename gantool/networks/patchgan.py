@@ -4,8 +4,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from gantool.errors import GantoolError
-from gantool.networks.layers import NORMS, apply_spectral_norm, check_choice, initialise_dcgan, norm_2d
+from gantool.errors import GantoolError, check_choice
+from gantool.networks.layers import NORMS, apply_spectral_norm, initialise_dcgan, norm_2d
 
 _WIDEST = 8  # times the width
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gantool.errors import GantoolError
+from gantool.errors import GantoolError, check_choice
 from gantool.networks.layers import (
     NORMS,
     MinibatchStd,
@@ -23,7 +23,6 @@ from gantool.networks.layers import (
     SelfAttention,
     apply_spectral_norm,
     check_attention,
-    check_choice,
     chosen_condition,
     norm_2d,
 )

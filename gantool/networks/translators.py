@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gantool.errors import GantoolError
-from gantool.networks.layers import NORMS, apply_spectral_norm, check_choice, initialise_dcgan, norm_2d
+from gantool.errors import GantoolError, check_choice
+from gantool.networks.layers import NORMS, apply_spectral_norm, initialise_dcgan, norm_2d
 
 _WIDEST = 8  # times the width: a U-Net's inner layers
 _NOISY = 3  # layers of a U-Net's way up that have dropout
