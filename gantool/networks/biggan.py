@@ -23,8 +23,8 @@ class Generator(nn.Module):
 
     `hierarchical`: the latent is cut into equal chunks, one to start from and one for each block. `shared_dim`: numbers
     in the embedding of a class, one for the whole network; None: 128 where there are classes, 0: none. A block's chunk
-    and the embedding give, through linear
-    layers, the gains and biases of its batch norms; without either, norms have a table of them by class, or their own.
+    and the embedding give, through linear layers, the gains and biases of its batch norms; without either, norms have a
+    table of them by class, or their own.
     Raises GantoolError for a resolution, latent or combination that it does not know.
     """
 

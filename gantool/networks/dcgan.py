@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gantool.errors import GantoolError, check_choice
 from gantool.networks.layers import (
     NORMS,
+    HeadedDiscriminator,
     LabelledLatent,
     LabelPlane,
     MinibatchStd,
@@ -96,7 +97,7 @@ class Generator(nn.Module):
         return torch.tanh(self.layers(self.latent(z, labels)[:, :, None, None]).float())
 
 
-class Discriminator(nn.Module):
+class Discriminator(HeadedDiscriminator):
     """Image -> raw score. `norm` and `attention` as in the generator; `condition`: how it is told the label: projection
     (Miyato & Koyama 2018), concat (Mirza 2014) or none, by default projection where there are classes; `minibatch_std`
     images share the standard deviation appended to the last maps; 0: none."""
@@ -141,19 +142,14 @@ class Discriminator(nn.Module):
             apply_spectral_norm(self)
 
     def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, C, R, R) in [-1, 1], (N,) -> (N, feature_dim), the last 4x4 maps."""
+        """The last 4x4 maps."""
         if self.label_plane is not None:
             images = self.label_plane(images, labels)
         return self.layers(images).flatten(1)
 
     def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, feature_dim), (N,) -> (N, 1) float32, unbounded."""
         maps = features.unflatten(1, (-1, 4, 4))
         score = self.head(maps).flatten(1)
         if self.projection is not None:
             score = score + self.projection(maps.sum((2, 3)), labels)
         return score.float()
-
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, C, R, R) in [-1, 1], (N,) -> (N, 1) float32, unbounded."""
-        return self.score(self.features(images, labels), labels)

@@ -1,6 +1,8 @@
 """The parts that networks are made of: normalisation, upsampling, initialisation, and where labels come in."""
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -32,13 +34,9 @@ def chosen_condition(condition: str | None, num_classes: int, choices: tuple[str
 def norm_2d(norm: str, channels: int) -> nn.Module:
     """Normalises (N, channels, H, W). 'layer' is over all of an image's features, scaled per channel (Gulrajani 2017);
     'spectral' and 'none' leave features alone."""
-    return {
-        "batch": lambda: nn.BatchNorm2d(channels),
-        "layer": lambda: nn.GroupNorm(1, channels),
-        "instance": lambda: InstanceNorm(channels),
-        "spectral": nn.Identity,
-        "none": nn.Identity,
-    }[norm]()
+    kinds: dict[str, Callable[[int], nn.Module]]
+    kinds = {"batch": nn.BatchNorm2d, "layer": partial(nn.GroupNorm, 1), "instance": InstanceNorm}
+    return kinds.get(norm, nn.Identity)(channels)
 
 
 class InstanceNorm(nn.InstanceNorm2d):
@@ -61,13 +59,8 @@ class InstanceNorm(nn.InstanceNorm2d):
 
 def norm_1d(norm: str, features: int) -> nn.Module:
     """Normalises (N, features); instance norm has nothing to average over there and is layer norm."""
-    return {
-        "batch": lambda: nn.BatchNorm1d(features),
-        "layer": lambda: nn.LayerNorm(features),
-        "instance": lambda: nn.LayerNorm(features),
-        "spectral": nn.Identity,
-        "none": nn.Identity,
-    }[norm]()
+    kinds = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm, "instance": nn.LayerNorm}
+    return kinds.get(norm, nn.Identity)(features)
 
 
 def apply_spectral_norm(network: nn.Module, *, embeddings: bool = True) -> None:
@@ -117,6 +110,29 @@ class Projection(nn.Module):
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         """(N, features), (N,) -> (N, 1)."""
         return (features * self.embed(labels)).sum(1, keepdim=True)
+
+
+class HeadedDiscriminator(nn.Module, ABC):
+    """Image -> raw score: a `head` on its `features`, and the `projection` of the label where there is one."""
+
+    feature_dim: int
+    head: nn.Module
+    projection: Projection | None
+
+    @abstractmethod
+    def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, C, R, R) in [-1, 1], (N,) -> (N, feature_dim)."""
+
+    def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, feature_dim), (N,) -> (N, 1) float32, unbounded."""
+        score = self.head(features)
+        if self.projection is not None:
+            score = score + self.projection(features, labels)
+        return score.float()
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, C, R, R) in [-1, 1], (N,) -> (N, 1) float32, unbounded."""
+        return self.score(self.features(images, labels), labels)
 
 
 class LabelPlane(nn.Module):

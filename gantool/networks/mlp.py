@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gantool.errors import check_choice
 from gantool.networks.layers import (
     NORMS,
+    HeadedDiscriminator,
     LabelledLatent,
     Projection,
     apply_spectral_norm,
@@ -56,7 +57,7 @@ class Generator(nn.Module):
         return torch.tanh(self.layers(self.latent(z, labels)).float()).view(-1, *self.shape)
 
 
-class Discriminator(nn.Module):
+class Discriminator(HeadedDiscriminator):
     """Image -> raw score. `norm` as in the generator; `condition`: how it is told the label: projection, concat or
     none, by default projection where there are classes."""
 
@@ -85,19 +86,8 @@ class Discriminator(nn.Module):
             apply_spectral_norm(self)
 
     def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, C, R, R) in [-1, 1], (N,) -> (N, feature_dim), the last hidden layer."""
+        """The last hidden layer."""
         pixels = images.flatten(1)
         if self.embed is not None:
             pixels = torch.cat([pixels, self.embed(labels).to(pixels.dtype)], 1)
         return self.layers(pixels)
-
-    def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, feature_dim), (N,) -> (N, 1) float32, unbounded."""
-        score = self.head(features)
-        if self.projection is not None:
-            score = score + self.projection(features, labels)
-        return score.float()
-
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, C, R, R) in [-1, 1], (N,) -> (N, 1) float32, unbounded."""
-        return self.score(self.features(images, labels), labels)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gantool.errors import GantoolError
-from gantool.networks.layers import LabelledLatent, MinibatchStd, Projection
+from gantool.networks.layers import HeadedDiscriminator, LabelledLatent, MinibatchStd, Projection
 
 
 def level_widths(resolution: int, width: int) -> list[int]:
@@ -63,8 +63,7 @@ class Generator(nn.Module):
         stage = float(self.stage)
         low, high = math.floor(stage), math.ceil(stage)
         x = self.first(pixel_norm(self.latent(z, labels))).unflatten(1, (-1, 4, 4))
-        x = pixel_norm(F.leaky_relu(x, 0.2))
-        coarse = x
+        x = coarse = pixel_norm(F.leaky_relu(x, 0.2))
         for level in range(high + 1):
             coarse = x
             if level:
@@ -78,7 +77,7 @@ class Generator(nn.Module):
         return image if self.training else image.clamp(-1, 1)
 
 
-class Discriminator(nn.Module):
+class Discriminator(HeadedDiscriminator):
     """Image at the resolution of `stage` -> raw score. Minibatch standard deviation mixes the images of a group, though
     the gradient penalty is meant for scores of single images; the paper uses both all the same."""
 
@@ -110,12 +109,3 @@ class Discriminator(nn.Module):
                 x = before + (stage - low) * (x - before)
         x = F.leaky_relu(self.conv(self.std(x)), 0.2)
         return F.leaky_relu(self.dense(x.flatten(1)), 0.2)
-
-    def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, feature_dim), (N,) -> (N, 1) float32, unbounded."""
-        score = self.head(features)
-        return (score if self.projection is None else score + self.projection(features, labels)).float()
-
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, C, r, r), (N,) -> (N, 1) float32, unbounded."""
-        return self.score(self.features(images, labels), labels)

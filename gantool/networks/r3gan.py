@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gantool.errors import GantoolError
-from gantool.networks.layers import Projection, chosen_condition
+from gantool.networks.layers import HeadedDiscriminator, Projection, chosen_condition
 
 CONDITIONS = ("projection", "none")
 SLOPE = 0.2
@@ -132,7 +132,7 @@ class Generator(nn.Module):
         return image if self.training else image.clamp(-1, 1)
 
 
-class Discriminator(nn.Module):
+class Discriminator(HeadedDiscriminator):
     """Image -> raw score. With `condition` projection the score is the inner product of features and the label's
     embedding alone, unlike in Miyato & Koyama 2018."""
 
@@ -165,14 +165,8 @@ class Discriminator(nn.Module):
             nn.init.normal_(self.projection.embed.weight, 0, (num_classes * last) ** -0.5)
 
     def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, C, R, R) in [-1, 1] -> (N, feature_dim)."""
         return (self.layers(images) * self.basis).sum((2, 3))
 
     def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, feature_dim), (N,) -> (N, 1) float32, unbounded."""
         score = self.head(features)
         return (score if self.projection is None else self.projection(score, labels)).float()
-
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, C, R, R) in [-1, 1], (N,) -> (N, 1) float32, unbounded."""
-        return self.score(self.features(images, labels), labels)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from gantool.errors import GantoolError, check_choice
 from gantool.networks.layers import (
     NORMS,
+    HeadedDiscriminator,
     MinibatchStd,
     Projection,
     SelfAttention,
@@ -191,7 +192,7 @@ class Generator(nn.Module):
         return torch.tanh(self.image(F.relu(self.norm(x))).float())
 
 
-class Discriminator(nn.Module):
+class Discriminator(HeadedDiscriminator):
     """Image -> raw score: blocks, ReLU, the sum over the last maps, and the projection of the label, unless `condition`
     is none. `norm` and `attention` as in the generator; `initialisation`: xavier, orthogonal or normal.
 
@@ -234,16 +235,4 @@ class Discriminator(nn.Module):
             apply_spectral_norm(self)
 
     def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, C, R, R) in [-1, 1] -> (N, feature_dim)."""
         return F.relu(self.blocks(images)).sum((2, 3))
-
-    def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, feature_dim), (N,) -> (N, 1) float32, unbounded."""
-        score = self.head(features)
-        if self.projection is not None:
-            score = score + self.projection(features, labels)
-        return score.float()
-
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, C, R, R) in [-1, 1], (N,) -> (N, 1) float32, unbounded."""
-        return self.score(self.features(images, labels), labels)
