@@ -31,12 +31,12 @@ class Progressive:
             raise GantoolError(f"model.growth.growing={growing}: a fraction of the run, above 0 and at most 1")
         self.resolution, self.growing = resolution, growing
         self.first, self.last = start.bit_length() - 3, resolution.bit_length() - 3
-        for side, size in (batch_sizes or {}).items():
-            if size and not start <= side <= resolution:
+        self.batch_sizes = {int(side): size for side, size in (batch_sizes or {}).items() if size}
+        for side, size in self.batch_sizes.items():
+            if not start <= side <= resolution:
                 raise GantoolError(
                     f"model.growth.batch_sizes.{side}={size}: the run goes from {start} to {resolution} pixels"
                 )
-        self.batch_sizes = {int(side): size for side, size in (batch_sizes or {}).items() if size}
 
     def stage(self, progress: Progress) -> float:
         """0 at 4x4, 1 at 8x8, 0.5 half-way between; in steps of 1/4096, which float32 holds exactly."""
@@ -46,7 +46,7 @@ class Progressive:
         return min(float(self.last), self.first + level + math.floor(faded * 4096) / 4096)
 
     def batch_size(self, stage: float, size: int) -> int:
-        """As `batch_sizes` says for the resolution of `stage`, else `size`."""
+        """Images in a batch at `stage`."""
         return self.batch_sizes.get(4 * 2 ** math.ceil(stage), size)
 
     def shrink(self, images: Tensor, stage: float) -> Tensor:

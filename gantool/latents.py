@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -12,8 +13,22 @@ from gantool.batch import Draws
 from gantool.errors import GantoolError
 
 
+class Latent(Protocol):
+    """Draws the generator's input. What a class of one's own inherits from here it need not say."""
+
+    dim: int
+
+    def sample(self, draws: Draws, truncation: float | None = None) -> Tensor:
+        """(N, dim); with a `truncation`, within so many standard deviations."""
+        ...
+
+    def traversals(self, draws: Draws) -> dict[str, tuple[Tensor, int]]:
+        """Latents that show what each code means, by name: (N, dim) and the columns of their grid; {} without codes."""
+        return {}
+
+
 @dataclass(frozen=True)
-class Normal:
+class Normal(Latent):
     """Standard normal in `dim` dimensions."""
 
     dim: int
@@ -25,13 +40,9 @@ class Normal:
         inside = math.erf(truncation / math.sqrt(2))  # of the mass
         return math.sqrt(2) * torch.erfinv((2 * draws.rand(self.dim) - 1) * inside)
 
-    def traversals(self, draws: Draws) -> dict[str, tuple[Tensor, int]]:
-        """{}: no direction has a meaning of its own."""
-        return {}
-
 
 @dataclass(frozen=True)
-class Uniform:
+class Uniform(Latent):
     """Uniform in [-1, 1] in `dim` dimensions (Goodfellow 2014, Radford 2016)."""
 
     dim: int
@@ -42,12 +53,8 @@ class Uniform:
             raise GantoolError("truncation is for normal latents (model/latent=normal): a uniform one has no tails")
         return draws.rand(self.dim) * 2 - 1
 
-    def traversals(self, draws: Draws) -> dict[str, tuple[Tensor, int]]:
-        """{}: no direction has a meaning of its own."""
-        return {}
 
-
-class Structured:
+class Structured(Latent):
     """InfoGAN's latent (Chen 2016): normal noise, one-hot codes of `categories` values each, and `continuous` codes
     uniform in [-1, 1]; `dim` numbers in all, in this order.
 

@@ -1,7 +1,6 @@
 """One generator against one discriminator (Goodfellow 2014); what kind of GAN it is, its parts say."""
 
 from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -11,54 +10,17 @@ from gantool.batch import Batch, Draws, Request
 from gantool.errors import GantoolError, check_members
 from gantool.game import Augment, Auxiliary, Game, Loss, Outcome, Player, Progress, Regularizer, Turn
 from gantool.games.adversary import Adversary, with_features
-
-
-class Latent(Protocol):
-    """Draws the generator's input. What a class of one's own inherits from here it need not say."""
-
-    dim: int
-
-    def sample(self, draws: Draws, truncation: float | None = None) -> Tensor:
-        """(N, dim); with a `truncation`, within so many standard deviations."""
-        ...
-
-    def traversals(self, draws: Draws) -> dict[str, tuple[Tensor, int]]:
-        """Latents that show what each code means, by name: (N, dim) and the columns of their grid; {} without codes."""
-        return {}
-
-
-class Growth(Protocol):
-    """Which resolution is trained when: `stage` counts doublings, a fraction being half-way faded in."""
-
-    def stage(self, progress: Progress) -> float:
-        """The stage of the round that begins at `progress`."""
-        ...
-
-    def batch_size(self, stage: float, size: int) -> int:
-        """Images in a batch at `stage`."""
-        ...
-
-    def shrink(self, images: Tensor, stage: float) -> Tensor:
-        """Real images as the discriminator of this stage is to see them."""
-        ...
-
-    def enlarge(self, images: Tensor, stage: float) -> Tensor:
-        """What a generator of this stage made, at the final resolution."""
-        ...
-
-
-@runtime_checkable
-class Growing(Protocol):
-    """A network that holds all its blocks and uses those of its stage."""
-
-    stage: Tensor  # a buffer: a scalar
+from gantool.growth import Progressive
+from gantool.latents import Latent
 
 
 def stage_of(network: nn.Module) -> Tensor:
-    """Its stage; raises GantoolError for a network that does not grow."""
-    if isinstance(network, Growing):
-        return network.stage
-    raise GantoolError(f"model.growth: {type(network).__qualname__} has no stage to grow by; take model=progan's")
+    """The scalar buffer `stage` of a network that holds all its blocks and uses those of its stage; raises GantoolError
+    for one without."""
+    stage = getattr(network, "stage", None)
+    if stage is None:
+        raise GantoolError(f"model.growth: {type(network).__qualname__} has no stage to grow by; take model=progan's")
+    return stage
 
 
 class GAN(Game):
@@ -78,7 +40,7 @@ class GAN(Game):
         regularizers: Mapping[str, Regularizer] | None = None,
         auxiliaries: Mapping[str, Auxiliary] | None = None,
         augment: Augment | None = None,
-        growth: Growth | None = None,
+        growth: Progressive | None = None,
         conditional: bool = False,
         num_classes: int = 0,
     ) -> None:
@@ -110,7 +72,6 @@ class GAN(Game):
                 stage_of(network).fill_(self.stage)
 
     def batch_size(self, size: int) -> int:
-        """As the growth says, if there is one."""
         return size if self.growth is None else self.growth.batch_size(self.stage, size)
 
     def labels(self, labels: Tensor | None) -> Tensor | None:

@@ -16,7 +16,9 @@ from gantool import __version__
 from gantool.batch import Draws
 from gantool.config import build
 from gantool.errors import GantoolError, did_you_mean
-from gantool.games.gan import GAN, Growth, Latent, stage_of
+from gantool.games.gan import GAN, stage_of
+from gantool.growth import Progressive
+from gantool.latents import Latent
 from gantool.randomness import seed_torch
 from gantool.runs.trained import TrainedRun
 
@@ -29,7 +31,7 @@ PARTS = ("networks", "latents", "growth")
 class FromLatent(nn.Module):
     """A generator as its user calls it: latents, and labels if it is conditional, to images at the final resolution."""
 
-    def __init__(self, network: nn.Module, latent: Latent, growth: Growth | None, num_classes: int) -> None:
+    def __init__(self, network: nn.Module, latent: Latent, growth: Progressive | None, num_classes: int) -> None:
         super().__init__()
         self.network, self.latent, self.growth, self.num_classes = network, latent, growth, num_classes
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from gantool.batch import Batch, Request
 from gantool.game import Augment, Game, Loss, Outcome, Player, Regularizer, Turn
 from gantool.games.adversary import Adversary
-from gantool.games.gan import Latent
+from gantool.latents import Latent
 
 
 class Duo(Game):

@@ -4,7 +4,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gantool.batch import Draws
-from gantool.games.gan import Latent
+from gantool.latents import Latent
 
 
 class Sphere(Latent):
