@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
 from gantool.metrics.classifier import accuracy, fit
-from gantool.metrics.distances import kernel_distance
 from gantool.metrics.embedding import Embedding
 from gantool.metrics.neighbours import Overlap, overlap
 from gantool.metrics.score import Score
@@ -44,8 +43,14 @@ class KernelDistance(Score):
 
     def __call__(self, fake: Embedding, real: Embedding, seed: int) -> float:
         """The mean over random subsets; of all images at once where there are no more."""
-        counts = {"subsets": self.subsets, "subset_size": self.subset_size}
-        return kernel_distance(fake.features, real.features, seed=seed, **counts)
+        from torchmetrics.image.kid import poly_mmd  # the published kernel, (x.y / F + 1)^3, is its default
+
+        a, b, size = fake.features, real.features, min(self.subset_size, len(fake), len(real))
+        if size == len(a) == len(b):
+            return float(poly_mmd(a.double(), b.double()))
+        generator = torch.Generator().manual_seed(seed)
+        draws = [[torch.randperm(len(x), generator=generator)[:size] for x in (a, b)] for _ in range(self.subsets)]
+        return sum(float(poly_mmd(a[rows].double(), b[others].double())) for rows, others in draws) / self.subsets
 
 
 class InceptionScore(Score):
@@ -70,60 +75,53 @@ class InceptionScore(Score):
         return float(mean)
 
 
-class Precision(Score):
-    """The share of generated images in a real one's neighbourhood, up to its k-th neighbour (Kynkäänniemi 2019)."""
+class Neighbourhoods(Score):
+    """One number of an `Overlap`: of neighbourhoods that reach to the k-th neighbour on the same side."""
 
     higher_is_better = True
+    number: str
 
     def __init__(self, k: int = 3) -> None:
         require(1, k=k)
         self.k, self.fewest = k, k + 1
 
     def __call__(self, fake: Embedding, real: Embedding, seed: int) -> float:
-        """Fidelity."""
-        return compared(fake, real, self.k).precision
+        def compare() -> Overlap:  # once for all scores of equal k
+            return overlap(fake.points(), real.points(), fake.radii(self.k), real.radii(self.k), self.k)
+
+        return getattr(fake.once(("overlap", real, self.k), compare), self.number)
 
 
-class Recall(Score):
-    """The share of real images in a generated one's neighbourhood, up to its k-th neighbour (Kynkäänniemi 2019)."""
+class Precision(Neighbourhoods):
+    """Fidelity: the share of generated images in a real one's neighbourhood (Kynkäänniemi 2019)."""
 
-    higher_is_better = True
-
-    def __init__(self, k: int = 3) -> None:
-        require(1, k=k)
-        self.k, self.fewest = k, k + 1
-
-    def __call__(self, fake: Embedding, real: Embedding, seed: int) -> float:
-        """Variety."""
-        return compared(fake, real, self.k).recall
+    number = "precision"
 
 
-class Density(Score):
-    """How many real neighbourhoods hold a generated image, in units of k (Naeem 2020): 1 for equal distributions."""
+class Recall(Neighbourhoods):
+    """Variety: the share of real images in a generated one's neighbourhood (Kynkäänniemi 2019)."""
 
-    higher_is_better = True
-
-    def __init__(self, k: int = 5) -> None:
-        require(1, k=k)
-        self.k, self.fewest = k, k + 1
-
-    def __call__(self, fake: Embedding, real: Embedding, seed: int) -> float:
-        """Fidelity, less moved by outliers than precision."""
-        return compared(fake, real, self.k).density
+    number = "recall"
 
 
-class Coverage(Score):
-    """The share of real neighbourhoods that hold a generated image (Naeem 2020)."""
+class Density(Neighbourhoods):
+    """Fidelity, less moved by outliers than precision: how many real neighbourhoods hold a generated image, in units of
+    k (Naeem 2020); 1 for equal distributions."""
 
-    higher_is_better = True
+    number = "density"
 
     def __init__(self, k: int = 5) -> None:
-        require(1, k=k)
-        self.k, self.fewest = k, k + 1
+        super().__init__(k)
 
-    def __call__(self, fake: Embedding, real: Embedding, seed: int) -> float:
-        """Variety, less moved by outliers than recall."""
-        return compared(fake, real, self.k).coverage
+
+class Coverage(Neighbourhoods):
+    """Variety, less moved by outliers than recall: the share of real neighbourhoods that hold a generated image (Naeem
+    2020)."""
+
+    number = "coverage"
+
+    def __init__(self, k: int = 5) -> None:
+        super().__init__(k)
 
 
 class ClassificationAccuracy(Score):
@@ -147,15 +145,6 @@ class ClassificationAccuracy(Score):
         lessons = ImageSet(fake.images, fake.labels, classes, "lessons", "lessons")
         test = ImageSet(real.images, real.labels, classes, "test", "test")
         return accuracy(fit(lessons, num_images=self.num_images, seed=seed, device=real.device), test, real.device)
-
-
-def compared(fake: Embedding, real: Embedding, k: int) -> Overlap:
-    """Computed once for the scores of equal k."""
-
-    def compare() -> Overlap:
-        return overlap(fake.points(), real.points(), fake.radii(k), real.radii(k), k)
-
-    return fake.once(("overlap", real, k), compare)
 
 
 def require(least: int, **settings: int) -> None:
