@@ -16,8 +16,8 @@ def test_the_newest_are_kept_and_the_best(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, keep=2)
     for nimg in (100, 2000, 30000):
         checkpoints.save({**STATE, "nimg": nimg}, nimg)
-    checkpoints.save_best({**STATE, "nimg": 100}, 100)
-    checkpoints.save_best({**STATE, "nimg": 2000}, 2000)
+    checkpoints.save_as("best", {**STATE, "nimg": 100}, 100)
+    checkpoints.save_as("best", {**STATE, "nimg": 2000}, 2000)
     names = sorted(path.name.rpartition("-")[0] for path in checkpoints.folder.iterdir())
     assert names == ["000000002000", "000000030000", "best-000000002000"]
     newest = checkpoints.load_newest()
@@ -42,7 +42,7 @@ def test_a_damaged_newest_falls_back_with_a_warning(tmp_path: Path, damage: str,
 
 def test_the_best_serves_where_no_other_is_left(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
-    checkpoints.save_best({**STATE, "nimg": 1}, 1)
+    checkpoints.save_as("best", {**STATE, "nimg": 1}, 1)
     checkpoints.save(STATE, 2).write_bytes(b"")
     state = checkpoints.load_newest()
     assert state is not None and state["nimg"] == 1

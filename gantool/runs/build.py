@@ -70,7 +70,7 @@ def set_up(cfg: DictConfig, written: Written) -> Setup:
     source: Source | TwoSided | None = None
     with collecting(mistakes):
         device = choose_device(trainer.device, int(os.environ.get("LOCAL_RANK", "0")))
-        precision = MixedPrecision.choose(trainer.precision, device)
+        precision = MixedPrecision(device, trainer.precision)
         set_deterministic(trainer.deterministic)
     with collecting(mistakes):
         source = build_source(config.dataset)
@@ -88,8 +88,7 @@ def set_up(cfg: DictConfig, written: Written) -> Setup:
         raise GantoolError("\n".join(mistakes))
     assert source is not None
     game.to(device)
-    if trainer.channels_last:
-        to_memory_format(game, channels_last=True)
+    to_memory_format(game, channels_last=trainer.channels_last)
     return Setup(cfg, config, device, precision, source, game)
 
 

@@ -8,6 +8,7 @@ import hashlib
 import io
 import logging
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -36,18 +37,10 @@ class Checkpoints:
             old.unlink(missing_ok=True)
         return path
 
-    def save_best(self, state: dict, nimg: int) -> Path:
-        """Writes `state` as the best checkpoint in place of the one before."""
-        path = self._write(state, f"best-{nimg:012d}")
-        for old in self.folder.glob("best-*.pt"):
-            if old != path:
-                old.unlink(missing_ok=True)
-        return path
-
-    def save_good(self, state: dict, nimg: int) -> Path:
-        """Writes `state` as the one to go back to, in place of the one before."""
-        path = self._write(state, f"good-{nimg:012d}")
-        for old in self.folder.glob("good-*.pt"):
+    def save_as(self, kind: Literal["best", "good"], state: dict, nimg: int) -> Path:
+        """Writes `state` as the best checkpoint, or as the good one to go back to, in place of the one before."""
+        path = self._write(state, f"{kind}-{nimg:012d}")
+        for old in self.folder.glob(f"{kind}-*.pt"):
             if old != path:
                 old.unlink(missing_ok=True)
         return path

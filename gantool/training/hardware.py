@@ -50,28 +50,23 @@ def has_native_bf16(device: torch.device) -> bool:
 
 @dataclass
 class MixedPrecision:
-    """What the forward passes are computed in; parameters, penalties and optimizers stay float32."""
+    """What the forward passes are computed in; parameters, penalties and optimizers stay float32.
+
+    `name`: fp32, bf16, fp16, or 'auto', which becomes bf16 where the hardware has it; fp16 only on CUDA, else
+    GantoolError.
+    """
 
     device: torch.device
-    dtype: torch.dtype
+    name: str
 
     def __post_init__(self) -> None:
+        if self.name == "auto":
+            self.name = "bf16" if has_native_bf16(self.device) else "fp32"
+        if self.name == "fp16" and self.device.type != "cuda":
+            raise GantoolError("trainer.precision=fp16 needs a CUDA device; on a CPU use bf16, fp32 or auto")
+        self.dtype = DTYPES[self.name]
         # fp16 underflows without a scaled loss; bf16 has float32's range and needs none.
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
-
-    @classmethod
-    def choose(cls, name: str, device: torch.device) -> "MixedPrecision":
-        """'auto' is bf16 where the hardware has it; fp16 only on CUDA, else GantoolError."""
-        if name == "auto":
-            name = "bf16" if has_native_bf16(device) else "fp32"
-        if name == "fp16" and device.type != "cuda":
-            raise GantoolError("trainer.precision=fp16 needs a CUDA device; on a CPU use bf16, fp32 or auto")
-        return cls(device, DTYPES[name])
-
-    @property
-    def name(self) -> str:
-        """fp32, bf16 or fp16."""
-        return next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
 
     def autocast(self) -> AbstractContextManager:
         """The context that forward passes run in."""

@@ -60,10 +60,10 @@ def play_round(state: State, data: Stream, measurements: Measurements, settings:
     size = game.batch_size(settings.batch_size)
     batches = data.take(progress.nimg, count=game.batches_per_round, size=size)
     for name, player in game.players.items():
-        state.optimizers[name].set_rate(progress)
+        state.optimizers[name].set_rate(progress, state.rate_factor)
         for turn, batch in enumerate(batches[-player.updates :]):
             seed = (settings.seed, progress.nimg, name, turn)
-            measurements.add(name, update(state, name, batch, microbatch=settings.microbatch, seed=seed))
+            measurements.add(name, *update(state, name, batch, microbatch=settings.microbatch, seed=seed))
     measurements.check_finite(progress)
     average_buffers(game)
     state.progress = progress.advance(len(batches) * size)

@@ -28,7 +28,6 @@ class PlayerOptimizer:
     clip_norm: float | None = None
     clip_value: float | None = None
     beta2: float | Schedule | None = None
-    factor: float = 1.0  # below 1 once the watchdog has lowered the rate
 
     def __post_init__(self) -> None:
         self.optimizer = self.make(self.parameters)
@@ -38,16 +37,15 @@ class PlayerOptimizer:
         if self.beta2 is not None and "betas" not in self.configured[0]:
             raise GantoolError("optimizer.beta2 is Adam's: set it to null, or choose optimizer=adam or adamw")
 
-    def set_rate(self, progress: Progress) -> float:
-        """Sets the learning rate and beta2 for this position; returns the rate."""
-        factor = self.factor * self.schedule(progress.nimg, progress.total)
+    def set_rate(self, progress: Progress, factor: float = 1.0) -> None:
+        """Sets the learning rate and beta2 for this position."""
+        factor *= self.schedule(progress.nimg, progress.total)
         if self.warmup:
             factor *= min(1.0, (progress.nimg + 1) / self.warmup)
         for group, configured in zip(self.optimizer.param_groups, self.configured, strict=True):
             group["lr"] = configured["lr"] * factor
             if self.beta2 is not None:
                 group["betas"] = (configured["betas"][0], at(self.beta2, progress.nimg, progress.total))
-        return self.optimizer.param_groups[0]["lr"]
 
     def step(self, precision: MixedPrecision) -> Tensor:
         """Clips, steps, and returns the total norm that the gradients had, as a scalar tensor."""

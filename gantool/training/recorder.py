@@ -49,7 +49,7 @@ class Recorder:
         if score is not None and self._is_better(score, state.best.get("value")):
             state.best = {"metric": self.best_metric, "value": score, "nimg": state.progress.nimg}
             if self.checkpoints is not None:
-                self.checkpoints.save_best(state.state_dict(), state.progress.nimg)
+                self.checkpoints.save_as("best", state.state_dict(), state.progress.nimg)
 
     def _is_better(self, score: float, best: float | None) -> bool:
         if best is None:
@@ -77,13 +77,13 @@ class Recorder:
     def status(self, state: State, status: Status) -> None:
         """Writes status.json."""
         if self.run_dir is not None:
-            scores = {"metrics": state.metrics, "best": state.best}
             watched = {key: state.watch[key] for key in ("noticed", "rollbacks") if key in state.watch}
             write_status(
                 self.run_dir,
                 state=status,
                 progress=state.progress,
-                **scores,
+                metrics=state.metrics,
+                best=state.best,
                 watchdog=watched,
                 higher_is_better=self.higher_is_better,
             )

@@ -39,7 +39,7 @@ class Rescue:
     def keep(self) -> None:
         """The state as it is now is one to go back to."""
         if self.action in ("stop", "rollback") and rank() == 0:
-            self.checkpoints.save_good(self.state.state_dict(), self.state.progress.nimg)
+            self.checkpoints.save_as("good", self.state.state_dict(), self.state.progress.nimg)
 
     def act(self, text: str, progress: Progress) -> None:
         """Told of a sign that has lasted; raises Breakdown unless it is only to warn."""

@@ -25,16 +25,7 @@ class State:
     metrics: dict[str, float] = field(default_factory=dict)  # the last scores
     best: dict[str, Any] = field(default_factory=dict)  # "metric", "value" and "nimg" of the best score so far
     watch: dict[str, Any] = field(default_factory=dict)  # what the watchdog remembers, and how often it rolled back
-
-    @property
-    def rate_factor(self) -> float:
-        """What every learning rate is multiplied by."""
-        return next(iter(self.optimizers.values())).factor
-
-    @rate_factor.setter
-    def rate_factor(self, factor: float) -> None:
-        for optimizer in self.optimizers.values():
-            optimizer.factor = factor
+    rate_factor: float = 1.0  # of every learning rate: below 1 once the watchdog has lowered it
 
     def state_dict(self) -> dict:
         """Plain containers and the live tensors."""

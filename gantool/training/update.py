@@ -1,27 +1,20 @@
 """One update of one player: everything mechanical between a batch and a step, once, for all games."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from gantool.batch import Batch
+from gantool.game import Outcome
 from gantool.randomness import seed_torch
 from gantool.training.ranks import average
 from gantool.training.state import State
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What one update leaves for the log: detached scalars by term, score vectors, and the gradient's norm."""
-
-    terms: dict[str, Tensor]
-    scores: dict[str, Tensor]
-    gradient_norm: Tensor
-
-
-def update(state: State, name: str, batch: Batch, *, microbatch: int | None, seed: tuple[object, ...]) -> Measured:
-    """Minimises the loss of the player called `name` on `batch` by one step.
+def update(
+    state: State, name: str, batch: Batch, *, microbatch: int | None, seed: tuple[object, ...]
+) -> tuple[Outcome, Tensor]:
+    """Minimises the loss of the player called `name` on `batch` by one step. Returns the outcome of the whole batch,
+    detached, and the norm of its gradient.
 
     The batch goes through in parts of `microbatch` images. Each part, on each rank, starts from the same `seed` and
     takes its own rows of the numbers drawn (see Batch), so that the cut does not change the result; except where a
@@ -48,4 +41,4 @@ def update(state: State, name: str, batch: Batch, *, microbatch: int | None, see
     average([p.grad for p in optimizer.parameters if p.grad is not None])
     norm = optimizer.step(precision)
     player.after_update()
-    return Measured(terms, {side: torch.cat(parts) for side, parts in scores.items()}, norm)
+    return Outcome(terms, {side: torch.cat(parts) for side, parts in scores.items()}), norm
