@@ -190,6 +190,11 @@ class Game(nn.Module, ABC):
         """Real batches that one round needs."""
         return max(player.updates for player in self.players.values())
 
+    def networks(self) -> dict[str, nn.Module]:
+        """Every network that a player owns by its path in the game ('discriminator', 'generator'), in order of play."""
+        paths = {id(module): path.removeprefix("generators.") for path, module in self.named_modules()}
+        return {paths[id(network)]: network for player in self.players.values() for network in player.networks}
+
     def begin_round(self, progress: Progress) -> None:
         """Called before each round; growing games set their stage here."""
         self.progress = progress

@@ -12,7 +12,6 @@ from gantool.data.fixed import rows_by_class
 from gantool.game import Game, Outcome, Player, Progress
 from gantool.logging.grid import grid
 from gantool.monitors.histograms import Histograms, sample
-from gantool.monitors.networks import named_networks
 from gantool.monitors.samples import SampleGrid
 from gantool.monitors.summary import summary
 
@@ -179,7 +178,7 @@ def test_a_large_tensor_is_thinned_evenly() -> None:
 
 
 def test_networks_are_named_by_their_place_in_order_of_play(game: Game) -> None:
-    assert list(named_networks(game)) == ["discriminator", "generator"]
+    assert list(game.networks()) == ["discriminator", "generator"]
 
 
 def test_summary_counts_parameters_and_shows_shapes_and_loss(game: Game) -> None:
@@ -188,7 +187,7 @@ def test_summary_counts_parameters_and_shows_shapes_and_loss(game: Game) -> None
     assert rows["1"] == ["1", "Linear", "(SpectralNorm)", "8", "136"]
     assert rows["embed"] == ["embed", "Embedding", "4", "12"]
     totals = [line.split()[1] for line in lines if line.startswith("  total")]
-    expected = [sum(p.numel() for p in network.parameters()) for network in named_networks(game).values()]
+    expected = [sum(p.numel() for p in network.parameters()) for network in game.networks().values()]
     assert [int(total.replace(",", "")) for total in totals] == expected
     assert lines[-1] == (
         "loss wgan-gp: discriminator (5 updates a round) minimises adversarial + penalty; "

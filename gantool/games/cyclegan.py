@@ -12,7 +12,7 @@ from gantool.errors import GantoolError
 from gantool.game import Augment, Game, Loss, Outcome, Player, Regularizer, Turn
 from gantool.games.adversary import Adversary
 from gantool.games.image_pool import ImagePool
-from gantool.games.translation import first_images, source_of, strips, turn_without_latent
+from gantool.games.translation import SHOWN, source_of, strips, turn_without_latent
 
 Sides = dict[str, Tensor]  # (N, C, H, W) images in [-1, 1] of "a" and of "b"
 
@@ -119,9 +119,8 @@ class CycleGAN(Game):
         """'a2b' and 'b2a': rows of sources, of their translations, and of what comes back from these."""
         shown = {}
         for there, back, images in zip(("a2b", "b2a"), ("b2a", "a2b"), sides(batch).values(), strict=True):
-            source = first_images(images)
-            made = generators[there](source)
-            shown[there] = strips([source, made, generators[back](made)])
+            made = generators[there](images[:SHOWN])
+            shown[there] = strips([images[:SHOWN], made, generators[back](made)])
         return shown
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from gantool.batch import Batch, Request
 from gantool.game import Augment, Game, Loss, Outcome, Player, Regularizer, Turn
 from gantool.games.adversary import Adversary
-from gantool.games.translation import first_images, source_of, strips, turn_without_latent
+from gantool.games.translation import SHOWN, source_of, strips, turn_without_latent
 
 
 class Pix2Pix(Game):
@@ -71,6 +71,5 @@ class Pix2Pix(Game):
 
     def pictures(self, batch: Batch, generators: nn.ModuleDict) -> dict[str, tuple[Tensor, int]]:
         """'translated': rows of sources, of their translations, and of what these should be."""
-        source = first_images(source_of(batch))
-        views = [source, generators["generator"](source), first_images(batch.images)]
-        return {"translated": strips(views)}
+        source = source_of(batch)[:SHOWN]
+        return {"translated": strips([source, generators["generator"](source), batch.images[:SHOWN]])}

@@ -9,7 +9,7 @@ from gantool.batch import Batch
 from gantool.game import Progress, Turn
 
 _COLUMNS = 8
-_SHOWN = 16  # images
+SHOWN = 16  # images of a batch
 
 
 def turn_without_latent(real: Tensor, fake: Tensor, batch: Batch, progress: Progress) -> Turn:
@@ -28,11 +28,6 @@ def strips(views: Sequence[Tensor]) -> tuple[Tensor, int]:
     the next images. Returns all of them in this order and the columns of their grid; at most 16 images."""
     num = len(views[0])
     columns = min(_COLUMNS, num)
-    num = min(_SHOWN, num) // columns * columns
+    num = min(SHOWN, num) // columns * columns
     rows = zip(*(view[:num].split(columns) for view in views), strict=True)
     return torch.cat([torch.cat(row) for row in rows]), columns
-
-
-def first_images(batch: Tensor) -> Tensor:
-    """Those of a batch that `strips` shows."""
-    return batch[:_SHOWN]

@@ -40,7 +40,6 @@ class LabelAgreement:
         check_classes("labels", features, image_set)
         self.features, self.seed, self.device, self.num_classes = features.to(device), seed, device, num_classes
 
-    @torch.no_grad()
     def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
         """The scalar and how it was measured."""
         labels = torch.arange(_BATCH, device=self.device) % self.num_classes
@@ -72,7 +71,6 @@ class CodeAgreement:
         self.images = image_set.images[:10].float() / 127.5 - 1
         self.labels = None if image_set.labels is None else image_set.labels[:10]
 
-    @torch.no_grad()
     def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
         """Scalars codes/category0, ...."""
         labels = None if self.labels is None else self.labels.to(self.device)

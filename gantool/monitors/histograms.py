@@ -1,11 +1,9 @@
 """Histograms of the weights of every network and of the gradients of its last update."""
 
-import torch
 from torch import Tensor, nn
 
 from gantool.game import Game, Progress
 from gantool.logging.record import Record
-from gantool.monitors.networks import named_networks
 
 _VALUES = 4096  # of each tensor: as good to the eye as all of them
 
@@ -13,11 +11,10 @@ _VALUES = 4096  # of each tensor: as good to the eye as all of them
 class Histograms:
     """weights/<network>/<parameter> and, where the last update left one, gradients/<network>/<parameter>."""
 
-    @torch.no_grad()
     def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
         """(n <= 4096,) float32 on the CPU for each tensor: an even choice of its values."""
         histograms = {}
-        for network, module in named_networks(game).items():
+        for network, module in game.networks().items():
             for name, parameter in module.named_parameters():
                 name = name.replace("parametrizations.", "").replace(".original", "")
                 histograms[f"weights/{network}/{name}"] = sample(parameter)

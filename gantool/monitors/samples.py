@@ -24,7 +24,6 @@ class SampleGrid:
         self.latent_seed, self.columns = latent_seed, CLASS_COLUMNS if num_classes else COLUMNS
         self.batch = fixed_images(fixed, num_classes)
 
-    @torch.no_grad()
     def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
         """(C, H, W) uint8 grids of what `generators` make of the fixed latents."""
         device = self.batch.images.device

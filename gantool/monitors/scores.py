@@ -44,7 +44,6 @@ class Scores:
                 f"{', '.join(names)} needs a conditional model: add model.conditional=true, or leave it out"
             )
 
-    @torch.no_grad()
     def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
         """Scalars metrics/<score> with their protocol."""
         device = self.scorer.device

@@ -9,7 +9,6 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from gantool.batch import Batch
 from gantool.game import Game, Outcome
-from gantool.monitors.networks import named_networks
 
 _MAX_ROWS = 24  # a network of more layers is shown by its blocks
 
@@ -17,28 +16,19 @@ _MAX_ROWS = 24  # a network of more layers is shown by its blocks
 def summary(game: Game, batch: Batch, *, loss_name: str = "") -> str:
     """Text for a terminal; `batch` is a few real images. Call it before the networks are compiled.
 
-    Plays every player's turn once in eval mode, so any game can be shown; weights, buffers, modes, gradients and random
-    generators stay as they are.
+    Plays every player's turn once in eval mode, so any game can be shown; weights, buffers, gradients and random
+    generators stay as they are. The game is left in training mode.
     """
-    networks = named_networks(game)
+    networks = game.networks()
     device = batch.images.device
     # Penalties differentiate by their input, so gradients are on; nothing calls backward.
     rng = torch.random.fork_rng([device] if device.type == "cuda" else [])
-    with _eval_mode(game), rng, torch.enable_grad(), _shapes(networks) as shapes:
+    game.eval()
+    with rng, torch.enable_grad(), _shapes(networks) as shapes:
         outcomes = {name: player.loss(batch) for name, player in game.players.items()}
+    game.train()
     tables = [_table(name, network, shapes) for name, network in networks.items()]
     return "\n\n".join([*tables, _loss_line(game, outcomes, loss_name)])
-
-
-@contextmanager
-def _eval_mode(game: Game) -> Iterator[None]:
-    modes = {module: module.training for module in game.modules()}
-    game.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
 
 @contextmanager

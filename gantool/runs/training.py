@@ -135,7 +135,7 @@ def _run(
         run_log = Log(run_dir if first else None, resume_from=progress if goes_on else None, **text)
         for every in monitors:
             if every.at_start and not goes_on:
-                run_log.write(every.monitor(state.game, state.ema.generators, progress), progress)
+                run_log.write(every.look(state), progress)
         recorder = Recorder(
             run_dir if first else None,
             run_log,

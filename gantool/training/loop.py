@@ -48,6 +48,11 @@ class Every:
     monitor: Monitor
     at_start: bool = False
 
+    def look(self, state: State) -> Record:
+        """What the monitor sees now."""
+        with torch.no_grad():
+            return self.monitor(state.game, state.ema.generators, state.progress)
+
 
 def play_round(state: State, data: Stream, measurements: Measurements, settings: Settings) -> None:
     """Every player's updates, on new batches; then the averages and the progress follow.
@@ -74,8 +79,7 @@ def watch(state: State, monitors: Sequence[Every], recorder: Recorder) -> None:
     """Records what the monitors see whose time has come."""
     for every in monitors:
         if state.progress.crossed(every.interval) or state.progress.done:
-            with torch.no_grad():
-                recorder.write(every.monitor(state.game, state.ema.generators, state.progress), state)
+            recorder.write(every.look(state), state)
 
 
 def train(
