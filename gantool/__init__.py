@@ -1,28 +1,17 @@
 """gantool: config-driven training of generative adversarial networks."""
 
+from importlib import import_module
 from typing import Any
 
 from gantool.errors import GantoolError as GantoolError
 
 __version__ = "0.2.0"
 
-
-def train(overrides: Any = (), *, config_dir: Any = None) -> Any:
-    """Trains as `gantool train` does and returns the finished run; see gantool.api.train."""
-    from gantool.api import train  # torch waits until it is needed
-
-    return train(overrides, config_dir=config_dir)
+_HOMES = {"train": "gantool.api", "load_run": "gantool.runs.trained", "load": "gantool.runs.snapshot"}
 
 
-def load_run(folder: Any, **how: Any) -> Any:
-    """The run in a folder, ready to make images; see gantool.runs.trained.load_run."""
-    from gantool.runs.trained import load_run
-
-    return load_run(folder, **how)
-
-
-def load(path: Any, name: str | None = None, *, trust: bool = False) -> Any:
-    """The generator in a snapshot that `gantool export` wrote; see gantool.runs.snapshot.load."""
-    from gantool.runs.snapshot import load
-
-    return load(path, name, trust=trust)
+def __getattr__(name: str) -> Any:
+    """gantool.train, gantool.load_run and gantool.load, imported when they are asked for: torch is slow to import."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gantool' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)

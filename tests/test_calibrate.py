@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gantool.cli.main import main
 from gantool.commands import calibrate
-from gantool.data import ImageSet
+from gantool.data.image_set import ImageSet
 from gantool.metrics import inception
 from gantool.metrics.embedding import Embedding
 from gantool.metrics.features import Features

@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gantool.data import Stream, prepare
+from gantool.data.cache import prepare
 from gantool.data.image_set import ImageSet
+from gantool.data.stream import Stream
 from gantool.data.two_sided import Paired, Unpaired
 from gantool.errors import GantoolError
 from runs import two_sides

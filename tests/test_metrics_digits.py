@@ -10,11 +10,12 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional as F
 
+from gantool.data.cache import prepare
 from gantool.data.image_set import ImageSet
+from gantool.data.mnist import Mnist
 from gantool.metrics.digits import WEIGHTS, DigitFeatures
 from gantool.metrics.scorer import Scorer
 from gantool.metrics.scores import FrechetDistance, InceptionScore
-from gantool.metrics.train_digits import read_mnist
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,9 @@ def test_weights_file_is_the_one_documented() -> None:
 
 
 def test_classifies_the_test_digits_as_recorded(shared_data: Path) -> None:
-    images, labels = read_mnist(shared_data / "mnist", "t10k")
+    image_set = prepare(Mnist(str(shared_data / "mnist"), resolution=28, split="test"))
+    images, labels = image_set.images, image_set.labels
+    assert labels is not None
     features = DigitFeatures()
     assert [features.class_names[label] for label in labels[:3].tolist()] == ["7", "2", "1"]
     with torch.no_grad():

@@ -84,12 +84,12 @@ class Stream:
         """
         shown = self._shown
         rows = _repeated(len(shown.images), count, seed)
-        batch = Batch(_normalise(shown.images[rows].to(self.device)))
+        batch = Batch(normalise(shown.images[rows].to(self.device)))
         if shown.labels is not None:
             batch.labels = shown.labels[rows].to(self.device)
         if shown.source is not None:
             rows = rows if shown.paired else _repeated(len(shown.source), count, seed + _OTHER_SIDE)
-            batch.source = _normalise(shown.source[rows].to(self.device))
+            batch.source = normalise(shown.source[rows].to(self.device))
         return batch
 
     def _gather(self, images: Tensor, rows: Tensor) -> Tensor:
@@ -101,13 +101,12 @@ class Stream:
 
     def _augment_batch(self, batch: Batch) -> None:
         draws = batch.draws
-        if batch.source is None:
-            batch.images = self._augment(batch.images, draws)
-        elif self._paired:
+        if batch.source is not None and self._paired:
             both = self._augment(torch.cat([batch.source, batch.images], 1), draws)
             batch.source, batch.images = (side.contiguous() for side in both.chunk(2, 1))
-        else:
-            batch.images = self._augment(batch.images, draws)
+            return
+        batch.images = self._augment(batch.images, draws)
+        if batch.source is not None:
             batch.source = self._augment(batch.source, draws)
 
     def _augment(self, images: Tensor, draws: Draws) -> Tensor:
@@ -116,7 +115,7 @@ class Stream:
             images = _flip(images, draws.rand() < 0.5)
         if self.shift:
             images = _shift(images, draws.randint(2 * self.shift + 1, 2) - self.shift)
-        images = _normalise(images)
+        images = normalise(images)
         if self.rotation:
             images = _rotate(images, (2 * draws.rand() - 1) * self.rotation)
         return images
@@ -145,7 +144,8 @@ def _repeated(num_images: int, count: int, seed: int) -> Tensor:
     return _permutation(num_images, seed, epoch=-1).repeat(-(-count // num_images))[:count]
 
 
-def _normalise(images: Tensor) -> Tensor:
+def normalise(images: Tensor) -> Tensor:
+    """uint8 to float32 in [-1, 1]."""
     return images.float().mul_(2 / 255).sub_(1)
 
 

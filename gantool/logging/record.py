@@ -13,6 +13,3 @@ class Record:
     images: dict[str, Tensor] = field(default_factory=dict)  # (C, H, W) uint8, C 1 or 3
     histograms: dict[str, Tensor] = field(default_factory=dict)  # any shape, float
     protocol: dict[str, object] = field(default_factory=dict)  # how the scores were measured; JSON-able
-
-    def __bool__(self) -> bool:
-        return bool(self.scalars or self.images or self.histograms or self.protocol)

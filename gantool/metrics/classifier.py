@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gantool.data import ImageSet, Source, Stream, prepare
+from gantool.data.cache import prepare
+from gantool.data.image_set import ImageSet
+from gantool.data.source import Source
+from gantool.data.stream import Stream, normalise
 from gantool.errors import GantoolError
 from gantool.lock import locked
+from gantool.logging.progress import follow_steps
 from gantool.metrics.digits import convolution
 from gantool.metrics.features import Features
 from gantool.metrics.tensors import load_tensors, save_tensors
@@ -74,8 +77,7 @@ def fit(image_set: ImageSet, *, num_images: int, seed: int, device: torch.device
         stream = Stream(image_set, seed=seed, device=device, shift=resolution // 16)
         optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.02)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps, pct_start=0.2)
-        started = logged = time.monotonic()
-        for step in range(steps):
+        for step in follow_steps(range(steps)):
             (batch,) = stream.take(step * BATCH_SIZE, count=1, size=BATCH_SIZE)
             assert batch.labels is not None
             loss = F.cross_entropy(network(batch.images)[1], batch.labels)
@@ -83,9 +85,6 @@ def fit(image_set: ImageSet, *, num_images: int, seed: int, device: torch.device
             loss.backward()
             optimizer.step()
             schedule.step()
-            if (now := time.monotonic()) - logged > max(10, (now - started) / 20):
-                left, logged = (now - started) * (steps - step - 1) / (step + 1), now
-                log.info("classifier: step %d of %d, loss %.3f, %.0f s left", step + 1, steps, loss.item(), left)
     return network.eval().requires_grad_(False)
 
 
@@ -94,13 +93,8 @@ def accuracy(network: SmallResNet, image_set: ImageSet, device: torch.device) ->
     """The share of a labelled set that is classified rightly."""
     assert image_set.labels is not None
     parts = zip(image_set.images.split(500), image_set.labels.split(500), strict=True)
-    right = [int((network(normalised(x.to(device)))[1].argmax(1).cpu() == y).sum()) for x, y in parts]
+    right = [int((network(normalise(x.to(device)))[1].argmax(1).cpu() == y).sum()) for x, y in parts]
     return sum(right) / len(image_set.images)
-
-
-def normalised(images: Tensor) -> Tensor:
-    """uint8 to float32 in [-1, 1]."""
-    return images.float() * (2 / 255) - 1
 
 
 class ClassifierFeatures(Features):
@@ -142,7 +136,7 @@ class ClassifierFeatures(Features):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 (N, 1 or 3, H, W) to float32 features (N, num_features) and logits (N, classes)."""
-        x = normalised(images)
+        x = normalise(images)
         channels, size = self.shape[:2]
         if x.shape[1] > channels:
             x = x.mean(1, keepdim=True)

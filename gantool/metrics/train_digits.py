@@ -3,7 +3,6 @@
 Eight minutes. The weights, the test accuracy and the command go into one safetensors file.
 """
 
-import gzip
 import hashlib
 import math
 import sys
@@ -13,22 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gantool.data.cache import prepare
+from gantool.data.mnist import Mnist
 from gantool.metrics.digits import WEIGHTS, DigitClassifier, to_32
 
 EPOCHS = 14
 BATCH_SIZE = 128
 SEED = 0
-
-
-def read_mnist(root: Path, split: str) -> tuple[Tensor, Tensor]:
-    """uint8 images (N, 1, 28, 28) and int64 labels (N,) of `train` or `t10k`, from MNIST's original gz files."""
-    raw = root / "MNIST" / "raw"
-    images = gzip.decompress((raw / f"{split}-images-idx3-ubyte.gz").read_bytes())[16:]
-    labels = gzip.decompress((raw / f"{split}-labels-idx1-ubyte.gz").read_bytes())[8:]
-    return (
-        torch.frombuffer(bytearray(images), dtype=torch.uint8).view(-1, 1, 28, 28),
-        torch.frombuffer(bytearray(labels), dtype=torch.uint8).long(),
-    )
 
 
 def augment(images: Tensor) -> Tensor:
@@ -75,9 +65,10 @@ def main(root: Path, target: Path) -> None:
     """Trains on the 60,000, tests on the 10,000, writes `target`."""
     from safetensors.torch import save_file
 
-    (images, labels), (test_images, test_labels) = read_mnist(root, "train"), read_mnist(root, "t10k")
-    network = train(to_32(images), labels)
-    test_accuracy = accuracy(network, to_32(test_images), test_labels)
+    seen, test = (prepare(Mnist(str(root), resolution=28, split=split)) for split in ("train", "test"))
+    assert seen.labels is not None and test.labels is not None
+    network = train(to_32(seen.images), seen.labels)
+    test_accuracy = accuracy(network, to_32(test.images), test.labels)
     tensors = {k: v.detach().contiguous() for k, v in network.state_dict().items()}
     metadata = {
         "command": "python -m gantool.metrics.train_digits ROOT",

@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gantool.data import ImageSet, prepare
+from gantool.data.cache import prepare
 from gantool.data.cifar10 import Cifar10
+from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
 from gantool.logging.progress import follow_images
 from gantool.metrics.embedding import embed_reals
