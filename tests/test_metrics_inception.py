@@ -169,12 +169,12 @@ def test_downloads_once_and_checks(
     monkeypatch.setattr(inception, "URL", weights.as_uri())
     with pytest.raises(GantoolError, match="hash"):
         InceptionFeatures()
-    assert not list((tmp_path / "weights").iterdir())
+    assert not list((tmp_path / "weights").glob("*.pth"))
 
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     monkeypatch.setattr(inception, "SHA256_PREFIX", digest[:8])
     assert InceptionFeatures().weights_hash == digest[:8]
-    (cached,) = (tmp_path / "weights").iterdir()
+    (cached,) = (tmp_path / "weights").glob("*.pth")
     cached.write_bytes(b"damaged")
     assert inception.downloaded() == cached and cached.read_bytes() == weights.read_bytes()
 
@@ -187,7 +187,7 @@ def test_without_network_it_fails_fast(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(inception, "URL", "http://127.0.0.1:9/weights.pth")
     start = time.monotonic()
     with pytest.raises(
-        GantoolError, match=r"cannot download.*features\.weights=FILE, choose .*, or train with score=none"
+        GantoolError, match=r"downloading inception.*features\.weights=FILE, choose .*, or train with score=none"
     ):
         InceptionFeatures()
     assert time.monotonic() - start < 5

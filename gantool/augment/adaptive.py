@@ -78,7 +78,6 @@ class ADA(Transforming):
             self.count.zero_()
 
     def observe(self, real: Tensor) -> None:
-        """Counts the signs of (N, ...) scores of real images."""
         self.signs.add_(real.sign().sum())
         self.count.add_(real.numel())
 

@@ -97,21 +97,19 @@ class GAN(Game):
         return Outcome(terms | self.adversary.regularize("generator", self.generators["generator"], turn))
 
     def sample(self, request: Request, generators: nn.ModuleDict) -> Tensor:
-        """(N, C, H, W) images in [-1, 1] for fresh latents and the labels of `request`."""
         z = self.latent.sample(request.draws, request.truncation)
         return self.generate(z, self.labels(request.labels), generators)
 
     def pictures(self, batch: Batch, generators: nn.ModuleDict) -> dict[str, tuple[Tensor, int]]:
-        """The traversals of the latent's codes, each image with the first label of `batch`'s rows."""
-        labels = self.labels(batch.labels)
-        return self.traversals(batch.draws, None if labels is None else labels[:1], generators)
+        """The traversals of the latent's codes."""
+        return self.traversals(batch.draws, self.labels(batch.labels), generators)
 
     def traversals(
-        self, draws: Draws, label: Tensor | None, generators: nn.ModuleDict
+        self, draws: Draws, labels: Tensor | None, generators: nn.ModuleDict
     ) -> dict[str, tuple[Tensor, int]]:
-        """Images that show what each code of the latent means, all of one `label` (1,), and their columns."""
+        """Images that show what each code of the latent means, all of the first of `labels`, and their columns."""
         return {
-            name: (self.generate(z, None if label is None else label.expand(len(z)), generators), columns)
+            name: (self.generate(z, None if labels is None else labels[:1].expand(len(z)), generators), columns)
             for name, (z, columns) in self.latent.traversals(draws).items()
         }
 

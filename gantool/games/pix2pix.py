@@ -66,7 +66,6 @@ class Pix2Pix(Game):
         return Outcome(terms | self.adversary.regularize("generator", self.generators["generator"], turn))
 
     def sample(self, request: Request, generators: nn.ModuleDict) -> Tensor:
-        """(N, C, H, W) images in [-1, 1] for the sources of `request`."""
         return generators["generator"](request.source)
 
     def pictures(self, batch: Batch, generators: nn.ModuleDict) -> dict[str, tuple[Tensor, int]]:

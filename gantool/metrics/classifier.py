@@ -135,7 +135,6 @@ class ClassifierFeatures(Features):
         self.requires_grad_(False).eval()
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 (N, 1 or 3, H, W) to float32 features (N, num_features) and logits (N, classes)."""
         x = normalise(images)
         channels, size = self.shape[:2]
         if x.shape[1] > channels:

@@ -83,5 +83,4 @@ class DigitFeatures(Features):
         self.requires_grad_(False).eval()
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 (N, 1 or 3, H, W) of any size to float32 features (N, 128) and logits (N, 10)."""
         return self.network(to_32(images))

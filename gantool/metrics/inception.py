@@ -3,7 +3,6 @@
 import hashlib
 import io
 import pickle
-import socket
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,22 +10,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gantool.data.download import downloading
 from gantool.errors import GantoolError
 from gantool.metrics.features import Features
 from gantool.paths import cache_dir
 
 URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 SHA256_PREFIX = "6726825d"
-TIMEOUT = 10  # seconds without an answer
 FIXES = (
     "give the file with features=inception features.weights=FILE, choose features=digits, "
     "or train with score=none and evaluate with features=digits or features=classifier"
 )
 SIZE = 299  # pixels of a side that the network sees
-RESIZE = {
-    "legacy": "TensorFlow 1 bilinear without antialias to 299",
-    "clean": "bicubic with antialias to 299",
-}
+RESIZE = {"legacy": "TensorFlow 1 bilinear without antialias to 299", "clean": "bicubic with antialias to 299"}
 
 
 class InceptionFeatures(Features):
@@ -55,7 +51,6 @@ class InceptionFeatures(Features):
         self.requires_grad_(False).eval()
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 (N, 1 or 3, H, W) to float32 features (N, 2048) and logits (N, 1008)."""
         images = images.expand(-1, 3, -1, -1)
         if self.suffix:
             self._resized = (resized_cleanly(images) - 128) / 128
@@ -88,27 +83,16 @@ def build(path: Path) -> torch.nn.Module:
             "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=tensors
         )
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, AttributeError, TypeError) as error:
-        raise GantoolError(
-            f"{path} does not hold the Inception weights of torch-fidelity ({first_line(error)}): {FIXES}"
-        ) from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise GantoolError(f"{path} does not hold torch-fidelity's Inception weights ({reason}): {FIXES}") from error
 
 
 def downloaded() -> Path:
     """The weights file in the cache, fetched if it is not there or not whole."""
     path = cache_dir() / "weights" / URL.rsplit("/", 1)[1]
-    if path.exists() and sha256(path).startswith(SHA256_PREFIX):
-        return path
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(TIMEOUT)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(URL, str(path), hash_prefix=SHA256_PREFIX)
-    except (OSError, RuntimeError) as error:
-        raise GantoolError(
-            f"cannot download the Inception weights from {URL} ({first_line(error)}): {FIXES}"
-        ) from error
-    finally:
-        socket.setdefaulttimeout(before)
+    if not (path.exists() and sha256(path).startswith(SHA256_PREFIX)):
+        with downloading("inception", path.parent, f"fetch {URL} by hand and {FIXES}"):
+            torch.hub.download_url_to_file(URL, str(path), hash_prefix=SHA256_PREFIX)
     return path
 
 
@@ -119,8 +103,3 @@ def sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise GantoolError(f"cannot read the Inception weights {path} ({error.strerror}): {FIXES}") from error
-
-
-def first_line(error: Exception) -> str:
-    """What went wrong, in at most one short line."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gantool.errors import GantoolError, check_choice
 from gantool.networks.layers import (
+    BIASED,
     NORMS,
     HeadedDiscriminator,
     LabelledLatent,
@@ -76,7 +77,7 @@ class Generator(nn.Module):
         widths = level_widths(resolution, width)
         sides = [4 << level for level in range(len(widths))]
         check_attention("model.generator.attention", attention, sides)
-        bias = norm in ("none", "spectral")  # other norms subtract it
+        bias = norm in BIASED
         self.latent = LabelledLatent(latent_dim, num_classes)
         layers = [
             nn.ConvTranspose2d(self.latent.dim, widths[0], 4, bias=bias),
@@ -120,7 +121,7 @@ class Discriminator(HeadedDiscriminator):
         widths = level_widths(resolution, width)[::-1]
         sides = [resolution >> level for level in range(1, len(widths) + 1)]
         check_attention("model.discriminator.attention", attention, sides)
-        bias = norm in ("none", "spectral")
+        bias = norm in BIASED
         concat = condition == "concat"
         self.label_plane = LabelPlane(resolution, num_classes) if concat else None
         layers: list[nn.Module] = [nn.Conv2d(channels + concat, widths[0], 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]

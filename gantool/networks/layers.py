@@ -12,6 +12,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from gantool.errors import GantoolError, check_choice
 
 NORMS = ("batch", "layer", "instance", "spectral", "none")
+BIASED = ("spectral", "none")  # a convolution before the other norms needs no bias: they subtract it
 CONDITIONS = ("projection", "concat", "none")  # of a discriminator; none: an auxiliary classifies in its place
 
 

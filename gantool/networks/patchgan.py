@@ -5,7 +5,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from gantool.errors import GantoolError, check_choice
-from gantool.networks.layers import NORMS, apply_spectral_norm, initialise_dcgan, norm_2d
+from gantool.networks.layers import BIASED, NORMS, apply_spectral_norm, initialise_dcgan, norm_2d
 
 _WIDEST = 8  # times the width
 
@@ -33,7 +33,7 @@ class PatchGAN(nn.Module):
         if depth < 0 or resolution >> depth < 3:
             deepest = max((resolution // 3).bit_length() - 1, 0)
             raise GantoolError(f"model.discriminator.depth={depth}: choose 0 to {deepest} at {resolution} pixels")
-        bias = norm in ("none", "spectral")  # other norms subtract it
+        bias = norm in BIASED
         size, halving, padding = (4, 2, 1) if depth else (1, 1, 0)
         widths = [width * min(2**level, _WIDEST) for level in range(depth + 1 if depth else 2)]
         first = nn.Conv2d(images * channels, width, size, halving, padding)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gantool.errors import GantoolError, check_choice
-from gantool.networks.layers import NORMS, apply_spectral_norm, initialise_dcgan, norm_2d
+from gantool.networks.layers import BIASED, NORMS, apply_spectral_norm, initialise_dcgan, norm_2d
 
 _WIDEST = 8  # times the width: a U-Net's inner layers
 _NOISY = 3  # layers of a U-Net's way up that have dropout
@@ -55,7 +55,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, width: int, norm: str, dropout: float) -> None:
         super().__init__()
-        bias = _has_bias(norm)
+        bias = norm in BIASED
         noise = [Dropout(dropout)] if dropout else []
         self.layers = nn.Sequential(
             Reflect(1),
@@ -96,7 +96,7 @@ class ResNet(nn.Module):
                 f"dataset.resolution={resolution}: the residual translator takes multiples of 4, from 16"
             )
         blocks = (6 if resolution < 256 else 9) if blocks is None else blocks
-        bias = _has_bias(norm)
+        bias = norm in BIASED
         widths = [width, 2 * width, 4 * width]
         down = [Reflect(3), nn.Conv2d(channels, width, 7, bias=bias), norm_2d(norm, width), nn.ReLU(inplace=True)]
         for c_in, c_out in pairwise(widths):
@@ -135,7 +135,7 @@ class UNet(nn.Module):
         depth = (resolution & -resolution).bit_length() - 1  # how often the side can be halved
         if depth < 3:
             raise GantoolError(f"dataset.resolution={resolution}: the U-Net translator takes multiples of 8")
-        bias = _has_bias(norm)
+        bias = norm in BIASED
         widths = [width * min(2**level, _WIDEST) for level in range(depth)]
         down: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1)]
         for level in range(1, depth):
@@ -163,8 +163,3 @@ class UNet(nn.Module):
         for layer in self.up[1:]:
             x = layer(torch.cat([x, levels.pop()], 1))
         return torch.tanh(x.float())
-
-
-def _has_bias(norm: str) -> bool:
-    """Whether a convolution before this norm needs one: others subtract it."""
-    return norm in ("none", "spectral")

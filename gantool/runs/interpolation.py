@@ -49,8 +49,7 @@ def between_classes(game: GAN, run: TrainedRun, z: Tensor, classes: list[int], *
 def traversals(game: GAN, run: TrainedRun, labels: Tensor | None, seed: int) -> dict[str, tuple[Tensor, int]]:
     """Images and how many of them stand side by side, for each code of the latent."""
     seed_torch("traversals", seed)
-    label = None if labels is None else labels[:1]
-    return game.traversals(Draws(10, run.device), label, run.generators)
+    return game.traversals(Draws(10, run.device), labels, run.generators)
 
 
 @contextmanager
