@@ -44,7 +44,6 @@ def embed(options: Options) -> None:
     from gantool.analysis.report import Board, write_json
     from gantool.runs import embedding
     from gantool.runs.output import output, point
-    from gantool.runs.sampling import Sampling
     from gantool.runs.subject import open_subject
     from gantool.runs.trained import load_run
 
@@ -56,8 +55,8 @@ def embed(options: Options) -> None:
     _check_counts(options, len(rows), len(subject.pool(only)), subject.image_set.name)
     features = run.features(options.features)
     training = embedding.training_side(subject, features, rows, options.batch_size)
-    sampling = Sampling(num, options.seed, options.truncation, options.batch_size)
-    made, classes = embedding.labelled(subject, embedding.made_side(subject, features, sampling), training)
+    how = options.model_dump(include={"seed", "truncation", "batch_size"})
+    made, classes = embedding.labelled(subject, embedding.made_side(subject, features, num, **how), training)
     log.info("neighbours of %d images among %d, and t-SNE of %d", num, len(rows), 2 * num)
     scale = training.images[0].numel() ** -0.5
     near = {

@@ -48,7 +48,7 @@ def sample(options: Options) -> None:
 def _draw(run: "TrainedRun", options: Options) -> tuple[str, Path]:
     from gantool.logging.progress import follow_images
     from gantool.runs.output import output, point
-    from gantool.runs.sampling import WRITERS, Sampling, chosen_classes, sampled
+    from gantool.runs.sampling import WRITERS, chosen_classes, sampled
 
     for name in ("source", "direction"):
         if (value := getattr(options, name)) is not None:
@@ -57,11 +57,9 @@ def _draw(run: "TrainedRun", options: Options) -> tuple[str, Path]:
             )
     classes, num = chosen_classes(run, options.classes), options.num or _NUM
     _check_grid(options, num)
-    sampling = Sampling(num, options.seed, options.truncation, options.batch_size)
-    name = point(run.nimg, options.seed, options.format)
-    with output(run.folder, "sampled", name, options.out) as out, WRITERS[options.format](out, num, run) as writer:
-        for images, labels in follow_images(sampled(run, sampling, classes), num):
-            writer.add(images, labels)
+    blocks = sampled(run, num, classes, **options.model_dump(include={"seed", "truncation", "batch_size"}))
+    with output(run.folder, "sampled", point(run.nimg, options.seed, options.format), options.out) as out:
+        WRITERS[options.format](out, follow_images(blocks, num), num, run)
     return f"{num} images of {run.folder}", out
 
 

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from gantool.analysis.report import Board, write_csv
 from gantool.logging.progress import follow_images
 from gantool.metrics.embedding import Embedding, embed, embed_reals
 from gantool.metrics.features import Features
-from gantool.runs.sampling import Sampling, sampled
+from gantool.runs.sampling import sampled
 from gantool.runs.subject import Subject
 
 log = logging.getLogger(__name__)
@@ -64,11 +65,11 @@ def training_side(subject: Subject, features: Features, rows: Tensor, batch_size
     return Side(image_set.images[rows], rows, labels, seen)
 
 
-def made_side(subject: Subject, features: Features, sampling: Sampling) -> Side:
+def made_side(subject: Subject, features: Features, num: int, **how: Any) -> Side:
     """The images that gantool sample makes; labelled as they were asked for."""
-    log.info("%s looks at %d generated images", features.name, sampling.num)
-    blocks = list(follow_images(sampled(subject.run, sampling, subject.classes), sampling.num))
-    seen = embed(features, follow_images(iter(blocks), sampling.num), subject.run.device)
+    log.info("%s looks at %d generated images", features.name, num)
+    blocks = list(follow_images(sampled(subject.run, num, subject.classes, **how), num))
+    seen = embed(features, follow_images(iter(blocks), num), subject.run.device)
     made = torch.cat([images for images, _ in blocks])
     asked = [labels for _, labels in blocks if labels is not None]
     labels = torch.cat(asked) if asked else torch.full((len(made),), -1)
