@@ -46,10 +46,6 @@ class Console:
         if self.shown is None or time.monotonic() - self.marks[-1][0] >= self.interval:
             self._show(progress)
 
-    def message(self, text: str) -> None:
-        """Print `text` above the live line."""
-        self.terminal.print(text, soft_wrap=True)
-
     def close(self) -> None:
         """Show where the run ended and give the terminal back."""
         if self.progress is not None and self.progress != self.shown:

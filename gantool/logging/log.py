@@ -2,27 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
 
 from gantool.game import Progress
+from gantool.logging.grid import save_png
 from gantool.logging.jsonl import JsonLines
 from gantool.logging.record import Record
-from gantool.logging.samples import SampleFolder
 from gantool.logging.tensorboard import TensorBoard
 
 
-class Sink(Protocol):
-    """One form in which records are kept."""
-
-    def write(self, record: Record, progress: Progress) -> None: ...
-
-    def flush(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
 class Log:
-    """Hands every record to every sink.
+    """Keeps every record in every form.
 
     `run_dir` None (ranks other than 0) keeps nothing. `resume_from` is where the run goes on: what a session before it
     wrote past that point is cut off, so no point stands twice; without it the folder's log starts anew.
@@ -36,27 +25,36 @@ class Log:
         hparams: Mapping[str, object] | None = None,
         config_text: str = "",
     ) -> None:
-        self.sinks: list[Sink] = []
+        self.run_dir = run_dir
+        self.files: list[JsonLines | TensorBoard] = []
         if run_dir is not None:
             first = resume_from.nimg + 1 if resume_from else 0
             run_dir.mkdir(parents=True, exist_ok=True)
-            self.sinks = [
-                JsonLines(run_dir, first=first),
-                SampleFolder(run_dir),
-                TensorBoard(run_dir, first=first, hparams=hparams or {}, config_text=config_text),
-            ]
+            board = TensorBoard(run_dir, first=first, hparams=hparams or {}, config_text=config_text)
+            self.files = [JsonLines(run_dir, first=first), board]
 
     def write(self, record: Record, progress: Progress) -> None:
-        """Keep `record` as what was seen at `progress`."""
-        for sink in self.sinks:
-            sink.write(record, progress)
+        """Keeps `record` as what was seen at `progress`."""
+        if self.run_dir is not None:
+            save_samples(record, progress, self.run_dir / "samples")
+        for file in self.files:
+            file.write(record, progress)
 
     def flush(self) -> None:
         """All that was written is in its files: to be called before a checkpoint that a resume may start from."""
-        for sink in self.sinks:
-            sink.flush()
+        for file in self.files:
+            file.flush()
 
     def close(self) -> None:
-        """Flush and close every file."""
-        for sink in self.sinks:
-            sink.close()
+        """Flushes and closes every file."""
+        for file in self.files:
+            file.close()
+
+
+def save_samples(record: Record, progress: Progress, folder: Path) -> None:
+    """'samples/generated' at 12,048 images goes to `folder`/generated-000012.048.png; a resumed run writes the same
+    bytes over those of the session before it."""
+    for tag, image in record.images.items():
+        folder.mkdir(exist_ok=True)
+        name = tag.removeprefix("samples/").replace("/", "-")
+        save_png(image, folder / f"{name}-{progress.nimg / 1000:010.3f}.png")

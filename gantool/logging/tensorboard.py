@@ -39,7 +39,7 @@ HPARAM_METRICS = (
 class TensorBoard:
     """Writes to `run_dir`; hides what an earlier session left at step `first` or later.
 
-    `hparams` may be nested; it becomes the columns 'optimizer.lr', ... of the HParams tab.
+    `hparams` are the columns of the HParams tab, which would show true as 1.0000.
     """
 
     def __init__(self, run_dir: Path, *, first: int, hparams: Mapping[str, object], config_text: str) -> None:
@@ -52,7 +52,8 @@ class TensorBoard:
         self.finished = False
         # add_hparams and add_custom_scalars know no step or make a sub-run: their events are written here by hand.
         metrics = dict.fromkeys(HPARAM_METRICS, 0.0)
-        experiment, session_start, self.session_end = hparam_summaries(flatten(hparams), metrics)
+        columns = {key: value if type(value) in (str, int, float) else str(value) for key, value in hparams.items()}
+        experiment, session_start, self.session_end = hparam_summaries(columns, metrics)
         self.events = self.writer._get_file_writer()
         for summary in (custom_scalars(LAYOUT), experiment, session_start):
             self.events.add_summary(summary, first)
@@ -86,16 +87,3 @@ class TensorBoard:
         if self.finished:
             self.events.add_summary(self.session_end)
         self.writer.close()
-
-
-def flatten(values: Mapping[str, object], prefix: str = "") -> dict[str, str | float]:
-    """Nested settings as one level of 'group.key', with values that the HParams tab can show."""
-    flat: dict[str, str | float] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        elif isinstance(value, str | int | float) and not isinstance(value, bool):  # true would be shown as 1.0000
-            flat[prefix + key] = value
-        else:
-            flat[prefix + key] = str(value)
-    return flat
