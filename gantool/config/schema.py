@@ -24,8 +24,6 @@ from gantool.schedules import parse_duration
 
 
 def _duration(text: object) -> object:
-    if text is None:
-        return None
     try:
         parse_duration(str(text), key="", images_per_epoch=1, images_per_round=1)
     except GantoolError:
@@ -234,8 +232,13 @@ class Train(_Owned):
     monitor: dict[str, MonitorConfig]
     sweep_metric: str | None
 
+    @property
+    def num_classes(self) -> int:
+        """Classes that the networks are told; 0 for an unconditional model."""
+        return (self.dataset.num_classes or 0) if self.model.conditional else 0
 
-OPTIMIZER_OWNED = ("beta2", "warmup", "clip_norm", "clip_value", "schedule", "generator", "discriminator")
+
+OPTIMIZER_OWNED = tuple(name for name in OptimizerConfig.__annotations__ if name != "target")
 DATASET_OWNED = tuple(name for name in DatasetConfig.model_fields if name != "target")
 
 

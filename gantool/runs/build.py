@@ -44,11 +44,6 @@ class Setup:
     source: Source | TwoSided
     game: Game
 
-    @property
-    def num_classes(self) -> int:
-        """Classes that the networks are told; 0 for an unconditional model."""
-        return num_classes(self.config)
-
     def images(self, duration: str | None, key: str, *, images_per_epoch: int) -> int:
         """Images in a duration, 0 for none; `key` names it in messages."""
         if duration is None:
@@ -122,11 +117,6 @@ def fill_in(cfg: DictConfig, source: Source | TwoSided) -> None:
         cfg.dataset.channels, cfg.dataset.num_classes = source.channels, source.num_classes
 
 
-def num_classes(config: Train) -> int:
-    """Classes that the networks are told; 0 for an unconditional model."""
-    return (config.dataset.num_classes or 0) if config.model.conditional else 0
-
-
 def build_game(config: Train) -> Game:
     """The game with new weights. Networks are handed latent_dim, resolution, channels and num_classes, the game its
     loss, regularizers, auxiliaries and augmentation, each as far as its signature has the name.
@@ -146,7 +136,7 @@ def build_game(config: Train) -> Game:
         if part and parameter not in takes:
             names = ",".join(part) if isinstance(part, dict) else config.augment["_target_"]
             raise GantoolError(f"{group}={names}: {model.target} takes no {parameter}; leave it out")
-    shape = {"resolution": dataset.resolution, "channels": dataset.channels, "num_classes": num_classes(config)}
+    shape = {"resolution": dataset.resolution, "channels": dataset.channels, "num_classes": config.num_classes}
     if model.latent is not None:
         shape["latent_dim"] = model.latent.dim
     if model.conditional:
@@ -181,17 +171,8 @@ def build_stream(setup: Setup, image_set: Any) -> Stream:
     part = min(trainer.microbatch or share, share)
     if 1 in (part, share % part) and any(isinstance(m, torch.nn.BatchNorm1d) for m in setup.game.modules()):
         raise GantoolError("batch norm needs two images at once: raise trainer.batch_size or change trainer.microbatch")
-    return Stream(
-        image_set,
-        seed=trainer.seed,
-        device=setup.device,
-        device_resident=dataset.device_resident,
-        flip=dataset.flip,
-        shift=dataset.shift,
-        rotation=dataset.rotation,
-        rank=rank(),
-        world=world(),
-    )
+    how = dataset.model_dump(include={"device_resident", "flip", "shift", "rotation"})
+    return Stream(image_set, seed=trainer.seed, device=setup.device, rank=rank(), world=world(), **how)
 
 
 def build_state(setup: Setup, num_images: int) -> State:

@@ -40,7 +40,7 @@ def build_monitors(
     handed: dict[str, object] = {
         "fixed": data.fixed,
         "image_set": image_set.test or image_set,
-        "num_classes": setup.num_classes,
+        "num_classes": setup.config.num_classes,
         "game": setup.game,
         "device": setup.device,
     }
@@ -87,10 +87,10 @@ def build_watchdog(setup: Setup, rescue: Rescue, data: Stream, measurements: Mea
     if settings.action == "off":
         return []
     watchdog = Watchdog(
-        fixed_images(data.fixed, setup.num_classes),
+        fixed_images(data.fixed, setup.config.num_classes),
         measurements,
         rescue.state.watch,
-        by_class=setup.num_classes > 0,
+        by_class=setup.config.num_classes > 0,
         **settings.model_dump(include={"patience", "diversity", "explosion"}),
         act=rescue.act,
         keep=rescue.keep,

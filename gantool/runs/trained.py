@@ -17,7 +17,7 @@ from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError, did_you_mean
 from gantool.game import Game
 from gantool.metrics.features import Features
-from gantool.runs.build import build_game, build_source, num_classes
+from gantool.runs.build import build_game, build_source
 from gantool.runs.features import build_features
 from gantool.sampling import sampled
 from gantool.training.checkpoint import Checkpoints, load
@@ -48,12 +48,14 @@ class TrainedRun:
     @property
     def num_classes(self) -> int:
         """Classes that the generator can be asked for; 0 for an unconditional run."""
-        return num_classes(self.config)
+        return self.config.num_classes
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of its images."""
-        return shape_of(self.config)
+        channels, side = self.config.dataset.channels, self.config.dataset.resolution
+        assert channels is not None, "a run's configuration has what its data set decided"
+        return channels, side, side
 
     def images(self, *, split: str | None = None, root: str | None = None, on_bad_image: str = "") -> ImageSet:
         """The images it was trained on, or those of another `split`; `root`: where the data set lies now.
@@ -88,13 +90,6 @@ class TrainedRun:
             source = build_source(self.config.dataset, **({"root": root} if root is not None else {}))
         handed = {"source": source, "device": str(self.device)}
         return build_features(chosen or self.config.features, handed).to(self.device)
-
-
-def shape_of(config: Train) -> tuple[int, int, int]:
-    """(C, H, W) of a run's images."""
-    channels, side = config.dataset.channels, config.dataset.resolution
-    assert channels is not None, "a run's configuration has what its data set decided"
-    return channels, side, side
 
 
 def load_run(
