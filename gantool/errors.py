@@ -12,13 +12,6 @@ class DoesNotApply(GantoolError):
     """A part has nothing to do in this run: left out where it came by default, an error where the user chose it."""
 
 
-def check_kind(path: str, part: object, kind: type) -> None:
-    """Raises GantoolError unless `part`, whose key is `path`, is of a class that derives from `kind`."""
-    if not isinstance(part, kind):
-        own = type(part)
-        raise GantoolError(f"{path}: {own.__module__}.{own.__qualname__} is no {kind.__module__}.{kind.__qualname__}")
-
-
 def check_members(part: object, kind: type, path: str) -> None:
     """Raises GantoolError that names what `part` lacks of the protocol `kind`, before anything is done with it."""
     wanted = [name for name in {**vars(kind).get("__annotations__", {}), **vars(kind)} if not name.startswith("_")]

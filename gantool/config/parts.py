@@ -51,12 +51,12 @@ def parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     return found
 
 
-def build(node: Mapping[str, Any], path: str, handed: Mapping[str, object] | None = None) -> Any:
+def build(node: Mapping[str, Any], path: str, handed: Mapping[str, object] | None = None, kind: type = object) -> Any:
     """What a node describes: its `_target_` called with its other keys, nested nodes built first.
 
     `handed` values go to every part below as far as its signature has their names and the node gives no value.
     With `_partial_: true` it is the call itself, to be made later. Raises GantoolError where a part refuses its
-    arguments.
+    arguments, or is not of a class that derives from `kind`.
     """
     target = find(node["_target_"], path)
     handed = handed or {}
@@ -66,11 +66,13 @@ def build(node: Mapping[str, Any], path: str, handed: Mapping[str, object] | Non
     if node.get("_partial_"):
         return partial(target, **arguments)
     try:
-        return target(**arguments)
-    except GantoolError:
-        raise
+        part = target(**arguments)
     except (TypeError, ValueError, RuntimeError, IndexError) as error:
         raise GantoolError(f"{path}: {error} (HYDRA_FULL_ERROR=1 shows where)") from error
+    if not isinstance(part, kind):
+        own = type(part)
+        raise GantoolError(f"{path}: {own.__module__}.{own.__qualname__} is no {kind.__module__}.{kind.__qualname__}")
+    return part
 
 
 def _value(value: Any, path: str, handed: Mapping[str, object]) -> Any:

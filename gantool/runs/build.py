@@ -15,7 +15,7 @@ from gantool.config.schema import DatasetConfig
 from gantool.data.source import Source
 from gantool.data.stream import Stream
 from gantool.data.two_sided import TwoSided
-from gantool.errors import GantoolError, check_kind
+from gantool.errors import GantoolError
 from gantool.game import Auxiliary, Game, Loss, Progress
 from gantool.randomness import seed_everything
 from gantool.runs.compatibility import check_shapes, check_sides
@@ -126,10 +126,10 @@ def build_game(config: Train) -> Game:
     model, dataset = config.model, config.dataset
     takes = parameters(find(model.target, "model"))
     added = {name: build(part.node, f"regularizer.{name}") for name, part in config.regularizer.items()}
-    auxiliaries = {name: build(part.node, f"auxiliary.{name}") for name, part in config.auxiliary.items()}
+    heads = {name: build(part.node, f"auxiliary.{name}", kind=Auxiliary) for name, part in config.auxiliary.items()}
     chosen = {
         "regularizers": ("regularizer", added),
-        "auxiliaries": ("auxiliary", auxiliaries),
+        "auxiliaries": ("auxiliary", heads),
         "augment": ("augment", build(config.augment, "augment") if config.augment else None),
     }
     for parameter, (group, part) in chosen.items():
@@ -141,12 +141,8 @@ def build_game(config: Train) -> Game:
         shape["latent_dim"] = model.latent.dim
     if model.conditional:
         _check_labels(config)
-    loss = build(config.loss.node, "loss")
-    check_kind("loss", loss, Loss)
-    for name, auxiliary in auxiliaries.items():
-        check_kind(f"auxiliary.{name}", auxiliary, Auxiliary)
     parts = {parameter: part for parameter, (_, part) in chosen.items()}
-    return build(model.node, "model", shape | parts | {"loss": loss})
+    return build(model.node, "model", shape | parts | {"loss": build(config.loss.node, "loss", kind=Loss)})
 
 
 def _check_labels(config: Train) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from gantool.config import build
 from gantool.config.parts import mistakes
-from gantool.errors import GantoolError, check_kind
+from gantool.errors import GantoolError
 from gantool.metrics.features import Features
 from gantool.metrics.score import Score
 
@@ -14,10 +14,7 @@ def build_scores(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, Score]:
     """The scores that the group score= describes, by kind; raises GantoolError for one that is none."""
     if wrong := [line for kind, node in nodes.items() for _, line in mistakes(f"score.{kind}", node)]:
         raise GantoolError("\n".join(wrong))
-    scores = {kind: build(node, f"score.{kind}") for kind, node in nodes.items()}
-    for kind, score in scores.items():
-        check_kind(f"score.{kind}", score, Score)
-    return scores
+    return {kind: build(node, f"score.{kind}", kind=Score) for kind, node in nodes.items()}
 
 
 def build_features(node: Mapping[str, Any], handed: Mapping[str, object]) -> Features:
@@ -30,8 +27,7 @@ def build_features(node: Mapping[str, Any], handed: Mapping[str, object]) -> Fea
         raise GantoolError(f"{said}choose features=digits, inception or classifier, or name a class by _target_")
     if wrong := [line for _, line in mistakes("features", node)]:
         raise GantoolError("\n".join(wrong))
-    features = build(node, "features", handed)
-    check_kind("features", features, Features)
+    features = build(node, "features", handed, Features)
     if missing := [name for name in Features.__annotations__ if getattr(features, name, None) is None]:
         raise GantoolError(f"features._target_={node['_target_']} lacks {', '.join(missing)}")
     return features
