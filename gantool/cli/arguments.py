@@ -10,26 +10,15 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from gantool.config.composed import load_composed
-from gantool.errors import GantoolError, did_you_mean
+from gantool.config.composed import find_run, load_composed
+from gantool.config.schema import Train
+from gantool.errors import GantoolError
 from gantool.paths import conf_dir
 
 _FLAGS_WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir")
 _FLAGS_WITH_VALUE += ("-cd", "--info", "-i", "--experimental-rerun", "--shell-completion", "-sc")
 
-# Groups whose keys are arguments of a class.
-_NODES = (
-    "augment",
-    "auxiliary",
-    "dataset",
-    "features",
-    "loss",
-    "model",
-    "monitor",
-    "optimizer",
-    "regularizer",
-    "score",
-)
+_NODES = set(Train.model_fields) - {"recipe", "trainer", "sweep_metric"}  # groups whose keys are arguments of a class
 
 
 def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -110,13 +99,8 @@ def resume(flags: Sequence[str], overrides: Sequence[str]) -> tuple[str, list[st
 
 
 def _check_run(run: Path) -> None:
-    if not run.is_dir():
-        if run.suffix == ".pt":
-            raise GantoolError(f"resume={run}: name the run folder, not a checkpoint in it")
-        siblings = [path.name for path in run.parent.iterdir()] if run.parent.is_dir() else []
-        raise GantoolError(f"resume={run}: no such folder{did_you_mean(run.name, siblings)}")
-    if not (run / ".hydra" / "config.yaml").is_file():
-        raise GantoolError(f"resume={run} is no run folder: it has no .hydra/config.yaml")
-    load_composed(run)
+    if run.suffix == ".pt" and not run.is_dir():
+        raise GantoolError(f"resume={run}: name the run folder, not a checkpoint in it")
+    load_composed(find_run(run, "resume"))
     if not any((run / "checkpoints").glob("*.pt")):
         raise GantoolError(f"resume={run} has no checkpoint to continue from: start it again with its own command")

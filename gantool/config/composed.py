@@ -6,7 +6,7 @@ from typing import Any
 from hydra.conf import HydraConf
 from omegaconf import DictConfig, OmegaConf
 
-from gantool.errors import GantoolError
+from gantool.errors import GantoolError, did_you_mean
 from gantool.files import write_whole
 
 
@@ -28,6 +28,19 @@ def choices(run_dir: Path) -> dict[str, str]:
     """The choice made in each group when the run in `run_dir` began."""
     hydra = OmegaConf.load(run_dir / ".hydra" / "hydra.yaml")
     return {str(group): choice for group, choice in hydra.hydra.runtime.choices.items() if isinstance(choice, str)}
+
+
+def find_run(
+    folder: str | Path, key: str = "run", otherwise: str = "is no run folder: it has no .hydra/config.yaml"
+) -> Path:
+    """A run's folder as a path; raises GantoolError, which names `key` and says `otherwise`, where it is none."""
+    path = Path(folder).expanduser()
+    if not path.is_dir():
+        siblings = [sibling.name for sibling in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise GantoolError(f"{key}={folder}: no such folder{did_you_mean(path.name, siblings)}")
+    if not (path / ".hydra" / "config.yaml").is_file():
+        raise GantoolError(f"{key}={folder} {otherwise}")
+    return path
 
 
 def load_composed(run_dir: Path) -> DictConfig:

@@ -12,8 +12,7 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
-from gantool.config.composed import choices
-from gantool.errors import GantoolError, did_you_mean
+from gantool.config.composed import choices, find_run
 from gantool.logging.jsonl import read_metrics
 from gantool.logging.status import read_status
 from gantool.page.chart import Points
@@ -32,13 +31,8 @@ class RunFolder:
     @classmethod
     def open(cls, folder: str | Path) -> "RunFolder":
         """Raises GantoolError unless `folder` is a run's."""
-        path = Path(folder).expanduser()
-        if not path.is_dir():
-            siblings = [sibling.name for sibling in path.parent.iterdir()] if path.parent.is_dir() else []
-            raise GantoolError(f"run={folder}: no such folder{did_you_mean(path.name, siblings)}")
-        if not (path / ".hydra" / "config.yaml").is_file():
-            raise GantoolError(f"run={folder} is neither a run's folder (.hydra/config.yaml) nor a sweep's")
-        return cls(path.resolve())
+        otherwise = "is neither a run's folder (.hydra/config.yaml) nor a sweep's"
+        return cls(find_run(folder, otherwise=otherwise).resolve())
 
     @cached_property
     def config_text(self) -> str:

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from gantool.config import Train, read
-from gantool.config.composed import load_composed
+from gantool.config.composed import find_run, load_composed
 from gantool.data.cache import prepare
 from gantool.data.image_set import ImageSet
-from gantool.errors import GantoolError, did_you_mean
+from gantool.errors import GantoolError
 from gantool.game import Game
 from gantool.metrics.features import Features
 from gantool.runs.build import build_game, build_source
@@ -101,12 +101,7 @@ def load_run(
     """
     if folder is None:
         raise GantoolError("which run? run=FOLDER names it, such as run=outputs/2026-11-24/10-15-30-dcgan-mnist-5k")
-    path = Path(folder).expanduser()
-    if not path.is_dir():
-        siblings = [sibling.name for sibling in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise GantoolError(f"run={folder}: no such folder{did_you_mean(path.name, siblings)}")
-    if not (path / ".hydra" / "config.yaml").is_file():
-        raise GantoolError(f"run={folder} is no run folder: it has no .hydra/config.yaml")
+    path = find_run(folder)
     cfg = load_composed(path)
     saved = _saved(path, checkpoint)
     config = read(cfg)
