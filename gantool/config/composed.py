@@ -62,14 +62,15 @@ def changes(cfg: DictConfig, run_dir: Path) -> dict[str, tuple[Any, Any]]:
     saved = run_dir / ".hydra" / "config.yaml"
     if not saved.exists():
         return {}
-    before, now = (_leaves(OmegaConf.to_container(c, resolve=True)) for c in (load_composed(run_dir), cfg))
+    before, now = (leaves(OmegaConf.to_container(c, resolve=True)) for c in (load_composed(run_dir), cfg))
     return {key: (before.get(key), now.get(key)) for key in {**before, **now} if before.get(key) != now.get(key)}
 
 
-def _leaves(node: Any, path: str = "") -> dict[str, Any]:
+def leaves(node: Any, path: str = "") -> dict[str, Any]:
+    """Values by their full keys, in nested dictionaries that lie at `path`; an empty one is a value."""
     if not isinstance(node, dict) or not node:
         return {path: node}
-    leaves: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for key, value in node.items():
-        leaves |= _leaves(value, f"{path}.{key}" if path else str(key))
-    return leaves
+        found |= leaves(value, f"{path}.{key}" if path else str(key))
+    return found

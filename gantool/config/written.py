@@ -9,6 +9,7 @@ from hydra.conf import HydraConf
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from gantool.config.composed import leaves
 from gantool.paths import conf_dir
 
 
@@ -60,13 +61,4 @@ def _in_file(path: Path, package: str) -> Iterator[str]:
             yield from _in_file(path.parent / f"{base}.yaml", package)
     if "@package _global_" in path.read_text(encoding="utf-8").partition("\n")[0]:
         package = ""
-    yield from _keys(content, package)
-
-
-def _keys(content: dict[Any, Any], path: str) -> Iterator[str]:
-    for key, value in content.items():
-        place = f"{path}.{key}" if path else str(key)
-        if isinstance(value, dict) and value:
-            yield from _keys(value, place)
-        else:
-            yield place
+    yield from leaves(content, package)
