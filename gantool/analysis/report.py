@@ -20,7 +20,7 @@ _THUMBNAIL = 64  # pixels of a side
 _SPRITE = 8192  # pixels of a side that a browser takes
 
 
-def write_json(content: dict[str, object], path: Path) -> None:
+def write_json(content: object, path: Path) -> None:
     """Numbers that are not finite become null, as JSON has none."""
     write_whole(path, json.dumps(_finite(content), indent=2, default=str) + "\n")
 

@@ -67,7 +67,7 @@ def evaluate(options: Options) -> None:
         evaluations.append(panel.judge(load(target)))
         save(evaluations[-1])
     metric = options.rank_by or names[0]
-    evaluations = ranked(evaluations, metric)
+    evaluations = ranked(evaluations, metric, higher_is_better=metric in panel.scorer.higher_is_better)
     print_table(evaluations, metric)
     if warning := panel.protocol().get("warning"):
         log.warning("note: %s", warning)

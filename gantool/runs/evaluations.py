@@ -2,15 +2,14 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from gantool.analysis.report import write_csv, write_json
-from gantool.files import write_whole
 from gantool.runs.output import writing
-from gantool.runs.results import Result, rank
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def save_table(evaluations: Sequence[Evaluation], out: str) -> None:
     folder, known = Path(out).expanduser(), [evaluation.as_dict() for evaluation in evaluations]
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / "results.json", json.dumps(known, indent=2) + "\n")
+        write_json(known, folder / "results.json")
         write_scores(known, folder / "results.csv")
 
 
@@ -71,20 +70,14 @@ def _write_events(known: Sequence[dict[str, Any]], folder: Path) -> None:
     with SummaryWriter(str(folder)) as writer:
         for result in sorted(known, key=lambda result: result["nimg"]):
             for name, value in result["scores"].items():
-                if value is None:  # it was not finite
-                    continue
-                writer.add_scalar(f"evaluate/{name}", value, result["nimg"])
+                if value is not None:  # it was finite
+                    writer.add_scalar(f"evaluate/{name}", value, result["nimg"])
 
 
-def ranked(evaluations: Sequence[Evaluation], metric: str) -> list[Evaluation]:
-    """Best first."""
-    results = [_result(str(i), one) for i, one in enumerate(evaluations)]
-    return [evaluations[int(result.name)] for result in rank(results, metric)[1]]
-
-
-def _result(name: str, one: Evaluation) -> Result:
-    higher = one.protocol.get("higher_is_better")
-    return Result(name, "finished", None, one.nimg, one.scores, tuple(higher) if isinstance(higher, list) else ())
+def ranked(evaluations: Sequence[Evaluation], metric: str, *, higher_is_better: bool) -> list[Evaluation]:
+    """Best first, without a number last."""
+    sign = -1 if higher_is_better else 1
+    return sorted(evaluations, key=lambda one: (math.isnan(one.scores[metric]), sign * one.scores[metric]))
 
 
 def print_table(evaluations: Sequence[Evaluation], metric: str) -> None:
