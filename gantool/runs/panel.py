@@ -15,17 +15,11 @@ from gantool.runs.trained import TrainedRun
 log = logging.getLogger(__name__)
 
 
-def trained_with(run: TrainedRun) -> int:
-    """How many images the run was scored with while it trained."""
-    scores = run.config.monitor.get("scores")
-    return NUM if scores is None else scores.rest.get("num", NUM)
-
-
 class Panel:
     """Judges runs as their training did (monitors.scores), unless told otherwise: the same numbers come out.
 
     `run`: whose data set the real images are, and whose features are used where `features` is {}. `score`: nodes by
-    kind. `num`, `num_real`, `seed`, `batch_size` as in Scorer; `split` and `root` as in TrainedRun.images.
+    kind. `split` and `root` as in TrainedRun.images; `num` and `how` (num_real, seed, batch_size) as in Scorer.
     """
 
     def __init__(
@@ -35,28 +29,19 @@ class Panel:
         score: Mapping[str, Any],
         features: dict[str, Any],
         num: int | None,
-        num_real: int | None,
         split: str | None,
         root: str | None,
-        seed: int,
         truncation: float | None,
-        batch_size: int,
+        **how: Any,
     ) -> None:
         self.run, self.split, self.root, self.truncation = run, split, root, truncation
         self.fingerprint, shown = self._images(run)
-        num = num or trained_with(run)
+        trained_with = run.config.monitor.get("scores")
+        num = num or (trained_with.rest if trained_with else {}).get("num", NUM)
         if shown.source is not None:
             num = min(num, len(shown.source))
-        self.scorer = Scorer(
-            run.features(features, root=root),
-            build_scores(score),
-            shown,
-            num=num,
-            num_real=num_real,
-            batch_size=batch_size,
-            seed=seed,
-            device=run.device,
-        )
+        extractor = run.features(features, root=root)
+        self.scorer = Scorer(extractor, build_scores(score), shown, num=num, device=run.device, **how)
         self._check_labels(run)
 
     def _images(self, run: TrainedRun) -> tuple[str, Any]:
