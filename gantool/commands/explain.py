@@ -1,7 +1,7 @@
 """gantool explain: what latents change, and which pixels the discriminator's scores come from."""
 
 import logging
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
@@ -61,16 +61,17 @@ def explain(options: Options) -> None:
     dim = subject.game.latent.dim
     if options.directions > dim:
         raise GantoolError(f"directions={options.directions}: the latent of {run.folder} has {dim} numbers")
-    walked = {"shown": options.shown, "directions": options.directions, "steps": options.steps}
+    how = options.model_dump(include={"shown", "directions", "steps", "span", "seed"})
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):  # TF32 drowns small changes
-        sensitivities, walks = sensitivity(subject, num=options.latents, span=options.span, seed=seed, **walked)
-        compared = {"baseline_name": options.baseline, "integral_steps": options.integral_steps}
-        sides, judging = judged(subject, num=options.images, seed=seed, **compared)
+        sensitivities, walks = sensitivity(subject, num=options.latents, **how)
+        how = options.model_dump(include={"baseline", "integral_steps", "seed"})
+        sides, judging = judged(subject, num=options.images, **how)
+    generator = summary(sensitivities)
     known = {
         "run": str(run.folder),
         "nimg": run.nimg,
         **options.model_dump(exclude={"run", "device", "out"}),
-        "generator": summary(sensitivities),
+        "generator": generator,
         "discriminator": judging,
     }
     with output(run.folder, "explained", point(run.nimg, seed), options.out) as out:
@@ -87,11 +88,10 @@ def explain(options: Options) -> None:
         header = ["direction", *(f"latent {number}" for number in range(options.latents))]
         write_csv(header, ([index, *row] for index, row in enumerate(rows, 1)), out / "singular_values.csv")
         write_json(known, out / "explain.json")
-    generator = cast(dict[str, float], known["generator"])
     log.info(
         "generator: effective rank %.1f of %d, %g directions hold 90 %% of the change, condition %.3g (medians)",
         *(generator["effective_rank"], dim, generator["directions_for_90_percent"], generator["condition"]),
     )
-    error = max(abs(one["completeness_error"]) for one in cast(list[dict[str, Any]], judging["images"]))
+    error = max(abs(one["completeness_error"]) for one in judging["images"])
     log.info("discriminator: integrated gradients add up to the scores within %.2g", error)
     log.info("explanation of %s: %s", run.folder, out)

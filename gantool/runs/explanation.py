@@ -2,6 +2,7 @@
 
 import logging
 import statistics
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,31 +16,26 @@ from gantool.games.gan import stage_of
 from gantool.logging.progress import follow_steps
 from gantool.randomness import seed_torch
 from gantool.runs.subject import Subject
+from gantool.sampling import filled
 
 log = logging.getLogger(__name__)
 
 _MEAN_OF = 1000  # real images
 
 
-def labels_in_turn(subject: Subject, count: int) -> Tensor | None:
-    """(count,) on the device, None for an unconditional run."""
-    classes = subject.classes
-    if not classes:
-        return None
-    return torch.tensor([classes[i % len(classes)] for i in range(count)], device=subject.run.device)
-
-
-def latents(subject: Subject, count: int, *position: object) -> Tensor:
-    """(count, dim)."""
+def drawn(subject: Subject, count: int, *position: object) -> tuple[Tensor, Tensor | None]:
+    """Latents (count, dim), and of a conditional run labels (count,), its classes in turn."""
     seed_torch(*position)
-    return subject.game.latent.sample(Draws(count, subject.run.device))
+    device, classes = subject.run.device, subject.classes
+    labels = filled(torch.tensor(classes, device=device), count) if classes else None
+    return subject.game.latent.sample(Draws(count, device)), labels
 
 
 def sensitivity(
     subject: Subject, *, num: int, shown: int, directions: int, span: float, steps: int, seed: int
 ) -> tuple[list[Sensitivity], list[Walks]]:
     """At every latent, and the pictures of those that are shown."""
-    z, labels = latents(subject, num, "explain", seed), labels_in_turn(subject, num)
+    z, labels = drawn(subject, num, "explain", seed)
     log.info("Jacobians of the generator at %d latents of %d numbers", *z.shape)
     found, walks = [], []
     for place in follow_steps(range(len(z))):
@@ -48,15 +44,13 @@ def sensitivity(
         change = jacobian(generate, z[place])
         found.append(decompose(change))
         if place < shown:
-            name = f"latent {place}" + ("" if label is None else f", class {class_name(subject, label)}")
-            how_far = {"directions": directions, "steps": steps}
-            walks.append(walked(generate, z[place], change, found[-1], name, span=span, **how_far))
+            name = f"latent {place}" + ("" if label is None else f", class {subject.image_set.class_names[int(label)]}")
+            strongest = found[-1].directions[:directions]
+            with torch.no_grad():
+                images = torch.stack([generate(walk(z[place], direction, span, steps)) for direction in strongest])
+            heat = torch.stack([strength(change, direction) for direction in strongest])
+            walks.append(Walks(name, images, heat, found[-1].values[:directions]))
     return found, walks
-
-
-def class_name(subject: Subject, label: Tensor) -> str:
-    """As the data set has it."""
-    return subject.image_set.class_names[int(label)]
 
 
 def generator_for(subject: Subject, label: Tensor | None) -> Generate:
@@ -69,26 +63,7 @@ def generator_for(subject: Subject, label: Tensor | None) -> Generate:
     return generate
 
 
-@torch.no_grad()
-def walked(
-    generate: Generate,
-    z: Tensor,
-    change: Tensor,
-    found: Sensitivity,
-    name: str,
-    *,
-    directions: int,
-    span: float,
-    steps: int,
-) -> Walks:
-    """Along the strongest directions from `z`, whose Jacobian is `change`."""
-    strongest = found.directions[:directions]
-    images = torch.stack([generate(walk(z, direction, span, steps)) for direction in strongest])
-    heat = torch.stack([strength(change, direction) for direction in strongest])
-    return Walks(name, images, heat, found.values[:directions])
-
-
-def summary(sensitivities: list[Sensitivity]) -> dict[str, object]:
+def summary(sensitivities: list[Sensitivity]) -> dict[str, Any]:
     """Medians over latents, and every latent's own."""
     each = {
         "effective_rank": [one.effective_rank for one in sensitivities],
@@ -104,7 +79,7 @@ def summary(sensitivities: list[Sensitivity]) -> dict[str, object]:
 @torch.no_grad()
 def shown_images(subject: Subject, num: int, seed: int) -> dict[str, tuple[Tensor, Tensor | None]]:
     """Real and generated images as the discriminator sees them, and the labels that it is told."""
-    z, labels = latents(subject, num, "attribute", seed), labels_in_turn(subject, num)
+    z, labels = drawn(subject, num, "attribute", seed)
     made = subject.run.generators["generator"](z, labels)
     if labels is None:
         rows = chosen(subject.pool([]), num, seed)
@@ -131,13 +106,13 @@ def seen(subject: Subject, rows: Tensor) -> Tensor:
 
 
 def judged(
-    subject: Subject, *, num: int, baseline_name: str, integral_steps: int, seed: int
-) -> tuple[dict[str, list[Judged]], dict[str, object]]:
+    subject: Subject, *, num: int, baseline: str, integral_steps: int, seed: int
+) -> tuple[dict[str, list[Judged]], dict[str, Any]]:
     """Real and generated images with their attributions, and the numbers of these."""
     images = shown_images(subject, num, seed)
-    baseline = torch.full_like(images["real"][0][0], -1)
-    if baseline_name == "mean":
-        baseline = seen(subject, chosen(subject.pool([]), _MEAN_OF, seed)).mean(0)
+    against = torch.full_like(images["real"][0][0], -1)
+    if baseline == "mean":
+        against = seen(subject, chosen(subject.pool([]), _MEAN_OF, seed)).mean(0)
     score, mixes = each_alone(subject.game.discriminator, *images["generated"])
     log.info("attributions of the discriminator's scores of %d images", 2 * num)
     sides: dict[str, list[Judged]] = {side: [] for side in images}
@@ -146,10 +121,10 @@ def judged(
     for side, place in follow_steps(todo):
         pictures, labels = images[side]
         label = None if labels is None else labels[place]
-        found = attribute(score, pictures[place], label, baseline, integral_steps)
-        name = None if label is None else class_name(subject, label)
+        found = attribute(score, pictures[place], label, against, integral_steps)
+        name = None if label is None else subject.image_set.class_names[int(label)]
         sides[side].append(Judged(f"class {name}" if name else "", pictures[place], found))
         scores = {"score": found.score, "baseline_score": found.baseline_score}
         numbers.append({"side": side, "class": name, **scores, "completeness_error": found.completeness_error})
-    known = {"methods": list(METHODS), "resolution": baseline.shape[-1], "batch_mixes_images": mixes}
+    known = {"methods": list(METHODS), "resolution": against.shape[-1], "batch_mixes_images": mixes}
     return sides, {**known, "images": numbers}
