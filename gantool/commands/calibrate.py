@@ -32,20 +32,13 @@ class Options(OnDevice):
 
 
 def calibrate(options: Options) -> None:
-    """Prints the distance and how it compares with the published FID.
-
-    Raises GantoolError where the weights are not at hand, and where they are but the distance is another one.
-    """
+    """Raises GantoolError where the weights are not at hand, and where they are but the distance is another one."""
     from gantool.runs import calibration
 
-    keys = options.model_dump(exclude={"features"})
-    found = calibration.calibrate(options.features, **keys)
-    if not (found.whole and found.as_published):
-        why = "fewer images" if found.as_published else "another extractor, other weights or another resize"
-        log.info("%s; not comparable with the published %.2f: %s", found.text, PUBLISHED, why)
-    elif abs(found.distance - PUBLISHED) > TOLERANCE:
-        raise GantoolError(
-            f"{found.text}, but {PUBLISHED} is published: FID on this machine is not comparable with papers"
-        )
+    distance, text, why_not = calibration.calibrate(options.features, **options.model_dump(exclude={"features"}))
+    if why_not:
+        log.info("%s; not comparable with the published %.2f: %s", text, PUBLISHED, why_not)
+    elif abs(distance - PUBLISHED) > TOLERANCE:
+        raise GantoolError(f"{text}, but {PUBLISHED} is published: FID on this machine is not comparable with papers")
     else:
-        log.info("%s; published: %.2f", found.text, PUBLISHED)
+        log.info("%s; published: %.2f", text, PUBLISHED)

@@ -1,6 +1,5 @@
 """CIFAR-10's training images against its test images: the one FID that is published for real images."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,20 +18,11 @@ from gantool.runs.trained import without_prefix
 from gantool.training.hardware import choose_device
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """A distance between the two sides, and how far it can be compared."""
-
-    text: str  # what was found
-    distance: float
-    whole: bool  # of all images
-    as_published: bool  # by the extractor, weights and resize of the published one
-
-
 def calibrate(
     node: dict[str, Any], *, root: str, download: bool, num: int | None, batch_size: int, device: str
-) -> Calibration:
-    """The Frechet distance between CIFAR-10's training and test images in the features that `node` describes.
+) -> tuple[float, str, str]:
+    """The Frechet distance between CIFAR-10's training and test images in the features that `node` describes, what it
+    is in words, and why it is not comparable with the published one; '' where it is.
 
     Raises GantoolError where features or images are not at hand.
     """
@@ -48,8 +38,9 @@ def calibrate(
     counts = " against ".join(f"{len(e):,} {side.split}" for e, side in zip(embedded, sides, strict=True))
     text = f"{features.score_name('fd')} of CIFAR-10, {counts} images: {distance:.3f}"
     whole = [len(side) for side in embedded] == [len(side.images) for side in sides]
-    published = (features.name, features.score_name("fd"), features.weights_hash) == ("inception", "fid", SHA256_PREFIX)
-    return Calibration(text, distance, whole, published)
+    if (features.name, features.score_name("fd"), features.weights_hash) != ("inception", "fid", SHA256_PREFIX):
+        return distance, text, "another extractor, other weights or another resize"
+    return distance, text, "" if whole else "fewer images"
 
 
 def rows(image_set: ImageSet, num: int | None) -> Tensor:
