@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = did_you_mean(first, (*COMMANDS, *OTHERS))
         print(f"gantool: error: unknown command '{first}'{hint}; commands: {known}", file=sys.stderr)
         return 2
-    return _list(words[1:]) if first == "list" else _run(first, words[1:])
+    return _run(first, words[1:])
 
 
 def usage() -> str:
@@ -73,20 +73,6 @@ def _see_working_folder() -> None:
     here = os.getcwd()
     if not sys.flags.safe_path and here not in sys.path and "" not in sys.path:
         sys.path.insert(0, here)
-
-
-def _list(words: list[str]) -> int:
-    from gantool.commands.list import USAGE, list_choices
-
-    if words and words[0] in ("-h", "--help"):
-        print(USAGE)
-        return 0
-    try:
-        list_choices(words)
-    except GantoolError as error:
-        print(f"gantool list: error: {error}", file=sys.stderr)
-        return 1
-    return 0
 
 
 def _run(command: str, words: list[str]) -> int:
@@ -132,7 +118,13 @@ def _end_sweep(command: str, code: int) -> int:
 
 
 def _hydra(command: str, words: list[str]) -> int:
-    """Runs the command under Hydra; raises GantoolError for what is wrong with its words."""
+    """Runs the command, under Hydra but for list; raises GantoolError for what is wrong with its words."""
+    if command == "list":
+        from gantool.commands.list import list_choices
+
+        list_choices(words)
+        return 0
+
     import hydra
 
     from gantool.cli import arguments, folders
@@ -189,17 +181,12 @@ def _options(command: str) -> "type[CommandOptions] | None":
 @contextmanager
 def _as_hydra_sees_it(words: list[str]) -> Iterator[None]:
     """Hydra reads sys.argv. With HYDRA_FULL_ERROR it lets every error out instead of printing some of them itself."""
-    argv, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
-    sys.argv = ["gantool", *words]
-    os.environ["HYDRA_FULL_ERROR"] = "1"
+    argv, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR", "0")
+    sys.argv, os.environ["HYDRA_FULL_ERROR"] = ["gantool", *words], "1"
     try:
         yield
     finally:
-        sys.argv = argv
-        if full_error is None:
-            os.environ.pop("HYDRA_FULL_ERROR", None)
-        else:
-            os.environ["HYDRA_FULL_ERROR"] = full_error
+        sys.argv, os.environ["HYDRA_FULL_ERROR"] = argv, full_error
 
 
 def _complete(words: list[str]) -> int:

@@ -4,25 +4,31 @@ For `model` and `experiment` also what the presets reached here and what was pub
 """
 
 import re
+from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gantool.errors import GantoolError, did_you_mean
 from gantool.paths import conf_dir
 
-USAGE = "usage: gantool list [GROUP] [--config-dir FOLDER]"
-
 
 def list_choices(words: Sequence[str]) -> None:
     """Prints the choices of one group, or of all; those of `--config-dir` are added to gantool's own.
 
-    Raises GantoolError for an unknown group or folder.
+    Raises GantoolError for an unknown group or folder, and SystemExit after --help and for words that cannot be read.
     """
-    folders, wanted = _parse(words)
-    groups = {group: choices for folder in folders for group, choices in _groups(folder)}
-    for folder in folders[1:]:
+    parser = ArgumentParser("gantool list", allow_abbrev=False)
+    parser.add_argument("group", nargs="?", metavar="GROUP", help="such as loss; without: all groups")
+    parser.add_argument("--config-dir", "-cd", metavar="FOLDER", action="append", default=[], type=Path)
+    given = parser.parse_args(words)
+    folders = [conf_dir(), *(folder.expanduser() for folder in given.config_dir)]
+    if missing := [folder for folder in folders if not folder.is_dir()]:
+        raise GantoolError(f"--config-dir {missing[0]}: no such folder")
+    groups: dict[str, dict[str, str]] = {}
+    for folder in folders:
         for group, choices in _groups(folder):
-            groups[group] = {**dict(_of(group, folders[0])), **choices}
+            groups.setdefault(group, {}).update(choices)
+    wanted = given.group and given.group.strip("/")
     if wanted is not None and wanted not in groups:
         raise GantoolError(f"no group '{wanted}'{did_you_mean(wanted, groups)}; groups: {', '.join(sorted(groups))}")
     width = max(len(choice) for choices in groups.values() for choice in choices)
@@ -33,23 +39,6 @@ def list_choices(words: Sequence[str]) -> None:
             if wanted in ("model", "experiment"):
                 for figure in _figures(wanted, choice, folders):
                     print(f"  {'':<{width}}    {figure}")
-
-
-def _parse(words: Sequence[str]) -> tuple[list[Path], str | None]:
-    folders, groups, rest = [conf_dir()], [], list(words)
-    while rest:
-        word = rest.pop(0)
-        if word in ("--config-dir", "-cd") and rest:
-            folders.append(Path(rest.pop(0)).expanduser())
-        elif word.startswith("--config-dir="):
-            folders.append(Path(word.partition("=")[2]).expanduser())
-        else:
-            groups.append(word)
-    if len(groups) > 1 or any(group.startswith("-") for group in groups):
-        raise GantoolError(f"cannot read '{' '.join(groups)}'; {USAGE}")
-    if missing := [folder for folder in folders if not folder.is_dir()]:
-        raise GantoolError(f"--config-dir {missing[0]}: no such folder")
-    return folders, groups[0].strip("/") if groups else None
 
 
 def _groups(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
