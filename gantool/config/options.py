@@ -35,13 +35,8 @@ class CommandOptions(BaseModel):
     @classmethod
     def keys(cls) -> dict[str, FieldInfo]:
         """Its keys in the order of --help: `run`, its own, then those that it shares with other commands."""
-        found: list[str] = []
-        for kind in cls.__mro__:
-            if issubclass(kind, CommandOptions):
-                bases = [base for base in kind.__bases__ if issubclass(base, CommandOptions)]
-                inherited = {name for base in bases for name in base.model_fields}
-                found += [name for name in kind.model_fields if name not in inherited]
-        return {name: cls.model_fields[name] for name in sorted(found, key=lambda name: name != "run")}
+        names = dict.fromkeys(["run", *cls.__annotations__, *reversed(cls.model_fields)])
+        return {name: cls.model_fields[name] for name in names if name in cls.model_fields}
 
     @classmethod
     def groups(cls) -> dict[str, JsonValue]:
