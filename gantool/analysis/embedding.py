@@ -10,21 +10,11 @@ KNOWS_CLASSES = 0.9  # share of real images an extractor must classify rightly f
 
 
 def principal_components(points: Tensor, count: int) -> tuple[Tensor, list[float]]:
-    """(N, min(count, F)) float64 coordinates of (N, F) points, and the share of the variance along each.
+    """(N, min(count, F)) float64 coordinates of (N, F) points, and the share of the variance along each."""
+    from sklearn.decomposition import PCA
 
-    An axis points to where its largest weight is positive, so that nothing is left to chance.
-    """
-    centred = points.double() - points.double().mean(0)
-    variances, axes = torch.linalg.eigh(centred.T @ centred)
-    axes = with_fixed_signs(axes.flip(1).T)[:count]
-    shares = variances.flip(0)[:count].clamp(min=0) / variances.sum().clamp(min=1e-300)
-    return centred @ axes.T, shares.tolist()
-
-
-def with_fixed_signs(vectors: Tensor) -> Tensor:
-    """The rows, each turned so that its largest component by size is positive."""
-    largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
-    return vectors * torch.where(largest < 0, -1, 1)
+    pca = PCA(min(count, *points.shape), svd_solver="full")
+    return torch.from_numpy(pca.fit_transform(points.double().numpy())), pca.explained_variance_ratio_.tolist()
 
 
 def tsne(points: Tensor, *, perplexity: float, seed: int) -> Tensor:

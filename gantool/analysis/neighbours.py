@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gantool.metrics.neighbours import squared_distances
+
 _BLOCK = 1000  # points compared with all queries at once
-_SPARE = 8  # candidates kept beyond the k nearest, as the quick distances are rounded
 
 
 @dataclass(frozen=True)
@@ -22,27 +23,17 @@ def nearest(queries: Tensor, points: Tensor, k: int, *, own: Tensor | None = Non
 
     `own` (M,): the row of each query among the points, which is no neighbour of its.
     """
-    queries = queries.flatten(1)
-    kept = min(k + _SPARE, len(points) - (own is not None))
-    found = queries.new_full((len(queries), 0), torch.inf, dtype=torch.float32)
-    rows = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.device)
+    queries = queries.flatten(1).double()
+    found, rows = queries.new_empty(len(queries), 0), torch.empty(len(queries), 0, dtype=torch.int64)
     for start in range(0, len(points), _BLOCK):
-        block = points[start : start + _BLOCK].flatten(1).float()
-        distances = torch.cdist(queries.float(), block)
-        numbers = torch.arange(start, start + len(block), device=rows.device).expand(len(queries), -1)
+        distances = squared_distances(queries, points[start : start + _BLOCK].flatten(1).double())
+        numbers = torch.arange(start, start + distances.shape[1]).expand_as(distances)
         if own is not None:
             distances = distances.masked_fill(numbers == own[:, None], torch.inf)
         found, rows = torch.cat([found, distances], 1), torch.cat([rows, numbers], 1)
-        found, order = found.topk(min(kept, found.shape[1]), largest=False)
+        found, order = found.topk(min(k, found.shape[1]), largest=False)
         rows = rows.gather(1, order)
-    exact = torch.stack(
-        [
-            (points[near].flatten(1).double() - query.double()).norm(dim=1)
-            for query, near in zip(queries, rows, strict=True)
-        ]
-    )
-    exact, order = exact.sort(dim=1, stable=True)
-    return Neighbours(rows.gather(1, order)[:, :k], exact[:, :k])
+    return Neighbours(rows, found.sqrt())
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gantool.analysis.embedding import with_fixed_signs
 from gantool.errors import GantoolError
 
 Generate = Callable[[Tensor], Tensor]  # (n, dim) -> (n, C, H, W), each image from its own row alone
@@ -72,3 +71,9 @@ def walk(z: Tensor, direction: Tensor, span: float, steps: int) -> Tensor:
 def strength(change: Tensor, direction: Tensor) -> Tensor:
     """(H, W): how much each pixel changes for a unit step, over all channels, from a Jacobian (dim, C, H, W)."""
     return torch.einsum("dchw,d->chw", change, direction.to(change)).norm(dim=0)
+
+
+def with_fixed_signs(vectors: Tensor) -> Tensor:
+    """The rows, each turned so that its largest component by size is positive."""
+    largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
+    return vectors * torch.where(largest < 0, -1, 1)
