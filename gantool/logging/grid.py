@@ -10,17 +10,10 @@ LINE = 64  # grey between the images: tells black digits' edges without drawing 
 
 def grid(images: Tensor, columns: int = 8, padding: int = 2) -> Tensor:
     """(C, H', W') uint8 on the CPU from (N, C, H, W), float in [-1, 1] or uint8; filled row by row."""
+    from torchvision.utils import make_grid
+
     images = to_uint8(images.detach()).cpu()
-    num, channels, height, width = images.shape
-    rows = -(-num // columns)
-    canvas = torch.full(
-        (channels, rows * (height + padding) + padding, columns * (width + padding) + padding), LINE, dtype=torch.uint8
-    )
-    for index, image in enumerate(images):
-        top = padding + index // columns * (height + padding)
-        left = padding + index % columns * (width + padding)
-        canvas[:, top : top + height, left : left + width] = image
-    return canvas
+    return make_grid(images, columns, padding, pad_value=LINE)[: images.shape[1]]  # it makes grey images RGB
 
 
 def to_uint8(images: Tensor) -> Tensor:
