@@ -97,8 +97,8 @@ def collecting(mistakes: list[str]) -> Iterator[None]:
 
 
 def build_source(dataset: DatasetConfig, **changed: object) -> Source | TwoSided:
-    """The data set that the configuration describes, but for what is `changed`."""
-    node: dict[str, Any] = dataset.rest | changed
+    """The data set that the configuration describes, but for what is `changed` and not None."""
+    node = dataset.rest | {key: value for key, value in changed.items() if value is not None}
     return build(node, "dataset", {"resolution": dataset.resolution, "channels": dataset.channels})
 
 

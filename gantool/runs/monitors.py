@@ -13,7 +13,6 @@ from gantool.metrics.scorer import Scorer
 from gantool.monitors.scores import Scores
 from gantool.runs.build import Setup
 from gantool.runs.features import build_features, build_scores
-from gantool.training.checkpoint import Checkpoints
 from gantool.training.loop import Every
 from gantool.training.measurements import Measurements
 from gantool.training.rescue import Rescue
@@ -72,13 +71,6 @@ def build_measurements(setup: Setup, state: State, num_images: int) -> Measureme
     """What the loop measures of itself."""
     every = setup.images(setup.config.trainer.log_every, "trainer.log_every", images_per_epoch=num_images)
     return Measurements(state.optimizers, every, nimg=state.progress.nimg, scaler=state.precision.scaler)
-
-
-def build_rescue(setup: Setup, state: State, checkpoints: Checkpoints) -> Rescue:
-    """What is done when the run goes wrong."""
-    watchdog = setup.config.trainer.watchdog
-    chosen = watchdog.model_dump(include={"action", "max_rollbacks", "rate_factor"})
-    return Rescue(state, checkpoints, **chosen)
 
 
 def build_watchdog(setup: Setup, rescue: Rescue, data: Stream, measurements: Measurements) -> list[Every]:

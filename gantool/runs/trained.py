@@ -65,9 +65,9 @@ class TrainedRun:
         dataset = self.config.dataset
         if split is not None and "split" not in dataset.rest:
             raise GantoolError(f"split={split}: the data set of {self.folder} has no splits; leave split out")
-        changed = {key: value for key, value in {"root": root, "split": split}.items() if value is not None}
         with without_prefix("dataset."):
-            return prepare(build_source(dataset, **changed), on_bad_image=on_bad_image or dataset.on_bad_image)
+            source = build_source(dataset, root=root, split=split)
+            return prepare(source, on_bad_image=on_bad_image or dataset.on_bad_image)
 
     def sample(
         self, num: int, *, seed: int = 0, labels: Tensor | None = None, truncation: float | None = None
@@ -87,7 +87,7 @@ class TrainedRun:
     def features(self, chosen: dict[str, Any], *, root: str | None = None) -> Features:
         """The feature extractor `chosen`, on the device; where it is {}, the one that the run was scored with."""
         with without_prefix("dataset."):
-            source = build_source(self.config.dataset, **({"root": root} if root is not None else {}))
+            source = build_source(self.config.dataset, root=root)
         handed = {"source": source, "device": str(self.device)}
         return build_features(chosen or self.config.features, handed).to(self.device)
 

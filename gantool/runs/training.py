@@ -19,20 +19,15 @@ from gantool.logging.log import Log
 from gantool.metrics.scorer import Scorer
 from gantool.monitors.summary import summary
 from gantool.runs.build import Setup, build_state, build_stream, compile_networks, set_up
-from gantool.runs.monitors import (
-    build_measurements,
-    build_monitors,
-    build_rescue,
-    build_watchdog,
-    features_for_scores,
-    scorer_of,
-)
+from gantool.runs.monitors import build_measurements, build_monitors, build_watchdog, features_for_scores, scorer_of
+from gantool.runs.output import writing
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.loop import Every, Settings
 from gantool.training.loop import train as play
 from gantool.training.measurements import Breakdown
 from gantool.training.ranks import process_group, rank, world
 from gantool.training.recorder import Recorder
+from gantool.training.rescue import Rescue
 from gantool.training.state import State
 
 log = logging.getLogger(__name__)
@@ -126,7 +121,8 @@ def _run(
     if trainer.compile:
         compile_networks(state.game)
     settings = Settings(seed=trainer.seed, batch_size=trainer.batch_size, microbatch=trainer.microbatch)
-    rescue = build_rescue(setup, state, checkpoints)
+    plan = trainer.watchdog.model_dump(include={"action", "max_rollbacks", "rate_factor"})
+    rescue = Rescue(state, checkpoints, **plan)
     text = {"hparams": _hparams(setup, chosen), "config_text": OmegaConf.to_yaml(setup.cfg, resolve=True)}
     goes_on, well = saved is not None, False
     rescue.begin()
@@ -179,13 +175,9 @@ def sole_user(run_dir: Path) -> Iterator[None]:
     def refuse() -> None:
         raise GantoolError(f"{run_dir} is in use by another process: wait for it, or choose another hydra.run.dir")
 
-    try:
-        with locked(run_dir / ".lock", refuse) if rank() == 0 else nullcontext():
-            yield
-    except OSError as error:
-        raise GantoolError(
-            f"cannot write into {run_dir} ({error.strerror or error}): make room and go on with resume={run_dir}"
-        ) from error
+    lock = locked(run_dir / ".lock", refuse) if rank() == 0 else nullcontext()
+    with writing(run_dir, f"make room and go on with resume={run_dir}"), lock:
+        yield
 
 
 def _hparams(setup: Setup, choices: dict[str, str]) -> dict[str, object]:
