@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import sys
+import tempfile
 import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -76,9 +77,7 @@ def write_formats(run: TrainedRun, formats: tuple[str, ...], out: Path) -> dict[
             worst = max(float((loaded(*case.values()) - images).abs().max()) for case, images in pairs)
             differences[NAME] = max(differences.get(NAME, 0.0), worst)
     programs: list[Path] = []
-    for name, module in live.items():
-        if formats == ("snapshot",):
-            break
+    for name, module in live.items() if formats != ("snapshot",) else ():
         inputs = _inputs(run, module, TRACED)
         program = trace(module, inputs)
         if "onnx" in formats:
@@ -158,22 +157,16 @@ def compare_alone(
     """Runs the programs in a Python that has no gantool; the largest difference from `expected` by file name."""
     if not programs:
         return {}
-    scratch = out / ".compared"
-    scratch.mkdir(exist_ok=True)
-    try:
+    with tempfile.TemporaryDirectory() as scratch:
         for name in {path.stem for path in programs}:
             arrays: dict[str, Any] = {}
             listed = []
             for i, (case, images) in enumerate(zip(cases[name], expected[name], strict=True)):
                 arrays |= {f"{key}{i}": value.numpy() for key, value in case.items()} | {f"images-{i}": images.numpy()}
                 listed.append({"inputs": {key: f"{key}{i}" for key in case}, "output": f"images-{i}"})
-            np.savez(scratch / f"{name}.npz", cases=json.dumps(listed), **arrays)
-        command = [sys.executable, "-I", "-c", ALONE, str(scratch), *map(str, programs)]
+            np.savez(f"{scratch}/{name}.npz", cases=json.dumps(listed), **arrays)
+        command = [sys.executable, "-I", "-c", ALONE, scratch, *map(str, programs)]
         done = subprocess.run(command, capture_output=True, text=True)
-    finally:
-        for path in scratch.iterdir():
-            path.unlink()
-        scratch.rmdir()
     if done.returncode:
         raise GantoolError(f"{out}: a program does not run without gantool: {done.stderr.strip().splitlines()[-1]}")
     return {Path(path).name: value for path, value in json.loads(done.stdout.splitlines()[-1]).items()}
