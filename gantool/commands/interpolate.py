@@ -41,6 +41,7 @@ def interpolate(options: Options) -> None:
     from gantool.runs.output import output, point
     from gantool.runs.sampling import chosen_classes
     from gantool.runs.trained import load_run
+    from gantool.sampling import filled
 
     run = load_run(options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint)
     game, rows, steps = run.game, options.rows, options.steps
@@ -52,8 +53,7 @@ def interpolate(options: Options) -> None:
         raise GantoolError(f"over=classes goes from class to class, and {run.folder} {known}")
     if options.over == "classes" and options.path is not None:
         raise GantoolError(f"path={options.path} is for over=latents: between classes the embedding goes straight")
-    labels = [classes[i % len(classes)] for i in range(rows)] if classes else None
-    labels = None if labels is None else torch.tensor(labels, device=run.device)
+    labels = filled(torch.tensor(classes, device=run.device), rows) if classes else None
     ends, way = latents(game, run, rows, options.seed), options.path or "spherical"
     if options.over == "classes":
         columns, way = between_classes(game, run, ends[0], classes, steps=steps), "classes"

@@ -65,16 +65,18 @@ def _draw(run: "TrainedRun", options: Options) -> tuple[str, Path]:
 
 def _translate(run: "TrainedRun", options: Options) -> tuple[str, Path]:
     from gantool.runs.output import output, point
-    from gantool.runs.translation import choose_direction, list_sources, translated, write
+    from gantool.runs.translation import choose_direction, list_sources, write
+    from gantool.sampling import translated
 
     for name in ("classes", "truncation"):
         if (value := getattr(options, name)) is not None:
             raise GantoolError(f"{name}={value}: {run.folder} is a CycleGAN or pix2pix run; leave it out")
-    direction = choose_direction(run, options.direction)
+    direction, network = choose_direction(run, options.direction)
     names, images = list_sources(run, options.source, direction)
     names = names[: options.num]
     _check_grid(options, 2 * len(names))
-    batches = translated(run, islice(images, len(names)), direction, seed=options.seed, batch_size=options.batch_size)
+    how = options.model_dump(include={"seed", "batch_size"})
+    batches = translated(network, islice(images, len(names)), run.device, **how)
     of = Path(options.source).expanduser().resolve().name if options.source else "test"
     name = point(run.nimg, options.seed, direction, of, options.format)
     with output(run.folder, "sampled", name, options.out) as out:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gantool.data.files import list_images
 from gantool.data.pixels import decode_files
@@ -14,19 +14,20 @@ from gantool.data.two_sided import DIRECTIONS
 from gantool.errors import GantoolError
 from gantool.logging.grid import grid, save_png
 from gantool.runs.trained import TrainedRun
-from gantool.sampling import translated as translations_of
 
 _COLUMNS = 8  # of a grid: each source has its translation on its right
 
 
-def choose_direction(run: TrainedRun, asked: str | None) -> str:
-    """The direction that is asked for, by default the run's first; raises GantoolError where the run has it not."""
+def choose_direction(run: TrainedRun, asked: str | None) -> tuple[str, nn.Module]:
+    """The direction that is asked for, by default the run's first, and its generator; raises GantoolError where the run
+    has it not."""
     if len(run.generators) > 1:
-        return asked or next(iter(run.generators))
+        direction = asked or next(iter(run.generators))
+        return direction, run.generators[direction]
     own = run.config.dataset.rest.get("direction", DIRECTIONS[0])
     if asked not in (None, own):
         raise GantoolError(f"direction={asked}: {run.folder} was trained to translate {own}; leave direction out")
-    return own
+    return own, next(iter(run.generators.values()))
 
 
 def list_sources(run: TrainedRun, source: str | None, direction: str) -> tuple[list[str], Iterable[Tensor]]:
@@ -60,26 +61,15 @@ def list_sources(run: TrainedRun, source: str | None, direction: str) -> tuple[l
     return names, decoded()
 
 
-def translated(
-    run: TrainedRun, images: Iterable[Tensor], direction: str, *, seed: int, batch_size: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of sources and translations, (n, C, H, W) uint8 on the CPU."""
-    network = run.generators[direction] if len(run.generators) > 1 else next(iter(run.generators.values()))
-    return translations_of(network, images, run.device, seed=seed, batch_size=batch_size)
-
-
 def write(out: Path, names: list[str], batches: Iterator[tuple[Tensor, Tensor]], kind: str) -> None:
     """Files named as the sources (png), source and translation side by side (grid), or one archive (npz)."""
     if kind == "png":
         files = [Path(name).with_suffix(".png") for name in names]
         if len(set(files)) < len(files):  # a.jpg beside a.png
             files = [Path(f"{name}.png") for name in names]
-        places = iter(files)
-        for _, made in batches:
-            for image in made:
-                path = out / next(places)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                save_png(image, path)
+        for file, image in zip(files, (image for _, made in batches for image in made), strict=True):
+            (out / file).parent.mkdir(parents=True, exist_ok=True)
+            save_png(image, out / file)
         return
     sources, made = (torch.cat(parts) for parts in zip(*batches, strict=True))
     if kind == "grid":
