@@ -50,18 +50,16 @@ def help_text(
     rows = [row for key in cfg if key != "hydra" for row in _rows(cfg, str(key), texts)]
     if kind is None:
         groups = [*_groups(loader, choices, {}), *_users_groups(loader)]
-        usage, footer = _TRAIN.format(command=command), _TRAIN_FOOTER.format(command=command)
-        return "\n\n".join([usage, _section("Groups (gantool list GROUP says what each choice is)", groups),
-                            _section("Keys [value in this command]", rows), footer])  # fmt: skip
-    about, _, footer = inspect.cleandoc(kind.__doc__ or "").partition("\n\n")
-    said = {name: field.description or "" for name, field in kind.keys().items()}
-    own = [row for name in said if name not in choices for row in _rows(cfg, name, said)]
-    parts = [f"usage: gantool {command} {kind.usage}\n{about}"]
-    if choices:
+        top, footer = _TRAIN.format(command=command), _TRAIN_FOOTER.format(command=command)
+    else:
+        about, _, footer = inspect.cleandoc(kind.__doc__ or "").partition("\n\n")
+        top = f"usage: gantool {command} {kind.usage}\n{about}"
+        said = {name: field.description or "" for name, field in kind.keys().items()}
         groups = [*_groups(loader, choices, said)]
-        parts.append(_section("Groups (gantool list GROUP says what each choice is)", groups))
-        own += [row for row in rows if row[0].startswith(tuple(f"{group}." for group in choices))]
-    return "\n\n".join([*parts, _section("Keys [value in this command]", own), *([footer] if footer else [])])
+        own = [row for name in said if name not in choices for row in _rows(cfg, name, said)]
+        rows = own + [row for row in rows if row[0].partition(".")[0] in choices]
+    chosen = _section("Groups (gantool list GROUP says what each choice is)", groups) if groups else ""
+    return "\n\n".join(filter(None, [top, chosen, _section("Keys [value in this command]", rows), footer]))
 
 
 def _chosen(cfg: DictConfig, loader: ConfigLoader, files: Sequence[ResultDefault]) -> dict[str, Any]:
