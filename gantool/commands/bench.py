@@ -7,10 +7,7 @@ from gantool.config import Written
 
 
 def bench(cfg: DictConfig) -> float:
-    """Prints medians, ratio, images/s, share of the convolution peak, loss of the whole loop, and memory.
-
-    Returns the ratio: how many times as fast as the plain loop the composed step is.
-    """
+    """How many times as fast as the plain loop the composed step is; see compare."""
     from gantool.runs.benchmark import compare  # torch waits until a command runs
 
     return compare(cfg, Written.of(HydraConfig.get()))

@@ -42,10 +42,7 @@ class Options(Weights, InBlocks):
 
 
 def evaluate(options: Options) -> None:
-    """Scores every checkpoint of every run, writes the results into the runs' folders and prints a ranked table.
-
-    Raises GantoolError for the user's mistakes: before the long work, as far as they can be seen then.
-    """
+    """Raises GantoolError for the user's mistakes: before the long work, as far as they can be seen then."""
     from gantool.runs.evaluations import Evaluation, print_table, ranked, save, save_table
     from gantool.runs.panel import Panel
     from gantool.runs.trained import TrainedRun, load_run

@@ -26,10 +26,7 @@ class Options(OneRun):
 
 
 def export(options: Options) -> None:
-    """Writes the files and says how far what they make is from what the run makes.
-
-    Raises GantoolError for the user's mistakes, and where a file's images differ by more than a tenth of a grey level.
-    """
+    """Raises GantoolError for the user's mistakes, and where a file's images are more than TOLERANCE off."""
     import torch
 
     from gantool.files import write_whole

@@ -16,7 +16,8 @@ _LARGEST = 4096  # images
 class Options(OneRun, OfClasses):
     """Shows what a trained run makes on the way from one latent, or class, to the next.
 
-    Writes path.png, path.gif and, for a latent with codes, a traversal of each, to RUN_FOLDER/interpolated.
+    Writes path.png (a row for each pair), path.gif (there and back) and, for a latent with codes, a traversal of each,
+    to RUN_FOLDER/interpolated.
     """
 
     over: Literal["latents", "classes"] = key(
@@ -28,8 +29,7 @@ class Options(OneRun, OfClasses):
 
 
 def interpolate(options: Options) -> None:
-    """Writes path.png (a row for each pair of latents, or of classes), path.gif (there and back), and a PNG for each
-    traversal of a latent's codes. Raises GantoolError for the user's mistakes."""
+    """Raises GantoolError for the user's mistakes."""
     if options.rows * options.steps > _LARGEST:
         raise GantoolError(f"rows={options.rows} steps={options.steps}: at most {_LARGEST} images in all")
 

@@ -34,10 +34,7 @@ class Options(OneRun, OfClasses, InBlocks):
 
 
 def sample(options: Options) -> None:
-    """Makes `num` images, or translates those of a folder, and says where they are.
-
-    Raises GantoolError for the user's mistakes.
-    """
+    """Raises GantoolError for the user's mistakes."""
     from gantool.runs.trained import load_run
 
     run = load_run(options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint)

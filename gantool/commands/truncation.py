@@ -15,7 +15,7 @@ class Options(OneRun, Drawing):
     """Shows what a trained run trades between fidelity and variety by truncating its normal latents (Brock 2019).
 
     Results go to RUN_FOLDER/truncation unless out=FOLDER says otherwise: scores as .csv and .json, curve and samples
-    as .png.
+    (a row for each threshold) as .png.
     """
 
     thresholds: Annotated[list[PositiveFloat | None], Field(min_length=1)] = key(
@@ -27,10 +27,7 @@ class Options(OneRun, Drawing):
 
 
 def truncation(options: Options) -> None:
-    """Writes truncation.csv and .json, curve.png and samples.png (a row for each threshold).
-
-    Raises GantoolError for the user's mistakes.
-    """
+    """Raises GantoolError for the user's mistakes."""
     import torch
 
     from gantool.analysis.report import write_csv, write_json
