@@ -78,6 +78,7 @@ def _see_working_folder() -> None:
 def _run(command: str, words: list[str]) -> int:
     from gantool.cli import folders
     from gantool.cli.job import tell
+    from gantool.cli.sweep import report
     from gantool.launch import is_first_rank
 
     folders.forget()
@@ -97,24 +98,15 @@ def _run(command: str, words: list[str]) -> int:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     finally:
         folders.remove_unused()
-    if folders.sweep and folders.sweep.folder.is_dir() and is_first_rank():
+    if (sweep := folders.sweep) and sweep.folder.is_dir() and is_first_rank():
         # A command on a run leaves nothing in a job's folder unless it failed, and was told then.
-        failed = any(folders.sweep.folder.glob("*/status.json"))
-        code = _end_sweep(command, code) if command in COMPOSED else code or int(failed)
+        trains = command in COMPOSED
+        failed = report(sweep.folder, sweep.metric) if trains else any(sweep.folder.glob("*/status.json"))
+        if trains and code > 128:
+            again = f"the same command with hydra.sweep.dir={sweep.folder} goes on"
+            print(f"gantool {command}: the sweep was stopped; {again}", file=sys.stderr)
+        code = code or int(failed > 0)
     return code
-
-
-def _end_sweep(command: str, code: int) -> int:
-    """Prints the sweep's table; returns the command's exit code, which is 1 where any job failed."""
-    from gantool.cli import folders
-    from gantool.cli.sweep import report
-
-    assert folders.sweep is not None
-    num_failed = report(folders.sweep.folder, folders.sweep.metric)
-    if code > 128:
-        again = f"the same command with hydra.sweep.dir={folders.sweep.folder} goes on"
-        print(f"gantool {command}: the sweep was stopped; {again}", file=sys.stderr)
-    return code or int(num_failed > 0)
 
 
 def _hydra(command: str, words: list[str]) -> int:

@@ -104,10 +104,7 @@ class WholeLoop:
         self.settings = Settings(seed=0, batch_size=trainer.batch_size, microbatch=trainer.microbatch)
         self.measurements = build_measurements(setup, self.state, data.num_images)
         monitors = build_monitors(setup, data, image_set, None, Written())
-        self.monitors = [
-            Every(self.measurements.interval, self.measurements),
-            *monitors,
-        ]
+        self.monitors = [Every(self.measurements.interval, self.measurements), *monitors]
         console, checkpoints = Console(self.state.progress.total, quiet=True), Checkpoints(folder)
         seconds = 3 * trainer.checkpoint_seconds  # it plays for a third of the time
         self.recorder = Recorder(folder, Log(folder), console, checkpoints, checkpoint_seconds=seconds)
