@@ -9,17 +9,19 @@ from torch import Tensor
 from gantool.game import Progress
 from gantool.logging.record import Record
 
-# Regular expressions over tags. Whatever shares a chart shares a unit; both players stand in every one of them.
+# Title, tags, and whether the axis of gantool report is logarithmic (None: as the values are). Whatever shares a chart
+# shares a unit; both players stand in every one of them.
+CHARTS: tuple[tuple[str, str, bool | None], ...] = (
+    ("Losses", r"loss/(?P<name>.+)/total$", None),
+    ("Discriminator scores, mean", r"discriminator_score/(?P<name>.+)", False),
+    ("Gradient norms", r"gradient_norm/(?P<name>.+)", None),
+    ("Terms of the losses", r"loss/(?P<name>.+/(?!total$)[^/]+)", None),
+    ("Learning rates", r"learning_rate/(?P<name>.+)", False),
+    ("Images per second", r"speed/images_per_second(?P<name>)$", False),
+    ("Diversity of fixed samples, separation of scores", r"watchdog/(?P<name>.+)", False),
+)
 LAYOUT = {
-    "GAN": {
-        "losses (total per player)": ["Multiline", ["loss/.*/total$"]],
-        "discriminator scores (mean)": ["Multiline", ["discriminator_score/"]],
-        "loss terms": ["Multiline", ["loss/.*/(?!total$)"]],
-        "gradient norms": ["Multiline", ["gradient_norm/"]],
-        "learning rates": ["Multiline", ["learning_rate/"]],
-        "images per second": ["Multiline", ["speed/images_per_second$"]],
-        "diversity and separation (watchdog)": ["Multiline", ["watchdog/"]],
-    },
+    "GAN": {title: ["Multiline", [tags]] for title, tags, _ in CHARTS},
     "scores": {
         "Fréchet distance (lower is better)": ["Multiline", ["metrics/(fid|fd_)"]],
         "Inception score (higher is better)": ["Multiline", ["metrics/(inception_score|is_)"]],

@@ -6,22 +6,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from gantool.logging.tensorboard import CHARTS
 from gantool.page.chart import Points, chart, colours, number
 from gantool.page.reading import RunFolder, inlined, width_of
 
-# Title, tags, and whether the axis is logarithmic (None: as the values are). A tag is drawn by the first that takes it.
-CHARTS: tuple[tuple[str, str, bool | None], ...] = (
-    ("Losses", r"loss/(?P<name>.+)/total", None),
-    ("Discriminator scores, mean", r"discriminator_score/(?P<name>.+)", False),
-    ("Gradient norms", r"gradient_norm/(?P<name>.+)", None),
-    ("Terms of the losses", r"loss/(?P<name>.+)", None),
-    ("Learning rates", r"learning_rate/(?P<name>.+)", False),
-    ("Images per second", r"speed/images_per_second(?P<name>)", False),
-    ("Diversity of fixed samples, separation of scores", r"watchdog/(?P<name>.+)", False),
-)
 GROWTH = 6  # grids in the strip
 LATENT = {"path": "From one latent to the next", "category": "Categorical code", "code": "Continuous code"}
-NAMES = {"": "images/s"}
 
 
 @dataclass(frozen=True)
@@ -154,31 +144,29 @@ def _score(value: Any) -> str:
 
 def curves(run: RunFolder) -> list[Figure]:
     """Every scalar of the run, scores first; what no chart of ours takes is drawn by its first word."""
-    levels = next((p["floor"] for p in reversed(run.protocols) if p.get("floor")), {})
-    groups: dict[str, tuple[dict[str, Points], dict[str, float], bool | None]] = {}
+    floor = next((p["floor"] for p in reversed(run.protocols) if p.get("floor")), {})
+    scored: dict[str, dict[str, Points]] = {}
+    ours: dict[str, dict[str, Points]] = {title: {} for title, _, _ in CHARTS}
+    others: dict[str, dict[str, Points]] = {}
     for tag, points in run.curves.items():
         kind, _, rest = tag.partition("/")
         if kind == "metrics":
-            groups[rest] = ({rest: points}, {"real images": levels[rest]} if rest in levels else {}, None)
-    for title, _, log in CHARTS:
-        groups[title] = ({}, {}, log)
-    for tag, points in run.curves.items():
-        kind, _, rest = tag.partition("/")
-        match = next(((title, m) for title, pattern, _ in CHARTS if (m := re.fullmatch(pattern, tag))), None)
-        if match:
-            groups[match[0]][0][NAMES.get(match[1]["name"], match[1]["name"])] = points
-        elif kind != "metrics":
-            groups.setdefault(kind, ({}, {}, None))[0][rest] = points
-    terms = groups["Terms of the losses"][0]
-    if len(terms) <= len(groups["Losses"][0]):  # the adversarial term alone is the total
-        terms.clear()
-    if all(constant(points) for points in groups["Learning rates"][0].values()):  # said in the headline
-        groups["Learning rates"][0].clear()
-    return [
-        Figure(title, svg=svg, legend=tuple(colours(lines).items()) if len(lines) > 1 else ())
-        for title, (lines, level, log) in groups.items()
-        if (svg := chart(lines, levels=level, log=log))
-    ]
+            scored[rest] = {rest: points}
+        elif match := next(((title, m) for title, pattern, _ in CHARTS if (m := re.fullmatch(pattern, tag))), None):
+            ours[match[0]][match[1]["name"] or "images/s"] = points
+        else:
+            others.setdefault(kind, {})[rest] = points
+    if len(ours["Terms of the losses"]) <= len(ours["Losses"]):  # the adversarial term alone is the total
+        del ours["Terms of the losses"]
+    if all(constant(points) for points in ours["Learning rates"].values()):  # said in the headline
+        del ours["Learning rates"]
+    logarithmic = {title: log for title, _, log in CHARTS}
+    figures = []
+    for title, lines in {**scored, **ours, **others}.items():
+        levels = {"real images": floor[title]} if title in scored and title in floor else {}
+        if svg := chart(lines, levels=levels, log=logarithmic.get(title)):
+            figures.append(Figure(title, svg=svg, legend=tuple(colours(lines).items()) if len(lines) > 1 else ()))
+    return figures
 
 
 def latent_pictures(run: RunFolder) -> list[Figure]:
