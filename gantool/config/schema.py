@@ -62,10 +62,14 @@ class _Owned(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
 
 
-class _Open(BaseModel):
-    """A group with `_target_`, whose other keys are arguments of the target."""
+class _Loose(BaseModel):
+    """A group with keys beside those that gantool knows."""
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, frozen=True)
+
+
+class _Open(_Loose):
+    """A group with `_target_`, whose other keys are arguments of the target."""
 
     target: str = Field(alias="_target_")
 
@@ -111,10 +115,8 @@ class TrainerConfig(_Owned):
     watchdog: WatchdogConfig
 
 
-class RecipeConfig(BaseModel):
+class RecipeConfig(_Loose):
     """What goes with a choice; read by the keys that say ${recipe.KEY} and by nothing else."""
-
-    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, frozen=True)
 
     duration: Duration
     batch_size: PositiveInt
@@ -141,10 +143,8 @@ class DatasetConfig(_Open):
     rotation: Annotated[float, Field(ge=0, le=180)]
 
 
-class PlayerOptimizerConfig(BaseModel):
+class PlayerOptimizerConfig(_Loose):
     """Arguments of a torch optimizer, as far as gantool knows their ranges."""
-
-    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, frozen=True)
 
     lr: PositiveFloat
     betas: Betas | None = None

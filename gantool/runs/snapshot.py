@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pkgutil
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from gantool import __version__
 from gantool.batch import Draws
 from gantool.config import build
+from gantool.config.parts import nodes
 from gantool.errors import GantoolError, did_you_mean
 from gantool.games.gan import GAN, stage_of
 from gantool.growth import Progressive
@@ -153,19 +155,10 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
     return state, config, metadata.get("gantool", "of unknown version")
 
 
-def _foreign(node: Any) -> Iterator[str]:
+def _foreign(parts: dict[str, Any]) -> Iterator[str]:
     """What a configuration would call or read beside the classes of gantool's own models."""
-    if isinstance(node, str) and "${" in node:  # would be looked up on this machine
-        yield node
-    if isinstance(node, list):
-        for child in node:
-            yield from _foreign(child)
-    if not isinstance(node, dict):
-        return
-    for key, child in node.items():
-        if key == "_target_" and not _is_own(child):
-            yield str(child)
-        yield from _foreign(child)
+    yield from (str(node["_target_"]) for _, node in nodes(parts) if not _is_own(node["_target_"]))
+    yield from re.findall(r"\$\{[^}]*", json.dumps(parts))  # would be looked up on this machine
 
 
 def _is_own(target: Any) -> bool:
