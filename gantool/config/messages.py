@@ -51,7 +51,7 @@ def _line(mistake: ErrorDetails, plain: Mapping[Any, Any]) -> str:
         return f"unknown key '{path}'{did_you_mean(str(last), [str(key) for key in node if key != last])}"
     if mistake["type"] in ("model_type", "dict_type"):
         return f"{path}={mistake['input']}: should be a group of keys, not a value"
-    return f"{path}={_shown(mistake['input'])}: {plain_message(mistake)}"
+    return f"{path}={as_typed(mistake['input'])}: {plain_message(mistake)}"
 
 
 def _fix_for_missing(path: str) -> str:
@@ -67,10 +67,6 @@ def plain_message(mistake: ErrorDetails) -> str:
     """Pydantic's message in the words of YAML: 'should be a valid integer'."""
     message = mistake["msg"].replace("True", "true").replace("False", "false").replace(" after validation", "")
     return re.sub(r"^(Value error, |Input |List |String )", "", message)
-
-
-def _shown(value: Any) -> str:
-    return json.dumps(value) if value is None or isinstance(value, bool | list) else str(value)
 
 
 def as_typed(value: object) -> str:
