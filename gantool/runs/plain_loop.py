@@ -48,7 +48,8 @@ class PlainLoop:
         """One round."""
         default_allocator()
         start = time.perf_counter()
-        batches = [self._next() for _ in range(self.game.batches_per_round)]
+        drawn = (next(self.batches) for _ in range(self.game.batches_per_round))
+        batches = [Batch(*(part.to(self.device) for part in parts)) for parts in drawn]
         self.loading = time.perf_counter() - start
         for name, player in self.game.players.items():
             for batch in batches[-player.updates :]:
@@ -59,10 +60,6 @@ class PlainLoop:
                 self.optimizers[name].step()
                 player.after_update()
                 loss.item()
-
-    def _next(self) -> Batch:
-        images, labels, *source = (part.to(self.device) for part in next(self.batches))
-        return Batch(images, labels, *source)
 
 
 class Items(Dataset):
