@@ -1,7 +1,6 @@
 """What Hydra runs, once or for every job of a sweep: a command's function, with its failures told and recorded."""
 
 import importlib
-import json
 import os
 import sys
 import traceback
@@ -16,8 +15,8 @@ from omegaconf import DictConfig
 from gantool.config.options import CommandOptions, read_options
 from gantool.config.resolvers import register_resolvers
 from gantool.config.wording import in_one_line
-from gantool.files import write_whole
 from gantool.launch import is_first_rank
+from gantool.logging.status import NAME, read_status, write_status
 
 register_resolvers()  # a sweep's other processes import no more of the command line than this
 
@@ -76,18 +75,12 @@ def tell(who: str, text: str) -> None:
 
 def record_failure(folder: Path, error: str) -> None:
     """Notes a failure in `folder`/status.json, as far as the disk allows."""
-    if not is_first_rank():
-        return
-    path = folder / "status.json"
-    try:
-        status = json.loads(path.read_text())
-    except (OSError, ValueError):
-        status = {"progress": None, "metrics": {}, "best": None}
-    with suppress(OSError):
-        write_whole(path, json.dumps({**status, "state": "failed", "error": error}, indent=2))
+    if is_first_rank():
+        with suppress(OSError):
+            write_status(folder, **{**read_status(folder), "state": "failed", "error": error})
 
 
 def _written(folder: Path) -> int:
     """When the status in `folder` was written; 0 where there is none."""
-    path = folder / "status.json"
+    path = folder / NAME
     return path.stat().st_mtime_ns if path.exists() else 0

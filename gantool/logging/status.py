@@ -1,49 +1,22 @@
 """status.json: in what state a run is, for people, sweeps and scripts that look at its folder."""
 
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 from gantool.files import write_whole
-from gantool.game import Progress
-from gantool.logging.jsonl import finite
 
-State = Literal["running", "finished", "stopped", "failed"]
 NAME = "status.json"
 
 
-def write_status(
-    run_dir: Path,
-    *,
-    state: State,
-    progress: Progress | None = None,
-    metrics: Mapping[str, float] | None = None,
-    best: Mapping[str, object] | None = None,
-    error: str | None = None,
-    watchdog: Mapping[str, object] | None = None,
-    higher_is_better: Sequence[str] = (),
-) -> None:
-    """Replace `run_dir`/status.json in one step: a reader sees the old file or the new one, never half of it.
-
-    `metrics` are the last ones by name, `higher_is_better` those of them for which it is so,
-    `best` whatever says which checkpoint is the best and why,
-    `watchdog` what it has noticed and done.
-    """
-    status = {
-        "state": state,
-        "error": error,
-        "progress": progress and {"nimg": progress.nimg, "rounds": progress.rounds, "total": progress.total},
-        "metrics": {name: finite(value) for name, value in (metrics or {}).items()},
-        "higher_is_better": list(higher_is_better),
-        "best": best and dict(best),
-    }
-    if watchdog:
-        status["watchdog"] = dict(watchdog)
+def write_status(run_dir: Path, **status: Any) -> None:
+    """Replaces `run_dir`/status.json in one step: a reader sees the old file or the new one, never half of it."""
     write_whole(run_dir / NAME, json.dumps(status, indent=2, default=str) + "\n")
 
 
-def read_status(run_dir: Path) -> dict | None:
-    """What `write_status` wrote last, or None for a folder without a status."""
-    path = run_dir / NAME
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+def read_status(run_dir: Path) -> dict[str, Any]:
+    """What was written last; {} where there is nothing that can be read."""
+    try:
+        return json.loads((run_dir / NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}

@@ -62,7 +62,7 @@ class RunFolder:
     @cached_property
     def status(self) -> dict[str, Any]:
         """status.json, or {}."""
-        return read_status(self.path) or {}
+        return read_status(self.path)
 
     @cached_property
     def lines(self) -> list[dict[str, Any]]:

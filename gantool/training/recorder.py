@@ -3,17 +3,20 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from torch import nn
 
 from gantool.logging.console import Console
+from gantool.logging.jsonl import finite
 from gantool.logging.log import Log
 from gantool.logging.record import Record
-from gantool.logging.status import State as Status
 from gantool.logging.status import write_status
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.measurements import breakdown
 from gantool.training.state import State
+
+Status = Literal["running", "finished", "stopped"]  # beside "failed", which the command line writes
 
 
 class Recorder:
@@ -77,15 +80,16 @@ class Recorder:
     def status(self, state: State, status: Status) -> None:
         """Writes status.json."""
         if self.run_dir is not None:
-            watched = {key: state.watch[key] for key in ("noticed", "rollbacks") if key in state.watch}
+            progress = state.progress
             write_status(
                 self.run_dir,
                 state=status,
-                progress=state.progress,
-                metrics=state.metrics,
-                best=state.best,
-                watchdog=watched,
+                error=None,
+                progress={"nimg": progress.nimg, "rounds": progress.rounds, "total": progress.total},
+                metrics={name: finite(value) for name, value in state.metrics.items()},
                 higher_is_better=self.higher_is_better,
+                best=state.best,
+                watchdog={key: state.watch[key] for key in ("noticed", "rollbacks") if key in state.watch},
             )
 
     def close(self) -> None:
