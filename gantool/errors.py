@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from importlib.util import find_spec
 
 
 class GantoolError(Exception):
@@ -24,6 +25,13 @@ def check_choice(key: str, value: str, choices: Iterable[str]) -> None:
     """Raises GantoolError that names `key` and its choices unless `value` is one of them."""
     if value not in (choices := list(choices)):
         raise GantoolError(f"{key}={value}: choose one of {', '.join(choices)}{did_you_mean(str(value), choices)}")
+
+
+def require(extra: str, *modules: str, what: str = "this command") -> None:
+    """Raises GantoolError where one of the modules that gantool[extra] brings is missing, and `what` needs it."""
+    if missing := [module for module in modules if find_spec(module) is None]:
+        packages = ", ".join(missing).replace("sklearn", "scikit-learn")
+        raise GantoolError(f"{what} needs {packages}: pip install 'gantool[{extra}]'")
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

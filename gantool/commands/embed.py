@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, PositiveInt
 
 from gantool.config.options import InBlocks, OfClasses, OneRun, group, key
-from gantool.errors import GantoolError
+from gantool.errors import GantoolError, require
 
 log = logging.getLogger(__name__)
 
@@ -40,14 +40,13 @@ def embed(options: Options) -> None:
     import torch
 
     from gantool.analysis.embedding import principal_components, tsne
-    from gantool.analysis.extra import require_extra
     from gantool.analysis.report import Board, write_json
     from gantool.runs import embedding
     from gantool.runs.output import output, point
     from gantool.runs.subject import open_subject
     from gantool.runs.trained import load_run
 
-    require_extra()
+    require("analysis", "matplotlib", "sklearn", "captum")
     run = load_run(options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint)
     subject, num = open_subject(run, options.classes, "embed"), options.num
     only = subject.classes if options.classes is not None else []

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from gantool.config.options import OfClasses, OneRun, key
-from gantool.errors import GantoolError
+from gantool.errors import GantoolError, require
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,6 @@ def explain(options: Options) -> None:
     import torch
 
     from gantool.analysis.draw_explanation import draw_attributions, draw_directions, draw_spectrum
-    from gantool.analysis.extra import require_extra
     from gantool.analysis.figures import save
     from gantool.analysis.report import Board, write_csv, write_json
     from gantool.runs.explanation import judged, sensitivity, summary
@@ -55,7 +54,7 @@ def explain(options: Options) -> None:
     from gantool.runs.subject import open_subject
     from gantool.runs.trained import load_run
 
-    require_extra()
+    require("analysis", "matplotlib", "sklearn", "captum")
     run = load_run(options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint)
     subject, seed = open_subject(run, options.classes, "explain"), options.seed
     dim = subject.game.latent.dim

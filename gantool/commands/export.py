@@ -5,7 +5,7 @@ import logging
 from typing import Literal
 
 from gantool.config.options import OneRun, key
-from gantool.errors import GantoolError
+from gantool.errors import GantoolError, require
 
 log = logging.getLogger(__name__)
 
@@ -30,13 +30,13 @@ def export(options: Options) -> None:
     import torch
 
     from gantool.files import write_whole
-    from gantool.runs.exporting import BATCHES, TOLERANCE, need_onnx, write_formats
+    from gantool.runs.exporting import BATCHES, TOLERANCE, write_formats
     from gantool.runs.output import output
     from gantool.runs.trained import load_run
 
     formats = ("snapshot", "onnx", "torch") if options.format == "all" else (options.format,)
     if "onnx" in formats:
-        need_onnx()
+        require("export", "onnxscript", "onnxruntime", what="format=onnx")
     run = load_run(options.run, ema=options.ema, device="cpu", checkpoint=options.checkpoint)
     about = {"run": str(run.folder), "nimg": run.nimg, "ema": options.ema, "tolerance": TOLERANCE}
     with output(run.folder, "exported", "", options.out) as out:

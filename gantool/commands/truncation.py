@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, PositiveFloat
 
 from gantool.config.options import BLOCK, Drawing, OneRun, key
-from gantool.errors import GantoolError
+from gantool.errors import GantoolError, require
 
 log = logging.getLogger(__name__)
 
@@ -33,21 +33,26 @@ def truncation(options: Options) -> None:
     from gantool.analysis.report import write_csv, write_json
     from gantool.games.gan import GAN
     from gantool.logging.grid import grid, save_png
+    from gantool.metrics.scorer import Scorer
+    from gantool.metrics.scores import FrechetDistance, InceptionScore
+    from gantool.monitors.scores import made
     from gantool.runs.output import output, point
     from gantool.runs.trained import load_run
-    from gantool.runs.truncation import COLUMNS, build_scorer, check_matplotlib, draw, row, scores_at, words
+    from gantool.runs.truncation import COLUMNS, draw, row, words
 
     if options.plot:
-        check_matplotlib()
+        require("analysis", "matplotlib", what="the curve, which plot=false leaves out,")
     run = load_run(options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint)
     if not isinstance(run.game, GAN):
         raise GantoolError(f"{run.folder} is a CycleGAN or pix2pix run: it has no latent to truncate")
     thresholds = sorted(set(options.thresholds), key=lambda threshold: threshold or float("inf"))
     samples = torch.cat([row(run, threshold, options.seed) for threshold in thresholds])
-    scorer = build_scorer(run, num=options.num, batch_size=options.batch_size, seed=options.seed)
+    how = options.model_dump(include={"num", "batch_size", "seed"})
+    measured = {"fd": FrechetDistance(), "is": InceptionScore()}
+    scorer = Scorer(run.features({}), measured, run.images(), device=run.device, **how)
     rows: list[dict[str, float | None]] = []
-    for threshold in thresholds:
-        scores = scores_at(run, scorer, threshold)
+    for threshold in thresholds:  # batch norm keeps the statistics of training, of whole latents
+        scores = scorer.score(made(run.game, run.generators, scorer, threshold))
         rows.append({"threshold": threshold, **scores})
         log.info("%s: %s", words(threshold), ", ".join(f"{name} {value:.2f}" for name, value in scores.items()))
     protocol = {**scorer.protocol(), "ema": options.ema, "nimg": run.nimg}

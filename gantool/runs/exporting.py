@@ -51,15 +51,6 @@ print(json.dumps(differences))
 """
 
 
-def need_onnx() -> None:
-    """Raises GantoolError where it is not installed."""
-    try:
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError:
-        raise GantoolError("format=onnx needs onnxscript and onnxruntime: pip install 'gantool[export]'") from None
-
-
 @torch.no_grad()
 def write_formats(run: TrainedRun, formats: tuple[str, ...], out: Path) -> dict[str, float]:
     """Writes the files; the largest differences of their images from the run's, by file name."""

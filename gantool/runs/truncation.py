@@ -7,10 +7,6 @@ import torch
 from torch import Tensor
 
 from gantool.batch import Draws, Request
-from gantool.errors import GantoolError
-from gantool.metrics.scorer import Scorer
-from gantool.metrics.scores import FrechetDistance, InceptionScore
-from gantool.monitors.scores import made
 from gantool.randomness import seed_torch
 from gantool.runs.trained import TrainedRun
 
@@ -20,26 +16,6 @@ COLUMNS = 10  # images of each threshold in the grid
 def words(threshold: float | None) -> str:
     """How a threshold is told: '0.5', or 'whole' for none."""
     return "whole" if threshold is None else f"{threshold:g}"
-
-
-def check_matplotlib() -> None:
-    """Raises GantoolError where it is not installed."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise GantoolError("the curve needs matplotlib: pip install 'gantool[analysis]', or plot=false") from error
-
-
-def build_scorer(run: TrainedRun, *, num: int, batch_size: int, seed: int) -> Scorer:
-    """The Frechet distance and the Inception score in the run's own features, against its own data set."""
-    scores = {"fd": FrechetDistance(), "is": InceptionScore()}
-    settings = {"num": num, "batch_size": batch_size, "seed": seed, "device": run.device}
-    return Scorer(run.features({}), scores, run.images(), **settings)
-
-
-def scores_at(run: TrainedRun, scorer: Scorer, threshold: float | None) -> dict[str, float]:
-    """By name. Batch norm uses the statistics that it kept in training, of whole latents."""
-    return scorer.score(made(run.game, run.generators, scorer, threshold))
 
 
 @torch.no_grad()
