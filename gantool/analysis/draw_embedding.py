@@ -46,8 +46,7 @@ def draw_maps(maps: dict[str, Tensor], points: Points, title: str) -> "Figure":
             by_class(row[1], xy, points)
             row[1].set_title(f"{name}, by class", fontsize=10)
         for axes in row:
-            axes.set_xticks([])
-            axes.set_yticks([])
+            axes.set(xticks=[], yticks=[])
             axes.margins(0.02)
     return figure
 

@@ -9,14 +9,13 @@ import torch
 from torch import Tensor
 
 from gantool.analysis.attribution import METHODS, Attribution
-from gantool.analysis.figures import common_scale, new_figure, overlay, rgb, show, tiled
+from gantool.analysis.figures import HEAT, SIGNED, common_scale, new_figure, overlay, rgb, show, tiled
 from gantool.analysis.sensitivity import Sensitivity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _TILE = 0.62  # inches
-HEAT, SIGNED = "inferno", "RdBu_r"
 
 
 def draw_spectrum(sensitivities: Sequence[Sensitivity], title: str) -> "Figure":

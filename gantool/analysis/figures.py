@@ -1,6 +1,5 @@
 """What the figures share: pictures as matplotlib takes them, heat over them, and files of them."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 130
+HEAT, SIGNED = "inferno", "RdBu_r"
 SCALE_QUANTILE = 0.995  # what is beyond it has the colour map's last colour, so that one pixel does not dim all others
 
 
@@ -25,22 +25,11 @@ def new_figure(width: float, height: float, title: str) -> "Figure":
     return figure
 
 
-def save(figure: "Figure", path: Path) -> np.ndarray:
-    """Writes a PNG and gives its pixels (H, W, 3) uint8, for TensorBoard."""
-    from PIL import Image
-
-    figure.savefig(path)
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
-
-
 def show(axes: "Axes", pixels: np.ndarray) -> None:
     """An image, its pixels as squares and without ticks."""
     axes.imshow(pixels, interpolation="nearest", cmap="gray", vmin=0, vmax=255)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
 
 
 def rgb(images: Tensor) -> np.ndarray:
@@ -51,23 +40,20 @@ def rgb(images: Tensor) -> np.ndarray:
 
 def overlay(image: Tensor, heat: Tensor, scale: float, cmap: str) -> np.ndarray:
     """(H, W, 3) uint8: `heat` (H, W) in the colours of `cmap` over a pale grey (C, H, W) image, the more opaque the
-    stronger it is. A diverging map goes from -scale to scale, any other from 0 to scale."""
+    stronger it is. SIGNED goes from -scale to scale, any other map from 0 to scale."""
     import matplotlib
 
     colours: Any = matplotlib.colormaps[cmap]
     strength = (heat.double() / max(scale, 1e-300)).clamp(-1, 1).cpu().numpy()
-    colour = colours((strength + 1) / 2 if cmap in DIVERGING else strength)[..., :3]
+    colour = colours((strength + 1) / 2 if cmap == SIGNED else strength)[..., :3]
     grey = 0.6 + 0.4 * rgb(image).mean(-1, keepdims=True) / 255
     opacity = np.abs(strength)[..., None] ** 0.5  # the weak is still seen
     return (255 * (opacity * colour + (1 - opacity) * grey)).round().astype(np.uint8)
 
 
-DIVERGING = ("RdBu_r", "coolwarm")
-
-
 def common_scale(maps: list[Tensor]) -> float:
     """Of all maps together."""
-    values = np.concatenate([heat.abs().flatten().double().numpy() for heat in maps])
+    values = np.abs(np.concatenate([heat.flatten().double().numpy() for heat in maps]))
     return float(np.quantile(values, SCALE_QUANTILE)) or float(values.max())
 
 

@@ -8,13 +8,18 @@ from collections.abc import Iterable, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from gantool.files import write_whole
 from gantool.logging.grid import to_uint8
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _THUMBNAIL = 64  # pixels of a side
 _SPRITE = 8192  # pixels of a side that a browser takes
@@ -49,9 +54,11 @@ class Board:
         shutil.rmtree(folder, ignore_errors=True)
         self.writer, self.step = SummaryWriter(str(folder)), step
 
-    def picture(self, tag: str, pixels: np.ndarray) -> None:
-        """(H, W, 3) uint8."""
-        self.writer.add_image(tag, pixels, self.step, dataformats="HWC")
+    def figure(self, tag: str, figure: "Figure", path: Path) -> None:
+        """Written as a PNG file too."""
+        figure.savefig(path)
+        with Image.open(path) as image:
+            self.writer.add_image(tag, np.asarray(image.convert("RGB")), self.step, dataformats="HWC")
 
     def projector(
         self, tag: str, points: Tensor, images: Tensor, header: list[str], rows: Sequence[tuple[object, ...]]

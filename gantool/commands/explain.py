@@ -47,7 +47,6 @@ def explain(options: Options) -> None:
     import torch
 
     from gantool.analysis.draw_explanation import draw_attributions, draw_directions, draw_spectrum
-    from gantool.analysis.figures import save
     from gantool.analysis.report import Board, write_csv, write_json
     from gantool.runs.explanation import judged, sensitivity, summary
     from gantool.runs.output import output, point
@@ -76,12 +75,11 @@ def explain(options: Options) -> None:
     with output(run.folder, "explained", point(run.nimg, seed), options.out) as out:
         board = Board(out / "tensorboard", run.nimg)
         title = f"{subject.headline}: singular values of the generator's Jacobian"
-        board.picture("explained/spectrum", save(draw_spectrum(sensitivities, title), out / "spectrum.png"))
+        board.figure("explained/spectrum", draw_spectrum(sensitivities, title), out / "spectrum.png")
         title = f"{subject.headline}: along the strongest singular directions of each latent (with singular values)"
-        figure = draw_directions(walks, options.span, title)
-        board.picture("explained/directions", save(figure, out / "directions.png"))
+        board.figure("explained/directions", draw_directions(walks, options.span, title), out / "directions.png")
         title = f"{subject.headline}: the pixels that scores come from (in brackets: the {options.baseline} image's)"
-        board.picture("explained/attributions", save(draw_attributions(sides, title), out / "attributions.png"))
+        board.figure("explained/attributions", draw_attributions(sides, title), out / "attributions.png")
         board.close()
         rows = zip(*(one.values.tolist() for one in sensitivities), strict=True)
         header = ["direction", *(f"latent {number}" for number in range(options.latents))]

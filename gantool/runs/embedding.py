@@ -11,7 +11,6 @@ from torch import Tensor
 
 from gantool.analysis.draw_embedding import NearestImages, Points, draw_maps, draw_neighbours
 from gantool.analysis.embedding import predicted_classes
-from gantool.analysis.figures import save
 from gantool.analysis.neighbours import Closeness, Neighbours, closeness, nearest
 from gantool.analysis.report import Board, write_csv
 from gantool.logging.progress import follow_images
@@ -132,7 +131,7 @@ def write_maps(
     what = f"{len(real.rows):,} real and {len(made.rows):,} generated images"
     space = f"in the {features.num_features} features of {features.name} ({features.weights_hash})"
     figure = draw_maps(maps, points, f"{subject.headline}: {what} {space}")
-    board.picture("embedded/maps", save(figure, out / "embed.png"))
+    board.figure("embedded/maps", figure, out / "embed.png")
     names = [subject.image_set.class_names[label] if label >= 0 else "unknown" for label in labels.tolist()]
     rows = list(zip(points.sources, torch.cat([real.rows, made.rows]).tolist(), names, strict=True))
     places = torch.cat(list(maps.values()), 1).tolist()
@@ -159,4 +158,4 @@ def write_neighbours(
         columns.append(NearestImages(f"nearest in {space}", images, neighbours.distances[shown]))
     title = f"{subject.headline}: samples and their nearest of {len(training.rows):,} training images"
     figure = draw_neighbours(made.images[shown], names, columns, title)
-    board.picture("embedded/neighbours", save(figure, out / "neighbours.png"))
+    board.figure("embedded/neighbours", figure, out / "neighbours.png")
