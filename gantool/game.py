@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from gantool.batch import Batch, Request
+from gantool.batch import Batch, Draws, Request
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,29 @@ class Regularizer(Protocol):
         ...
 
 
+class Augment(Protocol):
+    """Changes real and fake images alike before the discriminator sees them; a module if it has a state. What a class
+    of one's own inherits from here it need not say."""
+
+    reads_scores: bool = False  # True: `observe` steers it, so the loss must have a `boundary`
+    alike_on_pairs: bool = True  # an image and the one that it is paired with are changed by the same random numbers
+
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """(N, C, H, W) -> the same; `draws` gives the random numbers."""
+        ...
+
+    def begin_round(self, progress: Progress) -> None:
+        """Called before each round."""
+
+    def observe(self, margins: Tensor) -> None:
+        """Told, in each of the discriminator's updates, by how much the scores of real images lie above the loss's
+        boundary; under a relativistic loss, above the fakes."""
+
+    def scalars(self) -> dict[str, float]:
+        """Numbers for the log by tag."""
+        return {}
+
+
 @runtime_checkable
 class FeatureDiscriminator(Protocol):
     """What a discriminator declares whose features an auxiliary may read; its score is a function of them."""
@@ -130,6 +153,7 @@ class Loss(ABC):
     """
 
     needs_real_score = False  # True for relativistic losses: the generator's turn then scores real images too
+    boundary: float | None = 0.0  # the score half-way between real and fake; None where a score alone tells nothing
 
     def __init__(
         self,
@@ -171,6 +195,10 @@ class Game(nn.Module, ABC):
 
     def batch_size(self, size: int) -> int:
         """Images in a batch of this round where the configuration says `size`; growing games have their own."""
+        return size
+
+    def smallest_batch(self, size: int) -> int:
+        """Images in the smallest batch of the run where the configuration says `size`."""
         return size
 
     def pictures(self, batch: Batch, generators: nn.ModuleDict) -> dict[str, tuple[Tensor, int]]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -18,12 +19,18 @@ class Normal:
 
     dim: int
 
+    @property
+    def normal(self) -> int:
+        """All of it."""
+        return self.dim
+
     def sample(self, draws: Draws, truncation: float | None = None) -> Tensor:
         """(N, dim); with a `truncation` t, normal on condition of |z| <= t in each dimension (Brock 2019)."""
         if truncation is None:
             return draws.randn(self.dim)
         inside = math.erf(truncation / math.sqrt(2))  # of the mass
-        return math.sqrt(2) * torch.erfinv((2 * draws.rand(self.dim) - 1) * inside)
+        z = math.sqrt(2) * torch.erfinv((2 * draws.rand(self.dim) - 1) * inside)
+        return z.clamp(-truncation, truncation)  # `inside` is 1 in float32 from 5.4 on, and erfinv(-1) has no bound
 
     def traversals(self, draws: Draws) -> dict[str, tuple[Tensor, int]]:
         """{}: no direction has a meaning of its own."""
@@ -35,6 +42,7 @@ class Uniform:
     """Uniform in [-1, 1] in `dim` dimensions (Goodfellow 2014, Radford 2016)."""
 
     dim: int
+    normal: ClassVar[int] = 0
 
     def sample(self, draws: Draws, truncation: float | None = None) -> Tensor:
         """(N, dim). Raises GantoolError for a truncation."""
@@ -60,6 +68,7 @@ class Structured:
     ) -> None:
         self.dim, self.categories, self.continuous, self.noise_std = dim, list(categories), continuous, noise_std
         self.noise = Normal(dim - sum(self.categories) - continuous)
+        self.normal = self.noise.dim
         if self.noise.dim < 1 or min(self.categories, default=2) < 2 or continuous < 0:
             raise GantoolError(
                 f"model.latent.dim={dim} is noise and codes together: the codes take {dim - self.noise.dim} of it "

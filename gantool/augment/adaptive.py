@@ -13,20 +13,22 @@ from torch import Tensor, nn
 from gantool.augment.transforms import blit, color, cutout, recolor, resample, warp
 from gantool.batch import Draws
 from gantool.errors import GantoolError, did_you_mean
-from gantool.game import Progress
+from gantool.game import Augment, Progress
 from gantool.schedules import Schedule, at, parse_images
 
 PARTS = ("blit", "geometry", "color", "cutout")
 POLICY = {"blit": 1.0, "geometry": 1.0, "color": 1.0}  # the paper's
 
 
-class ADA(nn.Module):
+class ADA(nn.Module, Augment):
     """Each transformation of a part happens to an image with the probability p times the part's share in `policy`.
 
     p starts at 0. Every `interval` rounds it moves by the images of those rounds over `rise` (the images in which it
-    can go from 0 to 1): up if the mean sign of the scores of real images was above `target`, else down.
+    can go from 0 to 1): up if the mean sign of the scores of real images was above `target`, else down. The sign is
+    taken about the score half-way between real and fake, which a Wasserstein loss has not: it is refused there.
     """
 
+    reads_scores = True
     p: Tensor
     signs: Tensor  # their sum since p last moved, over this rank's images; averaged over the ranks after each round
     count: Tensor
@@ -56,10 +58,10 @@ class ADA(nn.Module):
             self.signs.zero_()
             self.count.zero_()
 
-    def observe(self, real: Tensor) -> None:
-        """Counts the signs of (N, ...) scores of real images."""
-        self.signs.add_(real.sign().sum())
-        self.count.add_(real.numel())
+    def observe(self, margins: Tensor) -> None:
+        """Counts the signs of (N, ...) margins of real images."""
+        self.signs.add_(margins.sign().sum())
+        self.count.add_(margins.numel())
 
     def scalars(self) -> dict[str, float]:
         """p."""
@@ -70,7 +72,7 @@ class ADA(nn.Module):
         return transformed(images, draws, self.policy, self.p)
 
 
-class ScheduledADA(nn.Module):
+class ScheduledADA(nn.Module, Augment):
     """The same with a `probability` that is a number or a schedule, whatever the scores (Huang 2024)."""
 
     p: Tensor
@@ -83,9 +85,6 @@ class ScheduledADA(nn.Module):
     def begin_round(self, progress: Progress) -> None:
         """Sets p."""
         self.p.fill_(at(self.probability, progress.nimg, progress.total))
-
-    def observe(self, real: Tensor) -> None:
-        """The probability is the same whatever the scores."""
 
     def scalars(self) -> dict[str, float]:
         """p."""

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from gantool.batch import Draws
 from gantool.errors import GantoolError, did_you_mean
-from gantool.game import Progress
+from gantool.game import Augment
 
 
-class DiffAugment:
+class DiffAugment(Augment):
     """Augments images (N, C, H, W) in [-1, 1] by the parts of `policy` in order; an empty policy changes nothing.
 
     'color': brightness by up to 0.5 either way, saturation times 0 to 2, contrast times 0.5 to 1.5.
@@ -29,16 +29,6 @@ class DiffAugment:
         for part in self.policy:
             images = PARTS[part](images, draws)
         return images
-
-    def begin_round(self, progress: Progress) -> None:
-        """The policy is the same throughout."""
-
-    def observe(self, real: Tensor) -> None:
-        """The policy is the same whatever the scores."""
-
-    def scalars(self) -> dict[str, float]:
-        """Nothing changes."""
-        return {}
 
 
 def _color(images: Tensor, draws: Draws) -> Tensor:

@@ -4,11 +4,13 @@ from torch import Tensor
 
 from gantool.batch import Draws
 from gantool.errors import GantoolError
-from gantool.game import Progress
+from gantool.game import Augment, Progress
 
 
-class InstanceNoise:
+class InstanceNoise(Augment):
     """Adds noise whose standard deviation falls straight from `std` to 0 over the fraction `until` of the run."""
+
+    alike_on_pairs = False
 
     def __init__(self, std: float = 0.1, until: float = 0.5) -> None:
         if std < 0 or not 0 < until <= 1:
@@ -24,9 +26,6 @@ class InstanceNoise:
     def begin_round(self, progress: Progress) -> None:
         """Sets the standard deviation."""
         self.std = self.start * max(0.0, 1 - progress.nimg / (self.until * max(progress.total, 1)))
-
-    def observe(self, real: Tensor) -> None:
-        """The noise is the same whatever the scores."""
 
     def scalars(self) -> dict[str, float]:
         """The standard deviation."""

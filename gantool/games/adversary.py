@@ -1,33 +1,12 @@
 """What a generator plays against: a discriminator with all that shapes its score, the same in every game."""
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol
 
 from torch import Tensor, nn
 
 from gantool.batch import Draws
 from gantool.errors import GantoolError, check_members
-from gantool.game import Auxiliary, FeatureDiscriminator, Loss, Outcome, Progress, Regularizer, Turn
-
-
-class Augment(Protocol):
-    """Changes real and fake images alike before the discriminator sees them; a module if it has a state."""
-
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
-        """(N, C, H, W) -> the same; `draws` gives the random numbers."""
-        ...
-
-    def begin_round(self, progress: Progress) -> None:
-        """Called before each round."""
-        ...
-
-    def observe(self, real: Tensor) -> None:
-        """Told the scores of real images in each of the discriminator's updates; a relativistic one's above fakes."""
-        ...
-
-    def scalars(self) -> dict[str, float]:
-        """Numbers for the log by tag."""
-        ...
+from gantool.game import Augment, Auxiliary, FeatureDiscriminator, Loss, Outcome, Progress, Regularizer, Turn
 
 
 class Adversary:
@@ -53,6 +32,11 @@ class Adversary:
             check_members(regularizer, Regularizer, f"regularizer.{name}")
         if augment is not None:
             check_members(augment, Augment, "augment")
+            if augment.reads_scores and loss.boundary is None:
+                raise GantoolError(
+                    f"augment: {type(augment).__qualname__} follows the signs of scores, which mean nothing under "
+                    f"{type(loss).__qualname__}: take augment=diffaugment, or another loss"
+                )
         check_norm(self.regularizers, discriminator)
         if self.auxiliaries:
             with_features(discriminator, self.auxiliaries)
@@ -79,7 +63,8 @@ class Adversary:
         real, real_features = self.score(turn.real, turn.labels)
         fake, fake_features = self.score(turn.fake, turn.labels)
         if self.augment is not None and self.discriminator.training:
-            self.augment.observe((real - fake if self.loss.needs_real_score else real).detach())
+            margin = real - (fake if self.loss.needs_real_score else self.loss.boundary or 0.0)
+            self.augment.observe(margin.detach())
         terms = {"adversarial": self.loss.discriminator(real, fake)}
         for name, auxiliary in self.auxiliaries.items():
             assert real_features is not None and fake_features is not None, "score gives them"

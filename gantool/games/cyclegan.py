@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from gantool.batch import Batch, Request
 from gantool.errors import GantoolError
-from gantool.game import Game, Loss, Outcome, Player, Progress, Regularizer, Turn
-from gantool.games.adversary import Adversary, Augment
+from gantool.game import Augment, Game, Loss, Outcome, Player, Progress, Regularizer, Turn
+from gantool.games.adversary import Adversary
 from gantool.games.image_pool import ImagePool
 from gantool.games.translation import first_images, source_of, strips, turn_without_latent
 

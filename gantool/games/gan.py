@@ -9,14 +9,15 @@ from torch import Tensor, nn
 from gantool.auxiliaries import Codes
 from gantool.batch import Batch, Draws, Request
 from gantool.errors import GantoolError, check_members
-from gantool.game import Auxiliary, Game, Loss, Outcome, Player, Progress, Regularizer, Turn
-from gantool.games.adversary import Adversary, Augment, with_features
+from gantool.game import Augment, Auxiliary, Game, Loss, Outcome, Player, Progress, Regularizer, Turn
+from gantool.games.adversary import Adversary, with_features
 
 
 class Latent(Protocol):
     """Draws the generator's input. What a class of one's own inherits from here it need not say."""
 
     dim: int
+    normal: int = 0  # how many of them, from the first, are normal: only between these does a great circle make sense
 
     def sample(self, draws: Draws, truncation: float | None = None) -> Tensor:
         """(N, dim); with a `truncation`, within so many standard deviations."""
@@ -36,6 +37,10 @@ class Growth(Protocol):
 
     def batch_size(self, stage: float, size: int) -> int:
         """Images in a batch at `stage`."""
+        ...
+
+    def smallest_batch(self, size: int) -> int:
+        """Images in the smallest batch of all stages."""
         ...
 
     def shrink(self, images: Tensor, stage: float) -> Tensor:
@@ -113,6 +118,10 @@ class GAN(Game):
     def batch_size(self, size: int) -> int:
         """As the growth says, if there is one."""
         return size if self.growth is None else self.growth.batch_size(self.stage, size)
+
+    def smallest_batch(self, size: int) -> int:
+        """As the growth says, if there is one."""
+        return size if self.growth is None else self.growth.smallest_batch(size)
 
     def labels(self, labels: Tensor | None) -> Tensor | None:
         """(N,) int64 for a conditional game, else None."""

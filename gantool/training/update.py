@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gantool.batch import Batch
 from gantool.randomness import seed_torch
-from gantool.training.ranks import average
+from gantool.training.ranks import average, world
 from gantool.training.state import State
 
 
@@ -18,14 +18,17 @@ class Measured:
     terms: dict[str, Tensor]
     scores: dict[str, Tensor]
     gradient_norm: Tensor
+    share: float  # of this rank's rows, in units of an equal share: the mean over the ranks of `share` times a mean
 
 
 def update(state: State, name: str, batch: Batch, *, microbatch: int | None, seed: tuple[object, ...]) -> Measured:
     """Minimises the loss of the player called `name` on `batch` by one step.
 
     The batch goes through in parts of `microbatch` images. Each part, on each rank, starts from the same `seed` and
-    takes its own rows of the numbers drawn (see Batch), so that the cut does not change the result; except where a
-    part counts as a whole: batch norm, DRAGAN's spread, dropout's mask, and spectral norm's one iteration a forward.
+    takes its own rows of the numbers drawn (see Batch), so that the cut does not change the result, also where the
+    ranks' shares are not equal. Except where the images of a part are seen together: batch norm, the groups of
+    minibatch standard deviation, feature matching's means, the agreement of invariant-information, DRAGAN's spread;
+    and what happens once a forward: dropout's mask, spectral norm's one iteration (tests/test_parts.py has the list).
     """
     player, optimizer, precision = state.game.players[name], state.optimizers[name], state.precision
     state.game.requires_grad_(False)  # no gradient is computed for networks that do not move now
@@ -35,7 +38,7 @@ def update(state: State, name: str, batch: Batch, *, microbatch: int | None, see
     terms: dict[str, Tensor] = {}
     scores: dict[str, list[Tensor]] = {}
     for part in batch.split(microbatch or len(batch)):
-        share = len(part) / len(batch)
+        share = len(part) * world() / batch.total  # gradients are then averaged over the ranks
         seed_torch(*seed)
         with precision.autocast():
             outcome = player.loss(part)
@@ -48,4 +51,5 @@ def update(state: State, name: str, batch: Batch, *, microbatch: int | None, see
     average([p.grad for p in optimizer.parameters if p.grad is not None])
     norm = optimizer.step(precision)
     player.after_update()
-    return Measured(terms, {side: torch.cat(parts) for side, parts in scores.items()}, norm)
+    scored = {side: torch.cat(parts) for side, parts in scores.items()}
+    return Measured(terms, scored, norm, len(batch) * world() / batch.total)

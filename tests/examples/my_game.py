@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from gantool.batch import Batch, Request
-from gantool.game import Game, Loss, Outcome, Player, Progress, Regularizer, Turn
-from gantool.games.adversary import Adversary, Augment
+from gantool.game import Augment, Game, Loss, Outcome, Player, Progress, Regularizer, Turn
+from gantool.games.adversary import Adversary
 from gantool.games.gan import Latent
 
 
