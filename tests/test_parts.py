@@ -36,7 +36,12 @@ NOT_AS_ONE = {  # what gantool.training.update names
     "spectral norm": ["model.generator.norm=layer", "model.discriminator.norm=spectral"],
     "minibatch standard deviation": ["model=progan", "model.growth.start=8"],
     "feature matching": [*ALONE, "auxiliary=feature-matching"],
-    "invariant information": [*ALONE, "auxiliary=invariant-information", *CODES, "auxiliary.information.invariance_weight=1000"],
+    "invariant information": [
+        *ALONE,
+        "auxiliary=invariant-information",
+        *CODES,
+        "auxiliary.information.invariance_weight=1000",
+    ],
     "DRAGAN": [*ALONE, "regularizer=dragan"],
     "dropout": ["model=pix2pix", "model.generator.norm=instance"],
 }
