@@ -1,5 +1,5 @@
-"""A batch that goes through in parts, as on a rank of several, takes the step of the whole one: shown over all that conf
-has, but for one list of what sees the images of a part together."""
+"""A batch that goes through in parts, as on a rank of several, takes the step of the whole one: shown over all that
+conf has, but for one list of what sees the images of a part together."""
 
 from pathlib import Path
 

@@ -14,9 +14,9 @@ from gantool.training.checkpoint import load
 from processes import Process
 from runs import newest, same_training, small, train, wait_for_rounds
 
-ROUNDS = 300
+ROUNDS = 120
 WORDS = ["trainer.checkpoint_seconds=0.05", "trainer.log_every=20it", "optimizer/schedule=linear", "score=[fd,is]"]
-WORDS += ["monitor.scores.every=100it", "monitor.scores.num=60", "monitor.samples.every=50it"]
+WORDS += ["monitor.scores.every=40it", "monitor.scores.num=60", "monitor.samples.every=30it"]
 
 
 def start(folder: Path, *words: str, rounds: int = ROUNDS) -> Process:
