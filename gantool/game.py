@@ -130,6 +130,7 @@ class Loss(ABC):
     """
 
     needs_real_score = False  # True for relativistic losses: the generator's turn then scores real images too
+    boundary: float | None = 0.0  # the score half-way between real and fake; None where a score alone tells nothing
 
     def __init__(
         self,
@@ -156,6 +157,9 @@ class Augment(Protocol):
     What a class of one's own inherits from here it need not say.
     """
 
+    reads_scores: bool = False  # True: `observe` steers it, so the loss must have a `boundary`
+    alike_on_pairs: bool = True  # an image and the one that it is paired with are changed by the same random numbers
+
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """(N, C, H, W) -> the same; `draws` gives each image its own random numbers."""
         ...
@@ -163,8 +167,9 @@ class Augment(Protocol):
     def begin_round(self, progress: Progress) -> None:
         """Called before each round."""
 
-    def observe(self, real: Tensor) -> None:
-        """Told the scores of real images in each of the discriminator's updates; a relativistic one's above fakes."""
+    def observe(self, margins: Tensor) -> None:
+        """Told, in each of the discriminator's updates, by how much the scores of real images lie above the loss's
+        boundary; under a relativistic loss, above the fakes."""
 
     def scalars(self) -> dict[str, float]:
         """Numbers for the log by tag."""
@@ -203,6 +208,10 @@ class Game(nn.Module, ABC):
 
     def batch_size(self, size: int) -> int:
         """Images in a batch of this round where the configuration says `size`; growing games have their own."""
+        return size
+
+    def smallest_batch(self, size: int) -> int:
+        """Images in the smallest batch of the run where the configuration says `size`."""
         return size
 
     def pictures(self, batch: Batch, generators: nn.ModuleDict) -> dict[str, tuple[Tensor, int]]:

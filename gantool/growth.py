@@ -49,6 +49,10 @@ class Progressive:
         """Images in a batch at `stage`."""
         return self.batch_sizes.get(4 * 2 ** math.ceil(stage), size)
 
+    def smallest_batch(self, size: int) -> int:
+        """Over all resolutions."""
+        return min(self.batch_size(float(stage), size) for stage in range(self.first, self.last + 1))
+
     def shrink(self, images: Tensor, stage: float) -> Tensor:
         """(N, C, R, R) -> the stage's resolution; while it fades in, mixed with half that resolution."""
         factor = images.shape[-1] // (4 * 2 ** math.ceil(stage))

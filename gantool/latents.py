@@ -17,6 +17,7 @@ class Latent(Protocol):
     """Draws the generator's input. What a class of one's own inherits from here it need not say."""
 
     dim: int
+    normal: int = 0  # how many of them, from the first, are normal: only between these does a great circle make sense
 
     def sample(self, draws: Draws, truncation: float | None = None) -> Tensor:
         """(N, dim); with a `truncation`, within so many standard deviations."""
@@ -33,12 +34,18 @@ class Normal(Latent):
 
     dim: int
 
+    @property
+    def normal(self) -> int:
+        """All of it."""
+        return self.dim
+
     def sample(self, draws: Draws, truncation: float | None = None) -> Tensor:
-        """(N, dim); with a `truncation` t, normal on condition of |z| <= t in each dimension (Brock 2019)."""
+        """(N, dim); with a `truncation` t, normal, truncated to |z| <= t in each dimension (Brock 2019)."""
         if truncation is None:
             return draws.randn(self.dim)
-        inside = math.erf(truncation / math.sqrt(2))  # of the mass
-        return math.sqrt(2) * torch.erfinv((2 * draws.rand(self.dim) - 1) * inside)
+        inside = math.erf(truncation / math.sqrt(2))  # the probability that |z| <= truncation
+        z = math.sqrt(2) * torch.erfinv((2 * draws.rand(self.dim) - 1) * inside)
+        return z.clamp(-truncation, truncation)  # `inside` is 1 in float32 from 5.4 on, and erfinv(-1) has no bound
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,7 @@ class Structured(Latent):
     ) -> None:
         self.dim, self.categories, self.continuous, self.noise_std = dim, list(categories), continuous, noise_std
         self.noise = Normal(dim - sum(self.categories) - continuous)
+        self.normal = self.noise.dim
         if self.noise.dim < 1 or min(self.categories, default=2) < 2 or continuous < 0:
             raise GantoolError(
                 f"model.latent.dim={dim} is noise and codes together: the codes take {dim - self.noise.dim} of it "

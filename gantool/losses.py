@@ -42,6 +42,8 @@ class NonSaturating(Loss):
 class LeastSquares(Loss):
     """LSGAN (Mao 2017), eq. 9: targets 0 for fake, 1 for real, 1 for the generator, each halved."""
 
+    boundary = 0.5
+
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return 0.5 * ((real - 1).square().mean() + fake.square().mean())
 
@@ -61,6 +63,8 @@ class Hinge(Loss):
 
 class Wasserstein(Loss):
     """WGAN (Arjovsky 2017): the difference of mean scores; needs a constraint or a penalty to keep D Lipschitz."""
+
+    boundary = None
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return fake.mean() - real.mean()

@@ -26,7 +26,7 @@ def small_preset(preset: str, run: Path, shared: Path, unpacked: Path) -> list[s
 
 
 def files_of(dataset: str, shared: Path, unpacked: Path) -> Path:
-    """Where a data set lies; CIFAR-10 is unpacked from its lossless mosaics first."""
+    """Where a data set lies; CIFAR-10 is unpacked from its lossless mosaics first, of CelebA there are a few faces."""
     if dataset == "unpaired":
         return shared / "horse2zebra_128"
     if dataset == "paired":  # a folder of photographs, each with itself
@@ -40,4 +40,20 @@ def files_of(dataset: str, shared: Path, unpacked: Path) -> Path:
             command = [sys.executable, str(shared / "cifar10" / "unpack_cifar10.py"), str(unpacked / "cifar10")]
             subprocess.run(command, check=True, capture_output=True)
         return unpacked / "cifar10"
+    if dataset == "celeba":
+        return few_faces(shared, unpacked)
     return shared / dataset
+
+
+def few_faces(shared: Path, unpacked: Path) -> Path:
+    """Forty faces of CelebA, every second one of the test part."""
+    root = unpacked / "celeba"
+    if not root.exists():
+        names = [path.name for path in sorted((shared / "celeba" / "img_align_celeba").iterdir())[:40]]
+        (root / "img_align_celeba").mkdir(parents=True)
+        for name in names:
+            (root / "img_align_celeba" / name).symlink_to(shared / "celeba" / "img_align_celeba" / name)
+        (root / "list_attr_celeba.txt").write_bytes((shared / "celeba" / "list_attr_celeba.txt").read_bytes())
+        parts = "".join(f"{name} {2 * (place % 2)}\n" for place, name in enumerate(names))
+        (root / "list_eval_partition.txt").write_text(parts)
+    return root

@@ -31,21 +31,8 @@ def test_every_key_of_a_score_counts(of: str, words: str, in_tmp: Path) -> None:
 def test_every_key_of_a_published_set_counts(
     dataset: str, others: dict[str, object], shared_data: Path, in_tmp: Path
 ) -> None:
-    root = few_faces(shared_data, in_tmp) if dataset == "celeba" else files_of(dataset, shared_data, in_tmp)
+    root = files_of(dataset, shared_data, in_tmp)
     side = {"mnist": 28, "cifar10": 32, "celeba": 16}[dataset]
     words = [*SMALL, *MLP, *QUIET, f"dataset={dataset}", f"dataset.root={root}", f"dataset.resolution={side}"]
     words += ["model.conditional=true"] if dataset != "celeba" else []
     assert ignored(words, ("dataset.",), in_tmp, {"dataset.split": "test", **others}) == []
-
-
-def few_faces(shared_data: Path, folder: Path) -> Path:
-    """Forty faces of CelebA, every second one of the test part."""
-    names = [path.name for path in sorted((shared_data / "celeba" / "img_align_celeba").iterdir())[:40]]
-    root = folder / "celeba"
-    (root / "img_align_celeba").mkdir(parents=True)
-    for name in names:
-        (root / "img_align_celeba" / name).symlink_to(shared_data / "celeba" / "img_align_celeba" / name)
-    (root / "list_attr_celeba.txt").write_bytes((shared_data / "celeba" / "list_attr_celeba.txt").read_bytes())
-    parts = "".join(f"{name} {2 * (place % 2)}\n" for place, name in enumerate(names))
-    (root / "list_eval_partition.txt").write_text(parts)
-    return root

@@ -3,8 +3,6 @@
 import json
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,25 +11,25 @@ import pytest
 from gantool.cli.main import main
 from gantool.logging.jsonl import read_metrics
 from gantool.training.checkpoint import load
+from processes import Process
 from runs import newest, same_training, small, train, wait_for_rounds
 
-ROUNDS = 300
+ROUNDS = 120
 WORDS = ["trainer.checkpoint_seconds=0.05", "trainer.log_every=20it", "optimizer/schedule=linear", "score=[fd,is]"]
-WORDS += ["monitor.scores.every=100it", "monitor.scores.num=60", "monitor.samples.every=50it"]
+WORDS += ["monitor.scores.every=40it", "monitor.scores.num=60", "monitor.samples.every=30it"]
 
 
-def start(folder: Path, *words: str, rounds: int = ROUNDS) -> subprocess.Popen:
-    command = [sys.executable, "-m", "gantool", *small(folder, *WORDS, *words, rounds=rounds)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def start(folder: Path, *words: str, rounds: int = ROUNDS) -> Process:
+    return Process(small(folder, *WORDS, *words, rounds=rounds), folder.with_suffix(".out"))
 
 
-def wait_for_checkpoint(folder: Path, process: subprocess.Popen, newer_than: str = "") -> None:
+def wait_for_checkpoint(folder: Path, process: Process, newer_than: str = "") -> None:
     until = time.monotonic() + 90
-    while time.monotonic() < until and process.poll() is None:
+    while time.monotonic() < until and process.code is None:
         if any(p.name > newer_than for p in (folder / "checkpoints").glob("[0-9]*.pt")):
             return
         time.sleep(0.01)
-    raise AssertionError(f"no new checkpoint: {process.communicate()[0]}")
+    raise AssertionError(f"no new checkpoint: {process.output.read_text()}")
 
 
 def test_killed_at_random_moments_a_run_ends_bit_for_bit_the_same(tmp_path: Path) -> None:
@@ -41,33 +39,39 @@ def test_killed_at_random_moments_a_run_ends_bit_for_bit_the_same(tmp_path: Path
         process = start(killed)
         wait_for_checkpoint(killed, process, last)
         time.sleep(random.uniform(0, 0.5))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.send(signal.SIGKILL)
+        process.wait()
         last = max(p.name for p in (killed / "checkpoints").glob("[0-9]*.pt"))
-    command = [sys.executable, "-m", "gantool", "train", f"resume={killed}"]
-    process = subprocess.run(command, capture_output=True, text=True)
-    assert process.returncode == 0, process.stdout + process.stderr
-    output, _ = whole.communicate()
-    assert whole.returncode == 0, output
+    process = Process(["train", f"resume={killed}"], tmp_path / "resumed.out")
+    output = process.wait()
+    assert process.code == 0, output
+    output = whole.wait()
+    assert whole.code == 0, output
     expected, got = newest(tmp_path / "whole"), newest(killed)
     assert got["progress"] == expected["progress"] and expected["progress"]["rounds"] == ROUNDS
     assert same_training(expected, got)
     assert got["metrics"] == expected["metrics"] and got["best"] == expected["best"]
-    steps = [line["nimg"] for line in read_metrics(killed) if "loss/generator/total" in line]
-    assert steps == [160 * k for k in range(1, ROUNDS // 20 + 1)], "curves go on without doubled or missing points"
+    lines = [[without_times(line) for line in read_metrics(run)] for run in (tmp_path / "whole", killed)]
+    assert lines[0] == lines[1] and len(lines[0]) > ROUNDS // 20, "curves go on as if nothing had happened"
     assert json.loads((killed / "status.json").read_text())["state"] == "finished"
+
+
+def without_times(line: dict) -> dict:
+    return {tag: value for tag, value in line.items() if tag != "time" and not tag.startswith("speed/")}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR2])
 def test_a_signal_leaves_a_checkpoint_and_its_code(tmp_path: Path, number: signal.Signals) -> None:
-    process = start(tmp_path, "trainer.checkpoint_seconds=1000", rounds=100_000)
-    wait_for_rounds(tmp_path)
-    process.send_signal(number)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 128 + number, output
+    process = start(tmp_path / "run", "trainer.checkpoint_seconds=1000", rounds=100_000)
+    wait_for_rounds(tmp_path / "run")
+    process.send(number)
+    output = process.wait()
+    assert process.code == 128 + number, output
     assert "Traceback" not in output
-    status = json.loads((tmp_path / "status.json").read_text())
-    assert status["state"] == "stopped" and status["progress"]["nimg"] == newest(tmp_path)["progress"]["nimg"] > 0
+    status = json.loads((tmp_path / "run" / "status.json").read_text())
+    assert (
+        status["state"] == "stopped" and status["progress"]["nimg"] == newest(tmp_path / "run")["progress"]["nimg"] > 0
+    )
 
 
 def test_a_second_interrupt_leaves_at_once(tmp_path: Path) -> None:
@@ -76,16 +80,16 @@ def test_a_second_interrupt_leaves_at_once(tmp_path: Path) -> None:
         "monitor.scores.num=100000",
         "monitor.scores.batch_size=50",
     ]  # a score of many seconds
-    process = start(tmp_path, "trainer.log_every=1it", *words)
-    wait_for_rounds(tmp_path)
+    process = start(tmp_path / "run", "trainer.log_every=1it", *words)
+    wait_for_rounds(tmp_path / "run")
     time.sleep(1)
-    process.send_signal(signal.SIGINT)
+    process.send(signal.SIGINT)
     time.sleep(0.3)
-    assert process.poll() is None, "the first one waits for the end of the round"
-    process.send_signal(signal.SIGINT)
+    assert process.code is None, "the first one waits for the end of the round"
+    process.send(signal.SIGINT)
     sent = time.monotonic()
-    process.communicate(timeout=60)
-    assert process.returncode in (130, -signal.SIGINT) and time.monotonic() - sent < 3
+    process.wait()
+    assert process.code in (130, -signal.SIGINT) and time.monotonic() - sent < 3
 
 
 def test_a_breakdown_names_the_term_and_keeps_the_sound_checkpoint(in_tmp: Path, capfd) -> None:

@@ -53,8 +53,10 @@ class Transforming(nn.Module, Augment):
 
 class ADA(Transforming):
     """p starts at 0. Every `interval` rounds it moves by the images of those rounds over `rise` (the images in which it
-    can go from 0 to 1): up if the mean sign of the scores of real images was above `target`, else down."""
+    can go from 0 to 1): up if the mean sign of the scores of real images was above `target`, else down. The sign is
+    taken about the score half-way between real and fake; a Wasserstein loss has none, and is refused."""
 
+    reads_scores = True
     signs: Tensor  # their sum since p last moved, over this rank's images; averaged over the ranks after each round
     count: Tensor
 
@@ -77,9 +79,9 @@ class ADA(Transforming):
             self.signs.zero_()
             self.count.zero_()
 
-    def observe(self, real: Tensor) -> None:
-        self.signs.add_(real.sign().sum())
-        self.count.add_(real.numel())
+    def observe(self, margins: Tensor) -> None:
+        self.signs.add_(margins.sign().sum())
+        self.count.add_(margins.numel())
 
 
 class ScheduledADA(Transforming):

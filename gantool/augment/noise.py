@@ -10,6 +10,8 @@ from gantool.game import Augment, Progress
 class InstanceNoise(Augment):
     """Adds noise whose standard deviation falls straight from `std` to 0 over the fraction `until` of the run."""
 
+    alike_on_pairs = False
+
     def __init__(self, std: float = 0.1, until: float = 0.5) -> None:
         if std < 0 or not 0 < until <= 1:
             raise GantoolError(

@@ -23,7 +23,9 @@ class Options(OneRun, OfClasses):
     over: Literal["latents", "classes"] = key(
         "latents", "latents, or classes: of a conditional run, from each to the next, a row keeping its latent"
     )
-    path: Literal["spherical", "linear"] | None = key(None, "of latents: spherical, linear; null: spherical")
+    path: Literal["spherical", "linear"] | None = key(
+        None, "of latents: spherical (in what of them is normal), linear; null: spherical where it can be"
+    )
     rows: PositiveInt = key(8, "pairs of latents, a row each")
     steps: Annotated[int, Field(ge=2)] = key(10, "images from one to the other")
 
@@ -54,7 +56,10 @@ def interpolate(options: Options) -> None:
     if options.over == "classes" and options.path is not None:
         raise GantoolError(f"path={options.path} is for over=latents: between classes the embedding goes straight")
     labels = filled(torch.tensor(classes, device=run.device), rows) if classes else None
-    ends, way = latents(game, run, rows, options.seed), options.path or "spherical"
+    if options.path == "spherical" and not game.latent.normal:
+        raise GantoolError("path=spherical is for normal latents: this run's are not; leave it out, or path=linear")
+    ends = latents(game, run, rows, options.seed)
+    way = options.path or ("spherical" if game.latent.normal else "linear")
     if options.over == "classes":
         columns, way = between_classes(game, run, ends[0], classes, steps=steps), "classes"
     else:

@@ -32,6 +32,11 @@ class Adversary:
             check_members(regularizer, Regularizer, f"regularizer.{name}")
         if augment is not None:
             check_members(augment, Augment, "augment")
+            if augment.reads_scores and loss.boundary is None:
+                raise GantoolError(
+                    f"augment: {type(augment).__qualname__} follows the signs of scores, which mean nothing under "
+                    f"{type(loss).__qualname__}: take augment=diffaugment, or another loss"
+                )
         check_norm(self.regularizers, discriminator)
         if self.auxiliaries:
             with_features(discriminator, self.auxiliaries)
@@ -53,7 +58,8 @@ class Adversary:
         real, real_features = self.score(turn.real, turn.labels)
         fake, fake_features = self.score(turn.fake, turn.labels)
         if self.augment is not None and self.discriminator.training:
-            self.augment.observe((real - fake if self.loss.needs_real_score else real).detach())
+            margin = real - (fake if self.loss.needs_real_score else self.loss.boundary or 0.0)
+            self.augment.observe(margin.detach())
         terms = {"adversarial": self.loss.discriminator(real, fake)}
         for name, auxiliary in self.auxiliaries.items():
             assert real_features is not None and fake_features is not None, "score gives them"

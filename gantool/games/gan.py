@@ -74,6 +74,9 @@ class GAN(Game):
     def batch_size(self, size: int) -> int:
         return size if self.growth is None else self.growth.batch_size(self.stage, size)
 
+    def smallest_batch(self, size: int) -> int:
+        return size if self.growth is None else self.growth.smallest_batch(size)
+
     def labels(self, labels: Tensor | None) -> Tensor | None:
         """(N,) int64 for a conditional game, else None."""
         return labels if self.conditional else None

@@ -42,11 +42,13 @@ class Pix2Pix(Game):
         }
 
     def pair(self, images: Tensor, batch: Batch) -> Tensor:
-        """(N, 2C, H, W): what the discriminator sees of images and their sources, both augmented alike."""
+        """(N, 2C, H, W): what the discriminator sees of images and their sources; both are moved and recoloured alike,
+        while noise is each one's own."""
         see, source = self.adversary.see, source_of(batch)
-        with torch.random.fork_rng([images.device] if images.device.type == "cuda" else []):
+        devices = [images.device] if images.device.type == "cuda" else []
+        with torch.random.fork_rng(devices, enabled=self.augment is not None and self.augment.alike_on_pairs):
             source = see(source, batch.draws)
-        return torch.cat([source, see(images, batch.draws)], 1)  # by the same random numbers
+        return torch.cat([source, see(images, batch.draws)], 1)
 
     def turn(self, batch: Batch, made: Tensor) -> Turn:
         """The pair and what was made of its source, as the discriminator sees them."""

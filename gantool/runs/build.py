@@ -24,6 +24,7 @@ from gantool.training.ema import EMA
 from gantool.training.hardware import (
     MixedPrecision,
     choose_device,
+    exact_float32,
     keep_freed_pages,
     set_deterministic,
     to_memory_format,
@@ -61,6 +62,7 @@ def set_up(cfg: DictConfig, written: Written) -> Setup:
     config = read(cfg, written)
     trainer = config.trainer
     keep_freed_pages()
+    exact_float32()
     mistakes: list[str] = []
     source: Source | TwoSided | None = None
     with collecting(mistakes):
@@ -160,12 +162,14 @@ def _check_labels(config: Train) -> None:
 def build_stream(setup: Setup, image_set: Any) -> Stream:
     """The training images, on this rank."""
     dataset, trainer = setup.config.dataset, setup.config.trainer
-    size = trainer.batch_size
-    if size % world():
-        raise GantoolError(f"trainer.batch_size={size} cannot be shared by {world()} ranks: choose a multiple")
-    share = size // world()
-    part = min(trainer.microbatch or share, share)
-    if 1 in (part, share % part) and any(isinstance(m, torch.nn.BatchNorm1d) for m in setup.game.modules()):
+    smallest = setup.game.smallest_batch(trainer.batch_size)
+    if smallest < world():
+        raise GantoolError(
+            f"batches of {smallest} images cannot be shared by {world()} ranks: raise trainer.batch_size"
+        )
+    shares = (smallest // world(), -(-smallest // world()))
+    parts = {len(part) for rows in shares for part in torch.arange(rows).split(trainer.microbatch or rows)}
+    if 1 in parts and any(isinstance(m, torch.nn.BatchNorm1d) for m in setup.game.modules()):
         raise GantoolError("batch norm needs two images at once: raise trainer.batch_size or change trainer.microbatch")
     how = dataset.model_dump(include={"device_resident", "flip", "shift", "rotation"})
     return Stream(image_set, seed=trainer.seed, device=setup.device, rank=rank(), world=world(), **how)

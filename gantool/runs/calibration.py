@@ -15,7 +15,7 @@ from gantool.metrics.inception import SHA256_PREFIX
 from gantool.metrics.scores import FrechetDistance
 from gantool.runs.features import build_features
 from gantool.runs.trained import without_prefix
-from gantool.training.hardware import choose_device
+from gantool.training.hardware import choose_device, exact_float32
 
 
 def calibrate(
@@ -27,6 +27,7 @@ def calibrate(
     Raises GantoolError where features or images are not at hand.
     """
     where = choose_device(device)
+    exact_float32()
     try:
         features = build_features(node, {"device": str(where)}).to(where)
     except GantoolError as error:

@@ -1,6 +1,6 @@
 """What a trained run makes on the way from one latent, or class, to the next."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,9 +28,12 @@ def latents(game: GAN, run: TrainedRun, rows: int, seed: int) -> tuple[Tensor, T
 def between(
     game: GAN, run: TrainedRun, ends: tuple[Tensor, Tensor], labels: Tensor | None, *, path: str, steps: int
 ) -> list[Tensor]:
-    """(rows, C, H, W) at each step from one latent to another of the same label."""
-    walk, places = WALKS[path], torch.linspace(0, 1, steps).tolist()
-    return [game.generate(walk(*ends, place), labels, run.generators) for place in places]
+    """(rows, C, H, W) at each step from one latent to another of the same label. A path that is `spherical` is so in
+    the normal part of the latent; uniform numbers and codes go straight."""
+    normal, places = game.latent.normal if path == "spherical" else 0, torch.linspace(0, 1, steps).tolist()
+    (start, codes), (end, last_codes) = ((z[:, :normal], z[:, normal:]) for z in ends)
+    walks = [torch.cat([spherical(start, end, p), torch.lerp(codes, last_codes, p)], 1) for p in places]
+    return [game.generate(z, labels, run.generators) for z in walks]
 
 
 @torch.no_grad()
@@ -81,9 +84,6 @@ def spherical(start: Tensor, end: Tensor, place: float) -> Tensor:
         return torch.lerp(start, end, place)
     direction = (((1 - place) * angle).sin() * a + (place * angle).sin() * b) / angle.sin()
     return direction * torch.lerp(lengths[0], lengths[1], place)
-
-
-WALKS: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {"spherical": spherical, "linear": torch.lerp}
 
 
 def save_gif(frames: list[Tensor], path: Path) -> None:

@@ -70,7 +70,9 @@ def scorer_of(monitors: Sequence[Every]) -> Scorer | None:
 def build_measurements(setup: Setup, state: State, num_images: int) -> Measurements:
     """What the loop measures of itself."""
     every = setup.images(setup.config.trainer.log_every, "trainer.log_every", images_per_epoch=num_images)
-    return Measurements(state.optimizers, every, nimg=state.progress.nimg, scaler=state.precision.scaler)
+    return Measurements(
+        state.optimizers, every, state.measured, nimg=state.progress.nimg, scaler=state.precision.scaler
+    )
 
 
 def build_watchdog(setup: Setup, rescue: Rescue, data: Stream, measurements: Measurements) -> list[Every]:

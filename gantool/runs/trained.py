@@ -21,7 +21,7 @@ from gantool.runs.build import build_game, build_source
 from gantool.runs.features import build_features
 from gantool.sampling import sampled
 from gantool.training.checkpoint import Checkpoints, load
-from gantool.training.hardware import choose_device, to_memory_format
+from gantool.training.hardware import choose_device, exact_float32, to_memory_format
 
 
 @contextmanager
@@ -106,6 +106,7 @@ def load_run(
     saved = _saved(path, checkpoint)
     config = read(cfg)
     where = choose_device(device)
+    exact_float32()
     game = build_game(config)
     game.load_state_dict(saved["game"])
     generators = copy.deepcopy(game.generators)

@@ -99,6 +99,13 @@ def _set_allocator(mmap_threshold: int, trim_threshold: int) -> None:
     mallopt(-1, trim_threshold)  # M_TRIM_THRESHOLD
 
 
+def exact_float32() -> None:
+    """float32 means float32 on Ampere GPUs and later too, whose convolutions would be rounded to TF32: in penalties, in
+    features, and all through with trainer.precision=fp32."""
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
 def set_deterministic(on: bool) -> None:
     """Refuses nondeterministic kernels, or lets cuDNN choose the fastest."""
     if on != torch.are_deterministic_algorithms_enabled():  # setting it imports torch's compiler, 1.6 s

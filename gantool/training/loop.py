@@ -69,7 +69,7 @@ def play_round(state: State, data: Stream, measurements: Measurements, settings:
         for turn, batch in enumerate(batches[-player.updates :]):
             seed = (settings.seed, progress.nimg, name, turn)
             measurements.add(name, *update(state, name, batch, microbatch=settings.microbatch, seed=seed))
-    measurements.check_finite(progress)
+    measurements.end_round(progress)
     average_buffers(game)
     state.progress = progress.advance(len(batches) * size)
     state.ema.update(game.generators, state.progress)

@@ -25,6 +25,7 @@ class State:
     metrics: dict[str, float] = field(default_factory=dict)  # the last scores
     best: dict[str, Any] = field(default_factory=dict)  # "metric", "value" and "nimg" of the best score so far
     watch: dict[str, Any] = field(default_factory=dict)  # what the watchdog remembers, and how often it rolled back
+    measured: dict[str, Any] = field(default_factory=dict)  # what was measured since it was last logged
     rate_factor: float = 1.0  # of every learning rate: below 1 once the watchdog has lowered it
 
     def state_dict(self) -> dict:
@@ -35,6 +36,7 @@ class State:
             "metrics": self.metrics,
             "best": self.best,
             "watch": self.watch,
+            "measured": self.measured,
             "rate_factor": self.rate_factor,
             "game": self.game.state_dict(),
             "ema": self.ema.generators.state_dict(),
@@ -54,6 +56,7 @@ class State:
         self.progress = replace(Progress(**saved["progress"]), total=self.progress.total)
         self.metrics, self.best = saved["metrics"], saved["best"]
         self.watch, self.rate_factor = saved.get("watch", {}), saved.get("rate_factor", 1.0)
+        self.measured = saved.get("measured", {})
 
     def numerics(self) -> dict[str, str | int]:
         """What else the bits of a result depend on."""

@@ -6,7 +6,7 @@ from torch import Tensor
 from gantool.batch import Batch
 from gantool.game import Outcome
 from gantool.randomness import seed_torch
-from gantool.training.ranks import average
+from gantool.training.ranks import average, world
 from gantool.training.state import State
 
 
@@ -17,8 +17,10 @@ def update(
     detached, and the norm of its gradient.
 
     The batch goes through in parts of `microbatch` images. Each part, on each rank, starts from the same `seed` and
-    takes its own rows of the numbers drawn (see Batch), so that the cut does not change the result; except where a
-    part counts as a whole: batch norm, DRAGAN's spread, dropout's mask, and spectral norm's one iteration a forward.
+    takes its own rows of the numbers drawn (see Batch), so that the cut does not change the result, also where the
+    ranks' shares are not equal. Except where the images of a part are seen together: batch norm, the groups of
+    minibatch standard deviation, feature matching's means, the agreement of invariant-information, DRAGAN's spread;
+    and what happens once a forward: dropout's mask, spectral norm's one iteration (tests/test_parts.py has the list).
     """
     player, optimizer, precision = state.game.players[name], state.optimizers[name], state.precision
     state.game.requires_grad_(False)  # no gradient is computed for networks that do not move now
@@ -28,7 +30,7 @@ def update(
     terms: dict[str, Tensor] = {}
     scores: dict[str, list[Tensor]] = {}
     for part in batch.split(microbatch or len(batch)):
-        share = len(part) / len(batch)
+        share = len(part) * world() / batch.total  # gradients and terms are then averaged over the ranks
         seed_torch(*seed)
         with precision.autocast():
             outcome = player.loss(part)

@@ -49,7 +49,9 @@ class Duo(Game):
         return self.adversary.discriminator_loss(turn)
 
     def generator_loss(self, batch: Batch) -> Outcome:
-        return Outcome(self.adversary.generator_terms(self.turn(batch)))
+        turn = self.turn(batch)
+        terms = self.adversary.generator_terms(turn)
+        return Outcome(terms | self.adversary.regularize("generator", self.generators, turn))
 
     def sample(self, request: Request, generators: nn.ModuleDict) -> Tensor:
         return self.make(self.latent.sample(request.draws, request.truncation), generators)

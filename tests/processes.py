@@ -1,0 +1,47 @@
+"""gantool in a process of its own, to be killed and stopped. It starts at once: it is forked from one that has imported
+all that a run needs, which takes seconds."""
+
+import multiprocessing
+import os
+import signal
+import sys
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from gantool.cli.main import main
+
+_forked = multiprocessing.get_context("forkserver")
+_forked.set_forkserver_preload(["conftest", "processes", "gantool.runs.training", "torchmetrics.image.inception"])
+
+
+class Process:
+    """`gantool WORDS`, its output in a file."""
+
+    def __init__(self, words: list[str], output: Path) -> None:
+        self.output = output
+        self.process: BaseProcess = _forked.Process(target=_run, args=(words, os.getcwd(), output))
+        self.process.start()
+
+    @property
+    def code(self) -> int | None:
+        """The exit code, -signal where one killed it, None while it runs."""
+        return self.process.exitcode
+
+    def send(self, number: signal.Signals) -> None:
+        """Sends it a signal."""
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
+
+    def wait(self, seconds: float = 120) -> str:
+        """What it printed, once it has ended."""
+        self.process.join(seconds)
+        assert self.code is not None, "it goes on and on"
+        return self.output.read_text()
+
+
+def _run(words: list[str], folder: str, output: Path) -> None:
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(descriptor, stream)
+    os.chdir(folder)
+    sys.exit(main(words))

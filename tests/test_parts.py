@@ -1,0 +1,83 @@
+"""A batch that goes through in parts, as on a rank of several, takes the step of the whole one: shown over all that
+conf has, but for one list of what sees the images of a part together."""
+
+from pathlib import Path
+
+import pytest
+from torch import Tensor
+
+from composing import composed
+from gantool.cli.arguments import add_arguments
+from gantool.config import Written
+from gantool.data.cache import prepare
+from gantool.runs.build import build_state, build_stream, set_up
+from gantool.runs.monitors import build_measurements
+from gantool.training.loop import Settings, play_round
+from runs import choices, small
+
+ALONE = ["model.generator.norm=layer", "model.discriminator.norm=layer"]  # dcgan where no image sees another
+CODES = ["model/latent=structured", "model.latent.dim=20"]
+AS_ONE = {
+    "model=r3gan": [],
+    "model=mlp": ["model.generator.norm=none"],
+    "model=cyclegan": ["model.pool_size=4"],
+    "model=pix2pix": ["model.generator.dropout=0", "model.generator.norm=instance"],
+    **{f"loss={loss}": ALONE for loss in choices("loss")},
+    **{f"regularizer={name}": ALONE for name in choices("regularizer") if name != "dragan"},
+    **{f"augment={name}": ALONE for name in choices("augment")},
+    "augment=ada augment.rise=8img augment.interval=1 loss=lsgan": ALONE,
+    "auxiliary=acgan": [*ALONE, "model.conditional=true", "model.discriminator.condition=none"],
+    "auxiliary=information": [*ALONE, *CODES],
+    "dataset.shift=2 dataset.rotation=10 dataset.flip=true": ALONE,
+    "model.conditional=true": ALONE,
+}
+NOT_AS_ONE = {  # what gantool.training.update names
+    "batch norm": [],
+    "spectral norm": ["model.generator.norm=layer", "model.discriminator.norm=spectral"],
+    "minibatch standard deviation": ["model=progan", "model.growth.start=8"],
+    "feature matching": [*ALONE, "auxiliary=feature-matching"],
+    "invariant information": [
+        *ALONE,
+        "auxiliary=invariant-information",
+        *CODES,
+        "auxiliary.information.invariance_weight=1000",
+    ],
+    "DRAGAN": [*ALONE, "regularizer=dragan"],
+    "dropout": ["model=pix2pix", "model.generator.norm=instance"],
+}
+
+
+def gradients(folder: Path, words: list[str], microbatch: int | None) -> dict[str, Tensor]:
+    """By parameter, of both players in two rounds of a new run."""
+    model = next((word.partition("=")[2] for word in words if word.startswith("model=")), "dcgan")
+    words = [word for word in words if not word.startswith("model=")]
+    cfg, hydra = composed(*add_arguments(small(folder, *words, model=model)[1:]))
+    cfg.trainer.microbatch = microbatch
+    setup = set_up(cfg, Written.of(hydra))
+    image_set = prepare(setup.source)
+    data, state = build_stream(setup, image_set), build_state(setup, len(image_set.images))
+    measurements = build_measurements(setup, state, len(image_set.images))
+    for _ in range(2):
+        play_round(state, data, measurements, Settings(seed=0, batch_size=8, microbatch=microbatch))
+    found = {}
+    for name, optimizer in state.optimizers.items():
+        moments = optimizer.optimizer.state
+        found |= {f"{name}{i}": moments[p]["exp_avg"] for i, p in enumerate(optimizer.parameters) if p in moments}
+    return found
+
+
+def difference(folder: Path, words: list[str]) -> float:
+    """The largest of the parameters', relative to the gradient's size."""
+    whole, parts = (gradients(folder, words, microbatch) for microbatch in (None, 3))
+    assert whole.keys() == parts.keys() and whole
+    return max(float((g - parts[name]).norm() / (g.norm() + 1e-7)) for name, g in whole.items())
+
+
+@pytest.mark.parametrize("case", AS_ONE)
+def test_parts_take_the_step_of_the_whole(in_tmp: Path, case: str) -> None:
+    assert difference(in_tmp / "run", [*AS_ONE[case], *case.split()]) < 0.01
+
+
+@pytest.mark.parametrize("case", NOT_AS_ONE)
+def test_the_list_of_what_sees_a_part_together(in_tmp: Path, case: str) -> None:
+    assert difference(in_tmp / "run", NOT_AS_ONE[case]) > 0.01
