@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,6 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.projector import projector_config_pb2 as projector
 
-from gantool.analysis import extra
 from gantool.analysis.draw_embedding import Points, draw_maps
 from gantool.cli.main import main
 from runs import train
@@ -111,7 +111,7 @@ def test_a_missing_extra_and_a_missing_checkpoint(run: Path, in_tmp: Path, comma
     shutil.copytree(run / ".hydra", in_tmp / "run" / ".hydra")
     assert main([command, f"run={in_tmp / 'run'}"]) == 1
     assert "has no checkpoint yet" in capfd.readouterr().err
-    monkeypatch.setitem(extra.PACKAGES, "no_such_package", "captum")
+    monkeypatch.setitem(sys.modules, "captum", None)
     assert main([command, f"run={run}"]) == 1
     errors = capfd.readouterr().err
     assert "needs captum: pip install 'gantool[analysis]'" in errors and "Traceback" not in errors

@@ -68,32 +68,23 @@ def test_a_last_round_beyond_the_end_leaves_no_negative_time(monkeypatch: pytest
     assert "106%" not in out.getvalue() and "  00:00 left" in out.getvalue()
 
 
-def test_messages_are_whole_and_untouched() -> None:
-    out = io.StringIO()
-    Console(TOTAL, file=out).message("[red] " + "x" * 300)
-    assert out.getvalue() == "[red] " + "x" * 300 + "\n"
-
-
 def test_other_ranks_say_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     console = Console(TOTAL, quiet=True)
     console.update(Progress(nimg=1000, total=TOTAL))
-    console.message("hello")
     console.close()
     assert capsys.readouterr().out == ""
 
 
-def test_a_terminal_gets_one_line_rewritten_with_messages_above(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_gets_one_line_rewritten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "100")
     out, clock = io.StringIO(), Clock(monkeypatch)
     console = Console(TOTAL, file=out)
     play(console, clock, rounds=3, seconds=1)
-    console.message("saved a checkpoint")
     console.close()
     text = out.getvalue()
-    assert text.count("images/s") >= 3 and text.count("\n") == 2, "the message and the line, nothing scrolls"
-    assert text.index("saved a checkpoint") < text.rindex("images/s")
+    assert text.count("images/s") >= 3 and text.count("\n") == 1, "nothing scrolls"
     assert "\x1b[?25h" in text, "the cursor stays visible"
 
 

@@ -115,7 +115,7 @@ def test_hparams_name_the_same_metrics_for_every_run(tmp_path: Path) -> None:
     for name in ("a", "b"):
         Log(
             tmp_path / name,
-            hparams={"optimizer": {"lr": 2e-4, "betas": [0.5, 0.999]}, "model": {"conditional": True}, "loss": name},
+            hparams={"optimizer.lr": 2e-4, "optimizer.betas": [0.5, 0.999], "model.conditional": True, "loss": name},
         ).close()
     for name in ("a", "b"):
         content = events(tmp_path / name).summary_metadata

@@ -37,11 +37,11 @@ class Panel:
         self.run, self.split, self.root, self.truncation = run, split, root, truncation
         self.fingerprint, shown = self._images(run)
         trained_with = run.config.monitor.get("scores")
-        num = num or (trained_with.rest if trained_with else {}).get("num", NUM)
+        wanted: int = num or (trained_with.rest.get("num", NUM) if trained_with else NUM)
         if shown.source is not None:
-            num = min(num, len(shown.source))
+            wanted = min(wanted, len(shown.source))
         extractor = run.features(features, root=root)
-        self.scorer = Scorer(extractor, build_scores(score), shown, num=num, device=run.device, **how)
+        self.scorer = Scorer(extractor, build_scores(score), shown, num=wanted, device=run.device, **how)
         self._check_labels(run)
 
     def _images(self, run: TrainedRun) -> tuple[str, Any]:
