@@ -1,6 +1,7 @@
 """The one exception that is a user's mistake: shown as one line that names the fix, without a traceback."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from importlib.util import find_spec
 
@@ -35,6 +36,20 @@ def require(extra: str, *modules: str, what: str = "this command") -> None:
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """' (did you mean 'adam'?)' where a choice is close to `word`, else ''."""
-    near = difflib.get_close_matches(word, list(choices), n=1)
+    """' (did you mean 'adam'?)' where a choice ends as the dotted `word` does, begins with it or is close to it, else
+    ''; the shortest where several are."""
+    choices = sorted(choices, key=len)
+    near = [choice for choice in choices if choice.endswith(f".{word}")]
+    near += [choice for choice in choices if len(word) > 2 and choice.startswith(word)]
+    near += difflib.get_close_matches(word, choices, n=1)
     return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def out_of_memory(error: BaseException) -> str | None:
+    """What to tell of an error that says that there is no memory left; None for others."""
+    text = (str(error) or "no more memory").splitlines()[0]
+    if not (isinstance(error, MemoryError) or "t allocate memory" in text or "out of memory" in text):
+        return None
+    asked = re.search(r"ried to allocate (\d+) bytes", text)
+    at_once = f", {int(asked[1]) / 1e9:.3g} GB asked for at once" if asked else ""
+    return f"out of memory{at_once}: choose a smaller trainer.batch_size, trainer.microbatch or network"

@@ -1,7 +1,14 @@
 """Files that are whole or not there, whatever ends the process or the power while they are written."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from gantool.errors import GantoolError
+
+MARK = ".gantool"  # an empty file in the folders that commands write into
 
 
 def sync(path: Path) -> None:
@@ -13,20 +20,36 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_whole(path: Path, content: bytes | memoryview | str) -> None:
-    """Replaces the file in one step: a reader sees the old content or the new one, never half of it.
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A file beside `path`, of the same kind, to write into: it takes the place of `path` once the block has ended
+    well, so that a reader sees the old content or the new one, never half of it.
 
     Raises OSError where the disk refuses; the old file then stands as it was.
     """
-    content = content.encode() if isinstance(content, str) else content
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        yield partial
+        sync(partial)
         partial.replace(path)
         sync(path.parent)
-    except BaseException:
+    finally:
         partial.unlink(missing_ok=True)
-        raise
+
+
+def write_whole(path: Path, content: bytes | memoryview | str) -> None:
+    """Replaces the file in one step, as `whole` does."""
+    with whole(path) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def check_writable(path: Path, fix: str = "choose another place") -> None:
+    """Raises GantoolError that says why nothing can be written below the folder `path`, which need not be there yet."""
+    place = path.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        with TemporaryDirectory(dir=place, prefix=".gantool-"):
+            return
+    except OSError as error:
+        raise GantoolError(f"{path}: cannot be written ({error.strerror} at {place}): {fix}") from error

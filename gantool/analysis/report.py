@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from gantool.files import write_whole
+from gantool.files import whole, write_whole
 from gantool.logging.grid import to_uint8
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ class Board:
 
     def figure(self, tag: str, figure: "Figure", path: Path) -> None:
         """Written as a PNG file too."""
-        figure.savefig(path)
+        with whole(path) as partial:
+            figure.savefig(partial)
         with Image.open(path) as image:
             self.writer.add_image(tag, np.asarray(image.convert("RGB")), self.step, dataformats="HWC")
 

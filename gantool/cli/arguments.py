@@ -1,5 +1,6 @@
 """From the words after `gantool COMMAND` to what Hydra understands."""
 
+import re
 from collections.abc import Sequence
 from contextlib import redirect_stderr
 from io import StringIO
@@ -18,6 +19,7 @@ from gantool.paths import conf_dir
 _FLAGS_WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir")
 _FLAGS_WITH_VALUE += ("-cd", "--info", "-i", "--experimental-rerun", "--shell-completion", "-sc")
 
+_PATHS = ("run", "out", "source", "root", "dataset.root", "hydra.run.dir", "hydra.sweep.dir")
 _NODES = set(Train.model_fields) - {"recipe", "trainer", "sweep_metric"}  # groups whose keys are arguments of a class
 
 
@@ -59,9 +61,34 @@ def add_arguments(overrides: Sequence[str]) -> list[str]:
     return [f"++{word}" if word.partition(".")[0] in _NODES else word for word in overrides]
 
 
-def check_groups(overrides: Sequence[str]) -> None:
-    """Raises GantoolError for a number where a group takes the name of a choice: trainer=3."""
+def quote_paths(flags: Sequence[str], overrides: Sequence[str]) -> list[str]:
+    """The overrides, where a path may hold what Hydra gives a meaning, spaces, commas, brackets and = among them. (In a
+    sweep, a comma parts two values.)"""
+    sweeps = is_sweep(flags)
+    return [word if sweeps and "," in word else _quoted(word) for word in overrides]
+
+
+def _quoted(word: str) -> str:
+    key, equals, value = word.partition("=")
+    is_path = key.lstrip("+") in _PATHS or "/" in value
+    if (
+        not (equals and is_path and value)
+        or re.fullmatch(r"[\w./~+-]*", value, re.ASCII)
+        or value[0] in "'\"["
+        or "${" in value
+    ):
+        return word
+    quoted = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{key}='{quoted}'"
+
+
+def check_values(overrides: Sequence[str]) -> None:
+    """Raises GantoolError for an empty value, and for a number where a group takes the name of a choice: trainer=3."""
     for override in _parse(overrides):
+        if override.value() == "" and not override.is_delete():
+            raise GantoolError(
+                f"{override.key_or_group}= has no value (was it a shell variable?): give it one, or leave it out"
+            )
         if isinstance(override.value(), int | float) and (group := conf_dir() / override.key_or_group).is_dir():
             choices = ", ".join(sorted(path.stem for path in group.glob("*.yaml")))
             raise GantoolError(f"{override.input_line}: {group.name} is a group; choices: {choices}")
@@ -94,8 +121,7 @@ def resume(flags: Sequence[str], overrides: Sequence[str]) -> tuple[str, list[st
             raise GantoolError(
                 f"{word}: a run keeps its {key}; change a key of it ({key}.KEY=VALUE) or start a new run"
             )
-    quoted = str(run).replace("\\", "\\\\").replace("'", "\\'")
-    return "resume", [*flags, "--config-dir", str(run / ".hydra")], [*rest, f"hydra.run.dir='{quoted}'"]
+    return "resume", [*flags, "--config-dir", str(run / ".hydra")], [*rest, _quoted(f"hydra.run.dir={run.absolute()}")]
 
 
 def _check_run(run: Path) -> None:

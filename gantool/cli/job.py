@@ -47,9 +47,10 @@ class Job:
         except Exception as error:
             text = self._tell(error, f" job {hydra.job.num}" if in_sweep else "")
         except SystemExit as stop:
-            if not in_sweep or not stop.code or (isinstance(stop.code, int) and stop.code > 128):
+            if isinstance(stop.code, int) and stop.code > 128:
                 raise
-            text = f"left with exit code {stop.code}"
+            text = f"a part called exit({stop.code})"
+            tell(self.command, text)
         if in_sweep or _written(folder) != before:  # not where a run that is there was refused to go on
             record_failure(folder, text)
         if in_sweep:

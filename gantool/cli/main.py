@@ -134,7 +134,8 @@ def _hydra(command: str, words: list[str]) -> int:
         register_options(command, options)
     elif any(word.startswith("resume=") for word in overrides):
         config_name, flags, overrides = arguments.resume(flags, overrides)
-    arguments.check_groups(overrides)
+    overrides = arguments.quote_paths(flags, overrides)
+    arguments.check_values(overrides)
     overrides = arguments.add_arguments(overrides)
     if arguments.is_sweep(flags):
         overrides = arguments.name_jobs_by_what_varies(overrides)

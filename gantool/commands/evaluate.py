@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, PositiveInt
 
-from gantool.config.options import InBlocks, Weights, group, key
+from gantool.config.options import InBlocks, Out, Weights, group, key
 from gantool.errors import GantoolError, did_you_mean
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class Options(Weights, InBlocks):
     split: str | None = key(None, "of the real images: train, test, ...; null: what the run was trained on")
     root: str | None = key(None, "where the data set lies now; null: where it did")
     rank_by: str | None = key(None, "a score; null: the first")
-    out: str | None = key(None, "a folder for the table of all runs, beside what goes into each run's")
+    out: Out | None = key(None, "a folder for the table of all runs, beside what goes into each run's")
 
 
 def evaluate(options: Options) -> None:

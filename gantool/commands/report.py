@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import ClassVar
 
-from gantool.config.options import CommandOptions, key
+from gantool.config.options import CommandOptions, OutFile, key
 from gantool.errors import GantoolError
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ class Options(CommandOptions):
 
     run: str | list[str] | None = key(None, "a run's folder or a sweep's, or several runs: 'run=[A,B]'")
     metric: str | None = key(None, "score that ranks several runs; null: the first one found")
-    out: str | None = key(None, "file to write; null: RUN/report.html, for several runs ./report.html")
+    out: OutFile | None = key(None, "file to write; null: RUN/report.html, for several runs ./report.html")
 
 
 def report(options: Options) -> None:
@@ -49,6 +49,8 @@ def report(options: Options) -> None:
         page, place = page_of_runs(f"{len(folders)} runs", folders, options.metric), Path.cwd()
     out = Path(options.out).expanduser() if options.out else place / "report.html"
     out = out / "report.html" if out.is_dir() else out
+    if options.out and out.is_file() and b'content="gantool"' not in out.read_bytes()[:500]:
+        raise GantoolError(f"out={out} is a file that is not gantool's: choose another")
     with writing(out, "make room or choose out=FILE"):
         out.parent.mkdir(parents=True, exist_ok=True)
         write_whole(out, page)

@@ -18,9 +18,9 @@ def save_composed(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig)
     folder = run_dir / ".hydra"
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "config.yaml").exists():
-        OmegaConf.save(OmegaConf.create({"hydra": hydra}), folder / "hydra.yaml")
+        write_whole(folder / "hydra.yaml", OmegaConf.to_yaml({"hydra": hydra}))
         typed = [str(word).removeprefix("++") for word in hydra.overrides.task]  # see cli.arguments.add_arguments
-        OmegaConf.save(OmegaConf.create(typed), folder / "overrides.yaml")
+        write_whole(folder / "overrides.yaml", OmegaConf.to_yaml(typed))
     write_whole(folder / "config.yaml", OmegaConf.to_yaml(cfg))  # last: a run with it is whole
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from pydantic_core import ErrorDetails
 
+from gantool.config.composed import leaves
 from gantool.errors import did_you_mean
 
 NAMED = ("regularizer", "auxiliary", "score", "monitor")  # groups that hold parts by name
@@ -21,6 +22,12 @@ def in_words(mistakes: list[ErrorDetails], cfg: DictConfig, plain: Mapping[Any, 
         if not (what in seen and _is_reference(cfg, path)):  # optimizer.generator.lr: ${optimizer.lr}
             seen.add(what)
             yield _line(mistake, plain)
+
+
+def known_keys(node: Mapping[Any, Any]) -> set[str]:
+    """The keys of a group and of those below it, as far as people set them."""
+    keys = {*map(str, node), *leaves(node)}
+    return {key for key in keys if not key.startswith(("recipe.", "hydra")) and not key.endswith("._target_")}
 
 
 def _path(mistake: ErrorDetails) -> str:
@@ -48,7 +55,7 @@ def _line(mistake: ErrorDetails, plain: Mapping[Any, Any]) -> str:
         node: Any = plain
         for part in parents:
             node = node[part]
-        return f"unknown key '{path}'{did_you_mean(str(last), [str(key) for key in node if key != last])}"
+        return f"unknown key '{path}'{did_you_mean(str(last), known_keys(node) - {str(last)})}"
     if mistake["type"] in ("model_type", "dict_type"):
         return f"{path}={mistake['input']}: should be a group of keys, not a value"
     return f"{path}={as_typed(mistake['input'])}: {plain_message(mistake)}"

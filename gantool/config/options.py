@@ -1,15 +1,26 @@
 """What a command can be told: each key is declared once, with its type, its default and its help."""
 
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, PositiveFloat, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PositiveFloat,
+    ValidationError,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from gantool.config.messages import as_typed, plain_message
 from gantool.config.read import resolve
 from gantool.errors import GantoolError, did_you_mean
+from gantool.files import MARK, check_writable
 
 BLOCK = 100  # images that share a seed: an image depends on its number, not on the batch it was made in
 
@@ -22,6 +33,27 @@ def key(default: Any, text: str) -> Any:
 def group(choice: JsonValue, text: str) -> Any:
     """A configuration group that a command composes, the key being its name: the choice by default, and its help."""
     return Field(default_factory=dict, description=text, json_schema_extra={"choice": choice})
+
+
+def _folder(out: str) -> str:
+    place = Path(out).expanduser()
+    if place.exists() and not place.is_dir():
+        raise ValueError("is a file: name a folder")
+    if place.is_dir() and any(place.iterdir()) and not (place / MARK).exists():
+        raise ValueError("is a folder with files that are not gantool's: name a new one")
+    return _writable(out)
+
+
+def _writable(out: str) -> str:
+    try:
+        check_writable(Path(out).expanduser())
+    except GantoolError as error:
+        raise ValueError(str(error).partition(": ")[2]) from None
+    return out
+
+
+Out = Annotated[str, AfterValidator(_folder)]  # where to write: looked at before any work is done
+OutFile = Annotated[str, AfterValidator(_writable)]
 
 
 class CommandOptions(BaseModel):
@@ -56,7 +88,14 @@ class OneRun(Weights):
 
     run: str | None = key(None, "a run folder, finished or still training")
     checkpoint: Literal["newest", "best"] = key("newest", "newest, best")
-    out: str | None = key(None, "folder to write into; null: one in the run's folder")
+    out: Out | None = key(None, "folder to write into, new or empty; null: one in the run's folder")
+
+    @model_validator(mode="after")
+    def check_place(self) -> Self:
+        """Raises GantoolError where the run's folder is to be written into and cannot be."""
+        if self.run and self.out is None and Path(self.run).expanduser().is_dir():
+            check_writable(Path(self.run).expanduser(), "choose out=FOLDER")
+        return self
 
 
 class OnDevice(CommandOptions):

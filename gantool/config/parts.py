@@ -11,7 +11,7 @@ from typing import Any, Literal, Union
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from gantool.config.messages import plain_message
-from gantool.errors import GantoolError, did_you_mean
+from gantool.errors import GantoolError, check_members, did_you_mean, out_of_memory
 
 _PLAIN = (int, float, bool, str, type(None))
 _SPECIAL = ("_target_", "_partial_")
@@ -31,11 +31,14 @@ HANDED = {
 
 def find(name: str, path: str) -> Callable[..., Any]:
     """The class or function called `name`; raises GantoolError that names `path` where there is none."""
+    if not isinstance(name, str):
+        raise GantoolError(f"{path}._target_={name}: should be the name of a class, such as mine.Generator")
     try:
         target = pkgutil.resolve_name(name)
         inspect.signature(target)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise GantoolError(f"{path}._target_={name} cannot be used{_near(name)}: {error}") from error
+    except (Exception, SystemExit) as error:  # importing a user's file runs it
+        reason = error if isinstance(error, ImportError | AttributeError | TypeError | ValueError) else repr(error)
+        raise GantoolError(f"{path}._target_={name} cannot be used{_near(name)}: {reason}") from error
     return target
 
 
@@ -56,23 +59,48 @@ def build(node: Mapping[str, Any], path: str, handed: Mapping[str, object] | Non
 
     `handed` values go to every part below as far as its signature has their names and the node gives no value.
     With `_partial_: true` it is the call itself, to be made later. Raises GantoolError where a part refuses its
-    arguments, or is not of a class that derives from `kind`.
+    arguments, is not of a class that derives from `kind`, or not what the signature that it goes into asks for.
     """
     target = find(node["_target_"], path)
     handed = handed or {}
     given = {key: value for key, value in handed.items() if key in parameters(target)}
     own = {key: _value(value, f"{path}.{key}", handed) for key, value in node.items() if key not in _SPECIAL}
     arguments = given | {key: value for key, value in own.items() if value is not None or key not in given}
+    hints = _hints(target)
+    for key in own.keys() & hints.keys():
+        if isinstance(node[key], Mapping) and "_target_" in node[key]:
+            _check_kind(f"{path}.{key}", own[key], hints[key])
     if node.get("_partial_"):
         return partial(target, **arguments)
     try:
         part = target(**arguments)
-    except (TypeError, ValueError, RuntimeError, IndexError) as error:
-        raise GantoolError(f"{path}: {error} (HYDRA_FULL_ERROR=1 shows where)") from error
-    if not isinstance(part, kind):
-        own = type(part)
-        raise GantoolError(f"{path}: {own.__module__}.{own.__qualname__} is no {kind.__module__}.{kind.__qualname__}")
+    except GantoolError:
+        raise
+    except (Exception, SystemExit) as error:
+        plain = isinstance(error, TypeError | ValueError | RuntimeError) and str(error)
+        reason = str(error) if plain else f"{node['_target_']} raised {error!r}"
+        told = out_of_memory(error) or f"{reason.splitlines()[0]} (HYDRA_FULL_ERROR=1 shows where)"
+        raise GantoolError(f"{path}: {told}") from error
+    _check_kind(path, part, kind)
     return part
+
+
+def _check_kind(path: str, part: object, hint: Any) -> None:
+    """Raises GantoolError unless `part` is of one of the classes that a type hint names; what else it names counts for
+    all that there is."""
+    kinds = typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)
+    kinds = [kind for kind in kinds if kind not in _PLAIN]
+    own = f"{type(part).__module__}.{type(part).__qualname__}"
+    for kind in kinds:
+        if typing.is_typeddict(kind) or not inspect.isclass(kind):
+            if typing.get_origin(kind) is not Callable or callable(part):
+                return
+        elif getattr(kind, "_is_protocol", False):
+            return check_members(part, kind, path)
+        elif isinstance(part, kind):
+            return
+    wanted = " or ".join(f"{k.__module__}.{k.__qualname__}" if inspect.isclass(k) else "callable" for k in kinds)
+    raise GantoolError(f"{path}: {own} is no {wanted or 'value that can stand here'}")
 
 
 def _value(value: Any, path: str, handed: Mapping[str, object]) -> Any:
@@ -134,10 +162,15 @@ def _near(name: str) -> str:
 
 
 def _plain_hints(target: Any) -> dict[str, Any]:
+    return {key: hint for key, hint in _hints(target).items() if _is_plain(hint)}
+
+
+def _hints(target: Any) -> dict[str, Any]:
+    """The types of the arguments, by name; {} where they cannot be had, as annotations of others need not be."""
     function = target.__init__ if inspect.isclass(target) else target
     try:
-        return {key: hint for key, hint in typing.get_type_hints(function).items() if _is_plain(hint)}
-    except (NameError, TypeError, AttributeError):  # annotations of others need not be resolvable
+        return typing.get_type_hints(function)
+    except (NameError, TypeError, AttributeError):
         return {}
 
 

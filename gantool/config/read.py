@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
+from gantool.config.composed import leaves
 from gantool.config.messages import NAMED, in_words
 from gantool.config.parts import find, mistakes, nodes, parameters
 from gantool.config.schema import RecipeConfig, Train, owned
@@ -27,6 +28,10 @@ def resolve(cfg: DictConfig) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         raise GantoolError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
     assert isinstance(plain, dict)
+    for path, value in leaves(plain).items():
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, int) and abs(number) > 2**53:
+                raise GantoolError(f"{path}={number}: too large a number")
     return {str(key): value for key, value in plain.items()}
 
 

@@ -1,14 +1,18 @@
 """Words the errors of Hydra, OmegaConf and argparse as one line that names the fix."""
 
 import re
+import sysconfig
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from gantool.errors import GantoolError, did_you_mean
+from gantool.config.messages import known_keys
+from gantool.config.signatures import PACKAGE
+from gantool.errors import GantoolError, did_you_mean, out_of_memory
 from gantool.paths import conf_dir
 
 
@@ -21,7 +25,7 @@ def in_one_line(error: BaseException, *, in_job: bool = False) -> str | None:
         if isinstance(cause, GantoolError):
             return str(cause)
     if in_job:
-        return None
+        return out_of_memory(error) or _in_code_of_ones_own(error)
     if isinstance(error, MissingConfigException):
         return _missing(error)
     if isinstance(error, OverrideParseException):
@@ -36,6 +40,19 @@ def in_one_line(error: BaseException, *, in_job: bool = False) -> str | None:
             return f"{cause.full_key}: {str(cause.msg or cause).splitlines()[0]}"
     if isinstance(error, HydraException | ValueError):
         return _other(str(error))
+    return None
+
+
+def _in_code_of_ones_own(error: BaseException) -> str | None:
+    """Where and what, if it was raised in a file of the user's: not gantool's, an installed package's or Python's."""
+    installed = [Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")]
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if PACKAGE in path.parents:
+            return None
+        if path.is_file() and not any(folder in path.parents for folder in installed):
+            what = f"{type(error).__name__}: {error}".splitlines()[0]
+            return f"{path.name}, line {frame.lineno}, {frame.name}: {what} (HYDRA_FULL_ERROR=1 shows all)"
     return None
 
 
@@ -63,9 +80,9 @@ def _missing(error: MissingConfigException) -> str:
 
 def _unknown_key(error: OmegaConfBaseException) -> str:
     parent = error.parent_node
-    siblings = [str(key) for key in parent] if isinstance(parent, DictConfig) else []
-    hint = did_you_mean(str(error.key), [key for key in siblings if key != "hydra"])
-    return f"unknown key '{error.full_key}'{hint}"
+    siblings = OmegaConf.to_container(parent) if isinstance(parent, DictConfig) else {}
+    assert isinstance(siblings, dict)
+    return f"unknown key '{error.full_key}'{did_you_mean(str(error.key), known_keys(siblings))}"
 
 
 def _other(message: str) -> str:

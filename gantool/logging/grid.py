@@ -5,6 +5,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from gantool.files import whole
+
 LINE = 64  # grey between the images: tells black digits' edges without drawing the eye
 
 
@@ -28,4 +30,5 @@ def save_png(image: Tensor, path: Path) -> None:
     from PIL import Image
 
     array = image.cpu().permute(1, 2, 0).contiguous().numpy()
-    Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array).save(path, compress_level=3)
+    with whole(path) as partial:
+        Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array).save(partial, compress_level=3)

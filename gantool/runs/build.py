@@ -26,6 +26,7 @@ from gantool.training.hardware import (
     choose_device,
     exact_float32,
     keep_freed_pages,
+    limit_memory,
     set_deterministic,
     to_memory_format,
 )
@@ -69,6 +70,8 @@ def set_up(cfg: DictConfig, written: Written) -> Setup:
         device = choose_device(trainer.device, int(os.environ.get("LOCAL_RANK", "0")))
         precision = MixedPrecision(device, trainer.precision)
         set_deterministic(trainer.deterministic)
+        if device.type == "cpu":
+            limit_memory()
     with collecting(mistakes):
         source = build_source(config.dataset)
         if config.dataset.channels not in (None, source.channels):

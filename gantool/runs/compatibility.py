@@ -1,12 +1,13 @@
 """Whether a game and a data set fit each other, seen before anything is trained."""
 
 import torch
+from torch import Tensor
 
 from gantool.batch import Batch
 from gantool.data.source import Source
 from gantool.data.two_sided import TwoSided, Unpaired
 from gantool.errors import GantoolError
-from gantool.game import Game
+from gantool.game import Game, Outcome
 
 
 def check_sides(game: Game, source: Source | TwoSided) -> None:
@@ -25,25 +26,30 @@ def check_sides(game: Game, source: Source | TwoSided) -> None:
 
 def check_shapes(game: Game, source: Source | TwoSided) -> None:
     """Plays the sampler and every turn on black images, in eval mode; raises GantoolError unless the networks fit the
-    data and each other."""
+    data and each other, and what comes back is what a run can go on with."""
     images = torch.zeros(2, source.channels, source.resolution, source.resolution)
     labels = torch.zeros(2, dtype=torch.int64) if source.num_classes else None
     batch = Batch(images, labels, images if game.translates else None)
     shape = "x".join(map(str, images.shape[1:]))
+    for name, player in game.players.items():
+        if not player.parameters():
+            raise GantoolError(f"the {name} has no parameters, so there is nothing to train")
     state = torch.get_rng_state()
     game.eval()
     try:
         with torch.no_grad():
-            made = game.sample(batch.request, game.generators).shape[1:]
-        if made != images.shape[1:]:
+            made = game.sample(batch.request, game.generators)
+        if made.shape != images.shape:
             raise GantoolError(
-                f"the generator makes {'x'.join(map(str, made))} images, {source.name} has {shape}: its class is "
-                "handed `resolution` and `channels` to make them by"
+                f"the generator makes {'x'.join(map(str, made.shape))} of 2 {shape} images of {source.name}: its class "
+                "is handed `resolution` and `channels` to make them by"
             )
-        for player in game.players.values():
-            player.loss(batch)
-    except (RuntimeError, IndexError) as error:
-        reason = str(error).splitlines()[0]
+        outcomes = {name: player.loss(batch) for name, player in game.players.items()}
+        _check_outcomes(made, outcomes)
+    except GantoolError:
+        raise
+    except Exception as error:
+        reason = (str(error) if isinstance(error, RuntimeError) else repr(error)).splitlines()[0]
         raise GantoolError(
             f"the networks do not fit {shape} images or each other ({reason}): their classes are handed `resolution`, "
             "`channels` and `latent_dim`, which dataset.resolution and model.latent.dim set"
@@ -51,3 +57,18 @@ def check_shapes(game: Game, source: Source | TwoSided) -> None:
     finally:
         game.train()
         torch.set_rng_state(state)
+
+
+def _check_outcomes(made: Tensor, outcomes: dict[str, Outcome]) -> None:
+    """Raises GantoolError for numbers that are none before anything was learned, and for scores that are not of each
+    image."""
+    if not bool(made.isfinite().all()):
+        raise GantoolError("the generator's first images are not finite numbers")
+    for name, outcome in outcomes.items():
+        for term, value in outcome.terms.items():
+            if value.numel() != 1 or not bool(value.isfinite()):
+                raise GantoolError(f"the {name}'s term {term} is {value.detach().flatten()[:4].tolist()} before any "
+                                   "training: it should be one finite number")  # fmt: skip
+        for side, score in outcome.scores.items():
+            if len(score) != 2:
+                raise GantoolError(f"the discriminator gives {tuple(score.shape)} scores of 2 {side} images")

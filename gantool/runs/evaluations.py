@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gantool.analysis.report import write_csv, write_json
+from gantool.files import MARK
 from gantool.runs.output import writing
 
 
@@ -49,6 +50,7 @@ def save_table(evaluations: Sequence[Evaluation], out: str) -> None:
     folder, known = Path(out).expanduser(), [evaluation.as_dict() for evaluation in evaluations]
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / MARK).touch()
         write_json(known, folder / "results.json")
         write_scores(known, folder / "results.csv")
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from gantool.errors import GantoolError
-from gantool.files import write_whole
+from gantool.files import whole, write_whole
 from gantool.networks.translators import Dropout
 from gantool.randomness import seed_torch
 from gantool.runs.snapshot import NAME, FromLatent, callables, load, save_snapshot
@@ -76,7 +76,8 @@ def write_formats(run: TrainedRun, formats: tuple[str, ...], out: Path) -> dict[
             save_onnx(program, list(inputs), programs[-1], {"gantool_run": run.folder.name, "nimg": str(run.nimg)})
         if "torch" in formats:
             programs.append(out / f"{name}.pt2")
-            torch.export.save(program, programs[-1])
+            with whole(programs[-1]) as partial:
+                torch.export.save(program, partial)
     return differences | compare_alone(programs, cases, expected, out)
 
 
@@ -139,7 +140,8 @@ def save_onnx(program: torch.export.ExportedProgram, inputs: list[str], path: Pa
         model = torch.onnx.export(program, input_names=inputs, output_names=["images"], verbose=False)
     assert model is not None
     model.model.metadata_props.update(about)
-    model.save(path)
+    with whole(path) as partial:
+        model.save(partial)
 
 
 def compare_alone(

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from gantool.batch import Draws
+from gantool.files import whole
 from gantool.games.gan import GAN
 from gantool.randomness import seed_torch
 from gantool.runs.trained import TrainedRun
@@ -90,4 +91,5 @@ def save_gif(frames: list[Tensor], path: Path) -> None:
     """(C, H, W) uint8 frames forward and back again, for ever."""
     images = [Image.fromarray(f[0].numpy() if len(f) == 1 else f.permute(1, 2, 0).numpy()) for f in frames]
     loop = images + images[-2:0:-1]
-    loop[0].save(path, save_all=True, append_images=loop[1:], duration=FRAME_MILLISECONDS, loop=0)
+    with whole(path) as partial:
+        loop[0].save(partial, save_all=True, append_images=loop[1:], duration=FRAME_MILLISECONDS, loop=0)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gantool.errors import GantoolError
+from gantool.files import MARK
 
 
 @contextmanager
@@ -13,6 +14,7 @@ def output(run_folder: Path, kind: str, name: str, out: str | None) -> Iterator[
     folder = Path(out).expanduser() if out else run_folder / kind / name
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / MARK).touch()
         yield folder
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gantool.errors import GantoolError
+from gantool.files import whole
 from gantool.logging.grid import grid, save_png
 from gantool.logging.progress import Block
 from gantool.runs.trained import TrainedRun
@@ -56,22 +57,18 @@ def write_png(out: Path, blocks: Iterator[Block], num: int, run: TrainedRun) -> 
 def write_npz(out: Path, blocks: Iterator[Block], num: int, run: TrainedRun) -> None:
     """samples.npz with arr_0 (N, H, W, C) uint8, written as it is made, and of a conditional run arr_1 (N,) int64: as
     evaluators read it."""
-    partial, (channels, height, width) = out / ".samples.partial", run.shape
+    channels, height, width = run.shape
     header = {"descr": "|u1", "fortran_order": False, "shape": (num, height, width, channels)}
     found: list[Tensor] = []
-    try:
-        with zipfile.ZipFile(partial, "w") as archive:
-            with archive.open("arr_0.npy", "w", force_zip64=True) as entry:
-                np.lib.format.write_array_header_1_0(entry, header)
-                for images, labels in blocks:
-                    entry.write(images.permute(0, 2, 3, 1).contiguous().numpy().tobytes())
-                    found += [] if labels is None else [labels]
-            if found:
-                with archive.open("arr_1.npy", "w") as entry:
-                    np.lib.format.write_array(entry, torch.cat(found).numpy())
-        partial.replace(out / "samples.npz")
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole(out / "samples.npz") as partial, zipfile.ZipFile(partial, "w") as archive:
+        with archive.open("arr_0.npy", "w", force_zip64=True) as entry:
+            np.lib.format.write_array_header_1_0(entry, header)
+            for images, labels in blocks:
+                entry.write(images.permute(0, 2, 3, 1).contiguous().numpy().tobytes())
+                found += [] if labels is None else [labels]
+        if found:
+            with archive.open("arr_1.npy", "w") as entry:
+                np.lib.format.write_array(entry, torch.cat(found).numpy())
 
 
 WRITERS = {"grid": write_grid, "png": write_png, "npz": write_npz}

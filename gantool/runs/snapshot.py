@@ -18,6 +18,7 @@ from gantool.batch import Draws
 from gantool.config import build
 from gantool.config.parts import nodes
 from gantool.errors import GantoolError, did_you_mean
+from gantool.files import whole
 from gantool.games.gan import GAN, stage_of
 from gantool.growth import Progressive
 from gantool.latents import Latent
@@ -84,7 +85,8 @@ def save_snapshot(path: Path, run: TrainedRun) -> None:
         "kimg": f"{run.nimg / 1000:g}",
         "sha256": _sha256(state),
     }
-    save_file(state, path, metadata)
+    with whole(path) as partial:
+        save_file(state, partial, metadata)
 
 
 def load(path: str | Path, name: str | None = None, *, trust: bool = False) -> Any:

@@ -1,6 +1,7 @@
 """A training run from its configuration to its folder: what gantool train and gantool.train do."""
 
 import logging
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -176,7 +177,7 @@ def sole_user(run_dir: Path) -> Iterator[None]:
         raise GantoolError(f"{run_dir} is in use by another process: wait for it, or choose another hydra.run.dir")
 
     lock = locked(run_dir / ".lock", refuse) if rank() == 0 else nullcontext()
-    with writing(run_dir, f"make room and go on with resume={run_dir}"), lock:
+    with writing(run_dir, f"make room and go on with {shlex.quote(f'resume={run_dir}')}"), lock:
         yield
 
 
@@ -214,9 +215,10 @@ def _farewell(run_dir: Path, state: State, scorer: Scorer | None) -> str:
         best = state.best
         lines.append(f"scores: {scores} (best {best['metric']} {best['value']:.2f} at {best['nimg'] / 1000:g} kimg)")
         lines.append(f"        real images against real images: {floor}")
+    total = 2 * state.progress.total / 1000
     lines += [
         f"samples:  {run_dir / 'samples'}",
-        f"curves:   tensorboard --logdir {run_dir}",
-        f"go on:    gantool train resume={run_dir} trainer.duration={2 * state.progress.total / 1000:g}kimg",
+        f"curves:   tensorboard --logdir {shlex.quote(str(run_dir))}",
+        f"go on:    gantool train {shlex.quote(f'resume={run_dir}')} trainer.duration={total:g}kimg",
     ]
     return "\n".join(lines)

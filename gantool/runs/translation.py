@@ -12,6 +12,7 @@ from gantool.data.pixels import decode_files
 from gantool.data.source import Damaged
 from gantool.data.two_sided import DIRECTIONS
 from gantool.errors import GantoolError
+from gantool.files import whole
 from gantool.logging.grid import grid, save_png
 from gantool.runs.trained import TrainedRun
 
@@ -75,4 +76,5 @@ def write(out: Path, names: list[str], batches: Iterator[tuple[Tensor, Tensor]],
     if kind == "grid":
         save_png(grid(torch.stack([sources, made], 1).flatten(0, 1), min(_COLUMNS, 2 * len(made))), out / "grid.png")
     else:
-        np.savez(out / "samples.npz", made.permute(0, 2, 3, 1).contiguous().numpy())
+        with whole(out / "samples.npz") as partial:
+            np.savez(partial, made.permute(0, 2, 3, 1).contiguous().numpy())

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from gantool.batch import Draws, Request
+from gantool.files import whole
 from gantool.randomness import seed_torch
 from gantool.runs.trained import TrainedRun
 
@@ -40,4 +41,5 @@ def draw(rows: list[dict[str, float | None]], path: Path) -> None:
     axes.set(xlabel=f"{inception} (higher is better)", ylabel=f"{distance} (lower is better)")
     axes.margins(0.12)  # room for what stands beside a point
     axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=150)
+    with whole(path) as partial:
+        figure.savefig(partial, dpi=150)

@@ -74,6 +74,10 @@ class Checkpoints:
             raise GantoolError(f"no checkpoint in {self.folder} is sound: start anew in another hydra.run.dir")
         return None
 
+    def newest_nimg(self) -> int | None:
+        """Images seen by the newest checkpoint; None where there is none."""
+        return next((_nimg(path) for path in self._newest_first()), None)
+
     def _newest_first(self) -> list[Path]:
         return sorted(self.folder.glob("[0-9]*.pt"), reverse=True)
 

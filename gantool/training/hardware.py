@@ -85,6 +85,19 @@ def keep_freed_pages() -> None:
     _set_allocator(mmap_threshold=1 << 30, trim_threshold=-1)
 
 
+def limit_memory() -> None:
+    """Asking for more memory than this machine has is an error at once, and no kill by the system later; where the
+    system has such a limit. For runs on a CPU: a GPU's driver reserves more addresses than there is memory."""
+    try:
+        import resource
+
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (total if most == resource.RLIM_INFINITY else min(total, most), most))
+    except (ImportError, AttributeError, ValueError, OSError):
+        return
+
+
 def default_allocator() -> None:
     """Thresholds that glibc itself reaches after large blocks have come and gone (their upper limits)."""
     _set_allocator(mmap_threshold=32 << 20, trim_threshold=64 << 20)

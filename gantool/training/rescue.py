@@ -1,6 +1,7 @@
 """What is done about a run that goes wrong: a warning, an end, or a return to the last good state at lower rates."""
 
 import logging
+import shlex
 from typing import Literal
 
 from gantool.errors import GantoolError
@@ -54,7 +55,7 @@ class Rescue:
         """Goes back; raises GantoolError where the run is to end instead."""
         back = self.checkpoints.go_back() if self.action in ("stop", "rollback") else None
         if back is None:
-            raise trouble
+            raise GantoolError(f"{trouble}; {self._way_on()}") from trouble
         state, done = self.state, self.state.watch.get("rollbacks", 0)
         kimg = back["progress"]["nimg"] / 1000
         if self.action == "stop" or done == self.max_rollbacks:
@@ -71,6 +72,12 @@ class Rescue:
         if rank() == 0:
             log.warning("%s", state.watch["noticed"][-1])
             self.checkpoints.save(state.state_dict(), state.progress.nimg)
+
+    def _way_on(self) -> str:
+        run = self.checkpoints.folder.parent
+        if (nimg := self.checkpoints.newest_nimg()) is None:
+            return "there is no checkpoint from before: start again"
+        return f"gantool train {shlex.quote(f'resume={run}')} goes on from {nimg / 1000:g} kimg"
 
     def _note(self, text: str) -> None:
         watch = self.state.watch
