@@ -34,6 +34,19 @@ def parse_images(value: float | str, *, key: str) -> float:
     return parse_duration(value, key=key, images_per_epoch=1, images_per_round=1)
 
 
+def check_schedule(value: object, path: str) -> None:
+    """Raises GantoolError that names `path` for what is no schedule."""
+    try:
+        number = value(0, 1) if callable(value) else None
+    except Exception:
+        number = None
+    if not isinstance(number, int | float):
+        own = type(value)
+        raise GantoolError(
+            f"{path}: {own.__module__}.{own.__qualname__} is no schedule: it is to give a number for (nimg, total)"
+        )
+
+
 def at(value: float | Schedule, nimg: int, total: int) -> float:
     """The value of a number that may be a schedule."""
     return value(nimg, total) if callable(value) else value

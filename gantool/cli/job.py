@@ -1,7 +1,9 @@
 """What Hydra runs, once or for every job of a sweep: a command's function, with its failures told and recorded."""
 
 import importlib
+import logging
 import os
+import shlex
 import sys
 import traceback
 from contextlib import suppress
@@ -40,14 +42,20 @@ class Job:
         in_sweep = hydra.mode == RunMode.MULTIRUN
         folder = Path(hydra.runtime.output_dir)
         before = _written(folder)
+        logging.raiseExceptions = False  # a line that cannot be printed is no reason for a traceback
         try:
             module, name = self.target.split(":")
             argument = cfg if self.options is None else read_options(cfg, self.options)
             return getattr(importlib.import_module(module), name)(argument)
         except Exception as error:
             text = self._tell(error, f" job {hydra.job.num}" if in_sweep else "")
+        except KeyboardInterrupt:
+            if read_status(folder).get("state") == "running":  # before the first round
+                write_status(folder, **{**read_status(folder), "state": "stopped"})
+            raise
         except SystemExit as stop:
             if isinstance(stop.code, int) and stop.code > 128:
+                self._tell_stopped(folder)
                 raise
             text = f"a part called exit({stop.code})"
             tell(self.command, text)
@@ -56,6 +64,15 @@ class Job:
         if in_sweep:
             return float("nan")
         raise SystemExit(1)
+
+    def _tell_stopped(self, folder: Path) -> None:
+        """After a signal: where the run is, and how to go on."""
+        status = read_status(folder)
+        if status.get("state") == "stopped" and is_first_rank():
+            kimg = status["progress"]["nimg"] / 1000
+            again = f"gantool {self.command} {shlex.quote(f'resume={folder}')}"
+            with suppress(OSError):
+                print(f"stopped at {kimg:g} kimg, checkpoint saved; go on: {again}", file=sys.stderr, flush=True)
 
     def _tell(self, error: Exception, job: str) -> str:
         rank = "" if is_first_rank() else f" rank {os.environ['RANK']}"

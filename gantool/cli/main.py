@@ -141,7 +141,8 @@ def _hydra(command: str, words: list[str]) -> int:
         overrides = arguments.name_jobs_by_what_varies(overrides)
     if not is_first_rank():
         overrides += ["hydra/job_logging=silent", "hydra/hydra_logging=silent"]
-    register_resolvers(agree_on_start())
+    makes_folder = command in COMPOSED and not {"--help", "-h", "--cfg", "-c", "--info", "-i", "-sc"} & set(flags)
+    register_resolvers(agree_on_start(claim=makes_folder))
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     job = Job(command, COMMANDS[command][0], options, full_error)
     with _as_hydra_sees_it([*overrides, f"hydra.job.name={command}", *flags]):

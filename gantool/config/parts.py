@@ -12,6 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from gantool.config.messages import plain_message
 from gantool.errors import GantoolError, check_members, did_you_mean, out_of_memory
+from gantool.schedules import Schedule, check_schedule
 
 _PLAIN = (int, float, bool, str, type(None))
 _SPECIAL = ("_target_", "_partial_")
@@ -54,12 +55,12 @@ def parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     return found
 
 
-def build(node: Mapping[str, Any], path: str, handed: Mapping[str, object] | None = None, kind: type = object) -> Any:
+def build(node: Mapping[str, Any], path: str, handed: Mapping[str, object] | None = None, kind: Any = object) -> Any:
     """What a node describes: its `_target_` called with its other keys, nested nodes built first.
 
     `handed` values go to every part below as far as its signature has their names and the node gives no value.
     With `_partial_: true` it is the call itself, to be made later. Raises GantoolError where a part refuses its
-    arguments, is not of a class that derives from `kind`, or not what the signature that it goes into asks for.
+    arguments, is not of the `kind`, a type hint, or not what the signature that it goes into asks for.
     """
     target = find(node["_target_"], path)
     handed = handed or {}
@@ -86,21 +87,21 @@ def build(node: Mapping[str, Any], path: str, handed: Mapping[str, object] | Non
 
 
 def _check_kind(path: str, part: object, hint: Any) -> None:
-    """Raises GantoolError unless `part` is of one of the classes that a type hint names; what else it names counts for
-    all that there is."""
+    """Raises GantoolError unless `part` is what a type hint asks for, as far as that can be told: of one of its
+    classes, with the members of its protocol, or a schedule."""
     kinds = typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)
     kinds = [kind for kind in kinds if kind not in _PLAIN]
-    own = f"{type(part).__module__}.{type(part).__qualname__}"
-    for kind in kinds:
-        if typing.is_typeddict(kind) or not inspect.isclass(kind):
-            if typing.get_origin(kind) is not Callable or callable(part):
-                return
-        elif getattr(kind, "_is_protocol", False):
-            return check_members(part, kind, path)
-        elif isinstance(part, kind):
-            return
-    wanted = " or ".join(f"{k.__module__}.{k.__qualname__}" if inspect.isclass(k) else "callable" for k in kinds)
-    raise GantoolError(f"{path}: {own} is no {wanted or 'value that can stand here'}")
+    classes = [kind for kind in kinds if inspect.isclass(kind)]
+    protocols = [kind for kind in classes if getattr(kind, "_is_protocol", False)]
+    if isinstance(part, tuple(kind for kind in classes if kind not in protocols)):
+        return
+    if protocols:
+        check_members(part, protocols[0], path)
+    elif Schedule in kinds:
+        check_schedule(part, path)
+    elif len(classes) == len(kinds):
+        own, wanted = type(part), " or ".join(f"{kind.__module__}.{kind.__qualname__}" for kind in kinds)
+        raise GantoolError(f"{path}: {own.__module__}.{own.__qualname__} is no {wanted or 'value that can stand here'}")
 
 
 def _value(value: Any, path: str, handed: Mapping[str, object]) -> Any:

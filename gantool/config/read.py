@@ -89,7 +89,8 @@ def _references(cfg: DictConfig) -> set[str]:
 def _unread(cfg: DictConfig, plain: dict[str, Any], written: Written) -> Iterator[str]:
     """A line for each key of the recipe that was typed, or is none of gantool's, and that nothing chosen follows."""
     read = _references(cfg)
-    for key in plain.get("recipe", {}):
+    recipe = plain.get("recipe")
+    for key in recipe if isinstance(recipe, dict) else ():
         path = f"recipe.{key}"
         if path not in read and (key not in RecipeConfig.model_fields or path in written.typed):
             near = did_you_mean(key, RecipeConfig.model_fields) if key not in RecipeConfig.model_fields else ""

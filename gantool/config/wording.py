@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+import yaml
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -14,6 +15,8 @@ from gantool.config.messages import known_keys
 from gantool.config.signatures import PACKAGE
 from gantool.errors import GantoolError, did_you_mean, out_of_memory
 from gantool.paths import conf_dir
+
+_COMPOSING = (("hydra", "_internal"), ("site-packages", "omegaconf"), ("core", "override_parser"))
 
 
 def in_one_line(error: BaseException, *, in_job: bool = False) -> str | None:
@@ -38,8 +41,13 @@ def in_one_line(error: BaseException, *, in_job: bool = False) -> str | None:
             return f"{cause.full_key}: should be a list, not a group of keys"
         if isinstance(cause, OmegaConfBaseException):
             return f"{cause.full_key}: {str(cause.msg or cause).splitlines()[0]}"
+        if isinstance(cause, yaml.MarkedYAMLError) and cause.problem_mark is not None:
+            mark = cause.problem_mark
+            return f"{mark.name}, line {mark.line + 1}: this is not YAML ({cause.problem})"
     if isinstance(error, HydraException | ValueError):
         return _other(str(error))
+    if Path(traceback.extract_tb(error.__traceback__)[-1].filename).parts[-3:-1] in _COMPOSING:
+        return f"cannot be composed ({type(error).__name__}: {error}) (HYDRA_FULL_ERROR=1 shows all)"
     return None
 
 

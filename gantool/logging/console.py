@@ -1,6 +1,7 @@
 """What a training run says while it runs: one live line on a terminal, a plain line now and then elsewhere."""
 
 import re
+import signal
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -54,6 +55,12 @@ class Console:
             self.live.stop()
 
     def _show(self, progress: Progress) -> None:
+        try:
+            self._print(progress)
+        except OSError:  # nobody reads it, or the disk is full
+            signal.raise_signal(signal.SIGPIPE)
+
+    def _print(self, progress: Progress) -> None:
         self.shown = progress
         self.marks.append((time.monotonic(), progress.nimg))
         done, rest = self._text(progress)

@@ -19,7 +19,7 @@ from gantool.errors import GantoolError
 from gantool.game import Auxiliary, Game, Loss, Progress
 from gantool.randomness import seed_everything
 from gantool.runs.compatibility import check_shapes, check_sides
-from gantool.schedules import parse_duration
+from gantool.schedules import Schedule, parse_duration
 from gantool.training.ema import EMA
 from gantool.training.hardware import (
     MixedPrecision,
@@ -104,7 +104,8 @@ def collecting(mistakes: list[str]) -> Iterator[None]:
 def build_source(dataset: DatasetConfig, **changed: object) -> Source | TwoSided:
     """The data set that the configuration describes, but for what is `changed` and not None."""
     node = dataset.rest | {key: value for key, value in changed.items() if value is not None}
-    return build(node, "dataset", {"resolution": dataset.resolution, "channels": dataset.channels})
+    shape = {"resolution": dataset.resolution, "channels": dataset.channels}
+    return build(node, "dataset", shape, kind=Source | TwoSided)
 
 
 def fill_in(cfg: DictConfig, source: Source | TwoSided) -> None:
@@ -185,7 +186,7 @@ def build_state(setup: Setup, num_images: int) -> State:
         name: PlayerOptimizer(
             player.parameters(),
             build({**settings.of(name), "_partial_": True}, f"optimizer.{name}"),
-            build(settings.schedule, "optimizer.schedule"),
+            build(settings.schedule, "optimizer.schedule", kind=Schedule),
             setup.images(settings.warmup, "optimizer.warmup", images_per_epoch=num_images),
             settings.clip_norm,
             settings.clip_value,
@@ -203,7 +204,7 @@ def build_state(setup: Setup, num_images: int) -> State:
 
 def number(value: Any, key: str) -> Any:
     """A value as it is, or the schedule that a node describes."""
-    return build(value, key) if isinstance(value, dict) else value
+    return build(value, key, kind=Schedule) if isinstance(value, dict) else value
 
 
 def compile_networks(game: Game) -> None:

@@ -12,7 +12,7 @@ class Result:
     """What a run, or one job of a sweep, has scored."""
 
     name: str
-    state: str  # finished, stopped, failed
+    state: str  # finished, stopped, failed, not started
     error: str | None
     nimg: int
     metrics: dict[str, float]
@@ -21,7 +21,7 @@ class Result:
     @classmethod
     def read(cls, folder: Path) -> "Result":
         """The job in `folder`; one that says it is running was killed, for its sweep has ended."""
-        status = read_status(folder) or {"state": "failed", "error": "it left no status.json"}
+        status = read_status(folder) or {"state": "not started"}
         state, error = str(status.get("state")), status.get("error")
         if state == "running":
             state, error = "failed", "its process was killed"

@@ -4,7 +4,9 @@ import signal
 import types
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+# HUP: the terminal is gone; PIPE: nobody reads what is printed any more (train | head). Windows lacks some.
+_NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGHUP", "SIGPIPE")
+SIGNALS = tuple(number for number in signal.valid_signals() if getattr(number, "name", "") in _NAMES)
 
 
 class StopSignal:
