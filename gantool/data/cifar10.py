@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from gantool.data.download import downloading
 from gantool.data.pixels import fit_array
-from gantool.data.source import Damaged, Decoded, data_folder, require_choice, stored_channels
+from gantool.data.source import Damaged, Decoded, Source, data_folder, require_choice, stored_channels
 from gantool.errors import GantoolError
 
 FOLDER = "cifar-10-batches-py"
@@ -13,13 +13,11 @@ CLASS_NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "
 PARTS = {"train": [True], "test": [False], "all": [True, False]}  # torchvision's `train`
 
 
-class Cifar10:
+class Cifar10(Source):
     """CIFAR-10 in root/cifar-10-batches-py, read by torchvision after it has checked the published checksums."""
 
     name = "cifar10"
     class_names = CLASS_NAMES
-    num_classes = 10
-    notice = ""
 
     def __init__(
         self,

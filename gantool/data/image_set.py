@@ -19,6 +19,7 @@ class ImageSet:
     source: Tensor | None = None  # (M, C, H, W) uint8 to be translated into such images; None: nothing is translated
     paired: bool = False  # source i belongs to image i
     test: "ImageSet | None" = None  # of the same kind, for grids and scores alone
+    rows: Tensor | None = None  # (M, 2) int64: a hash of the pixels, and the label, or the side of an unpaired image
 
     @property
     def num_classes(self) -> int:
@@ -27,4 +28,6 @@ class ImageSet:
 
     def at(self, rows: Tensor) -> "ImageSet":
         """Some of its images, in memory."""
-        return replace(self, images=self.images[rows], labels=None if self.labels is None else self.labels[rows])
+        return replace(
+            self, images=self.images[rows], labels=None if self.labels is None else self.labels[rows], rows=None
+        )

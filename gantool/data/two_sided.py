@@ -2,15 +2,17 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from gantool.data.files import Listing, digest, list_images
-from gantool.data.folder import Folder
+from gantool.data.files import Files, Found
+from gantool.data.folder import Folder, images_in, remarks
 from gantool.data.image_set import ImageSet
 from gantool.data.pixels import decode, decode_each, fit, opened
-from gantool.data.source import Damaged, Decoded, Source, data_folder, require_choice, stored_channels
+from gantool.data.source import Damaged, Decoded, Seen, Source, data_folder, require_choice, stored_channels
 from gantool.errors import GantoolError
 
 DIRECTIONS = ("a2b", "b2a")
@@ -64,7 +66,13 @@ class Unpaired(TwoSided):
             a, b = parts[f"{split}_a"], parts[f"{split}_b"]
             fingerprint = f"{b.fingerprint} from {a.fingerprint}"
             skipped = a.num_skipped + b.num_skipped
-            return ImageSet(b.images, None, [], fingerprint, self.name, split, skipped, a.images, False, test)
+            assert a.rows is not None and b.rows is not None, "both were prepared"
+            sides = [
+                torch.stack([part.rows[:, 0], torch.full_like(part.rows[:, 1], i)], 1) for i, part in enumerate((a, b))
+            ]
+            return ImageSet(
+                b.images, None, [], fingerprint, self.name, split, skipped, a.images, False, test, torch.cat(sides)
+            )
 
         return joined("train", joined("test", None) if "test_a" in parts else None)
 
@@ -111,43 +119,44 @@ class Paired(TwoSided):
             a, b = pairs.images[:, : self.channels], pairs.images[:, self.channels :]
             source, images = (a, b) if self.direction == "a2b" else (b, a)
             fingerprint, skipped = f"{pairs.fingerprint} {self.direction}", pairs.num_skipped
-            return ImageSet(images, None, [], fingerprint, self.name, split, skipped, source, True, test)
+            return ImageSet(images, None, [], fingerprint, self.name, split, skipped, source, True, test, pairs.rows)
 
         return joined("train", joined("test", None) if "test" in parts else None)
 
 
-class Pairs:
+class Pairs(Source):
     """Both sides of each pair as one image of twice the channels, A first: kept, skipped and cached together.
 
-    `read` gives the pixels of the pair with one of the `names`; `files` identifies what it reads.
+    `read` gives the pixels of the pair with one of the `names`, and what they were read from; `found` is what lies in
+    the folders of the images, by a name for each.
     """
 
     name = "pairs"
-    split = "all"
-    num_classes = 0
-    notice = ""
 
     def __init__(
         self,
-        files: Mapping[str, object],
+        found: Mapping[str, Found],
         names: list[str],
-        read: Callable[[str], np.ndarray],
+        read: Callable[[str], tuple[np.ndarray, tuple[Seen, ...]]],
         *,
         resolution: int,
         channels: int,
     ) -> None:
-        self.files, self.names, self._read = files, names, read
+        self.found, self.names, self._read = found, names, read
         self.resolution, self.channels = resolution, 2 * channels
-        self.class_names: list[str] = []
+
+    @property
+    def notice(self) -> str:
+        return "\n".join(line for found in self.found.values() for line in remarks(found))
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def fingerprint(self) -> dict[str, object]:
-        return dict(self.files)
+    def files(self) -> Files:
+        return {f"{side}/{name}": file for side, found in self.found.items() for name, file in found.images.items()}
 
-    def fetch(self) -> None:
-        pass
+    def fingerprint(self) -> dict[str, object]:
+        return {side: found.digest() for side, found in self.found.items()}
 
     def read(self) -> Iterator[Decoded | Damaged]:
         return decode_each(self.names, [0] * len(self.names), self._read)
@@ -155,22 +164,25 @@ class Pairs:
 
 def partners(a: tuple[str, Path], b: tuple[str, Path], *, resolution: int, channels: int) -> Pairs:
     """The pairs of two folders, each given with the key that names it: files of one name, whatever their endings."""
-    sides = [by_stem(key, folder) for key, folder in (a, b)]
+    found = {"a": images_in(*a), "b": images_in(*b)}
+    sides = [
+        by_stem(key, folder, list(side.images)) for (key, folder), side in zip((a, b), found.values(), strict=True)
+    ]
     if odd := sorted(sides[0].keys() ^ sides[1].keys()):
         more = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
         raise GantoolError(f"{a[0]}={a[1]} and {b[0]}={b[1]}: {odd[0]}{more} is only in one: pairs have equal names")
 
-    def read(name: str) -> np.ndarray:
-        return np.concatenate([decode(side[name], resolution, channels) for side in sides])
+    def read(name: str) -> tuple[np.ndarray, tuple[Seen, ...]]:
+        (left, seen_a), (right, seen_b) = (decode(side[name], resolution, channels) for side in sides)
+        return np.concatenate([left, right]), seen_a + seen_b
 
-    files = {"a": digest(list_images(a[1])), "b": digest(list_images(b[1]))}
-    return Pairs(files, list(sides[0]), read, resolution=resolution, channels=channels)
+    return Pairs(found, list(sides[0]), read, resolution=resolution, channels=channels)
 
 
-def by_stem(key: str, folder: Path) -> dict[str, Path]:
+def by_stem(key: str, folder: Path, names: list[str]) -> dict[str, Path]:
     """The images in `folder` by their path in it without the ending."""
-    found = {name.rpartition(".")[0]: folder / name for name in images_in(key, folder)}
-    if len(found) < len(list_images(folder)):
+    found = {name.rpartition(".")[0]: folder / name for name in names}
+    if len(found) < len(names):
         raise GantoolError(f"{key}={folder} has files that differ only in their ending: pairs are found by name")
     return found
 
@@ -178,24 +190,17 @@ def by_stem(key: str, folder: Path) -> dict[str, Path]:
 def halves(folder: Path, *, resolution: int, channels: int) -> Pairs:
     """The pairs of images that show both sides, A on the left."""
 
-    def read(name: str) -> np.ndarray:
-        image = opened(folder / name)
+    def read(name: str) -> tuple[np.ndarray, tuple[Seen, ...]]:
+        image, seen = opened(folder / name)
         if 2 * image.width < 3 * image.height or image.width % 2:
             raise ValueError(f"{image.width}x{image.height} pixels are not two images side by side")
         middle = image.width // 2
-        left = image.crop((0, 0, middle, image.height))
-        right = image.crop((middle, 0, image.width, image.height))
-        return np.concatenate([fit(half, resolution, channels) for half in (left, right)])
+        sides = [image.crop((left, 0, left + middle, image.height)) for left in (0, middle)]
+        half = replace(seen, size=(middle, image.height))
+        return np.concatenate([fit(side, resolution, channels) for side in sides]), (half, half)
 
-    listing = images_in("dataset.root", folder)
-    return Pairs({"side by side": digest(listing)}, list(listing), read, resolution=resolution, channels=channels)
-
-
-def images_in(key: str, folder: Path) -> Listing:
-    """The images in `folder`; raises GantoolError that calls it `key` where there are none."""
-    if not (listing := list_images(folder)):
-        raise GantoolError(f"{key}={folder} holds no images (png, jpg, webp, tif, bmp, gif, ...)")
-    return listing
+    found = images_in("dataset.root", folder)
+    return Pairs({"side by side": found}, list(found.images), read, resolution=resolution, channels=channels)
 
 
 def side_folders(

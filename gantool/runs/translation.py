@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gantool.data.files import list_images
+from gantool.data.folder import images_in
 from gantool.data.pixels import decode_files
 from gantool.data.source import Damaged
 from gantool.data.two_sided import DIRECTIONS
@@ -47,9 +47,7 @@ def list_sources(run: TrainedRun, source: str | None, direction: str) -> tuple[l
     folder = Path(source).expanduser()
     if not folder.is_dir():
         raise GantoolError(f"source={source} is no folder: name the folder of the images to translate")
-    names = list(list_images(folder))
-    if not names:
-        raise GantoolError(f"source={source} holds no images (png, jpg, webp, tif, bmp, gif, ...)")
+    names = list(images_in("source", folder).images)
 
     def decoded() -> Iterator[Tensor]:
         for item in decode_files(folder, names, [0] * len(names), resolution, channels):
