@@ -91,7 +91,7 @@ def require_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
 
 def data_folder(root: str | None) -> Path:
     """`root` as a path; raises GantoolError where it is not set."""
-    if root is None:
+    if not root:  # an empty one would be the working folder
         raise GantoolError("this data set needs a folder: dataset.root=FOLDER")
     return Path(root).expanduser()
 

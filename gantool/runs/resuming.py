@@ -1,0 +1,137 @@
+"""What is not as it was when a run goes on: told from what to what, and refused where its networks cannot follow."""
+
+import inspect
+import logging
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+from gantool.config import Train, build, changes
+from gantool.config.parts import find, nodes
+from gantool.data.image_set import ImageSet
+from gantool.errors import GantoolError
+from gantool.game import Progress
+from gantool.runs.build import Setup
+
+log = logging.getLogger(__name__)
+
+# A checkpoint holds the tensors of exactly these; everything else may change when a run goes on.
+FIXED = (
+    "model._target_",
+    "model.conditional",
+    "model.latent",
+    "model.generator",
+    "model.discriminator",
+    "model.pool_size",
+    "auxiliary",
+    "augment._target_",
+    "dataset.direction",
+    "dataset.resolution",
+    "dataset.channels",
+    "dataset.num_classes",
+    "optimizer._target_",
+)
+
+
+def check_changes(cfg: DictConfig, run_dir: Path) -> None:
+    """Tells what `cfg` changes in a run that goes on; raises GantoolError for what its networks cannot follow."""
+    if not any((run_dir / "checkpoints").glob("*.pt")):
+        return
+    changed = changes(cfg, run_dir)
+    if refused := [key for key in changed if key.startswith(FIXED)]:
+        raise GantoolError(
+            f"{run_dir} was trained with other networks: {', '.join(map(str, refused))} cannot change; "
+            "leave them out, or start a new run in another hydra.run.dir"
+        )
+    for key, (before, now) in changed.items():
+        log.info("changed: %s %s -> %s", key, before, now)
+
+
+def record_of(image_set: ImageSet) -> dict[str, Any]:
+    """What a checkpoint keeps of the images, to tell later whether they are the same."""
+    rows = torch.empty(0, 2, dtype=torch.int64) if image_set.rows is None else image_set.rows
+    return {"class_names": image_set.class_names, "rows": rows}
+
+
+def check_data(setup: Setup, run_dir: Path, before: dict[str, Any] | None, now: dict[str, Any]) -> None:
+    """Tells which images came and went since `before`, both as `record_of` gives them; raises GantoolError where
+    labels moved that the networks are told. None: of a version that kept no record."""
+    if before is None:
+        return
+    old, new = (record["rows"].tolist() for record in (before, now))
+    names = list(zip(before["class_names"], now["class_names"], strict=False))
+    if old == new and before["class_names"] == now["class_names"]:
+        return
+    here, there = (Counter(image for image, _ in rows) for rows in (new, old))
+    added, removed = (here - there).total(), (there - here).total()
+    if added or removed:
+        log.warning("changed: the images %d -> %d (%d came, %d went)", len(old), len(new), added, removed)
+    known, moved = _labels(old), 0
+    for image, labels in _labels(new).items():
+        moved += image in known and not labels & known[image]
+    places = {name: label for label, name in enumerate(before["class_names"])}
+    swapped = any(places.get(name, label) != label for label, name in enumerate(now["class_names"]))
+    renamed = ", ".join(f"class {label} {a} -> {b}" for label, (a, b) in enumerate(names) if a != b)
+    if moved or swapped:
+        what = "side" if setup.game.translates else "label"
+        text = f"{moved} images have another {what} than {run_dir} was trained with{f' ({renamed})' if renamed else ''}"
+        if setup.num_classes or setup.game.translates:
+            raise GantoolError(f"{text}: bring the folders' names back, or start a new run in another hydra.run.dir")
+        log.warning("changed: %s; this model is not told of labels", text)
+    elif renamed:
+        log.warning("changed: %s", renamed)
+    elif not (added or removed):
+        log.warning("changed: the order of the images, as files were renamed: the run goes on, but not bit for bit")
+
+
+def tell_jumps(setup: Setup, saved: dict[str, Any], total: int, num_images: int) -> None:
+    """Tells, from what to what, each number that a schedule gives other than the `saved` run had at this position.
+
+    `total` and `num_images` are the length of the run and of an epoch now.
+    """
+    progress = Progress(**saved["progress"])
+    before, now = Train.model_validate(saved["config"]), setup.config
+    if progress.total != total and before.trainer.duration == now.trainer.duration:
+        log.warning("changed: the length of the run %g kimg -> %g kimg", progress.total / 1000, total / 1000)
+    count = len(saved["data"]["rows"]) if "data" in saved else num_images
+    old = _scheduled(replace(setup, config=before), progress, count)
+    new = _scheduled(setup, replace(progress, total=total), num_images)
+    for key in [key for key in old if key in new and not math.isclose(old[key], new[key], rel_tol=1e-6)]:
+        log.warning("changed: %s at %g kimg %.4g -> %.4g", key, progress.nimg / 1000, old[key], new[key])
+
+
+def _labels(rows: list[list[int]]) -> dict[int, set[int]]:
+    found: dict[int, set[int]] = {}
+    for image, label in rows:
+        found.setdefault(image, set()).add(label)
+    return found
+
+
+def _scheduled(setup: Setup, progress: Progress, num_images: int) -> dict[str, float]:
+    """Every number that is a function of the position, by its key."""
+    config, nimg, total = setup.config, progress.nimg, progress.total
+    settings = config.optimizer
+    factor = build(settings.schedule, "optimizer.schedule")(nimg, total)
+    if warmup := setup.images(settings.warmup, "optimizer.warmup", images_per_epoch=num_images):
+        factor *= min(1.0, (nimg + 1) / warmup)
+    found = {f"optimizer.{player}.lr": settings.of(player)["lr"] * factor for player in setup.game.players}
+    for path, node in nodes(config.model_dump(by_alias=True, exclude_unset=True)):
+        if path == "model.growth":
+            growth = build(node, path, {"resolution": config.dataset.resolution})
+            found["the stage of model.growth"] = growth.stage(progress)
+        elif path != "optimizer.schedule" and _is_schedule(find(node["_target_"], path)):
+            found[path] = build(node, path)(nimg, total)
+    return found
+
+
+def _is_schedule(target: Callable[..., Any]) -> bool:
+    """True for a class whose objects are called with a position and the length of a run."""
+    kinds = target.__mro__ if inspect.isclass(target) else ()
+    call = next((vars(kind)["__call__"] for kind in kinds if "__call__" in vars(kind)), None)
+    return call is not None and [*inspect.signature(call).parameters][1:] == ["nimg", "total"]
