@@ -30,7 +30,7 @@ class Account:
         self.class_names = class_names
         self.labels: Counter[int] = Counter()
         self.kinds: Counter[tuple[str, str, int]] = Counter()
-        self.peaks: dict[int, list[float]] = {}  # by bits
+        self.peaks: dict[int, list[tuple[float, str]]] = {}  # by bits; with the path
         self.sizes: list[tuple[int, int]] = []
         self.remarks: Counter[str] = Counter()
         self.num = self.damaged = self.grey = self.plain = self.enlarged = self.turned_grey = 0
@@ -55,7 +55,7 @@ class Account:
 
     def _see(self, seen: Seen, pixels: np.ndarray) -> None:
         self.kinds[seen.kind, seen.mode, seen.bits] += 1
-        self.peaks.setdefault(seen.bits, []).append(seen.peak)
+        self.peaks.setdefault(seen.bits, []).append((seen.peak, seen.path))
         self.sizes.append(seen.size)
         self.remarks.update(seen.remarks)
         self.enlarged += min(seen.size) < pixels.shape[-1]
@@ -115,24 +115,32 @@ class Account:
         if 0 < self.plain < self.num:
             yield f"{self.plain:,} of {self.num:,} images are of one colour throughout"
         for bits, peaks in self.peaks.items():
-            dark = sum(peak < DARK for peak in peaks)
-            if dark and (bits > 8 or dark > len(peaks) / 10):
-                yield f"{dark:,} of {len(peaks):,} {bits}-bit images are nearly black: {_scale(bits, max(peaks))}"
-            elif bits > 1 and max(peaks) < (HALF if bits > 8 else HALF / 2):
-                yield f"no {bits}-bit image is bright: {_scale(bits, max(peaks))}"
+            dark, brightest = [path for peak, path in peaks if peak < DARK], max(peaks)[0]
+            if brightest < DARK:
+                continue  # it is refused
+            if dark and (bits > 8 or len(dark) > len(peaks) / 10):
+                yield f"{len(dark):,} of {len(peaks):,} {bits}-bit images are nearly black, such as {dark[0]}"
+            if bits > 1 and brightest < (HALF if bits > 8 else HALF / 2):
+                yield f"no {bits}-bit image is bright: {_scale(bits, brightest)}"
 
     def _refusals(self) -> Iterator[str]:
         for bits, peaks in self.peaks.items():
-            if max(peaks) < DARK:
-                yield f"all {_many(len(peaks), f'{bits}-bit image')} would be nearly black: {_scale(bits, max(peaks))}"
+            brightest, path = max(peaks)
+            if brightest < DARK:
+                dark = f"{_many(len(peaks), f'{bits}-bit image')} would be nearly black, such as {path}"
+                yield f"{dark}: {_scale(bits, brightest)}"
         if self.num > 1 and self.plain == self.num:
             yield "every image is of one colour throughout, so there is nothing to learn: choose other images"
 
 
 def _scale(bits: int, peak: float) -> str:
     top = 2**bits - 1
-    used = max(round(peak * top), 0).bit_length()
-    return f"the largest value uses {used} of {bits} bits; multiply the values by {2 ** (bits - used)}, or save 8 bits"
+    value = round(peak * top)
+    used = value.bit_length()
+    if not value:
+        return "every value is 0; choose other images"
+    factor = 2 ** (bits - used) if bits > 8 else top // value
+    return f"the largest value uses {used} of {bits} bits; save them with their values multiplied by {factor}"
 
 
 def _kept(size: tuple[int, int]) -> float:

@@ -15,6 +15,7 @@ import torch
 
 from gantool.data import stored
 from gantool.data.account import Account
+from gantool.data.files import few
 from gantool.data.image_set import ImageSet
 from gantool.data.source import Damaged, Decoded, Source, require_choice
 from gantool.data.two_sided import TwoSided
@@ -97,9 +98,12 @@ def _report(source: Source, title: str, meta: dict[str, Any], *, stop: bool, tel
     for line in account["lines"] if fresh else ():
         tell(f"  {line}")
     for line in [*account["warnings"], *source.notice.splitlines()]:
-        tell(f"{title}: {line}")
+        tell(f"{title}: note: {line}")
     if damaged:
-        names = ", ".join(damaged[:5]) + (f" and {len(damaged) - 5} more" if len(damaged) > 5 else "")
+        reasons: dict[str, list[str]] = {}
+        for path, reason in damaged:
+            reasons.setdefault(reason, []).append(path)
+        names = few([f"{few(paths)} ({reason})" for reason, paths in reasons.items()])
         found = f"{title}: {len(damaged)} damaged image{'s' * (len(damaged) > 1)}: {names}"
         if stop:
             raise GantoolError(f"{found}; mend or remove them, or leave them out with dataset.on_bad_image=skip")

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -76,7 +76,7 @@ def find_images(folder: Path) -> Found:
                 if (first := paths.setdefault(other, prefix + entry.name)) != prefix + entry.name:
                     found.links.append(f"{prefix}{entry.name} is the same file as {first}")
             else:
-                found.others[_suffix(entry.name) or "files without an ending"] += 1
+                found.others[_suffix(entry.name) or "no ending"] += 1
 
     try:
         walk(str(folder), "", ())
@@ -93,6 +93,11 @@ def status_of(path: Path) -> File:
         return File(str(path), path.stat())
     except OSError as error:
         raise GantoolError(f"cannot read {path}: {error.strerror}") from error
+
+
+def few(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _suffix(name: str) -> str:

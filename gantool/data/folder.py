@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from gantool.data.files import Files, Found, find_images
+from gantool.data.files import Files, Found, few, find_images
 from gantool.data.pixels import decode_files
 from gantool.data.source import Damaged, Decoded, Source, data_folder, require_choice, stored_channels
 from gantool.errors import GantoolError
@@ -58,7 +58,7 @@ class Folder(Source):
         tops, inner = sorted(set(self._tops) - {""}), {name.rpartition("/")[0] for name in self._found.images}
         if not self._auto:
             if len(parts := [name for name in tops if looks_like_a_part(name)]) > 1:
-                yield f"all of {_few(parts)} are trained on, though they look like parts of a data set"
+                yield f"all of {few(parts)} are trained on, though they look like parts of a data set"
         elif self.class_names:
             for name in filter(looks_like_a_part, tops):
                 yield f"class {name} looks like a part of a data set and not like a class: move it elsewhere"
@@ -66,7 +66,7 @@ class Folder(Source):
                 yield f"{name} holds no images, so it is no class: add some or remove it"
         elif "" in self._tops and len(tops) > 1:
             beside = self._tops.count("")
-            yield f"no labels, as {beside:,} of the images lie beside the folders {_few(tops)}: move them for classes"
+            yield f"no labels, as {beside:,} of the images lie beside the folders {few(tops)}: move them for classes"
         elif len(tops) == 1 and "" not in self._tops and len(inner) > 1:
             yield f"no labels, as there is one folder: dataset.root={self.root / tops[0]} makes those in it the classes"
 
@@ -91,7 +91,7 @@ def images_in(key: str, folder: Path) -> Found:
     found = find_images(folder)
     unread = {ending: num for ending, num in found.others.items() if _unread(ending)}
     if not found.images or len(found.images) < sum(unread.values()):
-        listed = ", ".join(f"{num:,} {ending}" for ending, num in (unread or found.others).items())
+        listed = ", ".join(f"{ending} ({num:,})" for ending, num in (unread or found.others).items())
         beside = f", but {listed}" if listed else ""
         holds = f"{len(found.images):,}" if found.images else "no"
         fix = ": unpack or convert them to PNG or JPEG, or move them elsewhere" if unread else ""
@@ -102,11 +102,11 @@ def images_in(key: str, folder: Path) -> Found:
 def remarks(found: Found) -> Iterator[str]:
     """What was passed over, and links, in a line each."""
     if found.others:
-        listed = ", ".join(f"{num:,} {ending}" for ending, num in found.others.most_common())
+        listed = ", ".join(f"{ending} ({num:,})" for ending, num in found.others.most_common())
         pictures = any(map(_unread, found.others))
         yield f"passed over: {listed}{' (unpack or convert to PNG or JPEG what is meant)' if pictures else ''}"
     if found.links:
-        yield f"{_few(found.links)}: remove the links that are not meant"
+        yield f"{few(found.links)}: remove the links that are not meant"
 
 
 def looks_like_a_part(name: str) -> bool:
@@ -120,7 +120,3 @@ def _unread(ending: str) -> bool:
 
 def _training(parts: list[str]) -> str:
     return next((name for name in parts if name.lower().startswith("train")), parts[0])
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -72,7 +72,7 @@ def opened(path: Path) -> tuple[Image.Image, Seen]:
             if image.mode not in ("L", "RGB"):
                 image = image.convert("L" if image.mode == "1" else "RGB")
             peak = np.max(image.getextrema()) / 255
-        return image, Seen(kind, mode, bits, size, float(peak), tuple(remarks))
+        return image, Seen(str(path), kind, mode, bits, size, float(peak), tuple(remarks))
 
 
 def _bits(file: Image.Image) -> int:

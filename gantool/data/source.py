@@ -16,6 +16,7 @@ from gantool.errors import GantoolError, did_you_mean
 class Seen:
     """What one file held before it was fitted."""
 
+    path: str
     kind: str  # PNG, JPEG, ...
     mode: str  # in PIL's words: L, RGB, P, ...
     bits: int  # a channel

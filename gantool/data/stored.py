@@ -49,7 +49,7 @@ def write(
         with (partial / "images.u8").open("wb") as file:
             for item in items:
                 if isinstance(item, Damaged):
-                    damaged.append(f"{item.path} ({item.reason})")
+                    damaged.append((item.path, item.reason))
                     continue
                 pixels = item.pixels.tobytes()
                 file.write(pixels)  # a full disk raises here; through a mapping it would kill the process

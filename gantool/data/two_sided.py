@@ -240,7 +240,9 @@ def split_folders(root: str | None) -> dict[str, Path]:
     folder = data_folder(root)
     if not folder.is_dir():
         raise GantoolError(f"dataset.root={root} is no folder: set it to the folder of your images")
+    parts = [name for name in ("test", "val") if (folder / name).is_dir()]
     if not (folder / "train").is_dir():
+        if parts:
+            raise GantoolError(f"dataset.root={root} holds {parts[0]} and no train: move the training pairs into train")
         return {"train": folder}
-    tests = [folder / name for name in ("test", "val") if (folder / name).is_dir()]
-    return {"train": folder / "train", **({"test": tests[0]} if tests else {})}
+    return {"train": folder / "train", **({"test": folder / parts[0]} if parts else {})}
