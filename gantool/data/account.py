@@ -48,7 +48,7 @@ class Account:
         pixels = item.pixels
         self.num += 1
         self.labels[item.label] += 1
-        self.plain += bool(pixels.min() == pixels.max())
+        self.plain += bool((pixels == pixels[:, :1, :1]).all())
         self.grey += len(pixels) == 3 and bool((pixels == pixels[:1]).all())
         for seen in item.seen:
             self._see(seen, pixels)
