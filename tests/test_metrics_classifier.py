@@ -61,7 +61,7 @@ def shared_cache_of_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_needs_labels() -> None:
     source = Mnist5k()
-    source.num_classes = 0
+    source.class_names = []
     with pytest.raises(GantoolError, match="has no labels"):
         ClassifierFeatures(source)
     with pytest.raises(GantoolError, match="num_images=0"):

@@ -94,7 +94,8 @@ def _sound(folder: Path, key: str, source: Source) -> tuple[dict[str, Any] | Non
 def _report(source: Source, title: str, meta: dict[str, Any], *, stop: bool, tell: Tell, fresh: bool) -> None:
     """Tells of what was found; raises GantoolError where it stops the run."""
     account, damaged = meta["account"], meta["damaged"]
-    tell(f"{title}: {account['summary']}")
+    if fresh or source.files():  # what is published is always the same
+        tell(f"{title}: {account['summary']}")
     for line in account["lines"] if fresh else ():
         tell(f"  {line}")
     for line in [*account["warnings"], *source.notice.splitlines()]:

@@ -63,7 +63,6 @@ def set_up(cfg: DictConfig, written: Written) -> Setup:
     Raises GantoolError with every mistake of the user's that can be seen without decoding an image.
     """
     drop_inherited(cfg, written)
-    make_absolute(cfg)
     config = read(cfg, written)
     trainer = config.trainer
     keep_freed_pages()
@@ -80,6 +79,7 @@ def set_up(cfg: DictConfig, written: Written) -> Setup:
     if source is not None:
         with collecting(mistakes):
             fill_in(cfg, source)
+            make_absolute(cfg)
             config = read(cfg, written)
             seed_everything(trainer.seed, "weights")
             game = build_game(config)
