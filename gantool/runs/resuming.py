@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig
+from pydantic import ValidationError
 
 from gantool.config import Train, build, changes
 from gantool.config.parts import find, nodes
@@ -18,6 +19,7 @@ from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
 from gantool.game import Progress
 from gantool.runs.build import Setup
+from gantool.training.ranks import rank
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ FIXED = (
     "dataset.num_classes",
     "optimizer._target_",
 )
+OWN = {f"gantool.schedules.{kind}" for kind in ("Constant", "Cosine", "Linear", "Ramp", "Step")}
 
 
 def check_changes(cfg: DictConfig, run_dir: Path) -> None:
@@ -59,10 +62,10 @@ def record_of(image_set: ImageSet) -> dict[str, Any]:
     return {"class_names": image_set.class_names, "rows": rows}
 
 
-def check_data(setup: Setup, run_dir: Path, before: dict[str, Any] | None, now: dict[str, Any]) -> None:
-    """Tells which images came and went since `before`, both as `record_of` gives them; raises GantoolError where
-    labels moved that the networks are told. None: of a version that kept no record."""
-    if before is None:
+def check_data(setup: Setup, run_dir: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Tells which images came and went since `before`, both as `record_of` gives them ({}: of a version that had none);
+    raises GantoolError where labels moved that the networks are told."""
+    if not before:
         return
     old, new = (record["rows"].tolist() for record in (before, now))
     names = list(zip(before["class_names"], now["class_names"], strict=False))
@@ -71,10 +74,9 @@ def check_data(setup: Setup, run_dir: Path, before: dict[str, Any] | None, now: 
     here, there = (Counter(image for image, _ in rows) for rows in (new, old))
     added, removed = (here - there).total(), (there - here).total()
     if added or removed:
-        log.warning("changed: the images %d -> %d (%d came, %d went)", len(old), len(new), added, removed)
-    known, moved = _labels(old), 0
-    for image, labels in _labels(new).items():
-        moved += image in known and not labels & known[image]
+        _tell(f"the images {len(old)} -> {len(new)} ({added} came, {removed} went)")
+    known, found = _labels(old), _labels(new)
+    moved = sum(image in known and not labels & known[image] for image, labels in found.items())
     places = {name: label for label, name in enumerate(before["class_names"])}
     swapped = any(places.get(name, label) != label for label, name in enumerate(now["class_names"]))
     renamed = ", ".join(f"class {label} {a} -> {b}" for label, (a, b) in enumerate(names) if a != b)
@@ -83,11 +85,11 @@ def check_data(setup: Setup, run_dir: Path, before: dict[str, Any] | None, now: 
         text = f"{moved} images have another {what} than {run_dir} was trained with{f' ({renamed})' if renamed else ''}"
         if setup.num_classes or setup.game.translates:
             raise GantoolError(f"{text}: bring the folders' names back, or start a new run in another hydra.run.dir")
-        log.warning("changed: %s; this model is not told of labels", text)
+        _tell(f"{text}; this model is not told of labels")
     elif renamed:
-        log.warning("changed: %s", renamed)
+        _tell(renamed)
     elif not (added or removed):
-        log.warning("changed: the order of the images, as files were renamed: the run goes on, but not bit for bit")
+        _tell("the order of the images, as files were renamed: the run goes on, but not bit for bit")
 
 
 def tell_jumps(setup: Setup, saved: dict[str, Any], total: int, num_images: int) -> None:
@@ -95,15 +97,25 @@ def tell_jumps(setup: Setup, saved: dict[str, Any], total: int, num_images: int)
 
     `total` and `num_images` are the length of the run and of an epoch now.
     """
-    progress = Progress(**saved["progress"])
-    before, now = Train.model_validate(saved["config"]), setup.config
+    progress, now = Progress(**saved["progress"]), setup.config
+    try:
+        before = Train.model_validate(saved["config"])
+    except ValidationError:
+        return  # of another version, whose keys are others
     if progress.total != total and before.trainer.duration == now.trainer.duration:
-        log.warning("changed: the length of the run %g kimg -> %g kimg", progress.total / 1000, total / 1000)
-    count = len(saved["data"]["rows"]) if "data" in saved else num_images
-    old = _scheduled(replace(setup, config=before), progress, count)
-    new = _scheduled(setup, replace(progress, total=total), num_images)
+        _tell(f"the length of the run {progress.total / 1000:g} kimg -> {total / 1000:g} kimg")
+    count = len(saved["data"]["rows"]) if saved.get("data") else num_images
+    # A checkpoint may be a stranger's: nothing is built of it that this run's own configuration does not name.
+    known = {node["_target_"] for _, node in nodes(_plain(now))}
+    old = _scheduled(replace(setup, config=before), progress, count, known)
+    new = _scheduled(setup, replace(progress, total=total), num_images, known)
     for key in [key for key in old if key in new and not math.isclose(old[key], new[key], rel_tol=1e-6)]:
-        log.warning("changed: %s at %g kimg %.4g -> %.4g", key, progress.nimg / 1000, old[key], new[key])
+        _tell(f"{key} at {progress.nimg / 1000:g} kimg {old[key]:.4g} -> {new[key]:.4g}")
+
+
+def _tell(text: str) -> None:
+    if rank() == 0:
+        log.warning("changed: %s", text)
 
 
 def _labels(rows: list[list[int]]) -> dict[int, set[int]]:
@@ -113,21 +125,28 @@ def _labels(rows: list[list[int]]) -> dict[int, set[int]]:
     return found
 
 
-def _scheduled(setup: Setup, progress: Progress, num_images: int) -> dict[str, float]:
-    """Every number that is a function of the position, by its key."""
-    config, nimg, total = setup.config, progress.nimg, progress.total
-    settings = config.optimizer
-    factor = build(settings.schedule, "optimizer.schedule")(nimg, total)
-    if warmup := setup.images(settings.warmup, "optimizer.warmup", images_per_epoch=num_images):
-        factor *= min(1.0, (nimg + 1) / warmup)
-    found = {f"optimizer.{player}.lr": settings.of(player)["lr"] * factor for player in setup.game.players}
-    for path, node in nodes(config.model_dump(by_alias=True, exclude_unset=True)):
+def _plain(config: Train) -> dict[str, Any]:
+    return config.model_dump(by_alias=True, exclude_unset=True)
+
+
+def _scheduled(setup: Setup, progress: Progress, num_images: int, known: set[str]) -> dict[str, float]:
+    """Every number that is a function of the position, by its key, as far as its parts are `known`."""
+    config, found = setup.config, {}
+    for path, node in nodes(_plain(config)):
+        if not {part["_target_"] for _, part in nodes(node)} <= known | OWN:
+            continue
         if path == "model.growth":
             growth = build(node, path, {"resolution": config.dataset.resolution})
             found["the stage of model.growth"] = growth.stage(progress)
-        elif path != "optimizer.schedule" and _is_schedule(find(node["_target_"], path)):
-            found[path] = build(node, path)(nimg, total)
-    return found
+        elif _is_schedule(find(node["_target_"], path)):
+            found[path] = build(node, path)(progress.nimg, progress.total)
+    factor = found.pop("optimizer.schedule", None)
+    if factor is None:
+        return found
+    warmup = setup.images(config.optimizer.warmup, "optimizer.warmup", images_per_epoch=num_images)
+    factor *= min(1.0, (progress.nimg + 1) / warmup) if warmup else 1.0
+    rates = {player: config.optimizer.of(player)["lr"] for player in setup.game.players}
+    return {f"optimizer.{player}.lr": rate * factor for player, rate in rates.items()} | found
 
 
 def _is_schedule(target: Callable[..., Any]) -> bool:

@@ -79,7 +79,7 @@ def _run(
     saved = checkpoints.load_newest()
     best_metric = scorer.names[0] if scorer else None
     if saved is not None:
-        check_data(setup, run_dir, saved.get("data"), state.data)
+        check_data(setup, run_dir, saved.get("data", {}), state.data)
         tell_jumps(setup, saved, state.progress.total, data.num_images)
         state.load_state_dict(saved)
         _tell_numerics(saved["numerics"], state.numerics())
