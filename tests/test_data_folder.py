@@ -144,8 +144,9 @@ def test_nothing_but_damage_is_an_error_even_when_skipping(root: Path) -> None:
 
 
 def test_mistakes_are_found_at_once(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(GantoolError, match=r"dataset\.root=FOLDER"):
-        Folder(None)
+    for none in (None, ""):  # an empty one is not the working folder
+        with pytest.raises(GantoolError, match=r"dataset\.root=FOLDER"):
+            Folder(none)
     with pytest.raises(GantoolError, match="is no folder"):
         Folder(str(tmp_path / "nowhere"))
     with pytest.raises(GantoolError, match="holds no images"):

@@ -112,11 +112,11 @@ class Account:
             yield f"{self.grey:,} of {self.num:,} images are grey, the others have colours"
         elif self.grey:
             yield "no image has colours: dataset.channels=1 trains on a third of the numbers"
-        if 0 < self.plain < self.num:
+        if self.plain:
             yield f"{self.plain:,} of {self.num:,} images are of one colour throughout"
         for bits, peaks in self.peaks.items():
             dark, brightest = [path for peak, path in peaks if peak < DARK], max(peaks)[0]
-            if brightest < DARK:
+            if 0 < brightest < DARK:
                 continue  # it is refused
             if dark and (bits > 8 or len(dark) > len(peaks) / 10):
                 yield f"{len(dark):,} of {len(peaks):,} {bits}-bit images are nearly black, such as {dark[0]}"
@@ -126,11 +126,9 @@ class Account:
     def _refusals(self) -> Iterator[str]:
         for bits, peaks in self.peaks.items():
             brightest, path = max(peaks)
-            if brightest < DARK:
+            if 0 < brightest < DARK:
                 dark = f"{_many(len(peaks), f'{bits}-bit image')} would be nearly black, such as {path}"
                 yield f"{dark}: {_scale(bits, brightest)}"
-        if self.num > 1 and self.plain == self.num:
-            yield "every image is of one colour throughout, so there is nothing to learn: choose other images"
 
 
 def _scale(bits: int, peak: float) -> str:
@@ -138,7 +136,7 @@ def _scale(bits: int, peak: float) -> str:
     value = round(peak * top)
     used = value.bit_length()
     if not value:
-        return "every value is 0; choose other images"
+        return "every value is 0"
     factor = 2 ** (bits - used) if bits > 8 else top // value
     return f"the largest value uses {used} of {bits} bits; save them with their values multiplied by {factor}"
 

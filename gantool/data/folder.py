@@ -11,9 +11,11 @@ from gantool.errors import GantoolError
 
 READ = "png, jpg, webp, tif, bmp, gif, ..."
 # Kinds of files that hold pictures and are not read, also where more pictures lie in one.
-_UNREAD = r"""\.(7z|arw|avi|bz2|cr[23]|dcm|dng|exr|gz|h5|hdf5|hei[cf]|ico|j2k|jp2|jpe|jxl|lmdb|mat|mkv|mov|mp4|nef|nii|
-    np[yz]|parquet|pdf|psd|rar|raw|svg|tar|tfrecords?|tga|tgz|webm|xz|zip)"""
-_PART = r"(train|training|val|valid|validation|test|testing|dev|eval|holdout)([ _-]?(set|data|split|images|[ab]|\d+))?"
+_UNREAD = r"""\.(7z|arw|avi|bz2|cr[23]|czi|dcm|dicom|dng|eps|exr|fits?|gz|h5|hdf5|hei[cf]|heics|hif|ico|j2[ck]|jp2|
+    jp[efx]|jxl|jxr|lmdb|m4v|mat|mdb|mkv|mov|mp4|mpe?g|mrc|nef|nii|np[yz]|nrrd|orf|parquet|pbm|pcx|pdf|pfm|pnm|psd|raf|
+    rar|raw|rw2|svg|svs|tar|tfrecords?|tga|tgz|webm|wmv|xz|zip)"""
+_PART = r"""(train|training|val|valid|validation|test|testing|dev|eval|holdout)([ _-]?(set|data|split|images|[ab]|\d+))?
+    |images|masks|annotations|thumbs|thumbnails|ground[ _-]?truth"""
 
 
 class Folder(Source):
@@ -111,7 +113,7 @@ def remarks(found: Found) -> Iterator[str]:
 
 def looks_like_a_part(name: str) -> bool:
     """True for train, val, testA, ...: the parts that data sets come in."""
-    return re.fullmatch(_PART, name, re.IGNORECASE) is not None
+    return re.fullmatch(_PART, name, re.IGNORECASE | re.VERBOSE) is not None
 
 
 def _unread(ending: str) -> bool:

@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
+
+_NOTHING = torch.empty(0, 2, dtype=torch.int64)
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class ImageSet:
     source: Tensor | None = None  # (M, C, H, W) uint8 to be translated into such images; None: nothing is translated
     paired: bool = False  # source i belongs to image i
     test: "ImageSet | None" = None  # of the same kind, for grids and scores alone
-    rows: Tensor | None = None  # (M, 2) int64: a hash of the pixels, and the label, or the side of an unpaired image
+    rows: Tensor = _NOTHING  # (M, 2) int64 of the whole set: a hash of the pixels, and the label; of sides, 0 or 1
 
     @property
     def num_classes(self) -> int:
@@ -28,6 +31,4 @@ class ImageSet:
 
     def at(self, rows: Tensor) -> "ImageSet":
         """Some of its images, in memory."""
-        return replace(
-            self, images=self.images[rows], labels=None if self.labels is None else self.labels[rows], rows=None
-        )
+        return replace(self, images=self.images[rows], labels=None if self.labels is None else self.labels[rows])

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, TiffImagePlugin
+from PIL import Image, ImageFile, ImageOps, TiffImagePlugin
 
 from gantool.data.source import Damaged, Decoded, Seen
 from gantool.errors import GantoolError
@@ -79,7 +79,8 @@ def _bits(file: Image.Image) -> int:
     """Bits of a channel as they are stored; of colours PIL keeps only the higher eight."""
     if isinstance(file, TiffImagePlugin.TiffImageFile):
         return int(np.max(file.tag_v2.get(_BITS, 1)))
-    args = getattr(file, "tile", None) and file.tile[0].args
+    tiles = file.tile if isinstance(file, ImageFile.ImageFile) else []
+    args = tiles[0].args if tiles else ""
     raw = args if isinstance(args, str) else str(args[0]) if args else ""
     if file.mode.startswith("I") or (";16" in raw and not raw.startswith("BGR")):
         return 16

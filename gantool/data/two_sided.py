@@ -25,6 +25,7 @@ class TwoSided(ABC):
     """
 
     num_classes = 0
+    class_names: tuple[str, ...] = ()
     parts: dict[str, Source]
 
     def __init__(self, name: str, resolution: int, channels: int | None) -> None:
@@ -66,13 +67,8 @@ class Unpaired(TwoSided):
             a, b = parts[f"{split}_a"], parts[f"{split}_b"]
             fingerprint = f"{b.fingerprint} from {a.fingerprint}"
             skipped = a.num_skipped + b.num_skipped
-            assert a.rows is not None and b.rows is not None, "both were prepared"
-            sides = [
-                torch.stack([part.rows[:, 0], torch.full_like(part.rows[:, 1], i)], 1) for i, part in enumerate((a, b))
-            ]
-            return ImageSet(
-                b.images, None, [], fingerprint, self.name, split, skipped, a.images, False, test, torch.cat(sides)
-            )
+            rows = torch.cat([a.rows, b.rows + torch.tensor([0, 1])])
+            return ImageSet(b.images, None, [], fingerprint, self.name, split, skipped, a.images, False, test, rows)
 
         return joined("train", joined("test", None) if "test_a" in parts else None)
 

@@ -45,5 +45,5 @@ def _checksum(tensors: dict[str, Tensor], path: Path) -> str:
     sha = hashlib.sha256(path.name.encode())
     for name, tensor in sorted(tensors.items()):
         sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        sha.update(tensor.contiguous().flatten().view(torch.uint8).numpy())
+        sha.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return sha.hexdigest()
