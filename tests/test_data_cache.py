@@ -94,7 +94,7 @@ def test_the_second_time_nothing_is_read(root: Path, monkeypatch, capsys) -> Non
     monkeypatch.setattr(Folder, "read", lambda self: pytest.fail("read again"))
     second = prepare(Folder(str(root), resolution=16))
     assert second.fingerprint == first.fingerprint and torch.equal(second.images, first.images)
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "folder: 40 images: 40 PNG RGB 8-bit\n"
 
 
 def test_other_settings_or_files_have_another_cache(root: Path, cache: Path) -> None:

@@ -1,13 +1,19 @@
 """The composed configuration in a run's folder: .hydra/config.yaml, hydra.yaml and overrides.yaml."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 from hydra.conf import HydraConf
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
+from gantool.config.leaves import leaves
+from gantool.config.parts import nodes
+from gantool.config.read import resolve
 from gantool.errors import GantoolError, did_you_mean
 from gantool.files import write_whole
+
+_PLACE = re.compile(r"(.+_)?(root|folder|dir|path|file|weights)|(test_)?[ab]")  # keys that name a folder or file
 
 
 def save_composed(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> None:
@@ -22,6 +28,17 @@ def save_composed(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig)
         typed = [str(word).removeprefix("++") for word in hydra.overrides.task]  # see cli.arguments.add_arguments
         write_whole(folder / "overrides.yaml", OmegaConf.to_yaml(typed))
     write_whole(folder / "config.yaml", OmegaConf.to_yaml(cfg))  # last: a run with it is whole
+
+
+def make_absolute(cfg: DictConfig) -> None:
+    """Writes the folders and files that images and features are read from with their whole path: a run that goes on in
+    another working folder, or under another GANTOOL_DATA, finds the same ones."""
+    plain = resolve(cfg)
+    for path, node in nodes({group: plain.get(group) for group in ("dataset", "features")}):
+        for key, value in node.items():
+            if isinstance(value, str) and value and _PLACE.fullmatch(key) and "://" not in value:
+                with open_dict(cfg):
+                    OmegaConf.update(cfg, f"{path}.{key}", str(Path(value).expanduser().absolute()))
 
 
 def choices(run_dir: Path) -> dict[str, str]:
@@ -64,13 +81,3 @@ def changes(cfg: DictConfig, run_dir: Path) -> dict[str, tuple[Any, Any]]:
         return {}
     before, now = (leaves(OmegaConf.to_container(c, resolve=True)) for c in (load_composed(run_dir), cfg))
     return {key: (before.get(key), now.get(key)) for key in {**before, **now} if before.get(key) != now.get(key)}
-
-
-def leaves(node: Any, path: str = "") -> dict[str, Any]:
-    """Values by their full keys, in nested dictionaries that lie at `path`; an empty one is a value."""
-    if not isinstance(node, dict) or not node:
-        return {path: node}
-    found: dict[str, Any] = {}
-    for key, value in node.items():
-        found |= leaves(value, f"{path}.{key}" if path else str(key))
-    return found

@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from pydantic_core import ErrorDetails
 
-from gantool.config.composed import leaves
+from gantool.config.leaves import leaves
 from gantool.errors import did_you_mean
 
 NAMED = ("regularizer", "auxiliary", "score", "monitor")  # groups that hold parts by name

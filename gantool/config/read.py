@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
-from gantool.config.composed import leaves
+from gantool.config.leaves import leaves
 from gantool.config.messages import NAMED, in_words
 from gantool.config.parts import find, mistakes, nodes, parameters
 from gantool.config.schema import RecipeConfig, Train, owned

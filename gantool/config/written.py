@@ -9,7 +9,7 @@ from hydra.conf import HydraConf
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from gantool.config.composed import leaves
+from gantool.config.leaves import leaves
 from gantool.paths import conf_dir
 
 

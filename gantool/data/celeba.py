@@ -1,11 +1,13 @@
 """CelebA (Liu 2015): 202,599 aligned faces with 40 attributes."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
 from gantool.data.download import downloading
-from gantool.data.files import Listing, digest, list_images
+from gantool.data.files import File, Files, Found, find_images, status_of
+from gantool.data.folder import remarks
 from gantool.data.pixels import decode_files
 from gantool.data.source import Damaged, Decoded, Source, data_folder, stored_channels
 from gantool.errors import GantoolError, check_choice, did_you_mean
@@ -40,7 +42,7 @@ class CelebA(Source):
         channels: int | None = None,
         attributes: Sequence[str] | str = (),
     ) -> None:
-        check_choice("dataset.split", split, SPLITS)
+        check_choice("dataset.split", split, tuple(SPLITS))
         self.attributes = [attributes] if isinstance(attributes, str) else list(attributes)
         for attribute in self.attributes:
             if attribute not in ATTRIBUTE_NAMES:
@@ -53,8 +55,9 @@ class CelebA(Source):
         combinations = product(*[(f"not {attribute}", attribute) for attribute in self.attributes])
         self.class_names = [", ".join(names) for names in combinations] if self.attributes else []
         self.root = data_folder(root)
-        self._listing: Listing = {}
-        self._attribute_list: list[int] = []  # its size and time
+        self._found = Found()
+        self._lists: dict[str, File] = {}
+        self._unlisted = 0  # images that no row of the partition names
         if self._folder():
             self._list()
         elif not download:
@@ -62,20 +65,27 @@ class CelebA(Source):
 
     @property
     def notice(self) -> str:
-        official = COUNTS[self.split]
-        if not self._listing or len(self._listing) == official:
-            return ""
-        return f"celeba: partial copy in {self._folder()}, {len(self):,} of {official:,} images of split={self.split}"
+        official, lines = COUNTS[self.split], [*remarks(self._found)]
+        if self._unlisted:
+            lines.append(f"{self._unlisted:,} images are not in {PARTITION} and so in no split: they are left out")
+        if len(self) not in (0, official):
+            where = f"partial copy in {self._folder()}"
+            lines.append(f"{where}, {len(self):,} of {official:,} images of split={self.split}")
+        return "\n".join(lines)
 
     def __len__(self) -> int:
-        return len(self._listing)
+        return len(self._found.images)
+
+    def files(self) -> Files:
+        return self._found.images | self._lists
 
     def fingerprint(self) -> dict[str, object]:
         self.fetch()  # only the files at hand can say which images they are
-        return {"files": digest(self._listing), "labels": self.class_names, "attribute_list": self._attribute_list}
+        lists = {name: [file.status.st_size, file.status.st_mtime_ns] for name, file in self._lists.items()}
+        return {"files": self._found.digest(), "labels": self.class_names, "lists": lists}
 
     def fetch(self) -> None:
-        if self._listing:
+        if self._found.images:
             return
         with downloading(self.name, self.root, self._by_hand()):
             if not self._folder():  # another process may have fetched it while this one waited
@@ -83,7 +93,8 @@ class CelebA(Source):
         self._list()
 
     def read(self) -> Iterator[Decoded | Damaged]:
-        return decode_files(self._path(IMAGES), list(self._listing), self._labels(), self.resolution, self.channels)
+        folder = (self._folder() or self.root) / IMAGES
+        return decode_files(folder, list(self._found.images), self._labels(), self.resolution, self.channels)
 
     def _folder(self) -> Path | None:
         return next((p for p in (self.root / "celeba", self.root) if (p / IMAGES).is_dir()), None)
@@ -96,34 +107,48 @@ class CelebA(Source):
         return (self._folder() or self.root) / name
 
     def _list(self) -> None:
-        listing = list_images(self._path(IMAGES))
+        found = find_images(self._path(IMAGES))
+        images, lists = found.images, {}
         if self.split != "all":
-            parts = dict(_rows(self._path(PARTITION), "or set dataset.split=all"))
-            listing = {name: status for name, status in listing.items() if parts.get(name) in SPLITS[self.split]}
-        if not listing:
+            lists[PARTITION] = status_of(_existing(self._path(PARTITION), "or set dataset.split=all"))
+            parts = {row[0]: row[1] for row in self._rows(PARTITION, 2, ("0", "1", "2"))}
+            self._unlisted = sum(name not in parts for name in images)
+            images = {name: file for name, file in images.items() if parts.get(name) in SPLITS[self.split]}
+        if not images:
             raise GantoolError(
                 f"no images of split={self.split} in {self._folder()}: set dataset.split= or dataset.root="
             )
         if self.attributes:  # only looked at: its 200,000 lines are read while preparing
-            status = _existing(self._path(ATTRIBUTES), "or leave dataset.attributes empty").stat()
-            self._attribute_list = [status.st_size, status.st_mtime_ns]
-        self._listing = listing
+            lists[ATTRIBUTES] = status_of(_existing(self._path(ATTRIBUTES), "or leave dataset.attributes empty"))
+        self._found, self._lists = replace(found, images=images), lists
 
     def _labels(self) -> list[int]:
         if not self.attributes:
             return [0] * len(self)
-        rows = _rows(self._path(ATTRIBUTES), "or leave dataset.attributes empty")
-        next(rows)  # the number of images
-        header = next(rows)
-        columns = [header.index(attribute) + 1 for attribute in self.attributes]
+        header = _lines(self._path(ATTRIBUTES))[1:2]
+        columns = [header[0].index(name) + 1 for name in self.attributes if header and name in header[0]]
+        if len(columns) < len(self.attributes):
+            raise self._not_official(ATTRIBUTES, 2)
+        rows = self._rows(ATTRIBUTES, 1 + len(header[0]), ("1", "-1"), skip=2)
         # The first attribute is the highest bit, as in class_names.
         labels = {row[0]: int("".join("01"[row[c] == "1"] for c in columns), base=2) for row in rows}
-        missing = [name for name in self._listing if name not in labels]
+        missing = [name for name in self._found.images if name not in labels]
         if missing:
-            raise GantoolError(
-                f"{self._path(ATTRIBUTES)} lacks {missing[0]} and {len(missing) - 1} more: use the official file"
-            )
-        return [labels[name] for name in self._listing]
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise GantoolError(f"{self._path(ATTRIBUTES)} lacks {missing[0]}{more}: use the official file")
+        return [labels[name] for name in self._found.images]
+
+    def _rows(self, name: str, width: int, values: tuple[str, ...], skip: int = 0) -> list[list[str]]:
+        """The rows of a list: the name of an image, and values; raises GantoolError for others, and two of one name."""
+        rows, seen = _lines(self._path(name))[skip:], set()
+        for number, row in enumerate(rows, start=skip + 1):
+            if len(row) != width or row[0] in seen or not set(row[1:]) <= set(values):
+                raise self._not_official(name, number)
+            seen.add(row[0])
+        return rows
+
+    def _not_official(self, name: str, number: int) -> GantoolError:
+        return GantoolError(f"{self._path(name)} is not the official list (see line {number}): put that file there")
 
 
 def _existing(path: Path, otherwise: str) -> Path:
@@ -132,8 +157,13 @@ def _existing(path: Path, otherwise: str) -> Path:
     return path
 
 
-def _rows(path: Path, otherwise: str) -> Iterator[list[str]]:
-    return (line.split() for line in _existing(path, otherwise).read_text().splitlines() if line.strip())
+def _lines(path: Path) -> list[list[str]]:
+    """The words of each line that has any; some editors begin a file with a byte order mark, which is no word."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise GantoolError(f"cannot read {path} ({error}): put the official file there") from error
+    return [line.split() for line in text.splitlines() if line.strip()]
 
 
 def _download(root: Path) -> None:

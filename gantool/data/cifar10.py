@@ -27,7 +27,7 @@ class Cifar10(Source):
         download: bool = True,
         channels: int | None = None,
     ) -> None:
-        check_choice("dataset.split", split, PARTS)
+        check_choice("dataset.split", split, tuple(PARTS))
         self.resolution = resolution
         self.channels = stored_channels(channels, native=3)
         self.split = split

@@ -1,53 +1,104 @@
-"""Lists the image files below a folder and identifies them without reading them."""
+"""Finds the images below a folder, and says what else lies there."""
 
 import hashlib
 import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from gantool.errors import GantoolError
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif"}
 
-Listing = dict[str, os.stat_result]  # path relative to the folder, with forward slashes -> size and time
+
+class File(NamedTuple):
+    """A file that a data set is read from."""
+
+    path: str
+    status: os.stat_result
 
 
-def list_images(folder: Path) -> Listing:
-    """Every image file in `folder` and below, sorted by path; links are followed, hidden files are not images.
+Files = Mapping[str, File]  # by a name that does not depend on where the data set lies
 
-    Raises GantoolError if a folder cannot be read.
+
+@dataclass
+class Found:
+    """What lies in a folder and below."""
+
+    images: dict[str, File] = field(default_factory=dict)  # by path in the folder, with forward slashes, sorted
+    folders: list[str] = field(default_factory=list)  # the immediate sub-folders
+    others: Counter[str] = field(default_factory=Counter)  # files that are no images, by ending
+    links: list[str] = field(default_factory=list)  # in words: those that were not followed, or lead to the same file
+
+    def digest(self) -> str:
+        """Changes with the path, size or modification time of any image."""
+        lines = (f"{name}\0{f.status.st_size}\0{f.status.st_mtime_ns}\n" for name, f in self.images.items())
+        return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
+
+
+def find_images(folder: Path) -> Found:
+    """Every image file in `folder` and below; links are followed, hidden files are not images.
+
+    Raises GantoolError for a folder that cannot be read and for a link that leads nowhere.
     """
-    found: Listing = {}
-    seen: set[tuple[int, int]] = set()  # a link to a folder above must not go round for ever
+    found = Found()
+    seen: set[tuple[int, int]] = set()
+    paths: dict[tuple[int, int], str] = {}  # of the images, to tell when one is there twice
 
-    def walk(place: Path, prefix: str) -> None:
-        status = place.stat()
-        if (status.st_dev, status.st_ino) in seen:
-            return
-        seen.add((status.st_dev, status.st_ino))
-        with os.scandir(place) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir():
-                    walk(place / entry.name, f"{prefix}{entry.name}/")
-                elif os.path.splitext(entry.name)[1].lower() in SUFFIXES and entry.is_file():
-                    found[prefix + entry.name] = entry.stat()
+    def walk(place: str, prefix: str, above: tuple[tuple[int, int], ...]) -> None:
+        status = os.stat(place)
+        seen.add(identity := (status.st_dev, status.st_ino))
+        with os.scandir(place) as listed:
+            # What is there itself comes before what is linked to: which of both is read is no matter of chance.
+            entries = sorted(listed, key=lambda entry: (entry.is_symlink(), entry.name))
+        for entry in entries:
+            if entry.name.startswith("."):
+                if not entry.name.startswith("._") and _suffix(entry.name) in SUFFIXES:
+                    found.others["hidden images"] += 1
+                continue
+            if entry.is_symlink() and not os.path.exists(entry.path):
+                raise GantoolError(f"{entry.path} is a link to nothing ({os.readlink(entry.path)}): mend or remove it")
+            status = entry.stat()
+            other = (status.st_dev, status.st_ino)
+            if entry.is_dir():
+                if not prefix:
+                    found.folders.append(entry.name)
+                if other in (*above, identity):
+                    found.links.append(f"{prefix}{entry.name} leads back to a folder above it")
+                elif other in seen:
+                    found.links.append(f"{prefix}{entry.name} leads to a folder that is read already")
+                else:
+                    walk(entry.path, f"{prefix}{entry.name}/", (*above, identity))
+            elif entry.is_file() and _suffix(entry.name) in SUFFIXES:
+                found.images[prefix + entry.name] = File(entry.path, status)
+                if (first := paths.setdefault(other, prefix + entry.name)) != prefix + entry.name:
+                    found.links.append(f"{prefix}{entry.name} is the same file as {first}")
+            else:
+                found.others[_suffix(entry.name) or "no ending"] += 1
 
     try:
-        walk(folder, "")
+        walk(str(folder), "", ())
     except OSError as error:
         raise GantoolError(f"cannot read {error.filename}: {error.strerror}") from error
-    return dict(sorted(found.items()))
+    found.images = dict(sorted(found.images.items()))
+    found.folders.sort()
+    return found
 
 
-def images_in(key: str, folder: Path) -> Listing:
-    """The images in `folder`; raises GantoolError that calls it `key` where there are none."""
-    if not (listing := list_images(folder)):
-        raise GantoolError(f"{key}={folder} holds no images (png, jpg, webp, tif, bmp, gif, ...)")
-    return listing
+def status_of(path: Path) -> File:
+    """One file beside the images; raises GantoolError where it cannot be read."""
+    try:
+        return File(str(path), path.stat())
+    except OSError as error:
+        raise GantoolError(f"cannot read {path}: {error.strerror}") from error
 
 
-def digest(listing: Listing) -> str:
-    """Changes with any path, size or modification time in the listing."""
-    lines = (f"{name}\0{s.st_size}\0{s.st_mtime_ns}\n" for name, s in listing.items())
-    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
+def few(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()

@@ -1,15 +1,25 @@
 """Any folder of images, with its sub-folders as classes where it has them."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
-from gantool.data.files import digest, images_in
+from gantool.data.files import Files, Found, few, find_images
 from gantool.data.pixels import decode_files
 from gantool.data.source import Damaged, Decoded, Source, data_folder, stored_channels
 from gantool.errors import GantoolError, check_choice
 
+READ = "png, jpg, webp, tif, bmp, gif, ..."
+# Kinds of files that hold pictures and are not read, also where more pictures lie in one.
+_UNREAD = r"""\.(7z|arw|avi|bz2|cr[23]|czi|dcm|dicom|dng|eps|exr|fits?|gz|h5|hdf5|hei[cf]|heics|hif|ico|j2[ck]|jp2|
+    jp[efx]|jxl|jxr|lmdb|m4v|mat|mdb|mkv|mov|mp4|mpe?g|mrc|nef|nii|np[yz]|nrrd|orf|parquet|pbm|pcx|pdf|pfm|pnm|psd|raf|
+    rar|raw|rw2|svg|svs|tar|tfrecords?|tga|tgz|webm|wmv|xz|zip)"""
+_PART = r"""(train|training|val|valid|validation|test|testing|dev|eval|holdout)([ _-]?(set|data|split|images|[ab]|\d+))?
+    |images|masks|annotations|thumbs|thumbnails|ground[ _-]?truth"""
+
 
 class Folder(Source):
-    """Every image in `root` and below, cropped to its centre square and resized; other files are ignored.
+    """Every image in `root` and below, cropped to its centre square and resized; other files are told of.
 
     `labels`: 'auto' makes the immediate sub-folders that hold images the classes, if there are at least two of them
     and no image lies beside them; 'none' gives no labels. `key` is what messages call the folder.
@@ -31,18 +41,84 @@ class Folder(Source):
             raise GantoolError(f"{key}={root} is no folder: set it to the folder of your images")
         self.resolution = resolution
         self.channels = stored_channels(channels, native=3)
-        self._listing = images_in(key, self.root)
-        self._tops = [name.split("/")[0] if "/" in name else "" for name in self._listing]
+        self._found = images_in(key, self.root)
+        self._tops = [name.split("/")[0] if "/" in name else "" for name in self._found.images]
+        self._auto = labels == "auto"
         classes = sorted(set(self._tops))
-        self.class_names = classes if labels == "auto" and len(classes) > 1 and "" not in classes else []
+        self.class_names = classes if self._auto and len(classes) > 1 and "" not in classes else []
+        if self.class_names and all(map(looks_like_a_part, classes)):
+            raise GantoolError(
+                f"{key}={root} holds {', '.join(classes)}: parts of a data set and not classes; take one of them, "
+                f"{key}={self.root / _training(classes)}, or all of them with dataset.labels=none"
+            )
+
+    @property
+    def notice(self) -> str:
+        return "\n".join([*remarks(self._found), *self._about_classes()])
+
+    def _about_classes(self) -> Iterator[str]:
+        tops, inner = sorted(set(self._tops) - {""}), {name.rpartition("/")[0] for name in self._found.images}
+        if not self._auto:
+            if len(parts := [name for name in tops if looks_like_a_part(name)]) > 1:
+                yield f"all of {few(parts)} are trained on, though they look like parts of a data set"
+        elif self.class_names:
+            for name in filter(looks_like_a_part, tops):
+                yield f"class {name} looks like a part of a data set and not like a class: move it elsewhere"
+            for name in (name for name in self._found.folders if name not in tops):
+                yield f"{name} holds no images, so it is no class: add some or remove it"
+        elif "" in self._tops and len(tops) > 1:
+            beside = self._tops.count("")
+            yield f"no labels, as {beside:,} of the images lie beside the folders {few(tops)}: move them for classes"
+        elif len(tops) == 1 and "" not in self._tops and len(inner) > 1:
+            yield f"no labels, as there is one folder: dataset.root={self.root / tops[0]} makes those in it the classes"
 
     def __len__(self) -> int:
-        return len(self._listing)
+        return len(self._found.images)
+
+    def files(self) -> Files:
+        return self._found.images
 
     def fingerprint(self) -> dict[str, object]:
-        return {"files": digest(self._listing), "classes": self.class_names}
+        return {"files": self._found.digest(), "classes": self.class_names}
 
     def read(self) -> Iterator[Decoded | Damaged]:
         index = {name: i for i, name in enumerate(self.class_names)}
         labels = [index.get(top, 0) for top in self._tops]
-        return decode_files(self.root, list(self._listing), labels, self.resolution, self.channels)
+        return decode_files(self.root, list(self._found.images), labels, self.resolution, self.channels)
+
+
+def images_in(key: str, folder: Path) -> Found:
+    """What lies in `folder`; raises GantoolError that calls it `key` where there are no images, or more that cannot be
+    read."""
+    found = find_images(folder)
+    unread = {ending: num for ending, num in found.others.items() if _unread(ending)}
+    if not found.images or len(found.images) < sum(unread.values()):
+        listed = ", ".join(f"{ending} ({num:,})" for ending, num in (unread or found.others).items())
+        beside = f", but {listed}" if listed else ""
+        holds = f"{len(found.images):,}" if found.images else "no"
+        fix = ": unpack or convert them to PNG or JPEG, or move them elsewhere" if unread else ""
+        raise GantoolError(f"{key}={folder} holds {holds} images ({READ}){beside}{fix}")
+    return found
+
+
+def remarks(found: Found) -> Iterator[str]:
+    """What was passed over, and links, in a line each."""
+    if found.others:
+        listed = ", ".join(f"{ending} ({num:,})" for ending, num in found.others.most_common())
+        pictures = any(map(_unread, found.others))
+        yield f"passed over: {listed}{' (unpack or convert to PNG or JPEG what is meant)' if pictures else ''}"
+    if found.links:
+        yield f"{few(found.links)}: remove the links that are not meant"
+
+
+def looks_like_a_part(name: str) -> bool:
+    """True for train, val, testA, ...: the parts that data sets come in."""
+    return re.fullmatch(_PART, name, re.IGNORECASE | re.VERBOSE) is not None
+
+
+def _unread(ending: str) -> bool:
+    return re.fullmatch(_UNREAD, ending, re.VERBOSE) is not None
+
+
+def _training(parts: list[str]) -> str:
+    return next((name for name in parts if name.lower().startswith("train")), parts[0])

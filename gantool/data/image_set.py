@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
+
+_NOTHING = torch.empty(0, 2, dtype=torch.int64)
 
 
 @dataclass(frozen=True)
@@ -15,9 +18,11 @@ class ImageSet:
     fingerprint: str  # of the files and settings that gave these images
     name: str
     split: str = "all"  # the part of the published set that these are
+    num_skipped: int = 0  # damaged images left out
     source: Tensor | None = None  # (M, C, H, W) uint8 to be translated into such images; None: nothing is translated
     paired: bool = False  # source i belongs to image i
     test: "ImageSet | None" = None  # of the same kind, for grids and scores alone
+    rows: Tensor = _NOTHING  # (M, 2) int64 of the whole set: a hash of the pixels, and the label; of sides, 0 or 1
 
     @property
     def num_classes(self) -> int:

@@ -37,8 +37,8 @@ class Mnist(Source):
         channels: int | None = None,
         variant: str = "MNIST",
     ) -> None:
-        check_choice("dataset.split", split, PARTS)
-        check_choice("dataset.source.variant", variant, CLASS_NAMES)
+        check_choice("dataset.split", split, tuple(PARTS))
+        check_choice("dataset.source.variant", variant, tuple(CLASS_NAMES))
         self.name = {"MNIST": "mnist", "FashionMNIST": "fashion-mnist"}[variant]
         self.class_names = CLASS_NAMES[variant]
         self.resolution = resolution

@@ -8,7 +8,21 @@ from typing import Protocol
 
 import numpy as np
 
+from gantool.data.files import Files
 from gantool.errors import GantoolError
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one file held before it was fitted."""
+
+    path: str
+    kind: str  # PNG, JPEG, ...
+    mode: str  # in PIL's words: L, RGB, P, ...
+    bits: int  # a channel
+    size: tuple[int, int]  # width, height
+    peak: float  # the largest stored value, as a part of the largest possible one
+    remarks: tuple[str, ...] = ()  # what was done about anything unusual
 
 
 @dataclass(frozen=True)
@@ -17,6 +31,7 @@ class Decoded:
 
     pixels: np.ndarray  # (channels, resolution, resolution) uint8
     label: int = 0  # class index; not used where num_classes is 0
+    seen: tuple[Seen, ...] = ()  # the files that it was read from, as far as that is known
 
 
 @dataclass(frozen=True)
@@ -46,11 +61,15 @@ class Source(Protocol):
 
     @property
     def notice(self) -> str:
-        """One line that the user should know, such as that the copy is partial; '' if there is none."""
+        """Lines that the user should know, such as that the copy is partial; '' if there is nothing."""
         return ""
 
     def fetch(self) -> None:
         """Download what is missing; raises GantoolError where that fails."""
+
+    def files(self) -> Files:
+        """What `read` reads and others may change: its content is looked at again whenever the set is used."""
+        return {}
 
     @abstractmethod
     def fingerprint(self) -> dict[str, object]:
@@ -67,7 +86,7 @@ class Source(Protocol):
 
 def data_folder(root: str | None) -> Path:
     """`root` as a path; raises GantoolError where it is not set."""
-    if root is None:
+    if not root:  # an empty one would be the working folder
         raise GantoolError("this data set needs a folder: dataset.root=FOLDER")
     return Path(root).expanduser()
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, open_dict
 
-from gantool.config import Train, Written, build, drop_inherited, read
+from gantool.config import Train, Written, build, drop_inherited, make_absolute, read
 from gantool.config.parts import find, parameters
 from gantool.config.schema import DatasetConfig
 from gantool.data.source import Source
@@ -79,6 +79,7 @@ def set_up(cfg: DictConfig, written: Written) -> Setup:
     if source is not None:
         with collecting(mistakes):
             fill_in(cfg, source)
+            make_absolute(cfg)
             config = read(cfg, written)
             seed_everything(trainer.seed, "weights")
             game = build_game(config)
@@ -112,7 +113,11 @@ def fill_in(cfg: DictConfig, source: Source | TwoSided) -> None:
     """Writes what the data set itself decides, its channels and number of classes, into the configuration."""
     classes = cfg.dataset.num_classes
     if classes is not None and classes != source.num_classes:
-        raise GantoolError(f"dataset.num_classes={classes}, but {source.name} has {source.num_classes}: leave it out")
+        names = f" ({', '.join(source.class_names[:10])})" if source.num_classes else ""
+        raise GantoolError(
+            f"dataset.num_classes={classes}, but {source.name} has {source.num_classes}{names}: leave it out, or bring "
+            "back the classes that the run was trained with"
+        )
     if source.resolution != cfg.dataset.resolution:
         raise GantoolError(f"dataset.resolution={cfg.dataset.resolution}: {source.name} has {source.resolution} pixels")
     if cfg.model.get("conditional") and not source.num_classes:

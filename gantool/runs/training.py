@@ -10,7 +10,7 @@ from hydra.conf import HydraConf
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from gantool.config import Written, changes, choices, save_composed
+from gantool.config import Written, choices, save_composed
 from gantool.data.cache import prepare
 from gantool.data.stream import Stream
 from gantool.errors import GantoolError, did_you_mean
@@ -22,6 +22,7 @@ from gantool.monitors.summary import summary
 from gantool.runs.build import Setup, build_state, build_stream, compile_networks, set_up
 from gantool.runs.monitors import build_measurements, build_monitors, build_watchdog, features_for_scores, scorer_of
 from gantool.runs.output import writing
+from gantool.runs.resuming import check_changes, check_data, record_of, tell_jumps
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.loop import Every, Settings
 from gantool.training.loop import train as play
@@ -32,23 +33,6 @@ from gantool.training.rescue import Rescue
 from gantool.training.state import State
 
 log = logging.getLogger(__name__)
-
-# A checkpoint holds the tensors of exactly these; everything else may change when a run goes on.
-FIXED = (
-    "model._target_",
-    "model.conditional",
-    "model.latent",
-    "model.generator",
-    "model.discriminator",
-    "model.pool_size",
-    "auxiliary",
-    "augment._target_",
-    "dataset.direction",
-    "dataset.resolution",
-    "dataset.channels",
-    "dataset.num_classes",
-    "optimizer._target_",
-)
 
 
 def train_run(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> State:
@@ -66,6 +50,7 @@ def train_run(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> 
         image_set = prepare(setup.source, on_bad_image=setup.config.dataset.on_bad_image, progress=rank() == 0)
         data = build_stream(setup, image_set)
         state = build_state(setup, len(image_set.images))
+        state.data = record_of(image_set)
         monitors = build_monitors(setup, data, image_set, features, written) if rank() == 0 else []
         in_sweep = hydra.mode == RunMode.MULTIRUN
         if rank() == 0 and (in_sweep or "sweep_metric" in written.typed):
@@ -73,20 +58,6 @@ def train_run(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> 
         with sole_user(run_dir):
             _run(setup, run_dir, state, data, monitors, hydra)
     return state
-
-
-def check_changes(cfg: DictConfig, run_dir: Path) -> None:
-    """Tells what `cfg` changes in a run that goes on; raises GantoolError for what its networks cannot follow."""
-    if not any((run_dir / "checkpoints").glob("*.pt")):
-        return
-    changed = changes(cfg, run_dir)
-    if refused := [key for key in changed if key.startswith(FIXED)]:
-        raise GantoolError(
-            f"{run_dir} was trained with other networks: {', '.join(map(str, refused))} cannot change; "
-            "leave them out, or start a new run in another hydra.run.dir"
-        )
-    for key, (before, now) in changed.items():
-        log.info("changed: %s %s -> %s", key, before, now)
 
 
 def _run(
@@ -104,6 +75,8 @@ def _run(
     saved = checkpoints.load_newest()
     best_metric = scorer.names[0] if scorer else None
     if saved is not None:
+        check_data(setup, run_dir, saved.get("data", {}), state.data)
+        tell_jumps(setup, saved, state.progress.total, data.num_images)
         state.load_state_dict(saved)
         _tell_numerics(saved["numerics"], state.numerics())
         if state.best.get("metric") != best_metric:

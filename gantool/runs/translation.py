@@ -1,5 +1,6 @@
 """Images of a folder as a trained run translates them."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gantool.data.files import list_images
+from gantool.data.account import Account
+from gantool.data.folder import images_in
 from gantool.data.pixels import decode_files
 from gantool.data.source import Damaged
 from gantool.data.two_sided import DIRECTIONS
@@ -15,6 +17,8 @@ from gantool.errors import GantoolError
 from gantool.files import whole
 from gantool.logging.grid import grid, save_png
 from gantool.runs.trained import TrainedRun
+
+log = logging.getLogger(__name__)
 
 _COLUMNS = 8  # of a grid: each source has its translation on its right
 
@@ -49,15 +53,17 @@ def list_sources(run: TrainedRun, source: str | None, direction: str) -> tuple[l
     folder = Path(source).expanduser()
     if not folder.is_dir():
         raise GantoolError(f"source={source} is no folder: name the folder of the images to translate")
-    names = list(list_images(folder))
-    if not names:
-        raise GantoolError(f"source={source} holds no images (png, jpg, webp, tif, bmp, gif, ...)")
+    names = list(images_in("source", folder).images)
 
     def decoded() -> Iterator[Tensor]:
-        for item in decode_files(folder, names, [0] * len(names), resolution, channels):
+        account = Account([])
+        for item in account.watch(decode_files(folder, names, [0] * len(names), resolution, channels)):
             if isinstance(item, Damaged):
                 raise GantoolError(f"source={source}: {item.path} is damaged ({item.reason}): mend or remove it")
             yield torch.tensor(item.pixels)
+        told = account.told()
+        for line in filter(None, [*told["warnings"], told["refusal"]]):
+            log.warning("source=%s: %s", source, line)
 
     return names, decoded()
 

@@ -24,6 +24,7 @@ class State:
     config: dict  # the composed configuration, plain
     metrics: dict[str, float] = field(default_factory=dict)  # the last scores
     best: dict[str, Any] = field(default_factory=dict)  # "metric", "value" and "nimg" of the best score so far
+    data: dict[str, Any] = field(default_factory=dict)  # what the images were, to be compared when the run goes on
     watch: dict[str, Any] = field(default_factory=dict)  # what the watchdog remembers, and how often it rolled back
     measured: dict[str, Any] = field(default_factory=dict)  # what was measured since it was last logged
     rate_factor: float = 1.0  # of every learning rate: below 1 once the watchdog has lowered it
@@ -32,6 +33,7 @@ class State:
         """Plain containers and the live tensors."""
         return {
             "config": self.config,
+            "data": self.data,
             "progress": asdict(self.progress),
             "metrics": self.metrics,
             "best": self.best,
