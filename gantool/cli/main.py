@@ -35,7 +35,23 @@ OTHERS = {"list": "every choice of every group: gantool list [GROUP]"}
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line (default: sys.argv) and returns its exit code: 0 done, 1 failed, 2 no such command,
     128 + signal when stopped."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _main(list(sys.argv[1:] if argv is None else argv))
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        print("gantool: error: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # of gantool train --help | head; what is still buffered must not fail once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _main(words: list[str]) -> int:
+    if trouble := _start_trouble(words):
+        print(f"gantool: error: {trouble}", file=sys.stderr)
+        return 2
     _see_working_folder()
     first = words[0] if words else ""
     if first in ("-sc", "--shell-completion"):
@@ -68,6 +84,20 @@ def usage() -> str:
   eval "$(gantool -sc install=bash)" completes groups, choices and keys with the tab key"""
 
 
+def _start_trouble(words: list[str]) -> str | None:
+    """What keeps every command from running; None where nothing does."""
+    try:
+        os.getcwd()
+        "".join(words).encode()
+    except FileNotFoundError:
+        return "the folder that you are in is gone: cd to one that is there"
+    except UnicodeEncodeError:
+        if sys.getfilesystemencoding() != "utf-8":
+            return "the language settings allow ASCII only, and a name here needs more: set LC_ALL=C.UTF-8"
+        return f"{os.fsencode(' '.join(words))!r} holds a name that is not UTF-8: rename the file or folder"
+    return None
+
+
 def _see_working_folder() -> None:
     """Lets _target_: mine.Loss find mine.py in the folder that gantool is started in, as `python -m gantool` does."""
     here = os.getcwd()
@@ -91,9 +121,6 @@ def _run(command: str, words: list[str]) -> int:
     except KeyboardInterrupt:
         tell(command, "interrupted")
         code = 130
-    except BrokenPipeError:  # of gantool train --help | head; what is still buffered must not fail once more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     finally:
@@ -121,6 +148,7 @@ def _hydra(command: str, words: list[str]) -> int:
 
     from gantool.cli import arguments, folders
     from gantool.cli.job import Job
+    from gantool.cli.sweep import check_constant
     from gantool.config.options import register_options
     from gantool.config.resolvers import register_resolvers
     from gantool.config.wording import in_one_line
@@ -143,6 +171,8 @@ def _hydra(command: str, words: list[str]) -> int:
         overrides += ["hydra/job_logging=silent", "hydra/hydra_logging=silent"]
     makes_folder = command in COMPOSED and not {"--help", "-h", "--cfg", "-c", "--info", "-i", "-sc"} & set(flags)
     register_resolvers(agree_on_start(claim=makes_folder))
+    if command == "train" and arguments.is_sweep(flags):
+        check_constant(flags, overrides)
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     job = Job(command, COMMANDS[command][0], options, full_error)
     with _as_hydra_sees_it([*overrides, f"hydra.job.name={command}", *flags]):

@@ -1,7 +1,17 @@
-"""The table at the end of a sweep: its jobs ranked by a score, and every failure named."""
+"""What a sweep tells at its start and its end: mistakes that every job would make, and the jobs ranked by a score."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from gantool.errors import GantoolError
+from gantool.paths import conf_dir
 from gantool.runs.results import rank, read_results
 
 
@@ -34,3 +44,39 @@ def report(folder: Path, metric: str | None) -> int:
         for line in (result.error or "no reason given").splitlines():
             console.print(f"  {result.name}: {line}", markup=False)
     return len(failed)
+
+
+def check_constant(flags: Sequence[str], overrides: Sequence[str]) -> None:
+    """Raises GantoolError for what is wrong with every job, so that it is told once: the mistakes of the first one that
+    are there also without what varies."""
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        varies = {one.input_line for one in parsed if one.is_sweep_override()}
+        first = [f"{one.get_key_element()}={next(iter(one.sweep_string_iterator()))}"
+                 if one.input_line in varies else str(one.input_line) for one in parsed]  # fmt: skip
+        constant = [word for word in overrides if word not in varies]
+        folder = get_args_parser().parse_args(list(flags)).config_dir
+        if not (mistakes := _mistakes(first, folder)):
+            return
+        alone = _mistakes(constant, folder)
+    except (HydraException, ValueError, TypeError):
+        return  # Hydra will refuse it in its place
+    if both := [line for line in mistakes if line in alone]:
+        raise GantoolError("\n".join(both))
+
+
+def _mistakes(overrides: Sequence[str], config_dir: str | None) -> list[str]:
+    """Lines about a run with these overrides, as far as they can be seen before it begins."""
+    from gantool.config import Written
+    from gantool.runs.build import set_up
+
+    words = [*overrides, *([f"hydra.searchpath=[file://{Path(config_dir).absolute()}]"] if config_dir else [])]
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        whole = compose("train", overrides=words, return_hydra_config=True)
+    HydraConfig.instance().set_config(whole)
+    try:
+        cfg = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
+        set_up(cfg, Written.of(whole.hydra))
+    except GantoolError as error:
+        return str(error).splitlines()
+    return []

@@ -101,7 +101,7 @@ class OneRun(Weights):
 class OnDevice(CommandOptions):
     """Where it is computed."""
 
-    device: str = key("auto", "auto, cpu, cuda, cuda:1")
+    device: str = key("auto", "auto, cpu, cuda, cuda:1, mps")
 
 
 class Drawing(OnDevice):

@@ -32,8 +32,8 @@ def _duration(text: object) -> object:
 
 
 def _device(text: str) -> str:
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
-        raise ValueError("should be auto, cpu, cuda or cuda:N")
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", text):
+        raise ValueError("should be auto, cpu, cuda, cuda:N or mps")
     return text
 
 

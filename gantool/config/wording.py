@@ -33,6 +33,8 @@ def in_one_line(error: BaseException, *, in_job: bool = False) -> str | None:
         return _missing(error)
     if isinstance(error, OverrideParseException):
         word = str(error.override).removeprefix("++")  # which cli.arguments adds
+        if Path(word).expanduser().is_dir():
+            return f"'{word}' is a folder: name a run as run={word}, or a run to go on with as resume={word}"
         return f"'{word}' cannot be read as key=value; quote values with spaces, commas or brackets"
     for cause in _chain(error):
         if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.key is not None:

@@ -57,7 +57,7 @@ class Console:
     def _show(self, progress: Progress) -> None:
         try:
             self._print(progress)
-        except OSError:  # nobody reads it, or the disk is full
+        except (OSError, SystemExit):  # nobody reads it (rich exits at that), or the disk is full
             signal.raise_signal(signal.SIGPIPE)
 
     def _print(self, progress: Progress) -> None:

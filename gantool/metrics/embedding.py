@@ -53,8 +53,8 @@ class Embedding:
         return moments(self.features)
 
     def points(self) -> Tensor:
-        """The features in float64 on `device`; made anew, as they are large."""
-        return self.features.to(self.device, torch.float64)
+        """The features in float64 on `device`, or on the CPU where that has none; made anew, as they are large."""
+        return self.features.to("cpu" if self.device.type == "mps" else self.device, torch.float64)
 
     def radii(self, k: int) -> Tensor:
         """(N,) squared distances from each image to its k-th nearest other one, float64 on `device`."""

@@ -15,18 +15,22 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:
-    """The device called `name`; 'auto' is this rank's GPU where there is one, else the CPU.
+    """The device called `name`; 'auto' is this rank's GPU where there is one, Apple's on a Mac, else the CPU.
 
     Raises GantoolError for a device that this machine has not.
     """
     if name == "auto":
-        return torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")
+        if torch.cuda.is_available():
+            return torch.device("cuda", local_rank)
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise GantoolError(f"trainer.device={name} is no device: use auto, cpu, cuda or cuda:N") from None
-    if device.type not in ("cpu", "cuda"):
-        raise GantoolError(f"trainer.device={name} is not supported: use auto, cpu, cuda or cuda:N")
+        raise GantoolError(f"trainer.device={name} is no device: use auto, cpu, cuda, cuda:N or mps") from None
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise GantoolError(f"trainer.device={name} is not supported: use auto, cpu, cuda, cuda:N or mps")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise GantoolError("trainer.device=mps: torch finds no Apple GPU here; use trainer.device=auto")
     if device.type == "cuda":
         count = torch.cuda.device_count()
         if (device.index or 0) >= count:
@@ -43,6 +47,8 @@ def has_native_bf16(device: torch.device) -> bool:
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "mps":
+        return False
     cpu = Path("/proc/cpuinfo")
     amd = cpu.exists() and "AuthenticAMD" in cpu.read_text()
     return bool(torch.cpu._is_amx_tile_supported() or (amd and torch.cpu._is_avx512_bf16_supported()))
