@@ -6,9 +6,11 @@ from io import StringIO
 from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from omegaconf import DictConfig
 
 from gantool.config.composed import load_composed
 from gantool.errors import GantoolError, did_you_mean
@@ -88,11 +90,15 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
 def resume(flags: Sequence[str], overrides: Sequence[str]) -> tuple[str, list[str], list[str]]:
     """Config name, flags and overrides that compose again what is in the run folder of `resume=FOLDER`.
 
-    Raises GantoolError where the folder holds no run to continue, and for overrides that cannot be made on a run.
+    trust=true takes the folder for the user's own. Raises GantoolError where the folder holds no run to continue or
+    asks for what is not gantool's own, and for overrides that cannot be made on a run.
     """
     run = Path(next(word for word in overrides if word.startswith("resume=")).partition("=")[2]).expanduser()
-    _check_run(run)
-    rest = [word for word in overrides if not word.startswith("resume=")]
+    words = [word.partition("=")[2].lower() for word in overrides if word.startswith("trust=")]
+    if not set(words) <= {"true", "false"}:
+        raise GantoolError(f"trust={words[-1]}: true builds what is not gantool's own in {run}, false refuses it")
+    cfg = _open_run(run, trusted=words[-1:] == ["true"])
+    rest = [word for word in overrides if not word.startswith(("resume=", "trust="))]
     if any(flag in ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp") for flag in flags):
         raise GantoolError("resume= takes its configuration from the run: leave out --config-dir and --config-name")
     if is_sweep(flags):
@@ -105,11 +111,12 @@ def resume(flags: Sequence[str], overrides: Sequence[str]) -> tuple[str, list[st
             raise GantoolError(
                 f"{word}: a run keeps its {key}; change a key of it ({key}.KEY=VALUE) or start a new run"
             )
+    ConfigStore.instance().store(name="config", node=cfg)  # Hydra itself reads nothing in the folder
     quoted = str(run).replace("\\", "\\\\").replace("'", "\\'")
-    return "resume", [*flags, "--config-dir", str(run / ".hydra")], [*rest, f"hydra.run.dir='{quoted}'"]
+    return "resume", list(flags), [*rest, f"hydra.run.dir='{quoted}'"]
 
 
-def _check_run(run: Path) -> None:
+def _open_run(run: Path, *, trusted: bool) -> DictConfig:
     if not run.is_dir():
         if run.suffix == ".pt":
             raise GantoolError(f"resume={run}: name the run folder, not a checkpoint in it")
@@ -117,6 +124,7 @@ def _check_run(run: Path) -> None:
         raise GantoolError(f"resume={run}: no such folder{did_you_mean(run.name, siblings)}")
     if not (run / ".hydra" / "config.yaml").is_file():
         raise GantoolError(f"resume={run} is no run folder: it has no .hydra/config.yaml")
-    load_composed(run)
+    cfg = load_composed(run, trusted=trusted)
     if not any((run / "checkpoints").glob("*.pt")):
         raise GantoolError(f"resume={run} has no checkpoint to continue from: start it again with its own command")
+    return cfg

@@ -56,7 +56,9 @@ def explain(options: Options) -> None:
     from gantool.runs.trained import load_run
 
     require_extra()
-    run = load_run(options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint)
+    run = load_run(
+        options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint, trust=options.trust
+    )
     subject, seed = open_subject(run, options.classes, "explain"), options.seed
     dim = subject.game.latent.dim
     if options.directions > dim:
@@ -69,7 +71,7 @@ def explain(options: Options) -> None:
     known = {
         "run": str(run.folder),
         "nimg": run.nimg,
-        **options.model_dump(exclude={"run", "device", "out"}),
+        **options.model_dump(exclude={"run", "trust", "device", "out"}),
         "generator": summary(sensitivities),
         "discriminator": judging,
     }

@@ -1,13 +1,21 @@
 """The composed configuration in a run's folder: .hydra/config.yaml, hydra.yaml and overrides.yaml."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from hydra.conf import HydraConf
 from omegaconf import DictConfig, OmegaConf
 
+from gantool.config import trust
+from gantool.config.read import resolve
+from gantool.config.schema import DATASET_OWNED, OPTIMIZER_OWNED, Train
+from gantool.config.signatures import arguments
 from gantool.errors import GantoolError
 from gantool.files import write_whole
+from gantool.paths import conf_dir
+
+FORMAT = 1  # of config.yaml; counts up when a key comes to mean something else, not when one is added
 
 
 def save_composed(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> None:
@@ -21,24 +29,92 @@ def save_composed(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig)
         OmegaConf.save(OmegaConf.create({"hydra": hydra}), folder / "hydra.yaml")
         typed = [str(word).removeprefix("++") for word in hydra.overrides.task]  # see cli.arguments.add_arguments
         OmegaConf.save(OmegaConf.create(typed), folder / "overrides.yaml")
-    write_whole(folder / "config.yaml", OmegaConf.to_yaml(cfg))  # last: a run with it is whole
+    write_whole(folder / "config.yaml", f"format: {FORMAT}\n{OmegaConf.to_yaml(cfg)}")  # last: a run with it is whole
 
 
 def choices(run_dir: Path) -> dict[str, str]:
-    """The choice made in each group when the run in `run_dir` began."""
-    hydra = OmegaConf.load(run_dir / ".hydra" / "hydra.yaml")
-    return {str(group): choice for group, choice in hydra.hydra.runtime.choices.items() if isinstance(choice, str)}
+    """The choice made in each group when the run in `run_dir` began; {} where that cannot be read any more."""
+    with suppress(GantoolError, AttributeError, KeyError, TypeError):
+        chosen = _read(run_dir / ".hydra" / "hydra.yaml")["hydra"]["runtime"]["choices"]
+        return {str(group): choice for group, choice in chosen.items() if isinstance(choice, str)}
+    return {}
 
 
-def load_composed(run_dir: Path) -> DictConfig:
-    """The configuration in a run's folder; raises GantoolError for one of another version of gantool."""
-    cfg = OmegaConf.load(run_dir / ".hydra" / "config.yaml")
-    if not isinstance(cfg, DictConfig) or "recipe" not in cfg:
+def typed_words(run_dir: Path) -> list[str]:
+    """What was typed on the command line when the run began; [] where that cannot be read any more."""
+    with suppress(GantoolError):
+        words = _read(run_dir / ".hydra" / "overrides.yaml")
+        return [str(word) for word in words] if isinstance(words, list) else []
+    return []
+
+
+def _read(path: Path) -> Any:
+    """A YAML file as plain containers, unresolved; raises GantoolError where it is not to be read."""
+    try:
+        return OmegaConf.to_container(OmegaConf.load(path))
+    except Exception as error:  # PyYAML and OmegaConf raise a dozen kinds for bytes that are no YAML
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        raise GantoolError(f"{path} cannot be read ({reason}): mend it, or take a copy of the run") from error
+
+
+def load_composed(run_dir: Path, *, trusted: bool = False) -> DictConfig:
+    """The configuration in a run's folder, unresolved; keys that came after it have their defaults.
+
+    What it may ask for is in config.trust, unless the user has `trusted` it; it then fetches no data set to a folder
+    of its own choice either. Raises GantoolError for more than that, and for a file that is damaged or of another
+    version of gantool.
+    """
+    cfg = read_saved(run_dir)
+    if not trusted:
+        trust.check(OmegaConf.to_container(cfg), run_dir)
+        trust.check_links(run_dir)
+        _fetch_nowhere_else(cfg)
+    return cfg
+
+
+def read_saved(run_dir: Path) -> DictConfig:
+    """What load_composed gives, whatever it asks for: to be looked at, neither resolved nor built."""
+    path = run_dir / ".hydra" / "config.yaml"
+    saved = _read(path)
+    if not isinstance(saved, dict) or not isinstance(saved.get("model"), dict):
+        raise GantoolError(f"{path} is damaged, as it names no model: take a copy of the run, or train anew")
+    made = saved.pop("format", FORMAT)  # absent from the first ones of this format
+    if "recipe" not in saved:
         raise GantoolError(
             f"{run_dir} was made by gantool 0.1, whose configuration this version does not read: use gantool 0.1 for "
             "it, or train anew in another folder"
         )
-    return cfg
+    if made != FORMAT:
+        raise GantoolError(f"{run_dir} was made by a later version of gantool (format {made}): use that one")
+    if strange := [key for key in saved if key not in Train.model_fields]:
+        raise GantoolError(f"{path} has '{strange[0]}', which is no key of a run: take it out")
+    return OmegaConf.create(_with_defaults(saved))
+
+
+def _with_defaults(saved: dict[Any, Any]) -> dict[Any, Any]:
+    """`saved` and, of the keys that are gantool's own, those that it lacks, as conf has them."""
+    conf = _read(conf_dir() / "train.yaml")
+    own = {"trainer": _read(conf_dir() / "trainer" / "default.yaml"), "recipe": conf["recipe"]}
+    for group, keys in (("dataset", DATASET_OWNED), ("optimizer", OPTIMIZER_OWNED)):
+        own[group] = {key: value for key, value in conf[group].items() if key in keys}
+    own |= {key: conf[key] for key in ("regularizer", "auxiliary", "score", "monitor", "sweep_metric")}
+    return saved | {key: _merged(value, saved[key]) if key in saved else value for key, value in own.items()}
+
+
+def _merged(default: Any, value: Any) -> Any:
+    if not isinstance(default, dict) or not isinstance(value, dict):
+        return value
+    return value | {key: _merged(child, value[key]) if key in value else child for key, child in default.items()}
+
+
+def _fetch_nowhere_else(cfg: DictConfig) -> None:
+    """A data set that lies outside the user's own folder of data is read, and not downloaded to."""
+    dataset = OmegaConf.to_container(cfg.dataset)
+    assert isinstance(dataset, dict)
+    root = OmegaConf.select(cfg, "dataset.root")
+    elsewhere = isinstance(root, str) and Path(root).expanduser().absolute() != trust.data_folder()
+    if elsewhere and "download" in arguments(str(dataset.get("_target_"))):
+        cfg.dataset.download = False
 
 
 def changes(cfg: DictConfig, run_dir: Path) -> dict[str, tuple[Any, Any]]:
@@ -46,11 +122,23 @@ def changes(cfg: DictConfig, run_dir: Path) -> dict[str, tuple[Any, Any]]:
 
     Both are compared resolved, leaf by leaf. Empty where `run_dir` has no configuration yet.
     """
-    saved = run_dir / ".hydra" / "config.yaml"
-    if not saved.exists():
+    if not (run_dir / ".hydra" / "config.yaml").exists():
         return {}
-    before, now = (_leaves(OmegaConf.to_container(c, resolve=True)) for c in (load_composed(run_dir), cfg))
+    saved, typed = OmegaConf.to_container(read_saved(run_dir)), OmegaConf.to_container(cfg)
+    before, now = _leaves(resolve(OmegaConf.create(_told(saved, typed)))), _leaves(resolve(cfg))
     return {key: (before.get(key), now.get(key)) for key in {**before, **now} if before.get(key) != now.get(key)}
+
+
+def _told(saved: Any, typed: Any) -> Any:
+    """`saved` to be resolved: a ${...} that calls something stays text unless the user's own configuration has it in
+    the same place."""
+    if isinstance(saved, dict):
+        return {key: _told(v, typed.get(key) if isinstance(typed, dict) else None) for key, v in saved.items()}
+    if isinstance(saved, list):
+        rest = [None] * len(saved)
+        return [_told(v, own) for v, own in zip(saved, [*typed, *rest] if isinstance(typed, list) else rest)]
+    foreign = isinstance(saved, str) and not trust.is_harmless(saved) and saved != typed
+    return saved.replace("${", "\\${") if foreign else saved
 
 
 def _leaves(node: Any, path: str = "") -> dict[str, Any]:

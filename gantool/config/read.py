@@ -26,6 +26,8 @@ def resolve(cfg: DictConfig) -> dict[str, Any]:
         plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise GantoolError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+    except RecursionError:
+        raise GantoolError("a ${...} in the configuration leads back to itself") from None
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 

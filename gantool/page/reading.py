@@ -4,15 +4,18 @@ import base64
 import io
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from PIL import Image
 
-from gantool.config.composed import choices
+from gantool.config.composed import choices, read_saved, typed_words
+from gantool.config.trust import is_harmless
 from gantool.errors import GantoolError, did_you_mean
 from gantool.logging.jsonl import read_metrics
 from gantool.logging.status import read_status
@@ -28,9 +31,10 @@ class RunFolder:
     """A run as its files tell it; nothing is built and no checkpoint read."""
 
     path: Path
+    trusted: bool = False  # the configuration may look into this machine
 
     @classmethod
-    def open(cls, folder: str | Path) -> "RunFolder":
+    def open(cls, folder: str | Path, trusted: bool = False) -> "RunFolder":
         """Raises GantoolError unless `folder` is a run's."""
         path = Path(folder).expanduser()
         if not path.is_dir():
@@ -38,16 +42,16 @@ class RunFolder:
             raise GantoolError(f"run={folder}: no such folder{did_you_mean(path.name, siblings)}")
         if not (path / ".hydra" / "config.yaml").is_file():
             raise GantoolError(f"run={folder} is neither a run's folder (.hydra/config.yaml) nor a sweep's")
-        return cls(path.resolve())
+        return cls(path.resolve(), trusted)
 
     @cached_property
     def config_text(self) -> str:
-        """The configuration as YAML, resolved where that can be done."""
-        config = cast(DictConfig, OmegaConf.load(self.path / ".hydra" / "config.yaml"))
-        try:
-            return OmegaConf.to_yaml(config, resolve=True)
-        except Exception:  # a ${oc.env:...} of another machine
-            return OmegaConf.to_yaml(config)
+        """The configuration as YAML, resolved where that needs nothing of this machine."""
+        config = read_saved(self.path)
+        if self.trusted or is_harmless(OmegaConf.to_yaml(config)):
+            with suppress(OmegaConfBaseException):  # a ${oc.env:...} of another machine
+                return OmegaConf.to_yaml(config, resolve=True)
+        return OmegaConf.to_yaml(config)
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -57,13 +61,12 @@ class RunFolder:
     @cached_property
     def choices(self) -> dict[str, str]:
         """What was chosen in each group."""
-        return choices(self.path) if (self.path / ".hydra" / "hydra.yaml").is_file() else {}
+        return choices(self.path)
 
     @cached_property
     def overrides(self) -> list[str]:
         """What was typed on the command line."""
-        path = self.path / ".hydra" / "overrides.yaml"
-        return [str(word) for word in OmegaConf.load(path)] if path.is_file() else []
+        return typed_words(self.path)
 
     @cached_property
     def status(self) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import pkgutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from torch import Tensor, nn
 from gantool import __version__
 from gantool.batch import Draws
 from gantool.config import build
+from gantool.config.trust import OF_GENERATORS, check
 from gantool.errors import GantoolError, did_you_mean
 from gantool.games.gan import GAN, Growth, Latent, stage_of
 from gantool.randomness import seed_torch
@@ -22,8 +21,6 @@ from gantool.runs.trained import TrainedRun
 
 NAME = "snapshot.safetensors"
 FORMAT = "gantool snapshot 2"
-# Where generators, latents and growth live: what a stranger's snapshot may name.
-PARTS = ("networks", "latents", "growth")
 
 
 class FromLatent(nn.Module):
@@ -98,10 +95,8 @@ def load(path: str | Path, name: str | None = None, *, trust: bool = False) -> A
     path = Path(path).expanduser()
     path = path / NAME if path.is_dir() else path
     state, config, version = _read(path)
-    if not trust and (foreign := list(_foreign(config["parts"]))):
-        raise GantoolError(
-            f"{path} asks for code that is not gantool's ({foreign[0]}): trust=True if you know its author"
-        )
+    if not trust:
+        check(config["parts"], path, OF_GENERATORS)
     names = config["names"]
     name = name or (names[0] if len(names) == 1 else "")
     if name not in names:
@@ -149,33 +144,6 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
     if metadata.get("sha256") != _sha256(state):
         raise GantoolError(f"{path} is damaged: its weights do not have the checksum they were written with")
     return state, config, metadata.get("gantool", "of unknown version")
-
-
-def _foreign(node: Any) -> Iterator[str]:
-    """What a configuration would call or read beside the classes of gantool's own models."""
-    if isinstance(node, str) and "${" in node:  # would be looked up on this machine
-        yield node
-    if isinstance(node, list):
-        for child in node:
-            yield from _foreign(child)
-    if not isinstance(node, dict):
-        return
-    for key, child in node.items():
-        if key == "_target_" and not _is_own(child):
-            yield str(child)
-        yield from _foreign(child)
-
-
-def _is_own(target: Any) -> bool:
-    """True for a class that is defined in gantool's parts of models."""
-    prefixes = tuple(f"gantool.{part}." for part in PARTS)
-    if not isinstance(target, str) or not target.startswith(prefixes):
-        return False
-    try:
-        found = pkgutil.resolve_name(target)
-    except (ImportError, AttributeError, ValueError):
-        return False
-    return isinstance(found, type) and f"{found.__module__}.".startswith(prefixes)
 
 
 def _sha256(state: dict[str, Tensor]) -> str:

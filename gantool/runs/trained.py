@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from gantool.config import Train, read
@@ -98,11 +99,19 @@ def shape_of(config: Train) -> tuple[int, int, int]:
 
 
 def load_run(
-    folder: str | Path | None, *, ema: bool = True, device: str = "auto", checkpoint: str = "newest"
+    folder: str | Path | None,
+    *,
+    ema: bool = True,
+    device: str = "auto",
+    checkpoint: str = "newest",
+    trust: bool = False,
 ) -> TrainedRun:
     """The run in `folder`, finished or not, on `device`; `checkpoint` is newest, best or a file in its checkpoints.
 
-    Raises GantoolError where the folder is no run, has no sound checkpoint, or its code cannot be found.
+    The folder is only read. Of what its configuration names, parts of gantool and torch's optimizers are built;
+    `trust=True` builds whatever else it names too, which is as good as running its author's program, and fetches its
+    data set to where it says. Raises GantoolError where the folder is no run, names other code, or has no sound
+    checkpoint.
     """
     if folder is None:
         raise GantoolError("which run? run=FOLDER names it, such as run=outputs/2026-11-24/10-15-30-dcgan-mnist-5k")
@@ -112,10 +121,13 @@ def load_run(
         raise GantoolError(f"run={folder}: no such folder{did_you_mean(path.name, siblings)}")
     if not (path / ".hydra" / "config.yaml").is_file():
         raise GantoolError(f"run={folder} is no run folder: it has no .hydra/config.yaml")
-    cfg = load_composed(path)
+    return open_run(path, load_composed(path, trusted=trust), ema=ema, device=device, checkpoint=checkpoint)
+
+
+def open_run(path: Path, cfg: DictConfig, *, ema: bool, device: str, checkpoint: str) -> TrainedRun:
+    """As load_run, by a configuration that was checked or that the user has written."""
+    config, where = read(cfg), choose_device(device)
     saved = _saved(path, checkpoint)
-    config = read(cfg)
-    where = choose_device(device)
     game = build_game(config)
     game.load_state_dict(saved["game"])
     generators = copy.deepcopy(game.generators)

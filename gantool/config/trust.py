@@ -1,0 +1,109 @@
+"""What a folder or a file of somebody else may ask for: parts of gantool and torch's optimizers, and nothing else.
+
+Whatever opens one passes through here before anything in it is resolved, imported or built; nothing is imported to
+decide. `trust=true` leaves the question out.
+"""
+
+import ast
+import os
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from gantool.config.signatures import PACKAGE
+from gantool.errors import GantoolError
+
+# Modules whose public classes are parts. Building one reads at most images and weights that its arguments name.
+OF_GENERATORS = (
+    "growth",
+    "latents",
+    *(f"networks.{name}" for name in ("biggan", "dcgan", "mlp", "progan", "r3gan", "resnet", "translators")),
+)
+PARTS = (
+    *OF_GENERATORS,
+    "augment",
+    "auxiliaries",
+    *(f"data.{name}" for name in ("celeba", "cifar10", "folder", "mnist", "two_sided")),
+    *(f"games.{name}" for name in ("cyclegan", "gan", "pix2pix")),
+    "losses",
+    *(f"metrics.{name}" for name in ("classifier", "digits", "inception", "scores")),
+    *(f"monitors.{name}" for name in ("codes", "histograms", "samples", "scores")),
+    "networks.patchgan",
+    "regularizers",
+    "schedules",
+)
+_OPTIMIZERS = "ASGD Adadelta Adafactor Adagrad Adam AdamW Adamax LBFGS NAdam RAdam RMSprop Rprop SGD SparseAdam"
+OPTIMIZERS = frozenset(f"torch.optim.{name}" for name in _OPTIMIZERS.split())
+
+# What ${...} may be: another key of the file, or one of the two calls that gantool's own conf makes in a run.
+_HARMLESS = re.compile(r"\$\{(?:[\w.\[\]-]+|norm:[\w,]+|oc\.env:GANTOOL_DATA,[^${}:]*)\}")
+
+
+def check(content: Any, place: object, parts: Sequence[str] = PARTS) -> None:
+    """Raises GantoolError for the first thing in plain, unresolved containers that a stranger may not ask for; `place`
+    is the file or folder they come from."""
+    for asked, does in foreign(content, parts):
+        raise GantoolError(
+            f"{place} asks for {asked}, which is not gantool's own: trust=true (Python: True) {does}; say it only where "
+            "you know the author"
+        )
+
+
+def foreign(content: Any, parts: Sequence[str] = PARTS) -> Iterator[tuple[str, str]]:
+    """Every target that is no part, and every ${...} that calls something: what it is, and what trusting it does."""
+    if isinstance(content, str) and not is_harmless(content):
+        yield repr(content)[:100], "lets it look into this machine"
+    if isinstance(content, list):
+        for child in content:
+            yield from foreign(child, parts)
+    if not isinstance(content, dict):
+        return
+    for key, child in content.items():
+        if key == "_target_" and not is_part(child, parts):
+            yield repr(child)[:100], "builds it and so runs its author's code on this machine"
+        else:
+            yield from foreign(child, parts)
+
+
+def is_harmless(text: str) -> bool:
+    """True where every ${...} in a value only repeats another value of its file."""
+    return "${" not in _HARMLESS.sub("", text)
+
+
+def is_part(target: object, parts: Sequence[str] = PARTS) -> bool:
+    """True for the full name of a public class of gantool's parts, and of a torch optimizer where parts are all."""
+    if not isinstance(target, str):
+        return False
+    module, _, name = target.removeprefix("gantool.").rpartition(".")
+    own = target.startswith("gantool.") and module in parts and name in _classes(module)
+    return own or (parts is PARTS and target in OPTIMIZERS)
+
+
+@cache
+def _classes(module: str) -> frozenset[str]:
+    """The public classes that a module defines; of a package, those that it offers."""
+    path = PACKAGE.joinpath(*module.split("."))
+    offered = path.is_dir()
+    path = path / "__init__.py" if offered else path.with_suffix(".py")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    own = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+    lent = {alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    return frozenset(name for name in (own | lent if offered else own) if not name.startswith("_"))
+
+
+def check_links(folder: Path) -> None:
+    """Raises GantoolError where something in a run's folder is neither a file nor a folder of it: what is written to a
+    link goes where its author wants."""
+    for place, folders, files in os.walk(folder):
+        for path in (Path(place, name) for name in (*folders, *files)):
+            leads_out = path.is_symlink() and not path.resolve().is_relative_to(folder.resolve())
+            if leads_out or not (path.is_file() or path.is_dir()):
+                what = f"leads to {path.resolve()}" if path.is_symlink() else "is no plain file"
+                raise GantoolError(f"{path} {what}: remove it, or trust=true reads and writes what it leads to")
+
+
+def data_folder() -> Path:
+    """Where data sets are fetched to unless the user says otherwise, as conf/dataset has it."""
+    return Path(os.environ.get("GANTOOL_DATA", "data")).expanduser().absolute()
