@@ -27,11 +27,12 @@ from gantool.training.hardware import choose_device, to_memory_format
 
 @contextmanager
 def without_prefix(prefix: str) -> Iterator[None]:
-    """Errors name `dataset.root`, where a command that is not train has the key `root`."""
+    """Errors name `dataset.root`, where a command that is not train has the key `root`, and none has `download`."""
     try:
         yield
     except GantoolError as error:
-        raise GantoolError(str(error).replace(prefix, "")) from error
+        text = str(error).replace(f", or set {prefix}download=true", "")
+        raise GantoolError(text.replace(prefix, "")) from error
 
 
 @dataclass(frozen=True)

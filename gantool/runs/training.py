@@ -10,6 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gantool.config import Written, changes, choices, save_composed
+from gantool.config.trust import foreign
 from gantool.data.cache import prepare
 from gantool.data.stream import Stream
 from gantool.errors import GantoolError, did_you_mean
@@ -157,7 +158,7 @@ def _run(
         finally:
             recorder.close()
     if first:
-        log.info("%s", _farewell(run_dir, state, scorer))
+        log.info("%s", _farewell(setup, run_dir, state, scorer))
 
 
 def check_sweep_metric(metric: str | None, scorer: Scorer | None, *, in_sweep: bool) -> None:
@@ -214,7 +215,7 @@ def _headline(setup: Setup, run_dir: Path, num_images: int, nimg: int) -> str:
     return f"{goes_on}{num_images:,} images of {source.name}, {shape}, on {where}, into {run_dir}"
 
 
-def _farewell(run_dir: Path, state: State, scorer: Scorer | None) -> str:
+def _farewell(setup: Setup, run_dir: Path, state: State, scorer: Scorer | None) -> str:
     lines = []
     if scorer is not None and state.best:
         scores = ", ".join(f"{name} {value:.2f}" for name, value in state.metrics.items())
@@ -222,9 +223,10 @@ def _farewell(run_dir: Path, state: State, scorer: Scorer | None) -> str:
         best = state.best
         lines.append(f"scores: {scores} (best {best['metric']} {best['value']:.2f} at {best['nimg'] / 1000:g} kimg)")
         lines.append(f"        real images against real images: {floor}")
+    trust = " trust=true" if any(foreign(OmegaConf.to_container(setup.cfg))) else ""
     lines += [
         f"samples:  {run_dir / 'samples'}",
         f"curves:   tensorboard --logdir {run_dir}",
-        f"go on:    gantool train resume={run_dir} trainer.duration={2 * state.progress.total / 1000:g}kimg",
+        f"go on:    gantool train resume={run_dir}{trust} trainer.duration={2 * state.progress.total / 1000:g}kimg",
     ]
     return "\n".join(lines)
