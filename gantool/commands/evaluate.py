@@ -51,9 +51,7 @@ def evaluate(options: Options) -> None:
     from gantool.runs.trained import TrainedRun, load_run
 
     def load(target: Target) -> TrainedRun:
-        return load_run(
-            target[0], ema=options.ema, device=options.device, checkpoint=target[1], trust=options.trust
-        )
+        return load_run(target[0], ema=options.ema, device=options.device, checkpoint=target[1], trust=options.trust)
 
     targets = find_targets(options)
     judging = options.model_dump(exclude={"run", "trust", "checkpoint", "ema", "device", "rank_by", "out"})

@@ -1,6 +1,7 @@
 """The composed configuration in a run's folder: .hydra/config.yaml, hydra.yaml and overrides.yaml."""
 
 from contextlib import suppress
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +136,7 @@ def _told(saved: Any, typed: Any) -> Any:
     if isinstance(saved, dict):
         return {key: _told(v, typed.get(key) if isinstance(typed, dict) else None) for key, v in saved.items()}
     if isinstance(saved, list):
-        rest = [None] * len(saved)
-        return [_told(v, own) for v, own in zip(saved, [*typed, *rest] if isinstance(typed, list) else rest)]
+        return [_told(v, own) for v, own in zip_longest(saved, typed if isinstance(typed, list) else [])][: len(saved)]
     foreign = isinstance(saved, str) and not trust.is_harmless(saved) and saved != typed
     return saved.replace("${", "\\${") if foreign else saved
 

@@ -4,7 +4,6 @@ Whatever opens one passes through here before anything in it is resolved, import
 decide. `trust=true` leaves the question out.
 """
 
-import ast
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -12,10 +11,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gantool.config.signatures import PACKAGE
 from gantool.errors import GantoolError
+from gantool.paths import conf_dir
 
-# Modules whose public classes are parts. Building one reads at most images and weights that its arguments name.
+# Modules whose classes, as far as conf names them, are parts. Building one reads at most images and weights that its
+# arguments name.
 OF_GENERATORS = (
     "growth",
     "latents",
@@ -46,8 +46,8 @@ def check(content: Any, place: object, parts: Sequence[str] = PARTS) -> None:
     is the file or folder they come from."""
     for asked, does in foreign(content, parts):
         raise GantoolError(
-            f"{place} asks for {asked}, which is not gantool's own: trust=true (Python: True) {does}; say it only where "
-            "you know the author"
+            f"{place} asks for {asked}, which is not gantool's own: trust=true (Python: True) {does}; say it only "
+            "where you know the author"
         )
 
 
@@ -73,24 +73,18 @@ def is_harmless(text: str) -> bool:
 
 
 def is_part(target: object, parts: Sequence[str] = PARTS) -> bool:
-    """True for the full name of a public class of gantool's parts, and of a torch optimizer where parts are all."""
+    """True for a part of gantool by the name that conf has for it, and for a torch optimizer where parts are all."""
     if not isinstance(target, str):
         return False
-    module, _, name = target.removeprefix("gantool.").rpartition(".")
-    own = target.startswith("gantool.") and module in parts and name in _classes(module)
+    own = target in _in_conf() and target.removeprefix("gantool.").rpartition(".")[0] in parts
     return own or (parts is PARTS and target in OPTIMIZERS)
 
 
 @cache
-def _classes(module: str) -> frozenset[str]:
-    """The public classes that a module defines; of a package, those that it offers."""
-    path = PACKAGE.joinpath(*module.split("."))
-    offered = path.is_dir()
-    path = path / "__init__.py" if offered else path.with_suffix(".py")
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    own = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
-    lent = {alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
-    return frozenset(name for name in (own | lent if offered else own) if not name.startswith("_"))
+def _in_conf() -> frozenset[str]:
+    """Every target that gantool's own conf names."""
+    texts = [path.read_text(encoding="utf-8") for path in conf_dir().rglob("*.yaml")]
+    return frozenset(name for text in texts for name in re.findall(r"_target_: (gantool[\w.]+)", text))
 
 
 def check_links(folder: Path) -> None:
