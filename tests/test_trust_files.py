@@ -1,4 +1,4 @@
-"""What else a stranger's files may try: links, downloads, snapshots, a folder that the user's own command goes on in."""
+"""What else a stranger's files may try: links, downloads, snapshots, and a folder where the user's own run goes on."""
 
 import json
 import logging

@@ -79,13 +79,18 @@ def evaluate(options: Options) -> None:
 
 def find_targets(options: Options) -> list[Target]:
     """Every checkpoint that is asked for; raises GantoolError for one that is not there."""
+    from gantool.training.checkpoint import nimg_of
+
     found: list[Target] = []
     for run in options.run if isinstance(options.run, list) else [options.run]:
         files = sorted(path.name for path in (Path(run or "").expanduser() / "checkpoints").glob("*.pt"))
         asked = [options.checkpoint] if isinstance(options.checkpoint, str) else options.checkpoint
         for name in asked:
             if name == "all":  # the best is often one of the others
-                found += [(run, file) for file in {file.split("-")[-2]: file for file in files}.values()]
+                found += [
+                    (run, file)
+                    for file in {nimg_of(file): file for file in files if nimg_of(file) is not None}.values()
+                ]
             elif name in ("newest", "best", *files):
                 found.append((run, name))
             else:

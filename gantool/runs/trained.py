@@ -21,8 +21,9 @@ from gantool.metrics.features import Features
 from gantool.runs.build import build_game, build_source, num_classes
 from gantool.runs.features import build_features
 from gantool.sampling import sampled
-from gantool.training.checkpoint import Checkpoints, load
+from gantool.training.checkpoint import Checkpoints
 from gantool.training.hardware import choose_device, to_memory_format
+from gantool.training.sound import check_sound
 
 
 @contextmanager
@@ -128,8 +129,8 @@ def load_run(
 def open_run(path: Path, cfg: DictConfig, *, ema: bool, device: str, checkpoint: str) -> TrainedRun:
     """As load_run, by a configuration that was checked or that the user has written."""
     config, where = read(cfg), choose_device(device)
-    saved = _saved(path, checkpoint)
     game = build_game(config)
+    saved = _saved(path, checkpoint, game)
     game.load_state_dict(saved["game"])
     generators = copy.deepcopy(game.generators)
     if ema:
@@ -140,15 +141,13 @@ def open_run(path: Path, cfg: DictConfig, *, ema: bool, device: str, checkpoint:
     return TrainedRun(path, config, game, cast(nn.ModuleDict, generators), ema, saved["progress"]["nimg"], where)
 
 
-def _saved(path: Path, checkpoint: str) -> dict:
+def _saved(path: Path, checkpoint: str, game: Game) -> dict:
+    checkpoints = Checkpoints(path, check=lambda saved: check_sound(saved, game))
     if checkpoint == "best":
-        best = sorted((path / "checkpoints").glob("best-*.pt"))
-        if not best:
-            raise GantoolError(f"run={path} has no best checkpoint, as it was never scored: take checkpoint=newest")
-        return load(best[-1])
+        return checkpoints.load_best()
     if checkpoint != "newest":
-        return load(path / "checkpoints" / checkpoint)
-    saved = Checkpoints(path).load_newest()
+        return checkpoints.load(path / "checkpoints" / checkpoint)
+    saved = checkpoints.load_newest()
     if saved is None:
         raise GantoolError(f"run={path} has no checkpoint yet: train it first, or wait a minute")
     return saved

@@ -105,7 +105,7 @@ def _run(
     """Resumes where there is a checkpoint, trains, and says where to look."""
     trainer, first = setup.config.trainer, rank() == 0
     scorer = scorer_of(monitors)
-    checkpoints = Checkpoints(run_dir, trainer.keep_checkpoints)
+    checkpoints = Checkpoints(run_dir, trainer.keep_checkpoints, state.check)
     saved = checkpoints.load_newest()
     best_metric = scorer.names[0] if scorer else None
     if saved is not None:
@@ -119,6 +119,7 @@ def _run(
         return
     chosen: dict[str, str] = {}
     if first:
+        checkpoints.set_aside()
         save_composed(setup.cfg, run_dir, hydra)
         chosen = choices(run_dir)
         log.info("%s", _headline(setup, run_dir, data.num_images, progress.nimg))
