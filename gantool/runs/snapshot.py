@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def load(path: str | Path, name: str | None = None, *, trust: bool = False) -> A
     own = {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
     try:
         return _built(config, own).eval().requires_grad_(False)
-    except (GantoolError, RuntimeError, AttributeError, KeyError, TypeError) as error:
+    except Exception as error:  # numbers of a stranger's can make a network raise anything
         reason = " ".join(str(error).split())[:200]
         raise GantoolError(f"{path} (gantool {version}) does not fit gantool {__version__}: {reason}") from error
 
@@ -132,18 +133,32 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise GantoolError(f"{path} is no readable snapshot ({str(error).splitlines()[0]})") from error
-    try:
-        config = json.loads(metadata["config"])
-        if metadata["format"] == "gantool snapshot 1":
-            raise GantoolError(f"{path} was written by gantool 0.1: load it with that version, or export the run anew")
-        sound = metadata["format"] == FORMAT and "_target_" in config["parts"]["generator"]
-    except (ValueError, KeyError, TypeError):
-        sound = False
-    if not sound:
+    made = metadata.get("format", "")
+    if made == "gantool snapshot 1":
+        raise GantoolError(f"{path} was written by gantool 0.1: load it with that version, or export the run anew")
+    if made.startswith("gantool snapshot ") and made != FORMAT:
+        raise GantoolError(f"{path} was written by a later version of gantool ({made}): load it with that one")
+    config = None
+    with suppress(ValueError, RecursionError):
+        config = json.loads(metadata.get("config", ""))
+    if made != FORMAT or not _is_sound(config):
         raise GantoolError(f"{path} is no snapshot of gantool: gantool export run=FOLDER makes one")
     if metadata.get("sha256") != _sha256(state):
         raise GantoolError(f"{path} is damaged: its weights do not have the checksum they were written with")
     return state, config, metadata.get("gantool", "of unknown version")
+
+
+def _is_sound(config: Any) -> bool:
+    match config:
+        case {
+            "parts": {"generator": {"_target_": _}} as parts,
+            "names": [*names],
+            "shape": {"channels": int(), "resolution": int(), "num_classes": int()},
+        }:
+            nodes = [parts[name] for name in ("latent", "growth") if name in parts]
+            named = all(isinstance(node, dict) and "_target_" in node for node in nodes)
+            return named and all(isinstance(name, str) for name in names)
+    return False
 
 
 def _sha256(state: dict[str, Tensor]) -> str:
