@@ -80,8 +80,8 @@ def record_failure(folder: Path, error: str) -> None:
         return
     path = folder / "status.json"
     try:
-        status = json.loads(path.read_text())
-    except (OSError, ValueError):
+        status = {**json.loads(path.read_text())}
+    except (OSError, ValueError, TypeError, RecursionError):  # not there, or damaged
         status = {"progress": None, "metrics": {}, "best": None}
     with suppress(OSError):
         write_whole(path, json.dumps({**status, "state": "failed", "error": error}, indent=2))

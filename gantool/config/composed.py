@@ -16,6 +16,7 @@ from gantool.errors import GantoolError
 from gantool.files import write_whole
 from gantool.paths import conf_dir
 
+_NODES = ("recipe", "trainer", "dataset", "loss", "optimizer")
 FORMAT = 1  # of config.yaml; counts up when a key comes to mean something else, not when one is added
 
 
@@ -79,6 +80,10 @@ def read_saved(run_dir: Path) -> DictConfig:
     saved = _read(path)
     if not isinstance(saved, dict) or not isinstance(saved.get("model"), dict):
         raise GantoolError(f"{path} is damaged, as it names no model: take a copy of the run, or train anew")
+    if wrong := [key for key in _NODES if not isinstance(saved.get(key, {}), dict)]:
+        raise GantoolError(
+            f"{path} is damaged, as {wrong[0]} is no group of keys: take a copy of the run, or train anew"
+        )
     made = saved.pop("format", FORMAT)  # absent from the first ones of this format
     if "recipe" not in saved:
         raise GantoolError(

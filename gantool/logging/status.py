@@ -11,6 +11,8 @@ from gantool.logging.jsonl import finite
 
 State = Literal["running", "finished", "stopped", "failed"]
 NAME = "status.json"
+_KINDS = {"state": str, "error": str, "higher_is_better": list}
+_KINDS |= dict.fromkeys(("progress", "metrics", "best", "watchdog"), dict)
 
 
 def write_status(
@@ -44,6 +46,22 @@ def write_status(
 
 
 def read_status(run_dir: Path) -> dict | None:
-    """What `write_status` wrote last, or None for a folder without a status."""
-    path = run_dir / NAME
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    """What `write_status` wrote last, without what is damaged in it; None for a folder without a status, or with
+    one that is damaged as a whole."""
+    try:
+        status = json.loads((run_dir / NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(status, dict):
+        return None
+    known = {key: value for key, value in status.items() if value is None or isinstance(value, _KINDS.get(key, object))}
+    for key, kind in (("progress", int), ("metrics", float | int | None)):
+        if known.get(key):
+            inner = known[key].items()
+            known[key] = {name: v for name, v in inner if isinstance(v, kind) and (v is None or abs(v) < 2**63)}
+    for holder, key in ((known, "higher_is_better"), (known.get("watchdog") or {}, "noticed")):
+        if holder.get(key) is not None:
+            holder[key] = (
+                [text for text in holder[key] if isinstance(text, str)] if isinstance(holder[key], list) else []
+            )
+    return known

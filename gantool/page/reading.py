@@ -23,6 +23,7 @@ from gantool.page.chart import Points
 
 _LARGEST = 1200  # pixels of a side
 _HEAVIEST = 600_000  # bytes of a picture that is inlined as it is
+_HIGHEST = 1e100  # of a value that is drawn
 _FRAMES = 1_500_000  # bytes of an animation
 
 
@@ -84,7 +85,7 @@ class RunFolder:
         curves: dict[str, list[tuple[float, float]]] = {}
         for line in self.lines:
             for tag, value in line.items():
-                if "/" in tag and isinstance(value, int | float):
+                if "/" in tag and isinstance(value, int | float) and abs(value) < _HIGHEST:
                     curves.setdefault(tag, []).append((line["kimg"], float(value)))
         return curves
 
@@ -104,8 +105,8 @@ class RunFolder:
     @property
     def protocols(self) -> list[dict[str, Any]]:
         """How the scores were measured, without repeats, the latest last."""
-        found = [line["protocol"] for line in self.lines if line.get("protocol")]
-        return [json.loads(text) for text in dict.fromkeys(json.dumps(p, sort_keys=True) for p in found)]
+        found = [line["protocol"] for line in self.lines if isinstance(line.get("protocol"), dict)]
+        return [_sound(json.loads(text)) for text in dict.fromkeys(json.dumps(p, sort_keys=True) for p in found)]
 
     def grids(self, name: str) -> list[tuple[float, Path]]:
         """(kimg, file) of the pictures called `name` in samples/, oldest first."""
@@ -127,7 +128,7 @@ class RunFolder:
         for path in sorted((self.path / kind).rglob("*.json"), key=lambda path: path.stat().st_mtime):
             try:
                 content = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError:
+            except (OSError, ValueError, RecursionError):
                 continue
             found += [content] if isinstance(content, dict) else []
         return found
@@ -141,10 +142,20 @@ class RunFolder:
         return sorted(path for path in newest.iterdir() if path.suffix in (".png", ".gif"))
 
 
+def _sound(protocol: dict[str, Any]) -> dict[str, Any]:
+    """A protocol without scores of real images that are no numbers."""
+    floor, better = protocol.get("floor"), protocol.get("higher_is_better")
+    numbers = floor.items() if isinstance(floor, dict) else ()
+    return protocol | {
+        "floor": {name: v for name, v in numbers if isinstance(v, int | float) and abs(v) < _HIGHEST} or None,
+        "higher_is_better": better if isinstance(better, list) else None,
+    }
+
+
 def inlined(path: Path, largest: int = _LARGEST) -> str | None:
     """A picture as a data: address of bounded size; None where it cannot be read, as one that is being written."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=("PNG", "GIF")) as image:  # no other: PIL has programs run for some
             image.load()
             content = path.read_bytes()
             if path.suffix == ".gif":
@@ -153,7 +164,7 @@ def inlined(path: Path, largest: int = _LARGEST) -> str | None:
                 return _address(content, "png")
             image.thumbnail((largest, largest))
             png, jpeg = _saved(image, "png", optimize=True), _saved(image.convert("RGB"), "jpeg", quality=88)
-    except (OSError, ValueError):
+    except Exception:  # PIL's plugins raise OSError, SyntaxError, ValueError, struct.error, ...
         return None
     return _address(png, "png") if len(png) <= max(len(jpeg), _HEAVIEST // 4) else _address(jpeg, "jpeg")
 

@@ -1,10 +1,11 @@
 """What runs have scored, read from their folders, and their ranking."""
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from gantool.logging.status import read_status
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,7 @@ class Result:
     @classmethod
     def read(cls, folder: Path) -> "Result":
         """The job in `folder`; one that says it is running was killed, for its sweep has ended."""
-        try:
-            status: dict[str, Any] = json.loads((folder / "status.json").read_text())
-        except (OSError, ValueError):
-            status = {"state": "failed", "error": "it left no status.json"}
+        status: dict[str, Any] = read_status(folder) or {"state": "failed", "error": "it left no status.json"}
         state, error = str(status.get("state")), status.get("error")
         if state == "running":
             state, error = "failed", "its process was killed"
