@@ -1,6 +1,7 @@
 """The composed configuration in a run's folder: .hydra/config.yaml, hydra.yaml and overrides.yaml."""
 
 from contextlib import suppress
+from functools import cache
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def _read(path: Path) -> Any:
 
 
 def load_composed(run_dir: Path, *, trusted: bool = False) -> DictConfig:
-    """The configuration in a run's folder, unresolved; keys that came after it have their defaults.
+    """The configuration in a run's folder, unresolved; keys of gantool's own that came after it have their defaults.
 
     What it may ask for is in config.trust, unless the user has `trusted` it; it then fetches no data set to a folder
     of its own choice either. Raises GantoolError for more than that, and for a file that is damaged or of another
@@ -94,17 +95,17 @@ def read_saved(run_dir: Path) -> DictConfig:
         raise GantoolError(f"{run_dir} was made by a later version of gantool (format {made}): use that one")
     if strange := [key for key in saved if key not in Train.model_fields]:
         raise GantoolError(f"{path} has '{strange[0]}', which is no key of a run: take it out")
-    return OmegaConf.create(_with_defaults(saved))
+    return OmegaConf.create(_merged(_defaults(), saved))
 
 
-def _with_defaults(saved: dict[Any, Any]) -> dict[Any, Any]:
-    """`saved` and, of the keys that are gantool's own, those that it lacks, as conf has them."""
+@cache
+def _defaults() -> dict[str, Any]:
+    """What conf says of the keys that are gantool's own, whatever is chosen."""
     conf = _read(conf_dir() / "train.yaml")
-    own = {"trainer": _read(conf_dir() / "trainer" / "default.yaml"), "recipe": conf["recipe"]}
-    for group, keys in (("dataset", DATASET_OWNED), ("optimizer", OPTIMIZER_OWNED)):
-        own[group] = {key: value for key, value in conf[group].items() if key in keys}
-    own |= {key: conf[key] for key in ("regularizer", "auxiliary", "score", "monitor", "sweep_metric")}
-    return saved | {key: _merged(value, saved[key]) if key in saved else value for key, value in own.items()}
+    kept = {"dataset": DATASET_OWNED, "optimizer": OPTIMIZER_OWNED}
+    own = {group: {key: value for key, value in conf[group].items() if key in keys} for group, keys in kept.items()}
+    own |= {key: conf[key] for key in ("recipe", "regularizer", "auxiliary", "score", "monitor", "sweep_metric")}
+    return own | {"trainer": _read(conf_dir() / "trainer" / "default.yaml")}
 
 
 def _merged(default: Any, value: Any) -> Any:
