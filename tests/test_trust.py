@@ -106,6 +106,12 @@ def test_a_configuration_holds_no_settings_of_hydra(head: dict, run: Path) -> No
     refused(run, f"has '{next(iter(head))}', which is no key of a run: take it out")
 
 
+@pytest.mark.parametrize("flag", ["--experimental-rerun", "--experimental-rerun=trap.pkl", "--experimental-r"])
+def test_no_command_unpickles_a_job(flag: str, run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for command in ("train", "sample"):
+        assert "runs whatever a pickle says" in told([command, flag, "trap.pkl"], capfd)
+
+
 def test_hydra_reads_nothing_in_the_folder(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Settings where Hydra would look for them, had it the folder among its own."""
     hydra = {"callbacks": {"mine": {"_target_": "evil.made"}}, "job_logging": HYDRAS["job_logging"]}

@@ -37,12 +37,14 @@ _NODES = (
 def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Flags (with their values) and overrides: Hydra wants the overrides in one piece, users type `a=1 -m b=2`.
 
-    Raises GantoolError for a flag that Hydra does not have.
+    Raises GantoolError for a flag that Hydra does not have, and for the one that unpickles a file.
     """
     flags, overrides = [], []
     for word in words:
         after_flag = bool(flags) and flags[-1] in _FLAGS_WITH_VALUE
         (flags if word.startswith("-") or (after_flag and "=" not in word) else overrides).append(word)
+    if any(flag.startswith("--experimental-r") for flag in flags):
+        raise GantoolError("--experimental-rerun runs whatever a pickle says: go on with resume=RUN_FOLDER")
     refusal = StringIO()
     try:
         with redirect_stderr(refusal):

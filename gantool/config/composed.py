@@ -92,9 +92,9 @@ def read_saved(run_dir: Path) -> DictConfig:
             "it, or train anew in another folder"
         )
     if made != FORMAT:
-        raise GantoolError(f"{run_dir} was made by a later version of gantool (format {made}): use that one")
+        raise GantoolError(f"{run_dir} was made by a later version of gantool (format {made!r}): use that one")
     if strange := [key for key in saved if key not in Train.model_fields]:
-        raise GantoolError(f"{path} has '{strange[0]}', which is no key of a run: take it out")
+        raise GantoolError(f"{path} has {strange[0]!r}, which is no key of a run: take it out")
     return OmegaConf.create(_merged(_defaults(), saved))
 
 

@@ -50,7 +50,7 @@ class RunFolder:
         """The configuration as YAML, resolved where that needs nothing of this machine."""
         config = read_saved(self.path)
         if self.trusted or is_harmless(OmegaConf.to_yaml(config)):
-            with suppress(OmegaConfBaseException):  # a ${oc.env:...} of another machine
+            with suppress(OmegaConfBaseException, RecursionError):  # a ${oc.env:...} of another machine
                 return OmegaConf.to_yaml(config, resolve=True)
         return OmegaConf.to_yaml(config)
 

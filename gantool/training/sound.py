@@ -26,7 +26,7 @@ def check_sound(saved: object, game: Game) -> None:
     if not isinstance(saved, dict):
         raise Unsound(f"it holds a {type(saved).__name__}")
     if (made := saved.get("format", FORMAT)) != FORMAT:
-        raise GantoolError(f"it was made by a later version of gantool (format {made}): use that one")
+        raise GantoolError(f"it was made by a later version of gantool (format {made!r}): use that one")
     for key in (*_KEYS, *(key for key in _LATER if key in saved)):
         if not isinstance(saved.get(key), dict):
             raise Unsound(f"it has no {key}")
@@ -43,7 +43,7 @@ def check_sound(saved: object, game: Game) -> None:
 
 def _check_weights(saved: Mapping[str, Any], own: Mapping[str, Tensor], what: str) -> None:
     if odd := saved.keys() ^ own.keys():
-        raise Unsound(f"its {what} are of other networks ({min(map(str, odd))})")
+        raise Unsound(f"its {what} are of other networks ({min(map(repr, odd))})")
     for name, value in own.items():
         found = saved[name]
         if not isinstance(found, Tensor) or found.layout != torch.strided:
