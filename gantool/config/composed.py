@@ -95,7 +95,7 @@ def read_saved(run_dir: Path) -> DictConfig:
         raise GantoolError(f"{run_dir} was made by a later version of gantool (format {made!r}): use that one")
     if strange := [key for key in saved if key not in Train.model_fields]:
         raise GantoolError(f"{path} has {strange[0]!r}, which is no key of a run: take it out")
-    return OmegaConf.create(_merged(_defaults(), saved))
+    return DictConfig(_merged(_defaults(), saved))
 
 
 @cache
@@ -132,7 +132,7 @@ def changes(cfg: DictConfig, run_dir: Path) -> dict[str, tuple[Any, Any]]:
     if not (run_dir / ".hydra" / "config.yaml").exists():
         return {}
     saved, typed = OmegaConf.to_container(read_saved(run_dir)), OmegaConf.to_container(cfg)
-    before, now = _leaves(resolve(OmegaConf.create(_told(saved, typed)))), _leaves(resolve(cfg))
+    before, now = _leaves(resolve(DictConfig(_told(saved, typed)))), _leaves(resolve(cfg))
     return {key: (before.get(key), now.get(key)) for key in {**before, **now} if before.get(key) != now.get(key)}
 
 

@@ -56,12 +56,9 @@ def read_status(run_dir: Path) -> dict | None:
         return None
     known = {key: value for key, value in status.items() if value is None or isinstance(value, _KINDS.get(key, object))}
     for key, kind in (("progress", int), ("metrics", float | int | None)):
-        if known.get(key):
-            inner = known[key].items()
-            known[key] = {name: v for name, v in inner if isinstance(v, kind) and (v is None or abs(v) < 2**63)}
+        if isinstance(inner := known.get(key), dict):
+            known[key] = {name: v for name, v in inner.items() if isinstance(v, kind) and (v is None or abs(v) < 1e100)}
     for holder, key in ((known, "higher_is_better"), (known.get("watchdog") or {}, "noticed")):
-        if holder.get(key) is not None:
-            holder[key] = (
-                [text for text in holder[key] if isinstance(text, str)] if isinstance(holder[key], list) else []
-            )
+        if (texts := holder.get(key)) is not None:
+            holder[key] = [text for text in texts if isinstance(text, str)] if isinstance(texts, list) else []
     return known

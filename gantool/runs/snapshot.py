@@ -138,7 +138,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
         raise GantoolError(f"{path} was written by gantool 0.1: load it with that version, or export the run anew")
     if made.startswith("gantool snapshot ") and made != FORMAT:
         raise GantoolError(f"{path} was written by a later version of gantool ({made}): load it with that one")
-    config = None
+    config: Any = None
     with suppress(ValueError, RecursionError):
         config = json.loads(metadata.get("config", ""))
     if made != FORMAT or not _is_sound(config):
