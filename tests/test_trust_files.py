@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -67,9 +68,21 @@ def test_data_sets_are_fetched_to_the_users_own_folder_only(
 
     assert downloads(str(run.parent / "bin")) is False and downloads("~") is False
     assert downloads(str(run.parent / "bin"), trusted=True) is True
+    for hidden in ("${oc.env:GANTOOL_DATA,/bin}", "${recipe.x}", "data/..", "", 3):
+        assert downloads(hidden) is False, hidden
     assert downloads("data") and downloads("${oc.env:GANTOOL_DATA,data}") and downloads(str(run.parent / "data"))
     monkeypatch.setenv("GANTOOL_DATA", str(run.parent / "mine"))
     assert downloads("data") is False and downloads("${oc.env:GANTOOL_DATA,data}") is True
+
+
+def test_nor_is_one_that_stands_elsewhere(run: Path) -> None:
+    """Such as in features that want a data set of their own, under a name that no path can tell."""
+    node = {"_target_": "gantool.data.mnist.Mnist", "root": "/bin", "download": True}
+    features = {"_target_": "gantool.metrics.classifier.ClassifierFeatures", "source": node}
+    edit(run, lambda config: config.update(features=features, score={"a.b": {"_target_": "x", "list": [node]}}))
+    edit(run, lambda config: config["score"]["a.b"].update(_target_="gantool.metrics.scores.Recall"))
+    text = OmegaConf.to_yaml(load_composed(run))
+    assert text.count("download: false") == 2 and "download: true" not in text
 
 
 def test_nothing_is_fetched_by_a_command_either(run: Path, capfd: pytest.CaptureFixture[str]) -> None:

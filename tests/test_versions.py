@@ -20,6 +20,8 @@ from gantool.config.composed import load_composed
 from gantool.config.schema import DATASET_OWNED, OPTIMIZER_OWNED, RecipeConfig, TrainerConfig, WatchdogConfig
 from gantool.errors import GantoolError
 from gantool.paths import conf_dir
+from gantool.training.checkpoint import Checkpoints
+from runs import newest
 from stranger import edit, told
 
 LATER = [
@@ -102,3 +104,14 @@ def test_a_later_snapshot_and_one_that_lacks_something(run: Path) -> None:
     for text in ("", "[", "null", "[" * 100_000, '"x"', "NaN"):
         with pytest.raises(GantoolError, match="is no snapshot of gantool"):
             loaded(config=text)
+
+
+def test_a_later_checkpoint_is_refused_and_an_earlier_one_read(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    sound, checkpoints = newest(run), Checkpoints(run)
+    earlier = {key: value for key, value in sound.items() if key not in ("format", "watch", "rate_factor")}
+    checkpoints.save({**earlier, "progress": {**sound["progress"], "nimg": 24}}, 24)
+    assert gantool.load_run(run, device="cpu").nimg == 24 and not caplog.records
+    path = checkpoints.save({**sound, "format": 99}, 32)
+    with pytest.raises(GantoolError, match=r"later version of gantool \(format 99\): use that one"):
+        gantool.load_run(run)
+    assert path.exists()

@@ -12,7 +12,6 @@ from omegaconf import DictConfig, OmegaConf
 from gantool.config import trust
 from gantool.config.read import resolve
 from gantool.config.schema import DATASET_OWNED, OPTIMIZER_OWNED, Train
-from gantool.config.signatures import arguments
 from gantool.errors import GantoolError
 from gantool.files import write_whole
 from gantool.paths import conf_dir
@@ -68,11 +67,12 @@ def load_composed(run_dir: Path, *, trusted: bool = False) -> DictConfig:
     version of gantool.
     """
     cfg = read_saved(run_dir)
-    if not trusted:
-        trust.check(OmegaConf.to_container(cfg), run_dir)
-        trust.check_links(run_dir)
-        _fetch_nowhere_else(cfg)
-    return cfg
+    if trusted:
+        return cfg
+    content = OmegaConf.to_container(cfg)
+    trust.check(content, run_dir)
+    trust.check_links(run_dir)
+    return DictConfig(trust.fetching_nowhere_else(content))
 
 
 def read_saved(run_dir: Path) -> DictConfig:
@@ -112,16 +112,6 @@ def _merged(default: Any, value: Any) -> Any:
     if not isinstance(default, dict) or not isinstance(value, dict):
         return value
     return value | {key: _merged(child, value[key]) if key in value else child for key, child in default.items()}
-
-
-def _fetch_nowhere_else(cfg: DictConfig) -> None:
-    """A data set that lies outside the user's own folder of data is read, and not downloaded to."""
-    dataset = OmegaConf.to_container(cfg.dataset)
-    assert isinstance(dataset, dict)
-    root = OmegaConf.select(cfg, "dataset.root")
-    elsewhere = isinstance(root, str) and Path(root).expanduser().absolute() != trust.data_folder()
-    if elsewhere and "download" in arguments(str(dataset.get("_target_"))):
-        cfg.dataset.download = False
 
 
 def changes(cfg: DictConfig, run_dir: Path) -> dict[str, tuple[Any, Any]]:

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from gantool.config.signatures import arguments
 from gantool.errors import GantoolError
 from gantool.paths import conf_dir
 
@@ -98,6 +99,22 @@ def check_links(folder: Path) -> None:
                 raise GantoolError(f"{path} {what}: remove it, or trust=true reads and writes what it leads to")
 
 
-def data_folder() -> Path:
-    """Where data sets are fetched to unless the user says otherwise, as conf/dataset has it."""
-    return Path(os.environ.get("GANTOOL_DATA", "data")).expanduser().absolute()
+def fetching_nowhere_else(content: Any) -> Any:
+    """Checked plain containers, where a data set outside the user's own folder of data is read, but not downloaded to
+    where it says."""
+    if isinstance(content, list):
+        return [fetching_nowhere_else(child) for child in content]
+    if not isinstance(content, dict):
+        return content
+    found = {key: fetching_nowhere_else(child) for key, child in content.items()}
+    if "_target_" in found and "download" in arguments(found["_target_"]) and not _is_data_folder(found.get("root")):
+        found["download"] = False
+    return found
+
+
+def _is_data_folder(root: object) -> bool:
+    """True for where data sets are fetched to unless the user says otherwise (conf/dataset)."""
+    own = Path(os.environ.get("GANTOOL_DATA", "data")).expanduser().absolute()
+    return root == "${oc.env:GANTOOL_DATA,data}" or (
+        isinstance(root, str) and "${" not in root and Path(root).expanduser().absolute() == own
+    )
