@@ -46,6 +46,9 @@ def test_a_link_out_of_the_folder_is_not_followed(name: str, run: Path) -> None:
     assert (run.parent / "elsewhere").stat().st_mtime_ns == before
     assert load_composed(run, trusted=True) is not None
     path.unlink()
+    path.symlink_to(path)  # round and round
+    refused(run, f"{path} leads to ")
+    path.unlink()
     os.mkfifo(path)
     refused(run, f"{path} is no plain file")
 
@@ -68,7 +71,7 @@ def test_data_sets_are_fetched_to_the_users_own_folder_only(
 
     assert downloads(str(run.parent / "bin")) is False and downloads("~") is False
     assert downloads(str(run.parent / "bin"), trusted=True) is True
-    for hidden in ("${oc.env:GANTOOL_DATA,/bin}", "${recipe.x}", "data/..", "", 3):
+    for hidden in ("${oc.env:GANTOOL_DATA,/bin}", "${recipe.x}", "data/..", "~nobody-here", "", 3):
         assert downloads(hidden) is False, hidden
     assert downloads("data") and downloads("${oc.env:GANTOOL_DATA,data}") and downloads(str(run.parent / "data"))
     monkeypatch.setenv("GANTOOL_DATA", str(run.parent / "mine"))

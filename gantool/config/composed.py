@@ -81,7 +81,8 @@ def read_saved(run_dir: Path) -> DictConfig:
     saved = _read(path)
     if not isinstance(saved, dict) or not isinstance(saved.get("model"), dict):
         raise GantoolError(f"{path} is damaged, as it names no model: take a copy of the run, or train anew")
-    if wrong := [key for key in _NODES if not isinstance(saved.get(key, {}), dict)]:
+    kinds = {key: saved.get(key, {}) for key in _NODES}
+    if wrong := [key for key, node in kinds.items() if not isinstance(node, dict) and "${" not in str(node)]:
         raise GantoolError(
             f"{path} is damaged, as {wrong[0]} is no group of keys: take a copy of the run, or train anew"
         )

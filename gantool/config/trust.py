@@ -47,25 +47,35 @@ def check(content: Any, place: object, parts: Sequence[str] = PARTS) -> None:
     is the file or folder they come from."""
     for asked, does in foreign(content, parts):
         raise GantoolError(
-            f"{place} asks for {asked}, which is not gantool's own: trust=true (Python: True) {does}; say it only "
-            "where you know the author"
+            f"{place} asks for {repr(asked)[:100]}, which is not gantool's own: trust=true (Python: True) {does}; say "
+            "it only where you know the author"
         )
 
 
-def foreign(content: Any, parts: Sequence[str] = PARTS) -> Iterator[tuple[str, str]]:
-    """Every target that is no part, and every ${...} that calls something: what it is, and what trusting it does."""
-    if isinstance(content, str) and not is_harmless(content):
-        yield repr(content)[:100], "lets it look into this machine"
-    if isinstance(content, list):
+def foreign(content: Any, parts: Sequence[str] = PARTS) -> Iterator[tuple[object, str]]:
+    """Every target that is no part and every value that calls something: what it is, and what trusting it does."""
+    for key, value in _leaves(content):
+        if key == "_target_" and not is_part(value, parts):
+            yield value, "builds it and so runs its author's code on this machine"
+        elif isinstance(value, str) and not is_harmless(value):
+            yield value, "lets it look into this machine"
+
+
+def looks_around(content: Any) -> bool:
+    """True where any value calls something."""
+    return any(isinstance(value, str) and not is_harmless(value) for _, value in _leaves(content))
+
+
+def _leaves(content: Any, key: object = None) -> Iterator[tuple[object, Any]]:
+    """(key, value) of all that is no container, and of every _target_ whatever it is."""
+    if isinstance(content, dict) and key != "_target_":
+        for name, child in content.items():
+            yield from _leaves(child, name)
+    elif isinstance(content, list) and key != "_target_":
         for child in content:
-            yield from foreign(child, parts)
-    if not isinstance(content, dict):
-        return
-    for key, child in content.items():
-        if key == "_target_" and not is_part(child, parts):
-            yield repr(child)[:100], "builds it and so runs its author's code on this machine"
-        else:
-            yield from foreign(child, parts)
+            yield from _leaves(child)
+    else:
+        yield key, content
 
 
 def is_harmless(text: str) -> bool:
@@ -93,9 +103,10 @@ def check_links(folder: Path) -> None:
     link goes where its author wants."""
     for place, folders, files in os.walk(folder):
         for path in (Path(place, name) for name in (*folders, *files)):
-            leads_out = path.is_symlink() and not path.resolve().is_relative_to(folder.resolve())
+            target = Path(os.path.realpath(path))  # Path.resolve fails where links go round
+            leads_out = path.is_symlink() and not target.is_relative_to(os.path.realpath(folder))
             if leads_out or not (path.is_file() or path.is_dir()):
-                what = f"leads to {path.resolve()}" if path.is_symlink() else "is no plain file"
+                what = f"leads to {target}" if path.is_symlink() else "is no plain file"
                 raise GantoolError(f"{path} {what}: remove it, or trust=true reads and writes what it leads to")
 
 
@@ -114,7 +125,7 @@ def fetching_nowhere_else(content: Any) -> Any:
 
 def _is_data_folder(root: object) -> bool:
     """True for where data sets are fetched to unless the user says otherwise (conf/dataset)."""
-    own = Path(os.environ.get("GANTOOL_DATA", "data")).expanduser().absolute()
-    return root == "${oc.env:GANTOOL_DATA,data}" or (
-        isinstance(root, str) and "${" not in root and Path(root).expanduser().absolute() == own
-    )
+    if not isinstance(root, str) or "${" in root:
+        return root == "${oc.env:GANTOOL_DATA,data}"
+    own = os.environ.get("GANTOOL_DATA", "data")
+    return os.path.abspath(os.path.expanduser(root)) == os.path.abspath(os.path.expanduser(own))

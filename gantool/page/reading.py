@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from PIL import Image
 
 from gantool.config.composed import choices, read_saved, typed_words
-from gantool.config.trust import is_harmless
+from gantool.config.trust import looks_around
 from gantool.errors import GantoolError, did_you_mean
 from gantool.logging.jsonl import read_metrics
 from gantool.logging.status import read_status
@@ -49,15 +49,16 @@ class RunFolder:
     def config_text(self) -> str:
         """The configuration as YAML, resolved where that needs nothing of this machine."""
         config = read_saved(self.path)
-        if self.trusted or is_harmless(OmegaConf.to_yaml(config)):
+        if self.trusted or not looks_around(OmegaConf.to_container(config)):
             with suppress(OmegaConfBaseException, RecursionError):  # a ${oc.env:...} of another machine
                 return OmegaConf.to_yaml(config, resolve=True)
         return OmegaConf.to_yaml(config)
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The same as plain containers."""
-        return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(self.config_text)))
+        """The same as plain containers, the groups of keys in it."""
+        config = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(self.config_text)))
+        return {key: value for key, value in config.items() if isinstance(value, dict)}
 
     @cached_property
     def choices(self) -> dict[str, str]:
