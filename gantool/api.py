@@ -21,7 +21,7 @@ from gantool.config.resolvers import register_resolvers
 from gantool.config.wording import in_one_line
 from gantool.errors import GantoolError
 from gantool.paths import conf_dir
-from gantool.runs.trained import TrainedRun, load_run
+from gantool.runs.trained import TrainedRun, open_run
 from gantool.runs.training import train_run
 
 
@@ -48,4 +48,4 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
     cfg = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
     folder.mkdir(parents=True, exist_ok=True)
     train_run(cfg, folder, whole.hydra)
-    return load_run(folder)
+    return open_run(folder, cfg, ema=True, device="auto", checkpoint="newest")

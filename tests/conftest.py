@@ -9,7 +9,7 @@ import pytest
 import yaml
 from hydra._internal.hydra import Hydra
 
-from gantool.cli.main import COMMANDS
+from gantool.cli.main import COMMANDS, main
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: tests are small, and run side by side
 # Composing is most of a small run's time. Hydra does it twice, first to see whether hydra.mode is set, which no test
@@ -35,6 +35,18 @@ def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in ("GANTOOL_OUTPUTS", "GANTOOL_DATA", "HYDRA_FULL_ERROR", "RANK", "TORCHELASTIC_USE_AGENT_STORE"):
         monkeypatch.delenv(name, raising=False)
     yield tmp_path
+
+
+@pytest.fixture(scope="session")
+def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small run, scored, with a snapshot: to be copied, not changed."""
+    from runs import train  # torch waits until a test wants it
+
+    run = tmp_path_factory.mktemp("trained") / "run"
+    words = ["score=[fd]", "monitor=[samples,scores]", "monitor.scores.every=1it", "monitor.scores.num=20"]
+    train(run, "trainer.seed=7", "trainer.log_every=1it", *words, model="mlp", rounds=2)
+    assert main(["export", f"run={run}", "format=snapshot"]) == 0
+    return run
 
 
 @pytest.fixture

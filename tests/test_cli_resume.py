@@ -41,7 +41,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_composed(cfg, root / "run", hydra)
     (root / "run" / "checkpoints").mkdir()
     (root / "run" / "checkpoints" / "1.pt").touch()
-    for name, text in (("bare", "recipe: {}\n"), ("old", "model:\n  recipe: {}\n")):
+    for name, text in (("bare", "recipe: {}\nmodel: {}\n"), ("old", "model:\n  recipe: {}\n")):
         (root / name / ".hydra").mkdir(parents=True)
         (root / name / ".hydra" / "config.yaml").write_text(text)
     return root

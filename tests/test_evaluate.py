@@ -76,7 +76,7 @@ def test_several_checkpoints_give_one_ranked_table_files_and_curves(runs: Path, 
     assert [f"{score:.4g}" in line for score, line in zip(scores, printed, strict=False)] == [True] * 3
     assert "real images" in printed[-1] and f"{known[0]['floor']['fd_digits']:.4g}" in printed[-1]
 
-    (folder,) = (runs / "a" / "evaluated").glob("digits-*")
+    (folder,) = (runs / "table" / "a").glob("digits-*")
     assert sorted(path.name for path in folder.glob("*.json")) == ["000000.016.json", "000000.032.json"]
     with (folder / "scores.csv").open() as file:
         rows = list(csv.reader(file))

@@ -7,9 +7,11 @@ from io import StringIO
 from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from omegaconf import DictConfig
 
 from gantool.config.composed import find_run, load_composed
 from gantool.config.schema import Train
@@ -26,12 +28,14 @@ _NODES = set(Train.model_fields) - {"recipe", "trainer", "sweep_metric"}  # grou
 def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Flags (with their values) and overrides: Hydra wants the overrides in one piece, users type `a=1 -m b=2`.
 
-    Raises GantoolError for a flag that Hydra does not have.
+    Raises GantoolError for a flag that Hydra does not have, and for the one that unpickles a file.
     """
     flags, overrides = [], []
     for word in words:
         after_flag = bool(flags) and flags[-1] in _FLAGS_WITH_VALUE
         (flags if word.startswith("-") or (after_flag and "=" not in word) else overrides).append(word)
+    if any(flag.startswith("--experimental-r") for flag in flags):
+        raise GantoolError("--experimental-rerun runs whatever a pickle says: go on with resume=RUN_FOLDER")
     refusal = StringIO()
     try:
         with redirect_stderr(refusal):
@@ -104,11 +108,15 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
 def resume(flags: Sequence[str], overrides: Sequence[str]) -> tuple[str, list[str], list[str]]:
     """Config name, flags and overrides that compose again what is in the run folder of `resume=FOLDER`.
 
-    Raises GantoolError where the folder holds no run to continue, and for overrides that cannot be made on a run.
+    trust=true takes the folder for the user's own. Raises GantoolError where the folder holds no run to continue or
+    asks for what is not gantool's own, and for overrides that cannot be made on a run.
     """
     run = Path(next(word for word in overrides if word.startswith("resume=")).partition("=")[2]).expanduser()
-    _check_run(run)
-    rest = [word for word in overrides if not word.startswith("resume=")]
+    words = [word.partition("=")[2].lower() for word in overrides if word.startswith("trust=")]
+    if not set(words) <= {"true", "false"}:
+        raise GantoolError(f"trust={words[-1]}: true builds what is not gantool's own in {run}, false refuses it")
+    cfg = _open_run(run, trusted=words[-1:] == ["true"])
+    rest = [word for word in overrides if not word.startswith(("resume=", "trust="))]
     if any(flag in ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp") for flag in flags):
         raise GantoolError("resume= takes its configuration from the run: leave out --config-dir and --config-name")
     if is_sweep(flags):
@@ -121,12 +129,14 @@ def resume(flags: Sequence[str], overrides: Sequence[str]) -> tuple[str, list[st
             raise GantoolError(
                 f"{word}: a run keeps its {key}; change a key of it ({key}.KEY=VALUE) or start a new run"
             )
-    return "resume", [*flags, "--config-dir", str(run / ".hydra")], [*rest, _quoted(f"hydra.run.dir={run.absolute()}")]
+    ConfigStore.instance().store(name="config", node=cfg)  # Hydra itself reads nothing in the folder
+    return "resume", list(flags), [*rest, _quoted(f"hydra.run.dir={run.absolute()}")]
 
 
-def _check_run(run: Path) -> None:
+def _open_run(run: Path, *, trusted: bool) -> DictConfig:
     if run.suffix == ".pt" and not run.is_dir():
         raise GantoolError(f"resume={run}: name the run folder, not a checkpoint in it")
-    load_composed(find_run(run, "resume"))
+    cfg = load_composed(find_run(run, "resume"), trusted=trusted)
     if not any((run / "checkpoints").glob("*.pt")):
         raise GantoolError(f"resume={run} has no checkpoint to continue from: start it again with its own command")
+    return cfg

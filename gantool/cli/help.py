@@ -26,9 +26,10 @@ from gantool.paths import conf_dir
 Row = tuple[str, str]  # what can be typed, and what it is
 _WIDEST = 40  # characters of the first column
 _TRAIN = """usage: gantool {command} [group=choice] [key=value] [-m] [flags]
-       gantool {command} resume=RUN_FOLDER [key=value]"""
+       gantool {command} resume=RUN_FOLDER [trust=true] [key=value]"""
 _TRAIN_FOOTER = """A sweep over several values: gantool {command} -m loss=hinge,lsgan trainer.seed=0,1
 Go on with a run:            gantool {command} resume=RUN_FOLDER trainer.duration=400kimg
+  of parts that are not gantool's own: trust=true; code of the folder's author then runs on this machine
 A new folder for the run:    gantool {command} hydra.run.dir=FOLDER
 Hydra's own flags:           gantool {command} --hydra-help"""
 

@@ -47,7 +47,9 @@ def embed(options: Options) -> None:
     from gantool.runs.trained import load_run
 
     require("analysis", "matplotlib", "sklearn", "captum")
-    run = load_run(options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint)
+    run = load_run(
+        options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint, trust=options.trust
+    )
     subject, num = open_subject(run, options.classes, "embed"), options.num
     only = subject.classes if options.classes is not None else []
     rows = embedding.rows_searched(subject, only, among=options.among, seed=options.seed)

@@ -18,8 +18,8 @@ class Options(Weights, InBlocks):
     """Scores trained runs, with protocol and floor, and ranks them.
 
     Without other words a run gets the numbers that its training logged: the same images, counts and features. The last
-    line of the table is what held-out real images score. Results go to RUN_FOLDER/evaluated: protocol and scores as
-    JSON, CSV, TensorBoard events.
+    line of the table is what held-out real images score. Results go to RUN_FOLDER/evaluated unless out=FOLDER says
+    otherwise: protocol and scores as JSON, CSV, TensorBoard events.
     """
 
     usage: ClassVar[str] = "run=RUN_FOLDER [features=choice] [score=[choices]] [key=value]"
@@ -38,7 +38,7 @@ class Options(Weights, InBlocks):
     split: str | None = key(None, "of the real images: train, test, ...; null: what the run was trained on")
     root: str | None = key(None, "where the data set lies now; null: where it did")
     rank_by: str | None = key(None, "a score; null: the first")
-    out: Out | None = key(None, "a folder for the table of all runs, beside what goes into each run's")
+    out: Out | None = key(None, "folder to write into, new or empty, with a table of all runs; null: each run's own")
 
 
 def evaluate(options: Options) -> None:
@@ -48,10 +48,10 @@ def evaluate(options: Options) -> None:
     from gantool.runs.trained import TrainedRun, load_run
 
     def load(target: Target) -> TrainedRun:
-        return load_run(target[0], ema=options.ema, device=options.device, checkpoint=target[1])
+        return load_run(target[0], ema=options.ema, device=options.device, checkpoint=target[1], trust=options.trust)
 
     targets = find_targets(options)
-    judging = options.model_dump(exclude={"run", "checkpoint", "ema", "device", "rank_by", "out"})
+    judging = options.model_dump(exclude={"run", "trust", "checkpoint", "ema", "device", "rank_by", "out"})
     panel = Panel(load(targets[0]), **judging)
     names = panel.scorer.names
     if options.rank_by not in (None, *names):
@@ -60,9 +60,11 @@ def evaluate(options: Options) -> None:
     for target in targets[1:]:
         panel.check_comparable(load(target))
     evaluations: list[Evaluation] = []
+    places: list[Path] = []
+    places_of = _places([Path(str(run)).expanduser() for run, _ in targets], options.out)
     for target in targets:
         evaluations.append(panel.judge(load(target)))
-        save(evaluations[-1])
+        places.append(save(evaluations[-1], places_of[evaluations[-1].run]))
     metric = options.rank_by or names[0]
     evaluations = ranked(evaluations, metric, higher_is_better=metric in panel.scorer.higher_is_better)
     print_table(evaluations, metric)
@@ -70,19 +72,33 @@ def evaluate(options: Options) -> None:
         log.warning("note: %s", warning)
     if options.out:
         save_table(evaluations, options.out)
-    places = dict.fromkeys([str(one.folder) for one in evaluations] + ([options.out] if options.out else []))
-    log.info("protocol, JSON and CSV: %s", ", ".join(places))
+        places.append(Path(options.out))
+    log.info("protocol, JSON and CSV: %s", ", ".join(dict.fromkeys(map(str, places))))
+
+
+def _places(runs: list[Path], out: str | None) -> dict[Path, Path]:
+    """Where the results of each run go: into its folder, or all below `out`."""
+    if out is None:
+        return {run: run / "evaluated" for run in runs}
+    names = [run.resolve().name for run in dict.fromkeys(runs)]
+    return {
+        run: Path(out).expanduser() / (name if names.count(name) == 1 else f"{place}-{name}")
+        for place, (run, name) in enumerate(zip(dict.fromkeys(runs), names, strict=True))
+    }
 
 
 def find_targets(options: Options) -> list[Target]:
     """Every checkpoint that is asked for; raises GantoolError for one that is not there."""
+    from gantool.training.checkpoint import nimg_of
+
     found: list[Target] = []
     for run in options.run if isinstance(options.run, list) else [options.run]:
         files = sorted(path.name for path in (Path(run or "").expanduser() / "checkpoints").glob("*.pt"))
+        named = {nimg: file for file in files if (nimg := nimg_of(file)) is not None}
         asked = [options.checkpoint] if isinstance(options.checkpoint, str) else options.checkpoint
         for name in asked:
             if name == "all":  # the best is often one of the others
-                found += [(run, file) for file in {file.split("-")[-2]: file for file in files}.values()]
+                found += [(run, file) for file in named.values()] or [(run, "newest")]
             elif name in ("newest", "best", *files):
                 found.append((run, name))
             else:

@@ -54,7 +54,9 @@ def explain(options: Options) -> None:
     from gantool.runs.trained import load_run
 
     require("analysis", "matplotlib", "sklearn", "captum")
-    run = load_run(options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint)
+    run = load_run(
+        options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint, trust=options.trust
+    )
     subject, seed = open_subject(run, options.classes, "explain"), options.seed
     dim = subject.game.latent.dim
     if options.directions > dim:
@@ -68,7 +70,7 @@ def explain(options: Options) -> None:
     known = {
         "run": str(run.folder),
         "nimg": run.nimg,
-        **options.model_dump(exclude={"run", "device", "out"}),
+        **options.model_dump(exclude={"run", "trust", "device", "out"}),
         "generator": generator,
         "discriminator": judging,
     }

@@ -37,7 +37,7 @@ def export(options: Options) -> None:
     formats = ("snapshot", "onnx", "torch") if options.format == "all" else (options.format,)
     if "onnx" in formats:
         require("export", "onnxscript", "onnxruntime", what="format=onnx")
-    run = load_run(options.run, ema=options.ema, device="cpu", checkpoint=options.checkpoint)
+    run = load_run(options.run, ema=options.ema, device="cpu", checkpoint=options.checkpoint, trust=options.trust)
     about = {"run": str(run.folder), "nimg": run.nimg, "ema": options.ema, "tolerance": TOLERANCE}
     with output(run.folder, "exported", "", options.out) as out:
         differences = write_formats(run, formats, out)

@@ -45,7 +45,9 @@ def interpolate(options: Options) -> None:
     from gantool.runs.trained import load_run
     from gantool.sampling import filled
 
-    run = load_run(options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint)
+    run = load_run(
+        options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint, trust=options.trust
+    )
     game, rows, steps = run.game, options.rows, options.steps
     if not isinstance(game, GAN):
         raise GantoolError(f"{run.folder} is a CycleGAN or pix2pix run: it has no latent to interpolate")

@@ -4,13 +4,13 @@ import logging
 from pathlib import Path
 from typing import ClassVar
 
-from gantool.config.options import CommandOptions, OutFile, key
+from gantool.config.options import OfRun, OutFile, key
 from gantool.errors import GantoolError
 
 log = logging.getLogger(__name__)
 
 
-class Options(CommandOptions):
+class Options(OfRun):
     """Writes one HTML page on a run, or on several that are compared.
 
     The page holds its pictures and curves itself: it can be mailed, printed, and opened without a network.
@@ -41,7 +41,7 @@ def report(options: Options) -> None:
     if jobs:
         page, place = page_of_runs(f"Sweep {first.resolve().name}", jobs, options.metric), first
     elif len(named) == 1:
-        page, place = page_of_run(RunFolder.open(first)), first
+        page, place = page_of_run(RunFolder.open(first, options.trust)), first
     else:
         folders = [RunFolder.open(folder).path for folder in named]
         if len({folder.name for folder in folders}) < len(folders):

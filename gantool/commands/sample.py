@@ -37,7 +37,9 @@ def sample(options: Options) -> None:
     """Raises GantoolError for the user's mistakes."""
     from gantool.runs.trained import load_run
 
-    run = load_run(options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint)
+    run = load_run(
+        options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint, trust=options.trust
+    )
     what, where = _translate(run, options) if run.game.translates else _draw(run, options)
     log.info("%s at %g kimg: %s", what, run.nimg / 1000, where)
 

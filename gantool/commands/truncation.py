@@ -42,7 +42,9 @@ def truncation(options: Options) -> None:
 
     if options.plot:
         require("analysis", "matplotlib", what="the curve, which plot=false leaves out,")
-    run = load_run(options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint)
+    run = load_run(
+        options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint, trust=options.trust
+    )
     if not isinstance(run.game, GAN):
         raise GantoolError(f"{run.folder} is a CycleGAN or pix2pix run: it has no latent to truncate")
     thresholds = sorted(set(options.thresholds), key=lambda threshold: threshold or float("inf"))

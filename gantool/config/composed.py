@@ -1,17 +1,26 @@
 """The composed configuration in a run's folder: .hydra/config.yaml, hydra.yaml and overrides.yaml."""
 
 import re
+from contextlib import suppress
+from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from hydra.conf import HydraConf
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from gantool.config import trust
 from gantool.config.leaves import leaves
 from gantool.config.parts import nodes
 from gantool.config.read import resolve
+from gantool.config.schema import DATASET_OWNED, OPTIMIZER_OWNED, Train
 from gantool.errors import GantoolError, did_you_mean
 from gantool.files import write_whole
+from gantool.paths import conf_dir
+
+_NODES = ("recipe", "trainer", "dataset", "loss", "optimizer")
+FORMAT = 1  # of config.yaml; counts up when a key comes to mean something else, not when one is added
 
 _PLACE = re.compile(r"(.+_)?(root|folder|dir|path|file|weights)|(test_)?[ab]")  # keys that name a folder or file
 
@@ -27,7 +36,7 @@ def save_composed(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig)
         write_whole(folder / "hydra.yaml", OmegaConf.to_yaml({"hydra": hydra}))
         typed = [str(word).removeprefix("++") for word in hydra.overrides.task]  # see cli.arguments.add_arguments
         write_whole(folder / "overrides.yaml", OmegaConf.to_yaml(typed))
-    write_whole(folder / "config.yaml", OmegaConf.to_yaml(cfg))  # last: a run with it is whole
+    write_whole(folder / "config.yaml", f"format: {FORMAT}\n{OmegaConf.to_yaml(cfg)}")  # last: a run with it is whole
 
 
 def make_absolute(cfg: DictConfig) -> None:
@@ -42,9 +51,11 @@ def make_absolute(cfg: DictConfig) -> None:
 
 
 def choices(run_dir: Path) -> dict[str, str]:
-    """The choice made in each group when the run in `run_dir` began."""
-    hydra = OmegaConf.load(run_dir / ".hydra" / "hydra.yaml")
-    return {str(group): choice for group, choice in hydra.hydra.runtime.choices.items() if isinstance(choice, str)}
+    """The choice made in each group when the run in `run_dir` began; {} where that cannot be read any more."""
+    with suppress(GantoolError, AttributeError, KeyError, TypeError):
+        chosen = _read(run_dir / ".hydra" / "hydra.yaml")["hydra"]["runtime"]["choices"]
+        return {str(group): choice for group, choice in chosen.items() if isinstance(choice, str)}
+    return {}
 
 
 def find_run(
@@ -60,15 +71,77 @@ def find_run(
     return path
 
 
-def load_composed(run_dir: Path) -> DictConfig:
-    """The configuration in a run's folder; raises GantoolError for one of another version of gantool."""
-    cfg = OmegaConf.load(run_dir / ".hydra" / "config.yaml")
-    if not isinstance(cfg, DictConfig) or "recipe" not in cfg:
+def typed_words(run_dir: Path) -> list[str]:
+    """What was typed on the command line when the run began; [] where that cannot be read any more."""
+    with suppress(GantoolError):
+        words = _read(run_dir / ".hydra" / "overrides.yaml")
+        return [str(word) for word in words] if isinstance(words, list) else []
+    return []
+
+
+def _read(path: Path) -> Any:
+    """A YAML file as plain containers, unresolved; raises GantoolError where it is not to be read."""
+    try:
+        return OmegaConf.to_container(OmegaConf.load(path))
+    except Exception as error:  # PyYAML and OmegaConf raise a dozen kinds for bytes that are no YAML
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        raise GantoolError(f"{path} cannot be read ({reason}): mend it, or take a copy of the run") from error
+
+
+def load_composed(run_dir: Path, *, trusted: bool = False) -> DictConfig:
+    """The configuration in a run's folder, unresolved; keys of gantool's own that came after it have their defaults.
+
+    What it may ask for is in config.trust, unless the user has `trusted` it; it then fetches no data set to a folder
+    of its own choice either. Raises GantoolError for more than that, and for a file that is damaged or of another
+    version of gantool.
+    """
+    cfg = read_saved(run_dir)
+    if trusted:
+        return cfg
+    content = OmegaConf.to_container(cfg)
+    trust.check(content, run_dir)
+    trust.check_links(run_dir)
+    return DictConfig(trust.fetching_nowhere_else(content))
+
+
+def read_saved(run_dir: Path) -> DictConfig:
+    """What load_composed gives, whatever it asks for: to be looked at, neither resolved nor built."""
+    path = run_dir / ".hydra" / "config.yaml"
+    saved = _read(path)
+    if not isinstance(saved, dict) or not isinstance(saved.get("model"), dict):
+        raise GantoolError(f"{path} is damaged, as it names no model: take a copy of the run, or train anew")
+    kinds = {key: saved.get(key, {}) for key in _NODES}
+    if wrong := [key for key, node in kinds.items() if not isinstance(node, dict) and "${" not in str(node)]:
+        raise GantoolError(
+            f"{path} is damaged, as {wrong[0]} is no group of keys: take a copy of the run, or train anew"
+        )
+    made = saved.pop("format", FORMAT)  # absent from the first ones of this format
+    if "recipe" not in saved:
         raise GantoolError(
             f"{run_dir} was made by gantool 0.1, whose configuration this version does not read: use gantool 0.1 for "
             "it, or train anew in another folder"
         )
-    return cfg
+    if made != FORMAT:
+        raise GantoolError(f"{run_dir} was made by a later version of gantool (format {made!r}): use that one")
+    if strange := [key for key in saved if key not in Train.model_fields]:
+        raise GantoolError(f"{path} has {strange[0]!r}, which is no key of a run: take it out")
+    return DictConfig(_merged(_defaults(), saved))
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    """What conf says of the keys that are gantool's own, whatever is chosen."""
+    conf = _read(conf_dir() / "train.yaml")
+    kept = {"dataset": DATASET_OWNED, "optimizer": OPTIMIZER_OWNED}
+    own = {group: {key: value for key, value in conf[group].items() if key in keys} for group, keys in kept.items()}
+    own |= {key: conf[key] for key in ("recipe", "regularizer", "auxiliary", "score", "monitor", "sweep_metric")}
+    return own | {"trainer": _read(conf_dir() / "trainer" / "default.yaml")}
+
+
+def _merged(default: Any, value: Any) -> Any:
+    if not isinstance(default, dict) or not isinstance(value, dict):
+        return value
+    return value | {key: _merged(child, value[key]) if key in value else child for key, child in default.items()}
 
 
 def changes(cfg: DictConfig, run_dir: Path) -> dict[str, tuple[Any, Any]]:
@@ -76,8 +149,19 @@ def changes(cfg: DictConfig, run_dir: Path) -> dict[str, tuple[Any, Any]]:
 
     Both are compared resolved, leaf by leaf. Empty where `run_dir` has no configuration yet.
     """
-    saved = run_dir / ".hydra" / "config.yaml"
-    if not saved.exists():
+    if not (run_dir / ".hydra" / "config.yaml").exists():
         return {}
-    before, now = (leaves(OmegaConf.to_container(c, resolve=True)) for c in (load_composed(run_dir), cfg))
+    saved, typed = OmegaConf.to_container(read_saved(run_dir)), OmegaConf.to_container(cfg)
+    before, now = leaves(resolve(DictConfig(_told(saved, typed)))), leaves(resolve(cfg))
     return {key: (before.get(key), now.get(key)) for key in {**before, **now} if before.get(key) != now.get(key)}
+
+
+def _told(saved: Any, typed: Any) -> Any:
+    """`saved` to be resolved: a ${...} that calls something stays text unless the user's own configuration has it in
+    the same place."""
+    if isinstance(saved, dict):
+        return {key: _told(v, typed.get(key) if isinstance(typed, dict) else None) for key, v in saved.items()}
+    if isinstance(saved, list):
+        return [_told(v, own) for v, own in zip_longest(saved, typed if isinstance(typed, list) else [])][: len(saved)]
+    foreign = isinstance(saved, str) and not trust.is_harmless(saved) and saved != typed
+    return saved.replace("${", "\\${") if foreign else saved

@@ -77,7 +77,15 @@ class CommandOptions(BaseModel):
         return {name: extra["choice"] for name, extra in extras.items() if isinstance(extra, dict)}
 
 
-class Weights(CommandOptions):
+class OfRun(CommandOptions):
+    """What is done with the folder of a run."""
+
+    trust: bool = key(
+        False, "build parts that are not gantool's own too: code of the folder's author then runs on this machine"
+    )
+
+
+class Weights(OfRun):
     """Which weights a generator has."""
 
     ema: bool = key(True, "the averaged generator; false: the one in training")

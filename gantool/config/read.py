@@ -27,6 +27,8 @@ def resolve(cfg: DictConfig) -> dict[str, Any]:
         plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise GantoolError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+    except RecursionError:
+        raise GantoolError("a ${...} in the configuration leads back to itself") from None
     assert isinstance(plain, dict)
     for path, value in leaves(plain).items():
         for number in value if isinstance(value, list) else [value]:

@@ -51,12 +51,24 @@ class JsonLines:
 
 
 def read_metrics(run_dir: Path) -> list[dict]:
-    """The whole lines of a run's metrics.jsonl, oldest first; empty where there is none."""
-    path = run_dir / NAME
-    if not path.exists():
+    """The whole lines of a run's metrics.jsonl, oldest first; empty where there is none. Damaged lines are left out."""
+    try:
+        lines = (run_dir / NAME).read_bytes().splitlines(keepends=True)
+    except OSError:
         return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    found = [_read(line) for line in lines if line.endswith(b"\n")]
+    return [line for line in found if line is not None]
+
+
+def _read(line: bytes) -> dict | None:
+    """What a line holds; None where it is none of ours."""
+    try:
+        match json.loads(line):
+            case {"nimg": int(nimg), "kimg": int() | float()} as found if 0 <= nimg < 2**63:
+                return {**found, "kimg": nimg / 1000}
+    except (ValueError, RecursionError):
+        pass
+    return None
 
 
 def finite(value: float) -> float | None:
@@ -66,11 +78,11 @@ def finite(value: float) -> float | None:
 
 
 def _length_before(path: Path, first: int) -> int:
-    """Bytes of the leading lines with nimg < `first`; a line that a kill cut in half ends them too."""
+    """Bytes before the first line with nimg >= `first`, or before one that a kill cut in half. A damaged line stays."""
     length = 0
     with path.open("rb") as file:
         for line in file:
-            if not line.endswith(b"\n") or json.loads(line)["nimg"] >= first:
+            if not line.endswith(b"\n") or ((found := _read(line)) and found["nimg"] >= first):
                 break
             length += len(line)
     return length

@@ -7,6 +7,8 @@ from typing import Any
 from gantool.files import write_whole
 
 NAME = "status.json"
+_KINDS = {"state": str, "error": str, "higher_is_better": list}
+_KINDS |= dict.fromkeys(("progress", "metrics", "best", "watchdog"), dict)
 
 
 def write_status(run_dir: Path, **status: Any) -> None:
@@ -15,8 +17,19 @@ def write_status(run_dir: Path, **status: Any) -> None:
 
 
 def read_status(run_dir: Path) -> dict[str, Any]:
-    """What was written last; {} where there is nothing that can be read."""
+    """What `write_status` wrote last, without what is damaged in it; {} for a folder without a status, or with one
+    that is damaged as a whole."""
     try:
-        return json.loads((run_dir / NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        status = json.loads((run_dir / NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return {}
+    if not isinstance(status, dict):
+        return {}
+    known = {key: value for key, value in status.items() if value is None or isinstance(value, _KINDS.get(key, object))}
+    for key, kind in (("progress", int), ("metrics", float | int | None)):
+        if isinstance(inner := known.get(key), dict):
+            known[key] = {name: v for name, v in inner.items() if isinstance(v, kind) and (v is None or abs(v) < 1e100)}
+    for holder, key in ((known, "higher_is_better"), (known.get("watchdog") or {}, "noticed")):
+        if (texts := holder.get(key)) is not None:
+            holder[key] = [text for text in texts if isinstance(text, str)] if isinstance(texts, list) else []
+    return known

@@ -117,6 +117,8 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 def number(value: float) -> str:
     """Three significant digits as people write them: 12.5, 0.003, 2e-5, 40,000."""
+    if not math.isfinite(value):
+        return str(value)
     if value and not 1e-3 <= abs(value) < 1e6:
         mantissa, _, power = f"{value:.2e}".partition("e")
         return f"{mantissa.rstrip('0').rstrip('.')}e{int(power)}"

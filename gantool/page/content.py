@@ -124,13 +124,13 @@ def evaluations(run: RunFolder) -> list[dict[str, Any]]:
     """What `gantool evaluate` measured: a table of checkpoints for each protocol."""
     tables: dict[str, dict[str, Any]] = {}
     for result in run.results("evaluated"):
-        if not isinstance(result.get("scores"), dict):
+        if not isinstance(result.get("scores"), dict) or not isinstance(result.get("nimg"), int):
             continue
-        card = cards([result.get("protocol") or {}])[0]
+        card = cards([result["protocol"] if isinstance(result.get("protocol"), dict) else {}])[0]
         table = tables.setdefault(str(card), {"card": card, "names": list(result["scores"]), "rows": [], "floor": {}})
         values = [_score(result["scores"].get(name)) for name in table["names"]]
         table["rows"].append((result.get("nimg", 0), values))
-        table["floor"] = result.get("floor") or {}
+        table["floor"] = result["floor"] if isinstance(result.get("floor"), dict) else {}
     for table in tables.values():
         rows = [(f"{number(nimg / 1000)} kimg", values) for nimg, values in sorted(table["rows"])]
         floor = [_score(table["floor"].get(name)) for name in table["names"]]

@@ -4,21 +4,25 @@ import base64
 import io
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from PIL import Image
 
-from gantool.config.composed import choices, find_run
+from gantool.config.composed import choices, find_run, read_saved, typed_words
+from gantool.config.trust import looks_around
 from gantool.logging.jsonl import read_metrics
 from gantool.logging.status import read_status
 from gantool.page.chart import Points
 
 _LARGEST = 1200  # pixels of a side
 _HEAVIEST = 600_000  # bytes of a picture that is inlined as it is
+_HIGHEST = 1e100  # of a value that is drawn
 _FRAMES = 1_500_000  # bytes of an animation
 
 
@@ -27,37 +31,38 @@ class RunFolder:
     """A run as its files tell it; nothing is built and no checkpoint read."""
 
     path: Path
+    trusted: bool = False  # the configuration may look into this machine
 
     @classmethod
-    def open(cls, folder: str | Path) -> "RunFolder":
+    def open(cls, folder: str | Path, trusted: bool = False) -> "RunFolder":
         """Raises GantoolError unless `folder` is a run's."""
         otherwise = "is neither a run's folder (.hydra/config.yaml) nor a sweep's"
-        return cls(find_run(folder, otherwise=otherwise).resolve())
+        return cls(find_run(folder, otherwise=otherwise).resolve(), trusted)
 
     @cached_property
     def config_text(self) -> str:
-        """The configuration as YAML, resolved where that can be done."""
-        config = cast(DictConfig, OmegaConf.load(self.path / ".hydra" / "config.yaml"))
-        try:
-            return OmegaConf.to_yaml(config, resolve=True)
-        except Exception:  # a ${oc.env:...} of another machine
-            return OmegaConf.to_yaml(config)
+        """The configuration as YAML, resolved where that needs nothing of this machine."""
+        config = read_saved(self.path)
+        if self.trusted or not looks_around(OmegaConf.to_container(config)):
+            with suppress(OmegaConfBaseException, RecursionError):  # a ${oc.env:...} of another machine
+                return OmegaConf.to_yaml(config, resolve=True)
+        return OmegaConf.to_yaml(config)
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The same as plain containers."""
-        return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(self.config_text)))
+        """The same as plain containers, the groups of keys in it."""
+        config = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(self.config_text)))
+        return {key: value for key, value in config.items() if isinstance(value, dict)}
 
     @cached_property
     def choices(self) -> dict[str, str]:
         """What was chosen in each group."""
-        return choices(self.path) if (self.path / ".hydra" / "hydra.yaml").is_file() else {}
+        return choices(self.path)
 
     @cached_property
     def overrides(self) -> list[str]:
         """What was typed on the command line."""
-        path = self.path / ".hydra" / "overrides.yaml"
-        return [str(word) for word in OmegaConf.load(path)] if path.is_file() else []
+        return typed_words(self.path)
 
     @cached_property
     def status(self) -> dict[str, Any]:
@@ -75,7 +80,7 @@ class RunFolder:
         curves: dict[str, list[tuple[float, float]]] = {}
         for line in self.lines:
             for tag, value in line.items():
-                if "/" in tag and isinstance(value, int | float):
+                if "/" in tag and isinstance(value, int | float) and abs(value) < _HIGHEST:
                     curves.setdefault(tag, []).append((line["kimg"], float(value)))
         return curves
 
@@ -95,8 +100,8 @@ class RunFolder:
     @property
     def protocols(self) -> list[dict[str, Any]]:
         """How the scores were measured, without repeats, the latest last."""
-        found = [line["protocol"] for line in self.lines if line.get("protocol")]
-        return [json.loads(text) for text in dict.fromkeys(json.dumps(p, sort_keys=True) for p in found)]
+        found = [line["protocol"] for line in self.lines if isinstance(line.get("protocol"), dict)]
+        return [_sound(json.loads(text)) for text in dict.fromkeys(json.dumps(p, sort_keys=True) for p in found)]
 
     def grids(self, name: str) -> list[tuple[float, Path]]:
         """(kimg, file) of the pictures called `name` in samples/, oldest first."""
@@ -118,7 +123,7 @@ class RunFolder:
         for path in sorted((self.path / kind).rglob("*.json"), key=lambda path: path.stat().st_mtime):
             try:
                 content = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError:
+            except (OSError, ValueError, RecursionError):
                 continue
             found += [content] if isinstance(content, dict) else []
         return found
@@ -132,10 +137,20 @@ class RunFolder:
         return sorted(path for path in newest.iterdir() if path.suffix in (".png", ".gif"))
 
 
+def _sound(protocol: dict[str, Any]) -> dict[str, Any]:
+    """A protocol without scores of real images that are no numbers."""
+    floor, better = protocol.get("floor"), protocol.get("higher_is_better")
+    numbers = floor.items() if isinstance(floor, dict) else ()
+    return protocol | {
+        "floor": {name: v for name, v in numbers if isinstance(v, int | float) and abs(v) < _HIGHEST} or None,
+        "higher_is_better": better if isinstance(better, list) else None,
+    }
+
+
 def inlined(path: Path, largest: int = _LARGEST) -> str | None:
     """A picture as a data: address of bounded size; None where it cannot be read, as one that is being written."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=("PNG", "GIF")) as image:  # no other: PIL has programs run for some
             image.load()
             content = path.read_bytes()
             if path.suffix == ".gif":
@@ -144,7 +159,7 @@ def inlined(path: Path, largest: int = _LARGEST) -> str | None:
                 return _address(content, "png")
             image.thumbnail((largest, largest))
             png, jpeg = _saved(image, "png", optimize=True), _saved(image.convert("RGB"), "jpeg", quality=88)
-    except (OSError, ValueError):
+    except Exception:  # PIL's plugins raise OSError, SyntaxError, ValueError, struct.error, ...
         return None
     return _address(png, "png") if len(png) <= max(len(jpeg), _HEAVIEST // 4) else _address(jpeg, "jpeg")
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,25 +25,38 @@ class Evaluation:
     protocol: dict[str, object]  # results of equal protocols are comparable
 
     @property
-    def folder(self) -> Path:
+    def name(self) -> str:
         """Shared by the checkpoints of a run under one protocol, so that their scores make a curve."""
         digest = hashlib.sha256(json.dumps(self.protocol, sort_keys=True).encode()).hexdigest()[:8]
-        return self.run / "evaluated" / f"{self.protocol['extractor']}-{digest}"
+        return f"{self.protocol['extractor']}-{digest}"
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
         return {**asdict(self), "run": str(self.run)}
 
 
-def save(evaluation: Evaluation) -> None:
-    """Writes <kimg>.json and, of all checkpoints judged by its protocol, scores.csv and TensorBoard's curves."""
-    folder = evaluation.folder
-    with writing(folder, "make room"):
+def save(evaluation: Evaluation, place: Path) -> Path:
+    """Writes <kimg>.json and, of all checkpoints judged by its protocol, scores.csv and TensorBoard's curves into a
+    folder of that protocol in `place`; returns it."""
+    folder = place / evaluation.name
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_json(evaluation.as_dict(), folder / f"{evaluation.nimg / 1000:010.3f}.json")
-        known = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+        known = _whole(folder, list(evaluation.scores))
         write_scores(known, folder / "scores.csv")
         _write_events(known, folder)
+    return folder
+
+
+def _whole(folder: Path, names: list[str]) -> list[dict[str, Any]]:
+    """The results in a folder, those of earlier times too, but for files that are damaged."""
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        with suppress(OSError, ValueError, RecursionError):
+            match json.loads(path.read_text(encoding="utf-8")):
+                case {"run": str(), "nimg": int(), "scores": dict(scores), "floor": dict()} as one:
+                    found += [one] if list(scores) == names else []
+    return found
 
 
 def save_table(evaluations: Sequence[Evaluation], out: str) -> None:

@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import pkgutil
-import re
-from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from torch import Tensor, nn
 from gantool import __version__
 from gantool.batch import Draws
 from gantool.config import build
-from gantool.config.parts import nodes
+from gantool.config.trust import OF_GENERATORS, check
 from gantool.errors import GantoolError, did_you_mean
 from gantool.files import whole
 from gantool.games.gan import GAN, stage_of
@@ -27,8 +25,6 @@ from gantool.runs.trained import TrainedRun
 
 NAME = "snapshot.safetensors"
 FORMAT = "gantool snapshot 2"
-# Where generators, latents and growth live: what a stranger's snapshot may name.
-PARTS = ("networks", "latents", "growth")
 
 
 class FromLatent(nn.Module):
@@ -104,10 +100,8 @@ def load(path: str | Path, name: str | None = None, *, trust: bool = False) -> A
     path = Path(path).expanduser()
     path = path / NAME if path.is_dir() else path
     state, config, version = _read(path)
-    if not trust and (foreign := list(_foreign(config["parts"]))):
-        raise GantoolError(
-            f"{path} asks for code that is not gantool's ({foreign[0]}): trust=True if you know its author"
-        )
+    if not trust:
+        check(config["parts"], path, OF_GENERATORS)
     names = config["names"]
     name = name or (names[0] if len(names) == 1 else "")
     if name not in names:
@@ -116,7 +110,7 @@ def load(path: str | Path, name: str | None = None, *, trust: bool = False) -> A
     own = {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
     try:
         return _built(config, own).eval().requires_grad_(False)
-    except (GantoolError, RuntimeError, AttributeError, KeyError, TypeError) as error:
+    except Exception as error:  # numbers of a stranger's can make a network raise anything
         reason = " ".join(str(error).split())[:200]
         raise GantoolError(f"{path} (gantool {version}) does not fit gantool {__version__}: {reason}") from error
 
@@ -143,36 +137,32 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise GantoolError(f"{path} is no readable snapshot ({str(error).splitlines()[0]})") from error
-    try:
-        config = json.loads(metadata["config"])
-        if metadata["format"] == "gantool snapshot 1":
-            raise GantoolError(f"{path} was written by gantool 0.1: load it with that version, or export the run anew")
-        sound = metadata["format"] == FORMAT and "_target_" in config["parts"]["generator"]
-    except (ValueError, KeyError, TypeError):
-        sound = False
-    if not sound:
+    made = metadata.get("format", "")
+    if made == "gantool snapshot 1":
+        raise GantoolError(f"{path} was written by gantool 0.1: load it with that version, or export the run anew")
+    if made.startswith("gantool snapshot ") and made != FORMAT:
+        raise GantoolError(f"{path} was written by a later version of gantool ({made}): load it with that one")
+    config: Any = None
+    with suppress(ValueError, RecursionError):
+        config = json.loads(metadata.get("config", ""))
+    if made != FORMAT or not _is_sound(config):
         raise GantoolError(f"{path} is no snapshot of gantool: gantool export run=FOLDER makes one")
     if metadata.get("sha256") != _sha256(state):
         raise GantoolError(f"{path} is damaged: its weights do not have the checksum they were written with")
     return state, config, metadata.get("gantool", "of unknown version")
 
 
-def _foreign(parts: dict[str, Any]) -> Iterator[str]:
-    """What a configuration would call or read beside the classes of gantool's own models."""
-    yield from (str(node["_target_"]) for _, node in nodes(parts) if not _is_own(node["_target_"]))
-    yield from re.findall(r"\$\{[^}]*", json.dumps(parts))  # would be looked up on this machine
-
-
-def _is_own(target: Any) -> bool:
-    """True for a class that is defined in gantool's parts of models."""
-    prefixes = tuple(f"gantool.{part}." for part in PARTS)
-    if not isinstance(target, str) or not target.startswith(prefixes):
-        return False
-    try:
-        found = pkgutil.resolve_name(target)
-    except (ImportError, AttributeError, ValueError):
-        return False
-    return isinstance(found, type) and f"{found.__module__}.".startswith(prefixes)
+def _is_sound(config: Any) -> bool:
+    match config:
+        case {
+            "parts": {"generator": {"_target_": _}} as parts,
+            "names": [*names],
+            "shape": {"channels": int(), "resolution": int(), "num_classes": int()},
+        }:
+            nodes = [parts[name] for name in ("latent", "growth") if name in parts]
+            named = all(isinstance(node, dict) and "_target_" in node for node in nodes)
+            return named and all(isinstance(name, str) for name in names)
+    return False
 
 
 def _sha256(state: dict[str, Tensor]) -> str:

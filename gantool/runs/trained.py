@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from gantool.config import Train, read
@@ -20,17 +21,19 @@ from gantool.metrics.features import Features
 from gantool.runs.build import build_game, build_source
 from gantool.runs.features import build_features
 from gantool.sampling import sampled
-from gantool.training.checkpoint import Checkpoints, load
+from gantool.training.checkpoint import Checkpoints
 from gantool.training.hardware import choose_device, exact_float32, to_memory_format
+from gantool.training.sound import check_sound
 
 
 @contextmanager
 def without_prefix(prefix: str) -> Iterator[None]:
-    """Errors name `dataset.root`, where a command that is not train has the key `root`."""
+    """Errors name `dataset.root`, where a command that is not train has the key `root`, and none has `download`."""
     try:
         yield
     except GantoolError as error:
-        raise GantoolError(str(error).replace(prefix, "")) from error
+        text = str(error).replace(f", or set {prefix}download=true", "")
+        raise GantoolError(text.replace(prefix, "")) from error
 
 
 @dataclass(frozen=True)
@@ -93,21 +96,32 @@ class TrainedRun:
 
 
 def load_run(
-    folder: str | Path | None, *, ema: bool = True, device: str = "auto", checkpoint: str = "newest"
+    folder: str | Path | None,
+    *,
+    ema: bool = True,
+    device: str = "auto",
+    checkpoint: str = "newest",
+    trust: bool = False,
 ) -> TrainedRun:
     """The run in `folder`, finished or not, on `device`; `checkpoint` is newest, best or a file in its checkpoints.
 
-    Raises GantoolError where the folder is no run, has no sound checkpoint, or its code cannot be found.
+    The folder is only read. Of what its configuration names, parts of gantool and torch's optimizers are built;
+    `trust=True` builds whatever else it names too, which is as good as running its author's program, and fetches its
+    data set to where it says. Raises GantoolError where the folder is no run, names other code, or has no sound
+    checkpoint.
     """
     if folder is None:
         raise GantoolError("which run? run=FOLDER names it, such as run=outputs/2026-11-24/10-15-30-dcgan-mnist-5k")
     path = find_run(folder)
-    cfg = load_composed(path)
-    saved = _saved(path, checkpoint)
-    config = read(cfg)
-    where = choose_device(device)
+    return open_run(path, load_composed(path, trusted=trust), ema=ema, device=device, checkpoint=checkpoint)
+
+
+def open_run(path: Path, cfg: DictConfig, *, ema: bool, device: str, checkpoint: str) -> TrainedRun:
+    """As load_run, by a configuration that was checked or that the user has written."""
+    config, where = read(cfg), choose_device(device)
     exact_float32()
     game = build_game(config)
+    saved = _saved(path, checkpoint, game)
     game.load_state_dict(saved["game"])
     generators = copy.deepcopy(game.generators)
     if ema:
@@ -118,15 +132,13 @@ def load_run(
     return TrainedRun(path, config, game, cast(nn.ModuleDict, generators), ema, saved["progress"]["nimg"], where)
 
 
-def _saved(path: Path, checkpoint: str) -> dict:
+def _saved(path: Path, checkpoint: str, game: Game) -> dict:
+    checkpoints = Checkpoints(path, check=lambda saved: check_sound(saved, game))
     if checkpoint == "best":
-        best = sorted((path / "checkpoints").glob("best-*.pt"))
-        if not best:
-            raise GantoolError(f"run={path} has no best checkpoint, as it was never scored: take checkpoint=newest")
-        return load(best[-1])
+        return checkpoints.load_best()
     if checkpoint != "newest":
-        return load(path / "checkpoints" / checkpoint)
-    saved = Checkpoints(path).load_newest()
+        return checkpoints.load(path / "checkpoints" / checkpoint)
+    saved = checkpoints.load_newest()
     if saved is None:
         raise GantoolError(f"run={path} has no checkpoint yet: train it first, or wait a minute")
     return saved

@@ -11,6 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gantool.config import Written, choices, save_composed
+from gantool.config.trust import foreign
 from gantool.data.cache import prepare
 from gantool.data.stream import Stream
 from gantool.errors import GantoolError, did_you_mean
@@ -71,7 +72,7 @@ def _run(
     """Resumes where there is a checkpoint, trains, and says where to look."""
     trainer, first = setup.config.trainer, rank() == 0
     scorer = scorer_of(monitors)
-    checkpoints = Checkpoints(run_dir, trainer.keep_checkpoints)
+    checkpoints = Checkpoints(run_dir, trainer.keep_checkpoints, state.check)
     saved = checkpoints.load_newest()
     best_metric = scorer.names[0] if scorer else None
     if saved is not None:
@@ -87,6 +88,7 @@ def _run(
         return
     chosen: dict[str, str] = {}
     if first:
+        checkpoints.set_aside()
         save_composed(setup.cfg, run_dir, hydra)
         chosen = choices(run_dir)
         log.info("%s", _headline(setup, run_dir, data.num_images, progress.nimg))
@@ -127,7 +129,7 @@ def _run(
         finally:
             recorder.close()
     if first:
-        log.info("%s", _farewell(run_dir, state, scorer))
+        log.info("%s", _farewell(setup, run_dir, state, scorer))
 
 
 def check_sweep_metric(metric: str | None, scorer: Scorer | None, *, in_sweep: bool) -> None:
@@ -180,7 +182,7 @@ def _headline(setup: Setup, run_dir: Path, num_images: int, nimg: int) -> str:
     return f"{goes_on}{num_images:,} images of {source.name}, {shape}, on {where}, into {run_dir}"
 
 
-def _farewell(run_dir: Path, state: State, scorer: Scorer | None) -> str:
+def _farewell(setup: Setup, run_dir: Path, state: State, scorer: Scorer | None) -> str:
     lines = []
     if scorer is not None and state.best:
         scores = ", ".join(f"{name} {value:.2f}" for name, value in state.metrics.items())
@@ -188,10 +190,13 @@ def _farewell(run_dir: Path, state: State, scorer: Scorer | None) -> str:
         best = state.best
         lines.append(f"scores: {scores} (best {best['metric']} {best['value']:.2f} at {best['nimg'] / 1000:g} kimg)")
         lines.append(f"        real images against real images: {floor}")
-    total = 2 * state.progress.total / 1000
+    total, trust = (
+        2 * state.progress.total / 1000,
+        " trust=true" if any(foreign(OmegaConf.to_container(setup.cfg))) else "",
+    )
     lines += [
         f"samples:  {run_dir / 'samples'}",
         f"curves:   tensorboard --logdir {shlex.quote(str(run_dir))}",
-        f"go on:    gantool train {shlex.quote(f'resume={run_dir}')} trainer.duration={total:g}kimg",
+        f"go on:    gantool train {shlex.quote(f'resume={run_dir}')}{trust} trainer.duration={total:g}kimg",
     ]
     return "\n".join(lines)

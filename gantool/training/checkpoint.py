@@ -7,23 +7,38 @@ rename that makes it visible also makes its checksum known, so no moment to be k
 import hashlib
 import io
 import logging
+import re
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
 from gantool.errors import GantoolError
 from gantool.files import write_whole
+from gantool.training.sound import Unsound
 
 log = logging.getLogger(__name__)
 
 
-class Checkpoints:
-    """The checkpoints of one run folder. `keep`: how many of the newest stay."""
+_NAME = re.compile(r"(?:(good|best)-)?([0-9]+)-[0-9a-f]{16}\.pt")
 
-    def __init__(self, run_dir: Path, keep: int = 2) -> None:
-        self.folder = run_dir / "checkpoints"
-        self.keep = keep
+
+def nimg_of(name: str) -> int | None:
+    """Images seen by the state in a file, as its name tells; None where it is no checkpoint's."""
+    match = _NAME.fullmatch(name)
+    return int(match[2]) if match else None
+
+
+class Checkpoints:
+    """The checkpoints of one run folder. `keep`: how many of the newest stay; `check` raises Unsound for a state that
+    is not this run's."""
+
+    def __init__(self, run_dir: Path, keep: int = 2, check: Callable[[Any], None] = lambda state: None) -> None:
+        self.folder, self.keep, self.check = run_dir / "checkpoints", keep, check
+        self.passed_over: list[Path] = []
 
     def save(self, state: dict, nimg: int) -> Path:
         """Writes `state` as the newest checkpoint, then removes those that are no longer kept.
@@ -33,53 +48,81 @@ class Checkpoints:
         for leftover in self.folder.glob(".*.partial"):  # of a process that was killed while it wrote
             leftover.unlink(missing_ok=True)
         path = self._write(state, f"{nimg:012d}")
-        for old in self._newest_first()[self.keep :]:
-            old.unlink(missing_ok=True)
+        _remove([old for old in self._newest_first("") if old != path][self.keep - 1 :])
         return path
 
     def save_as(self, kind: Literal["best", "good"], state: dict, nimg: int) -> Path:
         """Writes `state` as the best checkpoint, or as the good one to go back to, in place of the one before."""
         path = self._write(state, f"{kind}-{nimg:012d}")
-        for old in self.folder.glob(f"{kind}-*.pt"):
-            if old != path:
-                old.unlink(missing_ok=True)
+        _remove([old for old in self._newest_first(kind) if old != path])
         return path
 
     def go_back(self) -> dict | None:
         """The state that was good; those after it are renamed to .abandoned, so that a resume does not find them. None
         where there is none."""
-        good = max(self.folder.glob("good-*.pt"), default=None)
-        if good is None:
-            return None
-        state = load(good)
-        for path in self._newest_first():
-            if _nimg(path) > _nimg(good):
-                path.replace(path.with_suffix(".abandoned"))
-        return state
+        for good in self._newest_first("good"):
+            if (state := self._sound(good)) is not None:
+                for path in self._newest_first(""):
+                    if _order(path)[0] > _order(good)[0]:
+                        path.replace(path.with_suffix(".abandoned"))
+                return state
+        return None
 
     def load_newest(self) -> dict | None:
         """The newest sound state, on the CPU; the best where no other is left; None where there is no checkpoint.
 
-        A damaged one is renamed to .damaged with a warning. Raises GantoolError if all are damaged.
+        The folder is only read: those that were passed over, with a warning each, are in `passed_over`. Raises
+        GantoolError if none is sound.
         """
-        newest = sorted([*self._newest_first(), *self.folder.glob("good-*.pt")], key=_nimg, reverse=True)
-        candidates = [*newest, *self.folder.glob("best-*.pt")]
-        for path in candidates:
-            try:
-                return load(path)
-            except GantoolError as error:
-                log.warning("%s; going on with the one before", error)
-                path.rename(path.with_suffix(".damaged"))
-        if candidates:
+        found = list(self.folder.glob("*.pt"))
+        for path in found:
+            if nimg_of(path.name) is None:
+                log.warning("%s has no name of a checkpoint; passed over", path)
+        for path in [*self._newest_first("", "good"), *self._newest_first("best")]:
+            if (state := self._sound(path)) is not None:
+                return state
+        if found:
             raise GantoolError(f"no checkpoint in {self.folder} is sound: start anew in another hydra.run.dir")
         return None
 
     def newest_nimg(self) -> int | None:
         """Images seen by the newest checkpoint; None where there is none."""
-        return next((_nimg(path) for path in self._newest_first()), None)
+        return next((_order(path)[0] for path in self._newest_first("")), None)
 
-    def _newest_first(self) -> list[Path]:
-        return sorted(self.folder.glob("[0-9]*.pt"), reverse=True)
+    def load_best(self) -> dict:
+        """The best state by score; raises GantoolError where there is none or it is not sound."""
+        best = self._newest_first("best")
+        if not best:
+            raise GantoolError(f"{self.folder} has no best checkpoint, as it was never scored: take checkpoint=newest")
+        return self.load(best[0])
+
+    def load(self, path: Path) -> dict:
+        """The state in one file; raises GantoolError that names it where it is not sound."""
+        state = load(path)
+        try:
+            self.check(state)
+        except GantoolError as error:
+            raise type(error)(f"checkpoint {path}: {error}") from error
+        return state
+
+    def set_aside(self) -> None:
+        """Renames what was passed over to .damaged: it takes the place of no checkpoint to come."""
+        for path in self.passed_over:
+            with suppress(OSError):  # a folder that takes no new names says so when it is written to
+                path.rename(path.with_suffix(".damaged"))
+
+    def _sound(self, path: Path) -> dict | None:
+        try:
+            return self.load(path)
+        except Unsound as error:
+            log.warning("%s; going on with the one before", error)
+            self.passed_over.append(path)
+        return None
+
+    def _newest_first(self, *kinds: str) -> list[Path]:
+        """Of kinds "" (the newest few), good, best."""
+        named = [(path, _NAME.fullmatch(path.name)) for path in self.folder.glob("*.pt")]
+        return sorted([p for p, match in named if match and (match[1] or "") in kinds], key=_order, reverse=True)
 
     def _write(self, state: dict, stem: str) -> Path:
         buffer = io.BytesIO()
@@ -97,20 +140,38 @@ class Checkpoints:
         return path
 
 
-def _nimg(path: Path) -> int:
-    """Images seen by the state in a checkpoint file: '<nimg>-<hash>.pt' or 'good-<nimg>-<hash>.pt'."""
-    return int(path.stem.split("-")[-2])
+def _order(path: Path) -> tuple[int, int]:
+    """Images seen, then when it was written."""
+    try:
+        written = path.stat().st_mtime_ns
+    except OSError:  # it is gone, or leads nowhere
+        written = 0
+    return nimg_of(path.name) or 0, written
+
+
+def _remove(paths: list[Path]) -> None:
+    for path in paths:
+        with suppress(OSError):  # a folder by the name of a checkpoint
+            path.unlink()
 
 
 def load(path: Path) -> dict:
-    """The state in a checkpoint file, after its checksum is checked; nothing in it is executed.
+    """What is in a checkpoint file, after its checksum is checked; nothing in it is executed.
 
-    Raises GantoolError if it is damaged or cannot be read.
+    Raises Unsound if it is damaged or cannot be read.
     """
     try:
-        content = path.read_bytes()
+        content = path.read_bytes() if path.is_file() else None
     except OSError as error:
-        raise GantoolError(f"cannot read checkpoint {path}: {error.strerror}") from error
+        raise Unsound(f"cannot read checkpoint {path}: {error.strerror}") from error
+    if content is None:
+        raise Unsound(f"checkpoint {path} is no file")
     if hashlib.sha256(content).hexdigest()[:16] != path.stem.rpartition("-")[2]:
-        raise GantoolError(f"checkpoint {path} is damaged (its checksum is not the one in its name)")
-    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        raise Unsound(f"checkpoint {path} is damaged (its checksum is not the one in its name)")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, of a kind of pickle that it then refuses
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch, zipfile and pickle raise a dozen kinds for bytes that are no checkpoint
+        reason = "it holds more than tensors" if "weights_only" in str(error).lower() else type(error).__name__
+        raise Unsound(f"checkpoint {path} is none of gantool's ({reason})") from error

@@ -10,6 +10,7 @@ from gantool.training.ema import EMA
 from gantool.training.hardware import MixedPrecision
 from gantool.training.optimization import PlayerOptimizer
 from gantool.training.ranks import world
+from gantool.training.sound import FORMAT, Unsound, check_moments, check_sound
 
 
 @dataclass
@@ -32,6 +33,7 @@ class State:
     def state_dict(self) -> dict:
         """Plain containers and the live tensors."""
         return {
+            "format": FORMAT,
             "config": self.config,
             "data": self.data,
             "progress": asdict(self.progress),
@@ -47,8 +49,16 @@ class State:
             "numerics": self.numerics(),
         }
 
+    def check(self, saved: Any) -> None:
+        """Raises Unsound where `saved` is no state of this run, and nothing of it was taken over."""
+        check_sound(saved, self.game)
+        if saved["optimizers"].keys() != self.optimizers.keys():
+            raise Unsound("it is of other players")
+        for name, optimizer in self.optimizers.items():
+            check_moments(saved["optimizers"][name], optimizer.optimizer, name)
+
     def load_state_dict(self, saved: dict) -> None:
-        """Takes over a checkpoint; the length of the run stays as configured."""
+        """Takes over a checkpoint that was checked; the length of the run stays as configured."""
         self.game.load_state_dict(saved["game"])
         self.ema.generators.load_state_dict(saved["ema"])
         for name, optimizer in self.optimizers.items():
