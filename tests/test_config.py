@@ -56,7 +56,7 @@ MISTAKES = [
     ("trainer.batch_size=null", "trainer.batch_size=null: should be a valid integer"),
     ("trainer.microbatch=0", "trainer.microbatch=0: should be greater than 0"),
     ("trainer.precision=fp8", "trainer.precision=fp8: should be 'auto', 'fp32', 'bf16' or 'fp16'"),
-    ("trainer.device=gpu", "trainer.device=gpu: should be auto, cpu, cuda or cuda:N"),
+    ("trainer.device=gpu", "trainer.device=gpu: should be auto, cpu, cuda, cuda:N or mps"),
     ("trainer.compile=1", "trainer.compile=1: should be a valid boolean"),
     ("trainer.seed=-1", "trainer.seed=-1: should be greater than or equal to 0"),
     (

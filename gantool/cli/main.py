@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("gantool: error: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # of gantool train --help | head; what is still buffered must not fail once more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
 
 

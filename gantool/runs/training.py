@@ -190,10 +190,8 @@ def _farewell(setup: Setup, run_dir: Path, state: State, scorer: Scorer | None) 
         best = state.best
         lines.append(f"scores: {scores} (best {best['metric']} {best['value']:.2f} at {best['nimg'] / 1000:g} kimg)")
         lines.append(f"        real images against real images: {floor}")
-    total, trust = (
-        2 * state.progress.total / 1000,
-        " trust=true" if any(foreign(OmegaConf.to_container(setup.cfg))) else "",
-    )
+    total = 2 * state.progress.total / 1000
+    trust = " trust=true" if any(foreign(OmegaConf.to_container(setup.cfg))) else ""
     lines += [
         f"samples:  {run_dir / 'samples'}",
         f"curves:   tensorboard --logdir {shlex.quote(str(run_dir))}",
