@@ -20,6 +20,8 @@ from gantool.config.wording import in_one_line
 from gantool.launch import is_first_rank
 from gantool.logging.status import NAME, read_status, write_status
 
+_MOST = 20  # lines of one error
+
 register_resolvers()  # a sweep's other processes import no more of the command line than this
 
 
@@ -87,7 +89,9 @@ class Job:
 
 def tell(who: str, text: str) -> None:
     """Prints a user's mistakes, each on a line of its own."""
-    for line in text.splitlines():
+    lines = text.splitlines()
+    more = [f"and {len(lines) - _MOST} more of this kind"] if len(lines) > _MOST else []
+    for line in [*lines[:_MOST], *more]:
         print(f"gantool {who}: error: {line}", file=sys.stderr, flush=True)
 
 

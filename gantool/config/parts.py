@@ -1,6 +1,7 @@
 """Nodes with `_target_`: compares one with the signature of what it names, and builds it."""
 
 import inspect
+import math
 import pkgutil
 import types
 import typing
@@ -99,9 +100,9 @@ def _check_kind(path: str, part: object, hint: Any) -> None:
         check_members(part, protocols[0], path)
     elif Schedule in kinds:
         check_schedule(part, path)
-    elif len(classes) == len(kinds):
-        own, wanted = type(part), " or ".join(f"{kind.__module__}.{kind.__qualname__}" for kind in kinds)
-        raise GantoolError(f"{path}: {own.__module__}.{own.__qualname__} is no {wanted or 'value that can stand here'}")
+    elif len(classes) == len(kinds) or not (callable(part) or any(typing.get_origin(k) is not Callable for k in kinds)):
+        own, wanted = type(part), " or ".join(f"{kind.__module__}.{kind.__qualname__}" for kind in classes)
+        raise GantoolError(f"{path}: {own.__module__}.{own.__qualname__} is no {wanted or 'function'}")
 
 
 def _value(value: Any, path: str, handed: Mapping[str, object]) -> Any:
@@ -148,6 +149,8 @@ def mistakes(path: str, node: Mapping[str, Any], owned: frozenset[str] = frozens
             near = did_you_mean(key, own)
             takes = "" if near or not 0 < len(own) < 9 else f", but {', '.join(own)}"
             yield key, f"unknown key '{path}.{key}'{near}: {name} takes no such argument{takes}"
+        elif isinstance(value, float) and not math.isfinite(value):
+            yield key, f"{path}.{key}={value}: should be a finite number"
         elif key in hints and value is not None and (wrong := _wrong_type(hints[key], value)):
             yield key, f"{path}.{key}={value}: {wrong}"
 
@@ -168,9 +171,10 @@ def _plain_hints(target: Any) -> dict[str, Any]:
 
 def _hints(target: Any) -> dict[str, Any]:
     """The types of the arguments, by name; {} where they cannot be had, as annotations of others need not be."""
-    function = target.__init__ if inspect.isclass(target) else target
+    kinds = reversed(target.__mro__) if inspect.isclass(target) else ()
+    functions = [vars(kind)["__init__"] for kind in kinds if "__init__" in vars(kind)] or [target]
     try:
-        return typing.get_type_hints(function)
+        return {key: hint for function in functions for key, hint in typing.get_type_hints(function).items()}
     except (NameError, TypeError, AttributeError):
         return {}
 

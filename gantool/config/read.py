@@ -117,7 +117,7 @@ def _in_nodes(plain: dict[str, Any], written: Written) -> Iterator[str]:
     seen = set()
     for path, node in [*nodes(plain), *_players(plain)]:
         for key, line in mistakes(path, node, owned(path)):
-            about = (node["_target_"], key, line.partition(": ")[2])
+            about = (str(node["_target_"]), key, line.partition(": ")[2])
             if about not in seen:
                 seen.add(about)
                 yield line + _preset(path, key, written)

@@ -30,6 +30,7 @@ class PlayerOptimizer:
     beta2: float | Schedule | None = None
 
     def __post_init__(self) -> None:
+        _check_steps(self.make)
         self.optimizer = self.make(self.parameters)
         self.configured = [
             {name: value for name, value in group.items() if name != "params"} for group in self.optimizer.param_groups
@@ -65,3 +66,16 @@ class PlayerOptimizer:
         self.optimizer.load_state_dict(state)
         for group, configured in zip(self.optimizer.param_groups, self.configured, strict=True):
             group.update(configured)
+
+
+def _check_steps(make: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]) -> None:
+    """Raises GantoolError for what cannot step by gradients alone."""
+    weight = nn.Parameter(torch.ones(2, 2))
+    weight.grad = torch.ones(2, 2)
+    optimizer = make([weight])
+    try:
+        optimizer.step()
+        assert optimizer.param_groups[0]["lr"] is not None
+    except Exception as error:
+        own = type(optimizer)
+        raise GantoolError(f"optimizer: {own.__module__}.{own.__qualname__} cannot step ({error})") from error
