@@ -34,6 +34,7 @@ CASES = {
     "wgan-gp": ["loss=wgan-gp", "augment=diffaugment", "model.generator.norm=layer", "dataset.shift=2"],
     "lsgan": ["loss=lsgan", "regularizer=[r1,l2]", "model.discriminator.norm=spectral", "model.generator.norm=none"],
     "ada": ["loss=hinge", "model.generator.norm=none", "augment=ada", "augment.interval=1", "augment.rise=32img"],
+    "uneven": ["trainer.batch_size=7", "model.generator.norm=layer", "model.discriminator.norm=layer"],
     "batch-norm": ["loss=non-saturating", "model.conditional=true"],  # identical ranks, but not one process
 }
 
