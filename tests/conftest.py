@@ -10,6 +10,7 @@ import yaml
 from hydra._internal.hydra import Hydra
 
 from gantool.cli.main import COMMANDS, main
+from gantool.config import wording
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: tests are small, and run side by side
 # Composing is most of a small run's time. Hydra does it twice, first to see whether hydra.mode is set, which no test
@@ -53,6 +54,7 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stand_in(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Puts the command of stand_in.py in the place of gantool train, in an empty working folder."""
     monkeypatch.setitem(COMMANDS, "train", ("stand_in:train", "stands for it"))
+    monkeypatch.setattr(wording, "PACKAGE", Path(__file__).parent)  # its bugs are gantool's, not a user's
     yield
     logging.root.handlers.clear()  # Hydra's write to this test's stdout
     logging.root.setLevel(logging.WARNING)

@@ -185,9 +185,15 @@ def test_a_run_that_failed_later_says_so_in_its_status() -> None:
     assert status["progress"] == {"nimg": 2000}
 
 
-@pytest.mark.parametrize(("seed", "code"), [(16, 143), (17, 130), (18, 3)])
+@pytest.mark.parametrize(("seed", "code"), [(16, 143), (17, 130)])
 def test_exit_codes_pass_through(seed: int, code: int) -> None:
     assert main(["train", f"trainer.seed={seed}"]) == code
+
+
+def test_a_part_that_calls_exit_has_failed(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "trainer.seed=18", "hydra.run.dir=run"]) == 1
+    assert capfd.readouterr().err == "gantool train: error: a part called exit(3)\n"
+    assert json.loads(Path("run/status.json").read_text())["state"] == "failed"
 
 
 def test_ranks_agree_on_the_run_folder(tmp_path: Path) -> None:

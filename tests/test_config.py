@@ -69,7 +69,7 @@ MISTAKES = [
     ("optimizer.betas=[0.5]", "optimizer.betas=[0.5]: should have at least 2 items, not 1"),
     ("optimizer.betas=[0.5,1]", "optimizer.betas.1=1: should be less than 1"),
     ("optimizer.beta2=1", "optimizer.beta2=1: should be less than 1"),
-    ("optimizer.beta2={start:1}", "optimizer.beta2={'start': 1}: should be a valid number"),
+    ("optimizer.beta2={start:1}", "optimizer.beta2={start:1}: should be a valid number"),
     (
         "trainer.ema_half_life=soon",
         "trainer.ema_half_life=soon: should be a positive number and a unit, such as 150kimg, 20ep or 5000it",

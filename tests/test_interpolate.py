@@ -42,7 +42,15 @@ def test_from_class_to_class(in_tmp: Path, model: str) -> None:
     """The ends of a row are the images of its two classes, and the middle is neither's."""
     run_dir = in_tmp / "run"
     train(run_dir, "model.conditional=true", "optimizer.lr=0.01", model=model, rounds=2)
-    words = ["interpolate", f"run={run_dir}", "over=classes", "rows=2", "steps=3", "classes=[3,7]", f"out={in_tmp}"]
+    words = [
+        "interpolate",
+        f"run={run_dir}",
+        "over=classes",
+        "rows=2",
+        "steps=3",
+        "classes=[3,7]",
+        f"out={in_tmp / 'out'}",
+    ]
     assert main(words) == 0
     run = load_run(str(run_dir))
     assert isinstance(run.game, GAN)
@@ -57,7 +65,7 @@ def test_from_class_to_class(in_tmp: Path, model: str) -> None:
     assert torch.allclose(begin, run.game.generate(z, three, run.generators), atol=1e-6)
     assert torch.allclose(end, run.game.generate(z, seven, run.generators), atol=1e-6)
     assert not torch.equal(begin, end) and not torch.equal(middle, begin) and not torch.equal(middle, end)
-    grid = np.asarray(Image.open(in_tmp / "path.png"))
+    grid = np.asarray(Image.open(in_tmp / "out" / "path.png"))
     assert grid.shape == (2 * 34 + 2, 3 * 34 + 2)
 
 

@@ -78,7 +78,7 @@ def _quoted(word: str) -> str:
     if (
         not (equals and is_path and value)
         or re.fullmatch(r"[\w./~+-]*", value, re.ASCII)
-        or value[0] in "'\"["
+        or value[0] in "'\"[{"
         or "${" in value
     ):
         return word

@@ -82,4 +82,4 @@ def as_typed(value: object) -> str:
         return f"[{','.join(map(as_typed, value))}]"
     if isinstance(value, dict):
         return "{" + ",".join(f"{key}:{as_typed(part)}" for key, part in value.items()) + "}"
-    return value if isinstance(value, str) else json.dumps(value, default=str)
+    return str(value) if isinstance(value, str | float) else json.dumps(value, default=str)

@@ -38,9 +38,9 @@ def group(choice: JsonValue, text: str) -> Any:
 def _folder(out: str) -> str:
     place = Path(out).expanduser()
     if place.exists() and not place.is_dir():
-        raise ValueError("is a file: name a folder")
+        raise ValueError("is a file: choose out=FOLDER")
     if place.is_dir() and any(place.iterdir()) and not (place / MARK).exists():
-        raise ValueError("is a folder with files that are not gantool's: name a new one")
+        raise ValueError("is a folder with files that are not gantool's: choose out=FOLDER, a new one")
     return _writable(out)
 
 

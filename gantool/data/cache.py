@@ -87,7 +87,7 @@ def _sound(folder: Path, key: str, source: Source) -> tuple[dict[str, Any] | Non
     """What lies beside the images, or why they cannot be used ('' where there are none)."""
     try:
         return stored.check(folder, key, source.files()), ""
-    except stored.Unsound as trouble:
+    except stored.Stale as trouble:
         return None, str(trouble)
 
 

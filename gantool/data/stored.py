@@ -24,7 +24,7 @@ NEWEST, SPREAD, BUDGET = (
 )  # source files that are read again at a start: the last changed, others; bytes
 
 
-class Unsound(Exception):
+class Stale(Exception):
     """A folder in the cache that cannot be used; its text says why, and is empty where there is no such folder."""
 
 
@@ -73,10 +73,10 @@ def write(
 def check(folder: Path, key: str, files: Files) -> dict[str, Any]:
     """`meta` of a folder that `write` filled; every byte of it is read, and the source files most likely to differ.
 
-    Raises Unsound where anything is not as it was written, or a source file has other content.
+    Raises Stale where anything is not as it was written, or a source file has other content.
     """
     if not folder.is_dir():
-        raise Unsound("")
+        raise Stale("")
     try:
         content = json.loads((folder / "meta.json").read_bytes())
         meta = content["meta"]
@@ -84,13 +84,13 @@ def check(folder: Path, key: str, files: Files) -> dict[str, Any]:
         damaged = [name for name, value in meta["sums"].items() if checksum(folder / name) != value] if sound else [""]
         known = {} if damaged else json.loads((folder / "files.json").read_bytes())
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise Unsound(f"its cache is damaged ({type(error).__name__})") from error
+        raise Stale(f"its cache is damaged ({type(error).__name__})") from error
     if damaged:
-        raise Unsound(f"its cache is damaged ({damaged[0] or 'meta.json'})")
+        raise Stale(f"its cache is damaged ({damaged[0] or 'meta.json'})")
     now = hashes({name: files[name] for name in suspects(files)})
     if other := [name for name, value in now.items() if known.get(name) != value]:
         more = f" and {len(other) - 1} more" if len(other) > 1 else ""
-        raise Unsound(f"{other[0]}{more} changed, though not in size and time")
+        raise Stale(f"{other[0]}{more} changed, though not in size and time")
     return meta
 
 

@@ -21,7 +21,7 @@ CHARTS: tuple[tuple[str, str, bool | None], ...] = (
     ("Diversity of fixed samples, separation of scores", r"watchdog/(?P<name>.+)", False),
 )
 LAYOUT = {
-    "GAN": {title: ["Multiline", [tags]] for title, tags, _ in CHARTS},
+    "GAN": {title: ["Multiline", [tags.replace("?P<name>", "")]] for title, tags, _ in CHARTS},
     "scores": {
         "Fréchet distance (lower is better)": ["Multiline", ["metrics/(fid|fd_)"]],
         "Inception score (higher is better)": ["Multiline", ["metrics/(inception_score|is_)"]],

@@ -39,11 +39,13 @@ def check_shapes(game: Game, source: Source | TwoSided) -> None:
     try:
         with torch.no_grad():
             made = game.sample(batch.request, game.generators)
-        if made.shape != images.shape:
+        if made.shape[1:] != images.shape[1:]:
             raise GantoolError(
-                f"the generator makes {'x'.join(map(str, made.shape))} of 2 {shape} images of {source.name}: its class "
-                "is handed `resolution` and `channels` to make them by"
+                f"the generator makes {'x'.join(map(str, made.shape[1:]))} images, {source.name} has {shape}: its "
+                "class is handed `resolution` and `channels` to make them by"
             )
+        if len(made) != 2:
+            raise GantoolError(f"the generator makes {len(made)} images where it is asked for 2")
         outcomes = {name: player.loss(batch) for name, player in game.players.items()}
         _check_outcomes(made, outcomes)
     except GantoolError:

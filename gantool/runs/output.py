@@ -14,7 +14,8 @@ def output(run_folder: Path, kind: str, name: str, out: str | None) -> Iterator[
     folder = Path(out).expanduser() if out else run_folder / kind / name
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / MARK).touch()
+        if out:
+            (folder / MARK).touch()
         yield folder
 
 

@@ -27,12 +27,13 @@ from gantool.training.sound import check_sound
 
 
 @contextmanager
-def without_prefix(prefix: str) -> Iterator[None]:
-    """Errors name `dataset.root`, where a command that is not train has the key `root`, and none has `download`."""
+def without_prefix(prefix: str, drop: str = "") -> Iterator[None]:
+    """Errors name `dataset.root`, where a command that is not train has the key `root`; `drop` is advice that it has no
+    key for."""
     try:
         yield
     except GantoolError as error:
-        text = str(error).replace(f", or set {prefix}download=true", "")
+        text = str(error).replace(drop, "")
         raise GantoolError(text.replace(prefix, "")) from error
 
 
@@ -68,7 +69,7 @@ class TrainedRun:
         dataset = self.config.dataset
         if split is not None and "split" not in dataset.rest:
             raise GantoolError(f"split={split}: the data set of {self.folder} has no splits; leave split out")
-        with without_prefix("dataset."):
+        with without_prefix("dataset.", drop=", or set dataset.download=true"):
             source = build_source(dataset, root=root, split=split)
             return prepare(source, on_bad_image=on_bad_image or dataset.on_bad_image)
 
@@ -89,7 +90,7 @@ class TrainedRun:
 
     def features(self, chosen: dict[str, Any], *, root: str | None = None) -> Features:
         """The feature extractor `chosen`, on the device; where it is {}, the one that the run was scored with."""
-        with without_prefix("dataset."):
+        with without_prefix("dataset.", drop=", or set dataset.download=true"):
             source = build_source(self.config.dataset, root=root)
         handed = {"source": source, "device": str(self.device)}
         return build_features(chosen or self.config.features, handed).to(self.device)
