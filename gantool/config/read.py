@@ -83,7 +83,7 @@ def drop_inherited(cfg: DictConfig, written: Written) -> None:
 
 def _references(cfg: DictConfig) -> set[str]:
     """The keys that other values read as ${key}."""
-    text = OmegaConf.to_yaml(cfg)
+    text = str(OmegaConf.to_container(cfg))
     read = set(re.findall(r"\$\{([\w.-]+)\}", text))
     return read | ({"recipe.discriminator_norm"} if "${norm:" in text else set())
 
