@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from gantool.errors import GantoolError
+
 
 def conf_dir() -> Path:
     """The folder of the configuration: gantool/conf in a wheel, conf beside the package in a checkout."""
@@ -14,5 +16,11 @@ def conf_dir() -> Path:
 
 
 def cache_dir() -> Path:
-    """The folder for prepared data sets, statistics and weights; GANTOOL_CACHE moves it."""
-    return Path(os.environ.get("GANTOOL_CACHE") or "~/.cache/gantool").expanduser()
+    """The folder for prepared data sets, statistics and weights; GANTOOL_CACHE moves it.
+
+    Raises GantoolError where there is no such place.
+    """
+    try:
+        return Path(os.environ.get("GANTOOL_CACHE") or "~/.cache/gantool").expanduser()
+    except RuntimeError as error:
+        raise GantoolError("you have no home folder to keep prepared images in: set GANTOOL_CACHE=FOLDER") from error
