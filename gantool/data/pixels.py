@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,16 @@ from gantool.errors import GantoolError
 _ORIENTATION = 0x0112  # of EXIF
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # of TIFF
 _NO_RANGE = "have no agreed range: save it with 8 or 16 bits, black 0 and white 255 or 65535"
+
+# What the endings of images stand for, and no other: PIL has other programs run for some (EPS).
+_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "AVIF")
+
+
+@cache
+def formats() -> tuple[str, ...]:
+    """Those that this PIL can read."""
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 def fit(image: Image.Image, resolution: int, channels: int) -> np.ndarray:
@@ -43,7 +54,7 @@ def opened(path: Path) -> tuple[Image.Image, Seen]:
     Raises an exception of PIL's choosing for a damaged file, ValueError for one that cannot be meant: several frames or
     pages, numbers without an agreed range.
     """
-    with Image.open(path) as file:
+    with Image.open(path, formats=formats()) as file:
         kind, mode, size, bits, remarks = file.format or "", file.mode, file.size, _bits(file), []
         tags = file.tag_v2 if isinstance(file, TiffImagePlugin.TiffImageFile) else {}
         if (frames := getattr(file, "n_frames", 1)) > 1:
