@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 from gantool.config.resolvers import register_resolvers
 from gantool.config.wording import in_one_line
 from gantool.errors import GantoolError
-from gantool.paths import conf_dir
+from gantool.paths import conf_dir, expanded
 from gantool.runs.trained import TrainedRun, open_run
 from gantool.runs.training import train_run
 
@@ -37,7 +37,7 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
     GlobalHydra.instance().clear()
     words = list(overrides)
     if config_dir is not None:
-        words.append(f"hydra.searchpath=[file://{Path(config_dir).expanduser().absolute()}]")
+        words.append(f"hydra.searchpath=[file://{expanded(config_dir).absolute()}]")
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             whole = compose("train", overrides=words, return_hydra_config=True)

@@ -15,12 +15,17 @@ def conf_dir() -> Path:
     raise FileNotFoundError("gantool's conf folder is missing: install gantool again")
 
 
+def expanded(path: str | Path) -> Path:
+    """`path` with ~ as the home folder; as it is where there is no such home."""
+    return Path(os.path.expanduser(path))
+
+
 def cache_dir() -> Path:
     """The folder for prepared data sets, statistics and weights; GANTOOL_CACHE moves it.
 
     Raises GantoolError where there is no such place.
     """
-    try:
-        return Path(os.environ.get("GANTOOL_CACHE") or "~/.cache/gantool").expanduser()
-    except RuntimeError as error:
-        raise GantoolError("you have no home folder to keep prepared images in: set GANTOOL_CACHE=FOLDER") from error
+    folder = expanded(os.environ.get("GANTOOL_CACHE") or "~/.cache/gantool")
+    if str(folder).startswith("~"):
+        raise GantoolError("you have no home folder to keep prepared images in: set GANTOOL_CACHE=FOLDER")
+    return folder

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from gantool.config.composed import find_run, load_composed
 from gantool.config.schema import Train
 from gantool.errors import GantoolError
-from gantool.paths import conf_dir
+from gantool.paths import conf_dir, expanded
 
 _FLAGS_WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir")
 _FLAGS_WITH_VALUE += ("-cd", "--info", "-i", "--experimental-rerun", "--shell-completion", "-sc")
@@ -111,7 +111,7 @@ def resume(flags: Sequence[str], overrides: Sequence[str]) -> tuple[str, list[st
     trust=true takes the folder for the user's own. Raises GantoolError where the folder holds no run to continue or
     asks for what is not gantool's own, and for overrides that cannot be made on a run.
     """
-    run = Path(next(word for word in overrides if word.startswith("resume=")).partition("=")[2]).expanduser()
+    run = expanded(next(word for word in overrides if word.startswith("resume=")).partition("=")[2])
     words = [word.partition("=")[2].lower() for word in overrides if word.startswith("trust=")]
     if not set(words) <= {"true", "false"}:
         raise GantoolError(f"trust={words[-1]}: true builds what is not gantool's own in {run}, false refuses it")

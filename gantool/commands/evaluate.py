@@ -8,6 +8,7 @@ from pydantic import Field, PositiveInt
 
 from gantool.config.options import InBlocks, Out, Weights, group, key
 from gantool.errors import GantoolError, did_you_mean
+from gantool.paths import expanded
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ def evaluate(options: Options) -> None:
         panel.check_comparable(load(target))
     evaluations: list[Evaluation] = []
     places: list[Path] = []
-    places_of = _places([Path(str(run)).expanduser() for run, _ in targets], options.out)
+    places_of = _places([expanded(str(run)) for run, _ in targets], options.out)
     for target in targets:
         evaluations.append(panel.judge(load(target)))
         places.append(save(evaluations[-1], places_of[evaluations[-1].run]))
@@ -82,7 +83,7 @@ def _places(runs: list[Path], out: str | None) -> dict[Path, Path]:
         return {run: run / "evaluated" for run in runs}
     names = [run.resolve().name for run in dict.fromkeys(runs)]
     return {
-        run: Path(out).expanduser() / (name if names.count(name) == 1 else f"{place}-{name}")
+        run: expanded(out) / (name if names.count(name) == 1 else f"{place}-{name}")
         for place, (run, name) in enumerate(zip(dict.fromkeys(runs), names, strict=True))
     }
 
@@ -93,7 +94,7 @@ def find_targets(options: Options) -> list[Target]:
 
     found: list[Target] = []
     for run in options.run if isinstance(options.run, list) else [options.run]:
-        files = sorted(path.name for path in (Path(run or "").expanduser() / "checkpoints").glob("*.pt"))
+        files = sorted(path.name for path in (expanded(run or "") / "checkpoints").glob("*.pt"))
         named = {nimg: file for file in files if (nimg := nimg_of(file)) is not None}
         asked = [options.checkpoint] if isinstance(options.checkpoint, str) else options.checkpoint
         for name in asked:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gantool.errors import GantoolError, did_you_mean
-from gantool.paths import conf_dir
+from gantool.paths import conf_dir, expanded
 
 
 def list_choices(words: Sequence[str]) -> None:
@@ -21,7 +21,7 @@ def list_choices(words: Sequence[str]) -> None:
     parser.add_argument("group", nargs="?", metavar="GROUP", help="such as loss; without: all groups")
     parser.add_argument("--config-dir", "-cd", metavar="FOLDER", action="append", default=[], type=Path)
     given = parser.parse_args(words)
-    folders = [conf_dir(), *(folder.expanduser() for folder in given.config_dir)]
+    folders = [conf_dir(), *(expanded(folder) for folder in given.config_dir)]
     if missing := [folder for folder in folders if not folder.is_dir()]:
         raise GantoolError(f"--config-dir {missing[0]}: no such folder")
     groups: dict[str, dict[str, str]] = {}

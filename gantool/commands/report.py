@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from gantool.config.options import OfRun, OutFile, key
 from gantool.errors import GantoolError
+from gantool.paths import expanded
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def report(options: Options) -> None:
     named = [options.run] if isinstance(options.run, str) else options.run
     if not named:
         raise GantoolError("which run? run=FOLDER names a run's folder or a sweep's, run=[A,B] several runs")
-    first = Path(named[0]).expanduser()
+    first = expanded(named[0])
     jobs = jobs_of_sweep(first) if len(named) == 1 else []
     if options.metric is not None and len(named) == 1 and not jobs:
         raise GantoolError(f"metric={options.metric} ranks several runs, and {first} is one; leave it out")
@@ -47,7 +48,7 @@ def report(options: Options) -> None:
         if len({folder.name for folder in folders}) < len(folders):
             raise GantoolError(f"run={','.join(named)}: two folders have one name; rename one, or compare them by -m")
         page, place = page_of_runs(f"{len(folders)} runs", folders, options.metric), Path.cwd()
-    out = Path(options.out).expanduser() if options.out else place / "report.html"
+    out = expanded(options.out) if options.out else place / "report.html"
     out = out / "report.html" if out.is_dir() else out
     if options.out and out.is_file() and b'content="gantool"' not in out.read_bytes()[:500]:
         raise GantoolError(f"out={out} is a file that is not gantool's: choose another")

@@ -9,6 +9,7 @@ from pydantic import PositiveInt
 
 from gantool.config.options import InBlocks, OfClasses, OneRun, key
 from gantool.errors import GantoolError
+from gantool.paths import expanded
 
 if TYPE_CHECKING:
     from gantool.runs.trained import TrainedRun
@@ -76,7 +77,7 @@ def _translate(run: "TrainedRun", options: Options) -> tuple[str, Path]:
     _check_grid(options, 2 * len(names))
     how = options.model_dump(include={"seed", "batch_size"})
     batches = translated(network, islice(images, len(names)), run.device, **how)
-    of = Path(options.source).expanduser().resolve().name if options.source else "test"
+    of = expanded(options.source).resolve().name if options.source else "test"
     name = point(run.nimg, options.seed, direction, of, options.format)
     with output(run.folder, "sampled", name, options.out) as out:
         write(out, names, batches, options.format)

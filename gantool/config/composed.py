@@ -17,7 +17,7 @@ from gantool.config.read import resolve
 from gantool.config.schema import DATASET_OWNED, OPTIMIZER_OWNED, Train
 from gantool.errors import GantoolError, did_you_mean
 from gantool.files import write_whole
-from gantool.paths import conf_dir
+from gantool.paths import conf_dir, expanded
 
 _NODES = ("recipe", "trainer", "dataset", "loss", "optimizer")
 FORMAT = 1  # of config.yaml; counts up when a key comes to mean something else, not when one is added
@@ -47,7 +47,7 @@ def make_absolute(cfg: DictConfig) -> None:
         for key, value in node.items():
             if isinstance(value, str) and value and _PLACE.fullmatch(key) and "://" not in value:
                 with open_dict(cfg):
-                    OmegaConf.update(cfg, f"{path}.{key}", str(Path(value).expanduser().absolute()))
+                    OmegaConf.update(cfg, f"{path}.{key}", str(expanded(value).absolute()))
 
 
 def choices(run_dir: Path) -> dict[str, str]:
@@ -62,7 +62,7 @@ def find_run(
     folder: str | Path, key: str = "run", otherwise: str = "is no run folder: it has no .hydra/config.yaml"
 ) -> Path:
     """A run's folder as a path; raises GantoolError, which names `key` and says `otherwise`, where it is none."""
-    path = Path(folder).expanduser()
+    path = expanded(folder)
     if not path.is_dir():
         siblings = [sibling.name for sibling in path.parent.iterdir()] if path.parent.is_dir() else []
         raise GantoolError(f"{key}={folder}: no such folder{did_you_mean(path.name, siblings)}")

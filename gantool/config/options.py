@@ -1,6 +1,5 @@
 """What a command can be told: each key is declared once, with its type, its default and its help."""
 
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from hydra.core.config_store import ConfigStore
@@ -21,6 +20,7 @@ from gantool.config.messages import as_typed, plain_message
 from gantool.config.read import resolve
 from gantool.errors import GantoolError, did_you_mean
 from gantool.files import MARK, check_writable
+from gantool.paths import expanded
 
 BLOCK = 100  # images that share a seed: an image depends on its number, not on the batch it was made in
 
@@ -36,7 +36,7 @@ def group(choice: JsonValue, text: str) -> Any:
 
 
 def _folder(out: str) -> str:
-    place = Path(out).expanduser()
+    place = expanded(out)
     if place.exists() and not place.is_dir():
         raise ValueError("is a file: choose out=FOLDER")
     if place.is_dir() and any(place.iterdir()) and not (place / MARK).exists():
@@ -46,7 +46,7 @@ def _folder(out: str) -> str:
 
 def _writable(out: str) -> str:
     try:
-        check_writable(Path(out).expanduser())
+        check_writable(expanded(out))
     except GantoolError as error:
         raise ValueError(str(error).partition(": ")[2]) from None
     return out
@@ -101,8 +101,8 @@ class OneRun(Weights):
     @model_validator(mode="after")
     def check_place(self) -> Self:
         """Raises GantoolError where the run's folder is to be written into and cannot be."""
-        if self.run and self.out is None and Path(self.run).expanduser().is_dir():
-            check_writable(Path(self.run).expanduser(), "choose out=FOLDER")
+        if self.run and self.out is None and expanded(self.run).is_dir():
+            check_writable(expanded(self.run), "choose out=FOLDER")
         return self
 
 

@@ -14,7 +14,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from gantool.config.messages import known_keys
 from gantool.config.signatures import PACKAGE
 from gantool.errors import GantoolError, did_you_mean, out_of_memory
-from gantool.paths import conf_dir
+from gantool.paths import conf_dir, expanded
 
 _COMPOSING = (("hydra", "_internal"), ("site-packages", "omegaconf"), ("core", "override_parser"))
 
@@ -33,7 +33,7 @@ def in_one_line(error: BaseException, *, in_job: bool = False) -> str | None:
         return _missing(error)
     if isinstance(error, OverrideParseException):
         word = str(error.override).removeprefix("++")  # which cli.arguments adds
-        if Path(word).expanduser().is_dir():
+        if expanded(word).is_dir():
             return f"'{word}' is a folder: name a run as run={word}, or a run to go on with as resume={word}"
         return f"'{word}' cannot be read as key=value; quote values with spaces, commas or brackets"
     for cause in _chain(error):

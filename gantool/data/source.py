@@ -10,6 +10,7 @@ import numpy as np
 
 from gantool.data.files import Files
 from gantool.errors import GantoolError
+from gantool.paths import expanded
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def data_folder(root: str | None) -> Path:
     """`root` as a path; raises GantoolError where it is not set."""
     if not root:  # an empty one would be the working folder
         raise GantoolError("this data set needs a folder: dataset.root=FOLDER")
-    return Path(root).expanduser()
+    return expanded(root)
 
 
 def stored_channels(channels: int | None, native: int) -> int:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from gantool.data.download import downloading
 from gantool.errors import GantoolError
 from gantool.metrics.features import Features
-from gantool.paths import cache_dir
+from gantool.paths import cache_dir, expanded
 
 URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 SHA256_PREFIX = "6726825d"
@@ -42,7 +42,7 @@ class InceptionFeatures(Features):
         if resize not in RESIZE:
             raise GantoolError(f"features.resize={resize}: choose legacy or clean")
         self.resize, self.suffix = RESIZE[resize], "_clean" if resize == "clean" else ""
-        path = Path(weights).expanduser() if weights else downloaded()
+        path = expanded(weights) if weights else downloaded()
         self.weights_hash = sha256(path)[:8]
         self.network = build(path)
         if resize == "clean":  # the network's own resizing ends at its first layer, and only there can it be replaced

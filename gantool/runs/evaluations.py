@@ -11,6 +11,7 @@ from typing import Any
 
 from gantool.analysis.report import write_csv, write_json
 from gantool.files import MARK
+from gantool.paths import expanded
 from gantool.runs.output import writing
 
 
@@ -61,7 +62,7 @@ def _whole(folder: Path, names: list[str]) -> list[dict[str, Any]]:
 
 def save_table(evaluations: Sequence[Evaluation], out: str) -> None:
     """Writes results.json and results.csv, in the order given, into the folder `out`."""
-    folder, known = Path(out).expanduser(), [evaluation.as_dict() for evaluation in evaluations]
+    folder, known = expanded(out), [evaluation.as_dict() for evaluation in evaluations]
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MARK).touch()

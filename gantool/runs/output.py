@@ -6,12 +6,13 @@ from pathlib import Path
 
 from gantool.errors import GantoolError
 from gantool.files import MARK
+from gantool.paths import expanded
 
 
 @contextmanager
 def output(run_folder: Path, kind: str, name: str, out: str | None) -> Iterator[Path]:
     """The folder to write into, made: `out` where the user names one. An OSError inside becomes a GantoolError."""
-    folder = Path(out).expanduser() if out else run_folder / kind / name
+    folder = expanded(out) if out else run_folder / kind / name
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if out:

@@ -20,6 +20,7 @@ from gantool.files import whole
 from gantool.games.gan import GAN, stage_of
 from gantool.growth import Progressive
 from gantool.latents import Latent
+from gantool.paths import expanded
 from gantool.randomness import seed_torch
 from gantool.runs.trained import TrainedRun
 
@@ -97,7 +98,7 @@ def load(path: str | Path, name: str | None = None, *, trust: bool = False) -> A
     as running its author's program: say it only of snapshots whose author you know. Raises GantoolError for a file that
     is no snapshot, is damaged, or names other code.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     path = path / NAME if path.is_dir() else path
     state, config, version = _read(path)
     if not trust:

@@ -16,6 +16,7 @@ from gantool.data.two_sided import DIRECTIONS
 from gantool.errors import GantoolError
 from gantool.files import whole
 from gantool.logging.grid import grid, save_png
+from gantool.paths import expanded
 from gantool.runs.trained import TrainedRun
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ def list_sources(run: TrainedRun, source: str | None, direction: str) -> tuple[l
         backwards = len(run.generators) > 1 and direction == DIRECTIONS[1]
         images = shown.images if backwards or shown.source is None else shown.source
         return [f"{index:06d}" for index in range(len(images))], images
-    folder = Path(source).expanduser()
+    folder = expanded(source)
     if not folder.is_dir():
         raise GantoolError(f"source={source} is no folder: name the folder of the images to translate")
     names = list(images_in("source", folder).images)
