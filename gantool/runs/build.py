@@ -16,7 +16,7 @@ from gantool.data.source import Source
 from gantool.data.stream import Stream
 from gantool.data.two_sided import TwoSided
 from gantool.errors import GantoolError
-from gantool.game import Auxiliary, Game, Loss, Progress
+from gantool.game import Augment, Auxiliary, Game, Loss, Progress, Regularizer
 from gantool.randomness import seed_everything
 from gantool.runs.compatibility import check_shapes, check_sides
 from gantool.schedules import Schedule, parse_duration
@@ -136,12 +136,14 @@ def build_game(config: Train) -> Game:
     """
     model, dataset = config.model, config.dataset
     takes = parameters(find(model.target, "model"))
-    added = {name: build(part.node, f"regularizer.{name}") for name, part in config.regularizer.items()}
+    added = {
+        name: build(part.node, f"regularizer.{name}", kind=Regularizer) for name, part in config.regularizer.items()
+    }
     heads = {name: build(part.node, f"auxiliary.{name}", kind=Auxiliary) for name, part in config.auxiliary.items()}
     chosen = {
         "regularizers": ("regularizer", added),
         "auxiliaries": ("auxiliary", heads),
-        "augment": ("augment", build(config.augment, "augment") if config.augment else None),
+        "augment": ("augment", build(config.augment, "augment", kind=Augment) if config.augment else None),
     }
     for parameter, (group, part) in chosen.items():
         if part and parameter not in takes:
@@ -153,7 +155,8 @@ def build_game(config: Train) -> Game:
     if model.conditional:
         _check_labels(config)
     parts = {parameter: part for parameter, (_, part) in chosen.items()}
-    return build(model.node, "model", shape | parts | {"loss": build(config.loss.node, "loss", kind=Loss)})
+    loss = build(config.loss.node, "loss", kind=Loss)
+    return build(model.node, "model", shape | parts | {"loss": loss}, kind=Game)
 
 
 def _check_labels(config: Train) -> None:

@@ -1,6 +1,6 @@
 """What looks at a run while it trains, built from the groups monitor=, score= and features=."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gantool.config import Written, build
 from gantool.config.parts import find, parameters
@@ -8,6 +8,7 @@ from gantool.data.fixed import fixed_images
 from gantool.data.image_set import ImageSet
 from gantool.data.stream import Stream
 from gantool.errors import DoesNotApply
+from gantool.logging.record import Record
 from gantool.metrics.features import Features
 from gantool.metrics.scorer import Scorer
 from gantool.monitors.scores import Scores
@@ -52,7 +53,7 @@ def build_monitors(
         try:
             if needed:
                 raise DoesNotApply(f"monitor.{name} looks at scores, and there is none: add score=fd, or leave it out")
-            part = build(monitor.rest, path, handed)
+            part = build(monitor.rest, path, handed, kind=Callable[..., Record])
         except DoesNotApply:
             if "monitor" in written.typed or any(key.startswith(f"{path}.") for key in written.typed):
                 raise
