@@ -46,7 +46,7 @@ def write_whole(path: Path, content: bytes | memoryview | str) -> None:
 def check_writable(path: Path, fix: str = "choose another place") -> None:
     """Raises GantoolError that says why nothing can be written below the folder `path`, which need not be there yet."""
     place = path.absolute()
-    while not place.is_dir() and place != place.parent:
+    while not place.exists() and place != place.parent:
         place = place.parent
     try:
         with TemporaryDirectory(dir=place, prefix=".gantool-"):

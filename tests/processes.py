@@ -15,11 +15,11 @@ _forked.set_forkserver_preload(["conftest", "processes", "gantool.runs.training"
 
 
 class Process:
-    """`gantool WORDS`, its output in a file."""
+    """`gantool WORDS`, its output in a file; `stdout`: another file for what is no error, "" for none at all."""
 
-    def __init__(self, words: list[str], output: Path) -> None:
+    def __init__(self, words: list[str], output: Path, stdout: str | None = None) -> None:
         self.output = output
-        self.process: BaseProcess = _forked.Process(target=_run, args=(words, os.getcwd(), output))
+        self.process: BaseProcess = _forked.Process(target=_run, args=(words, os.getcwd(), output, stdout))
         self.process.start()
 
     @property
@@ -39,9 +39,13 @@ class Process:
         return self.output.read_text()
 
 
-def _run(words: list[str], folder: str, output: Path) -> None:
+def _run(words: list[str], folder: str, output: Path, stdout: str | None) -> None:
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
         os.dup2(descriptor, stream)
+    if stdout:
+        os.dup2(os.open(stdout, os.O_WRONLY), 1)
+    if stdout == "":
+        sys.stdout = None  # type: ignore[assignment]  # as Python has it where the descriptor is closed
     os.chdir(folder)
     sys.exit(main(words))

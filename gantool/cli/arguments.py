@@ -77,12 +77,12 @@ def _quoted(word: str) -> str:
     is_path = key.lstrip("+") in _PATHS or "/" in value
     if (
         not (equals and is_path and value)
-        or re.fullmatch(r"[\w./~+-]*", value, re.ASCII)
+        or re.fullmatch(r"[\w./+-]*", value, re.ASCII)
         or value[0] in "'\"[{"
         or "${" in value
     ):
         return word
-    quoted = value.replace("\\", "\\\\").replace("'", "\\'")
+    quoted = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), value)
     return f"{key}='{quoted}'"
 
 

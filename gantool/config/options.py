@@ -45,8 +45,9 @@ def _folder(out: str) -> str:
 
 
 def _writable(out: str) -> str:
+    place = expanded(out)
     try:
-        check_writable(expanded(out))
+        check_writable(place.parent if place.is_file() else place)
     except GantoolError as error:
         raise ValueError(str(error).partition(": ")[2]) from None
     return out
