@@ -120,7 +120,7 @@ def test_a_great_circle_between_uniform_latents_is_refused(in_tmp: Path, capfd) 
 @pytest.mark.parametrize(("num", "splits"), [(15, 10), (20, 10), (7, 3), (5, 5)])
 def test_the_inception_score_has_as_many_parts_as_it_says(num: int, splits: int) -> None:
     logits = torch.randn(num, 4, generator=torch.Generator().manual_seed(0))
-    made = Embedding(torch.zeros(num, 2), logits, torch.device("cpu"))
+    made = Embedding(torch.zeros(num, 2), logits)
     p = logits.double()[torch.randperm(num, generator=torch.Generator().manual_seed(3))].softmax(1)
     scores = [(part * (part / part.mean(0)).log()).sum(1).mean().exp() for part in p.tensor_split(splits)]
     assert len(scores) == splits
