@@ -1,5 +1,6 @@
 """From the words after `gantool COMMAND` to what Hydra understands."""
 
+import os
 import re
 from collections.abc import Sequence
 from contextlib import redirect_stderr
@@ -89,6 +90,10 @@ def _quoted(word: str) -> str:
 def check_values(overrides: Sequence[str]) -> None:
     """Raises GantoolError for an empty value, and for a number where a group takes the name of a choice: trainer=3."""
     for override in _parse(overrides):
+        if override.key_or_group in ("hydra.run.dir", "hydra.sweep.dir") and not override.is_sweep_override():
+            text = str(override.value())
+            if text in ("???", "None") or (os.path.exists(text) and not os.path.isdir(text)):
+                raise GantoolError(f"{override.key_or_group}={text} is no folder: name one")
         if override.value() == "" and not override.is_delete():
             raise GantoolError(
                 f"{override.key_or_group}= has no value (was it a shell variable?): give it one, or leave it out"
