@@ -87,11 +87,13 @@ def working_folder(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 def test_training(part: int, working_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     cases = train_cases(Random(f"{SEED} {part}"), TOGETHER)
     run = working_folder / "run"
-    assert not list(faults(([*words, f"hydra.run.dir={run}"] for words in cases), working_folder, capfd))
+    found = list(faults(([*words, f"hydra.run.dir={run}"] for words in cases), working_folder, capfd))
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize("part", range(NUM // 4 // TOGETHER))
 def test_commands_on_a_run(part: int, working_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     train(working_folder / "trained", "model.conditional=true", model="mlp", rounds=2)
     cases = command_cases(Random(f"{SEED} {part}"), TOGETHER, working_folder / "trained")
-    assert not list(faults(cases, working_folder, capfd))
+    found = list(faults(cases, working_folder, capfd))
+    assert not found, "\n".join(found)

@@ -1,12 +1,15 @@
 """What users get wrong: one line that names the fix, an exit code, no traceback, no half-made run."""
 
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from composing import composed
 from gantool.cli.main import main
+from gantool.config.parts import find
 from gantool.lock import locked
 from runs import WIDTHS, small, train
 
@@ -26,6 +29,11 @@ CASES = {
     "model.generator.width=-1": "negative dimension",
     "optimizer/schedule=step optimizer.schedule.interval=0": "positive numbers",
     "loss=wgan loss.constraint.bound=-1": "loss.constraint.bound=-1",
+    "loss.constraint={_target_:torch.nn.Flatten}": "the constraint after an update of the discriminator raised",
+    "dataset=cifar10 score=none": "downloading cifar10 to data failed.*unpack cifar-10-python",
+    "dataset=fashion-mnist score=none": "downloading fashion-mnist to data/FashionMNIST/raw failed.*put train-images",
+    "dataset=mnist score=none": "downloading mnist to data/MNIST/raw failed.*put train-images",
+    "dataset=celeba score=none": "downloading celeba to data/celeba failed.*put img_align_celeba",
     "+regularizer.r1.player=generator regularizer=r1": "player.*discriminator",
     "model=mlp trainer.batch_size=1": "batch norm needs two images at once",
     "model.generator.norm=bach": "did you mean 'batch'",
@@ -73,6 +81,16 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     assert len(error.splitlines()) == 1 and error.startswith("gantool train: error: "), error
     assert re.search(CASES[words], error), error
     assert not (in_tmp / "outputs").exists()
+
+
+@pytest.mark.parametrize("kind", ["adam", "adamw", "rmsprop", "sgd"])
+def test_no_setting_of_an_optimizer_can_be_taken_away(in_tmp: Path, kind: str, capfd) -> None:
+    """null is what a torch optimizer answers with a TypeError of its own, or not at all."""
+    keys = inspect.signature(find(composed(f"optimizer={kind}")[0].optimizer._target_, "optimizer")).parameters
+    for key in [key for key, parameter in keys.items() if parameter.default not in (None, parameter.empty)]:
+        assert main(["train", f"optimizer={kind}", f"optimizer.{key}=null", "trainer.duration=1it"]) == 1, key
+        err = capfd.readouterr().err
+        assert err.count("\n") == 1 and "optimizer" in err and not list(in_tmp.iterdir()), (key, err)
 
 
 def test_several_mistakes_are_told_together(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:

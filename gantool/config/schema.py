@@ -144,14 +144,14 @@ class DatasetConfig(_Open):
 
 
 class PlayerOptimizerConfig(_Loose):
-    """Arguments of a torch optimizer, as far as gantool knows their ranges."""
+    """Arguments of a torch optimizer, as far as gantool knows their ranges; those that are left out are torch's own."""
 
     lr: PositiveFloat
-    betas: Betas | None = None
-    weight_decay: Annotated[float, Field(ge=0)] | None = None
-    momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
-    eps: PositiveFloat | None = None
-    alpha: Annotated[float, Field(ge=0, lt=1)] | None = None
+    betas: Betas = [0.9, 0.999]
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    eps: PositiveFloat = 1e-8
+    alpha: Annotated[float, Field(ge=0, lt=1)] = 0.99
 
 
 class OptimizerConfig(PlayerOptimizerConfig):

@@ -87,7 +87,7 @@ class CelebA(Source):
     def fetch(self) -> None:
         if self._found.images:
             return
-        with downloading(self.name, self.root, self._by_hand()):
+        with downloading(self.name, self.root / "celeba", self._by_hand()):
             if not self._folder():  # another process may have fetched it while this one waited
                 _download(self.root)
         self._list()

@@ -59,7 +59,7 @@ class Mnist(Source):
     def fetch(self) -> None:
         if self._folder():
             return
-        with downloading(self.name, self.root, self._by_hand()):
+        with downloading(self.name, self._raw, self._by_hand()):
             for name in self._files:
                 self._download(name)
 
@@ -68,13 +68,16 @@ class Mnist(Source):
             images, labels = self._load(f"{part}-images-idx3-ubyte.gz"), self._load(f"{part}-labels-idx1-ubyte.gz")
             yield from _decode(images, labels, self.resolution, self.channels)
 
+    @property
+    def _raw(self) -> Path:
+        return self.root / self.variant / "raw"
+
     def _folder(self) -> Path | None:
-        places = (self.root / self.variant / "raw", self.root)
+        places = (self._raw, self.root)
         return next((p for p in places if all((p / name).is_file() for name in self._files)), None)
 
     def _by_hand(self) -> str:
-        place = self.root / self.variant / "raw"
-        return f"put {', '.join(self._files)} into {place} or set dataset.root= to where they are"
+        return f"put {', '.join(self._files)} into {self._raw} or set dataset.root= to where they are"
 
     def _published(self) -> tuple[list[str], dict[str, str]]:
         import torchvision.datasets  # 1.4 s: only while preparing
@@ -89,7 +92,7 @@ class Mnist(Source):
         mirrors, checksums = self._published()
         for i, mirror in enumerate(mirrors, start=1):
             try:
-                return download_url(mirror + name, self.root / self.variant / "raw", name, checksums[name])
+                return download_url(mirror + name, self._raw, name, checksums[name])
             except (OSError, RuntimeError):
                 if i == len(mirrors):
                     raise

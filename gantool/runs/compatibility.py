@@ -48,6 +48,7 @@ def check_shapes(game: Game, source: Source | TwoSided) -> None:
             raise GantoolError(f"the generator makes {len(made)} images where it is asked for 2")
         outcomes = {name: player.loss(batch) for name, player in game.players.items()}
         _check_outcomes(made, outcomes)
+        _check_constraints(game)
     except GantoolError:
         raise
     except Exception as error:
@@ -59,6 +60,17 @@ def check_shapes(game: Game, source: Source | TwoSided) -> None:
     finally:
         game.train()
         torch.set_rng_state(state)
+
+
+def _check_constraints(game: Game) -> None:
+    """Raises GantoolError where what is to follow an update cannot."""
+    before = {name: tensor.clone() for name, tensor in game.state_dict().items()}
+    for name, player in game.players.items():
+        try:
+            player.after_update()
+        except Exception as error:
+            raise GantoolError(f"the constraint after an update of the {name} raised {error!r}") from error
+    game.load_state_dict(before)
 
 
 def _check_outcomes(made: Tensor, outcomes: dict[str, Outcome]) -> None:

@@ -72,10 +72,9 @@ def _check_steps(make: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
     """Raises GantoolError for what cannot step by gradients alone."""
     weight = nn.Parameter(torch.ones(2, 2))
     weight.grad = torch.ones(2, 2)
-    optimizer = make([weight])
     try:
+        optimizer = make([weight])
         optimizer.step()
         assert optimizer.param_groups[0]["lr"] is not None
     except Exception as error:
-        own = type(optimizer)
-        raise GantoolError(f"optimizer: {own.__module__}.{own.__qualname__} cannot step ({error})") from error
+        raise GantoolError(f"optimizer: it cannot take a step with these settings ({error})") from error
