@@ -46,6 +46,7 @@ REASONS = {
     "monitor.scores.batch_size": "how many at once; an image depends on its number alone",
     "features.weights": "where the file is, not what is in it",
     "features.device": "where it is fitted",
+    "model.discriminator.layout": "at 32 pixels both are alike: test_resnet",
     "features.source": "another data set to fit on: test_metrics_classifier",
     "recipe.duration": "trainer.duration is typed over it here",
     "recipe.batch_size": "trainer.batch_size is typed over it here",

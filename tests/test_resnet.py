@@ -54,7 +54,7 @@ def test_power_iteration_finds_the_largest_singular_value() -> None:
 
 
 def test_shortcuts_commute_with_resampling() -> None:
-    block = resnet.DownBlock(3, 5, "none", halve=True, first=False)
+    block = resnet.DownBlock(3, 5, 5, "none", halve=True, first=False)
     nn.init.zeros_(block.second.weight)
     assert block.second.bias is not None
     nn.init.zeros_(block.second.bias)
@@ -65,3 +65,29 @@ def test_shortcuts_commute_with_resampling() -> None:
 def test_other_sizes_are_refused() -> None:
     with pytest.raises(GantoolError, match="32, 64 or 128"):
         resnet.Generator(latent_dim=8, resolution=48, channels=1)
+
+
+@pytest.mark.parametrize(
+    ("resolution", "layout", "weights", "last"),
+    [  # mimicry (Lee & Town 2020), sngan_64.py and sngan_128.py; BigGAN-PyTorch (Brock 2019), BigGAN.py, without labels
+        (64, "sngan", 10_141_441, 2),
+        (128, "sngan", 29_017_857, 4),
+        (64, "biggan", 19_542_721, 4),
+        (128, "biggan", 38_419_137, 4),
+    ],
+)
+def test_a_discriminator_has_the_layout_of_its_authors(resolution: int, layout: str, weights: int, last: int) -> None:
+    network = resnet.Discriminator(resolution=resolution, channels=3, width=64, norm="none", layout=layout)
+    assert sum(weight.numel() for weight in network.parameters()) == weights
+    assert network.blocks(torch.zeros(1, 3, resolution, resolution)).shape == (1, 1024, last, last)
+
+
+def test_the_image_starts_with_less_gain_than_blocks() -> None:
+    """Glorot's bound, sqrt(6 / (fan in + fan out)), times sqrt 2 in the 3x3 convolutions of blocks alone: Miyato 2018's
+    gen_models/resnet_32.py."""
+    network = resnet.Generator(latent_dim=128, resolution=32, channels=3)
+    block = network.blocks[0]
+    assert isinstance(block, resnet.UpBlock)
+    bounds = {network.image: 6 / (9 * 256 + 9 * 3), block.first: 12 / (9 * 512), block.shortcut: 6 / 512}
+    for layer, squared in bounds.items():
+        assert layer.weight.abs().max().item() == pytest.approx(squared**0.5, rel=2e-3)
