@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from composing import typed
 from gantool.errors import GantoolError
 from gantool.networks import resnet
 
@@ -91,3 +92,28 @@ def test_the_image_starts_with_less_gain_than_blocks() -> None:
     bounds = {network.image: 6 / (9 * 256 + 9 * 3), block.first: 12 / (9 * 512), block.shortcut: 6 / 512}
     for layer, squared in bounds.items():
         assert layer.weight.abs().max().item() == pytest.approx(squared**0.5, rel=2e-3)
+
+
+def test_a_mean_over_the_last_map_is_the_sum_by_its_area() -> None:
+    torch.manual_seed(0)
+    network = resnet.Discriminator(resolution=32, channels=3, norm="none", layout="sngan")
+    images = torch.randn(2, 3, 32, 32)
+    summed = network.features(images)
+    network.pooling = "mean"
+    torch.testing.assert_close(network.features(images), summed / 64)  # 8x8 pixels
+    with pytest.raises(GantoolError, match="pooling=max: choose one of sum, mean"):
+        resnet.Discriminator(resolution=32, channels=3, pooling="max")
+
+
+@pytest.mark.parametrize(
+    ("words", "pooling"),
+    [
+        (["model=resnet", "loss=wgan-gp"], "mean"),  # gan_cifar_resnet.py of Gulrajani 2017
+        (["model=resnet", "loss=hinge"], "sum"),  # dis_models/snresnet_32.py of Miyato 2018
+        (["experiment=cifar10/wgan-gp"], "mean"),
+        (["experiment=cifar10/sngan"], "sum"),
+        (["model=resnet", "loss=wgan-gp", "recipe.pooling=sum"], "sum"),
+    ],
+)
+def test_the_loss_says_how_a_map_becomes_a_score(words: list[str], pooling: str) -> None:
+    assert typed(*words).model.node["discriminator"]["pooling"] == pooling

@@ -138,6 +138,9 @@ MEANT |= dict.fromkeys(
     "the image's convolution starts with Glorot's gain of 1, as SNGAN's authors have it",
 )
 MEANT |= {"experiment celeba/sngan": "that gain, and SNGAN's own discriminator, which was BigGAN's"}
+MEANT |= dict.fromkeys(
+    ["resnet wgan-gp", "experiment cifar10/wgan-gp"], "that gain, and a critic that averages over its last map"
+)
 
 
 def compare(before: Path, after: Path) -> int:

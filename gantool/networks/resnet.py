@@ -135,11 +135,10 @@ def initialise(network: nn.Module, how: str) -> None:
                 nn.init.normal_(module.weight, 0.0, 0.02)
         if isinstance(module, (nn.Conv2d, nn.Linear)) and module.bias is not None:
             nn.init.zeros_(module.bias)
-    for module in network.modules():
-        if how == "xavier" and isinstance(module, ConditionalBatchNorm):
-            for part in (module.gain, module.bias):
-                if isinstance(part, nn.Embedding):
-                    nn.init.zeros_(part.weight)
+    norms = [module for module in network.modules() if isinstance(module, ConditionalBatchNorm)]
+    for part in (part for norm in norms for part in (norm.gain, norm.bias)):
+        if how == "xavier" and isinstance(part, nn.Embedding):
+            nn.init.zeros_(part.weight)
 
 
 def up_blocks(widths: list[int], norm: Callable[[int], nn.Module], attention: int | None) -> nn.ModuleList:
@@ -195,11 +194,13 @@ class Generator(nn.Module):
 
 
 class Discriminator(HeadedDiscriminator):
-    """Image -> raw score: blocks, ReLU, the sum over the last maps, and the projection of the label, unless `condition`
-    is none. `norm` and `attention` as in the generator; `initialisation`: xavier, orthogonal or normal.
+    """Image -> raw score: blocks, ReLU, the sum (Miyato 2018) or mean (Gulrajani 2017) over the last maps, as `pooling`
+    says, and the projection of the label, unless `condition` is none. `norm` and `attention` as in the generator;
+    `initialisation`: xavier, orthogonal or normal.
 
     `layout`: sngan (between its convolutions a block has the channels of its input, all five halve at 64 pixels) or
-    biggan (those of its output, four halve); at 32 pixels they are alike. `minibatch_std` images share the standard deviation that is appended to the last maps; 0: none is.
+    biggan (those of its output, four halve); at 32 pixels they are alike. `minibatch_std` images share the standard
+    deviation that is appended to the last maps; 0: none is.
     """
 
     def __init__(
@@ -215,31 +216,27 @@ class Discriminator(HeadedDiscriminator):
         initialisation: str = "xavier",
         minibatch_std: int = 0,
         layout: str = "biggan",
+        pooling: str = "sum",
     ) -> None:
         super().__init__()
         check_choice("model.discriminator.norm", norm, NORMS)
         condition = chosen_condition(condition, num_classes, CONDITIONS)
         check_choice("model.discriminator.initialisation", initialisation, INITIALISATIONS)
-        check_choice("model.discriminator.layout", layout, tuple(HALVINGS))
+        check_choice("model.discriminator.layout", layout, HALVINGS)
+        check_choice("model.discriminator.pooling", pooling, ("sum", "mean"))
         widths = table(DISCRIMINATOR, resolution, width, "resnet")
         sides = [resolution >> level for level in range(1, HALVINGS[layout][resolution] + 1)]
         check_attention("model.discriminator.attention", attention, sides)
+        inner = [widths[0], *widths] if layout == "sngan" else widths  # between the convolutions of a block
         attended = sides.index(attention) if attention else None
         self.blocks = nn.Sequential(
             *(
-                DownBlock(
-                    c_in,
-                    c_in if i and layout == "sngan" else c_out,
-                    c_out,
-                    norm,
-                    halve=i < len(sides),
-                    first=i == 0,
-                    attend=i == attended,
-                )
-                for i, (c_in, c_out) in enumerate(pairwise([channels, *widths]))
+                DownBlock(c_in, hidden, c_out, norm, halve=i < len(sides), first=i == 0, attend=i == attended)
+                for i, (c_in, hidden, c_out) in enumerate(zip([channels, *widths], inner, widths, strict=False))
             ),
             *([MinibatchStd(minibatch_std)] if minibatch_std else []),
         )
+        self.pooling = pooling
         self.feature_dim = last = widths[-1] + bool(minibatch_std)
         self.head = nn.Linear(last, 1)
         self.projection = Projection(last, num_classes) if condition == "projection" else None
@@ -248,4 +245,5 @@ class Discriminator(HeadedDiscriminator):
             apply_spectral_norm(self)
 
     def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        return F.relu(self.blocks(images)).sum((2, 3))
+        maps = F.relu(self.blocks(images))
+        return maps.sum((2, 3)) if self.pooling == "sum" else maps.mean((2, 3))
