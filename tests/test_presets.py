@@ -48,8 +48,8 @@ PAPERS = {
     "horse2zebra/cyclegan": Numbers(2e-4, (0.5, 0.999), 1, 1, "200ep", "2kimg", "instance"),
     # Mirza & Osindero 2014, section 4.1: SGD from 0.1, batches of 100.
     "mnist/conditional": Numbers(0.1, None, 100, 1, "200ep", "2kimg", None),
-    # Chen 2016, appendix C.1: Adam 1e-3 for the generator, 2e-4 for the discriminator, batches of 128.
-    "mnist/infogan": Numbers((1e-3, 2e-4), (0.5, 0.999), 128, 1, "50ep", "2kimg", "batch"),
+    # Chen 2016's run_mnist_exp.py: Adam 1e-3 (generator) and 2e-4 (discriminator), batches of 128, 50 x 100 updates.
+    "mnist/infogan": Numbers((1e-3, 2e-4), (0.5, 0.999), 128, 1, "5000it", "2kimg", "batch"),
     # Ours, measured here on small data.
     "small/acgan": Numbers(5e-4, (0.5, 0.999), 32, 1, "100kimg", "2kimg", "batch"),
     "small/biggan": Numbers(5e-4, (0.5, 0.999), 32, 1, "40kimg", "2kimg", "spectral"),
@@ -103,3 +103,13 @@ def test_r3gan_has_the_schedules_of_its_paper() -> None:
     assert isinstance(beta2, dict) and (beta2["start"], beta2["end"], beta2["until"]) == (0.9, 0.99, "20Mimg")
     for gamma in gammas:
         assert isinstance(gamma, dict) and (gamma["start"], gamma["end"], gamma["until"]) == (0.05, 0.005, "20Mimg")
+
+
+def test_infogan_has_the_codes_noise_and_weights_of_its_authors() -> None:
+    """run_mnist_exp.py of Chen 2016: 62 uniform numbers, one code of ten values, two uniform ones, every weight 1."""
+    config = typed("experiment=mnist/infogan")
+    assert config.model.latent is not None
+    latent, information = config.model.latent.node, config.auxiliary["information"].node
+    assert (latent["dim"], latent["categories"], latent["continuous"], latent["noise"]) == (74, [10], 2, "uniform")
+    assert (information["weight"], information["continuous_weight"], latent["noise_std"]) == (1.0, 1.0, 1.0)
+    assert config.dataset.resolution == 28
