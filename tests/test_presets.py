@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import pytest
 
 from composing import typed
+from gantool.game import Progress
+from gantool.growth import Progressive
 from runs import CONF
 
 
@@ -26,10 +28,11 @@ PAPERS = {
     # Radford 2016, section 4: Adam 2e-4 (0.5), batches of 128; batch norm in the discriminator.
     "celeba/dcgan": Numbers(2e-4, (0.5, 0.999), 128, 1, "25ep", "10kimg", "batch"),
     "cifar10/dcgan": Numbers(2e-4, (0.5, 0.999), 64, 1, "40ep", "10kimg", "batch"),
-    # Karras 2018, appendix A.1: Adam 1e-3 (0, 0.99), one critic update, 12 million images.
-    "celeba/progan-64": Numbers(1e-3, (0.0, 0.99), 16, 1, "12Mimg", "10kimg"),
-    "celeba/progan-128": Numbers(1e-3, (0.0, 0.99), 16, 1, "12Mimg", "10kimg"),
-    "celeba/progan-256": Numbers(1e-3, (0.0, 0.99), 16, 1, "12Mimg", "10kimg"),
+    # progressive_growing_of_gans, config.py, preset-v2-1gpu: Adam 1e-3 (0, 0.99), one critic update, 12 million images;
+    # train.py: averaged by 0.999 an update.
+    "celeba/progan-64": Numbers(1e-3, (0.0, 0.99), 32, 1, "12Mimg", "693it"),
+    "celeba/progan-128": Numbers(1e-3, (0.0, 0.99), 16, 1, "12Mimg", "693it"),
+    "celeba/progan-256": Numbers(1e-3, (0.0, 0.99), 8, 1, "12Mimg", "693it"),
     # mimicry (Lee & Town 2020): Adam 2e-4 (0, 0.9), five critic updates, 100,000 generator updates, batches of 64.
     "celeba/sngan": Numbers(2e-4, (0.0, 0.9), 64, 5, "100000it", "10kimg", "spectral"),
     "cifar10/sngan": Numbers(2e-4, (0.0, 0.9), 64, 5, "100000it", "10kimg", "spectral"),
@@ -113,3 +116,21 @@ def test_infogan_has_the_codes_noise_and_weights_of_its_authors() -> None:
     assert (latent["dim"], latent["categories"], latent["continuous"], latent["noise"]) == (74, [10], 2, "uniform")
     assert (information["weight"], information["continuous_weight"], latent["noise_std"]) == (1.0, 1.0, 1.0)
     assert config.dataset.resolution == 28
+
+
+@pytest.mark.parametrize("resolution", [64, 128, 256])
+def test_progan_grows_as_its_authors_have_it(resolution: int) -> None:
+    """config.py, preset-v2-1gpu, and train.py: batches by resolution, 600 kimg to train, 600 to fade in."""
+    sizes = {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8}
+    config = typed(f"experiment=celeba/progan-{resolution}")
+    node = config.model.node["growth"]
+    growth = Progressive(resolution=resolution, **{key: node[key] for key in ("start", "growing", "batch_sizes")})
+    for level in range(resolution.bit_length() - 2):
+        assert growth.batch_size(float(level), 1) == sizes[4 << level]
+        assert growth.batch_size(level - 0.5, 1) == sizes[4 << level], "the level that fades in counts"
+        arrives = level * 1_200_000
+        assert growth.stage(Progress(nimg=arrives, total=12_000_000)) == pytest.approx(level, abs=1e-3)
+        if level:
+            halfway = growth.stage(Progress(nimg=arrives - 300_000, total=12_000_000))
+            assert halfway == pytest.approx(level - 0.5, abs=1e-3)
+    assert config.trainer.batch_size == sizes[resolution]

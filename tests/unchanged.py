@@ -141,6 +141,7 @@ MEANT |= {"experiment celeba/sngan": "that gain, and SNGAN's own discriminator, 
 MEANT |= dict.fromkeys(
     ["resnet wgan-gp", "experiment cifar10/wgan-gp"], "that gain, and a critic that averages over its last map"
 )
+MEANT |= {f"experiment celeba/progan-{side}": "batches of its authors' one-GPU preset" for side in (64, 128, 256)}
 MEANT |= {"experiment mnist/infogan": "its authors' networks, noise and weights"}
 
 
