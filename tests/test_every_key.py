@@ -139,7 +139,7 @@ def other(key: str, value: Any) -> Any:
         return value + 1
     if isinstance(value, float):
         return value * 0.5 + 0.3
-    if key.endswith(".every") or key == "trainer.log_every":
+    if key.endswith("every"):
         return "2it"
     if isinstance(value, list) and value and all(isinstance(part, int | float) for part in value):
         return [value[0] + 1, *value[1:]]

@@ -1,5 +1,6 @@
 """Presets carry the numbers of their papers: typed here from the papers and the authors' code, not read from conf."""
 
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from composing import typed
 from gantool.game import Progress
 from gantool.growth import Progressive
+from gantool.schedules import parse_duration
 from runs import CONF
 
 
@@ -23,6 +25,7 @@ class Numbers:
     norm: str | None = None  # of the discriminator
 
 
+IMAGES = {"mnist-5k": 5000, "mnist": 60_000, "cifar10": 50_000, "celeba": 202_599, "unpaired": 1334, "paired": 400}
 # fmt: off
 PAPERS = {
     # Radford 2016, section 4: Adam 2e-4 (0.5), batches of 128; batch norm in the discriminator.
@@ -80,6 +83,11 @@ PRESETS = sorted(
 )
 
 
+def written(preset: str) -> str:
+    """The file of a preset."""
+    return (CONF / "experiment" / f"{preset}.yaml").read_text()
+
+
 def numbers(preset: str) -> Numbers:
     """What a preset composes."""
     config = typed(f"experiment={preset}")
@@ -110,8 +118,7 @@ def test_a_preset_has_the_numbers_of_its_paper(preset: str) -> None:
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_published_figure_stands_over_the_recipe_that_gave_it(preset: str) -> None:
     """In the preset's header and in README's table, and nowhere else."""
-    lines = (CONF / "experiment" / f"{preset}.yaml").read_text().splitlines()
-    published = [line for line in lines if line.startswith("# published: ")]
+    published = [line for line in written(preset).splitlines() if line.startswith("# published: ")]
     figure = PUBLISHED.get(preset)
     assert len(published) == (figure is not None)
     readme = (CONF.parent / "README.md").read_text()
@@ -131,6 +138,31 @@ def test_r3gan_has_the_schedules_of_its_paper() -> None:
     assert isinstance(beta2, dict) and (beta2["start"], beta2["end"], beta2["until"]) == (0.9, 0.99, "20Mimg")
     for gamma in gammas:
         assert isinstance(gamma, dict) and (gamma["start"], gamma["end"], gamma["until"]) == (0.05, 0.005, "20Mimg")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_whole_run_is_looked_at_often_enough_and_not_too_often(preset: str) -> None:
+    """Lines of the log, looks of the watchdog, grids, scorings and checkpoints from the first image to the last."""
+    config = typed(f"experiment={preset}")
+    trainer, dataset = config.trainer, re.search("override /dataset: (.+)", written(preset))
+    assert dataset is not None
+
+    def images(duration: str) -> int:
+        rounds = trainer.batch_size * config.loss.n_critic
+        return parse_duration(duration, key="", images_per_epoch=IMAGES[dataset[1]], images_per_round=rounds)
+
+    def times(every: str) -> float:
+        return images(trainer.duration) / images(every)
+
+    assert 40 <= times(trainer.log_every) <= 5100
+    assert 5 <= times(trainer.watchdog.every) <= 2600
+    looks = {name: times(monitor.every) for name, monitor in config.monitor.items()}
+    assert 4 <= looks.pop("samples") <= 300
+    assert all(2 <= often <= 60 for often in looks.values()) or "score: none" in written(preset)
+    assert trainer.keep_checkpoints <= 2
+    if not preset.startswith("small/"):
+        assert trainer.checkpoint_seconds == 600
+        assert config.monitor["scores"].node["num"] == (5000 if dataset[1] in ("unpaired", "paired") else 50_000)
 
 
 def test_infogan_has_the_codes_noise_and_weights_of_its_authors() -> None:

@@ -74,6 +74,11 @@ class RecipeConfig(_Loose):
 
     duration: Duration
     batch_size: PositiveInt
+    log_every: Duration
+    watch_every: Duration
+    grid_every: Duration
+    score_every: Duration
+    score_num: PositiveInt
     lr: PositiveFloat
     betas: Betas
     beta2: Beta2 | None
