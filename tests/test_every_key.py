@@ -32,11 +32,6 @@ REASONS = {
     "trainer.compile": "the same numbers, faster",
     "trainer.channels_last": "the layout in memory, not the numbers",
     "trainer.deterministic": "refuses kernels that a CPU does not have",
-    "trainer.watchdog.patience": "acts once a run goes wrong: test_watchdog",
-    "trainer.watchdog.diversity": "acts once a run goes wrong: test_watchdog",
-    "trainer.watchdog.explosion": "acts once a run goes wrong: test_watchdog",
-    "trainer.watchdog.max_rollbacks": "acts once a run goes wrong: test_watchdog",
-    "trainer.watchdog.rate_factor": "acts once a run goes wrong: test_watchdog",
     "dataset.device_resident": "where the images are kept",
     "dataset.on_bad_image": "there is no damaged image: test_data_folder",
     "dataset.root": "where the files are, not what they are",
@@ -51,6 +46,8 @@ REASONS = {
     "recipe.duration": "trainer.duration is typed over it here",
     "recipe.batch_size": "trainer.batch_size is typed over it here",
 }
+WRONG = ("patience", "diversity", "explosion", "max_rollbacks", "rate_factor")
+REASONS |= {f"trainer.watchdog.{key}": "acts once a run goes wrong: test_watchdog" for key in WRONG}
 # What a key is changed to where its type does not tell.
 OTHERS: dict[str, Any] = {
     "trainer.microbatch": 3,
@@ -61,7 +58,6 @@ OTHERS: dict[str, Any] = {
     "trainer.checkpoint_seconds": 1000.0,
     "trainer.keep_checkpoints": 1,
     "recipe.beta2": 0.5,
-    "recipe.beta2.until": 0.9,
     "recipe.betas": [0.1, 0.5],
     "recipe.discriminator_norm": "layer",
     "recipe.pooling": "mean",
@@ -85,7 +81,6 @@ OTHERS: dict[str, Any] = {
     "optimizer.eps": 0.1,
     "optimizer.momentum": 0.9,
     "optimizer.alpha": 0.1,
-    "optimizer.schedule.until": 0.9,
     "augment.policy": ["color"],
     "augment.target": 2.0,
     "augment.rise": "8img",
@@ -107,9 +102,6 @@ OTHERS: dict[str, Any] = {
     "model.latent.noise": "uniform",
     "model.latent.noise_std": 0.1,
     "sweep_metric": "is_digits",
-    "loss.regularizers.r1.gamma.until": 0.9,
-    "loss.regularizers.r2.gamma.until": 0.9,
-    "augment.probability.until": 0.9,
     "regularizer.l1.player": "generator",
     "regularizer.l2.player": "generator",
     "regularizer.orthogonal.player": "discriminator",
@@ -133,6 +125,8 @@ def other(key: str, value: Any) -> Any:
     """Another value of a key."""
     if key in OTHERS:
         return OTHERS[key]
+    if key.endswith(".until"):
+        return 0.9
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):
