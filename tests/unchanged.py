@@ -142,6 +142,7 @@ MEANT |= dict.fromkeys(
     ["resnet wgan-gp", "experiment cifar10/wgan-gp"], "that gain, and a critic that averages over its last map"
 )
 MEANT |= {f"experiment celeba/progan-{side}": "batches of its authors' one-GPU preset" for side in (64, 128, 256)}
+MEANT |= dict.fromkeys(["infogan-mnist own", "infogan-mnist wgan-gp"], "a model that came later")
 MEANT |= {"experiment mnist/infogan": "its authors' networks, noise and weights"}
 
 
