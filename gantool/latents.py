@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gantool.batch import Draws
-from gantool.errors import GantoolError
+from gantool.errors import GantoolError, check_choice
 
 
 class Latent(Protocol):
@@ -61,20 +61,29 @@ class Uniform(Latent):
         return draws.rand(self.dim) * 2 - 1
 
 
-class Structured(Latent):
-    """InfoGAN's latent (Chen 2016): normal noise, one-hot codes of `categories` values each, and `continuous` codes
-    uniform in [-1, 1]; `dim` numbers in all, in this order.
+_NOISE = {"normal": Normal, "uniform": Uniform}
 
-    `noise_std`: standard deviation of the noise, 1 in the paper; at 0.1 the codes outweigh it and come to stand for
-    the clusters of the data (ClusterGAN, Mukherjee 2019). Raises GantoolError where the codes leave no room for noise.
+
+class Structured(Latent):
+    """InfoGAN's latent (Chen 2016): noise, one-hot codes of `categories` values each, and `continuous` codes uniform in
+    [-1, 1]; `dim` numbers in all, in this order.
+
+    `noise`: normal, or uniform in [-1, 1], times `noise_std`; at 0.1 the codes outweigh it and come to stand for the
+    clusters of the data (ClusterGAN, Mukherjee 2019). Raises GantoolError where the codes leave no room for noise.
     """
 
     def __init__(
-        self, dim: int = 74, categories: Sequence[int] = (10,), continuous: int = 2, noise_std: float = 1.0
+        self,
+        dim: int = 74,
+        categories: Sequence[int] = (10,),
+        continuous: int = 2,
+        noise_std: float = 1.0,
+        noise: str = "normal",
     ) -> None:
+        check_choice("model.latent.noise", noise, _NOISE)
         self.dim, self.categories, self.continuous, self.noise_std = dim, list(categories), continuous, noise_std
-        self.noise = Normal(dim - sum(self.categories) - continuous)
-        self.normal = self.noise.dim
+        self.noise = _NOISE[noise](dim - sum(self.categories) - continuous)
+        self.normal = self.noise.normal
         if self.noise.dim < 1 or min(self.categories, default=2) < 2 or continuous < 0:
             raise GantoolError(
                 f"model.latent.dim={dim} is noise and codes together: the codes take {dim - self.noise.dim} of it "

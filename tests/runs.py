@@ -24,6 +24,7 @@ WIDTHS = {
     "cyclegan": ["model.generator.width=4", "model.discriminator.width=4", "dataset.resolution=32"],
     "pix2pix": ["model.generator.width=4", "model.discriminator.width=4", "dataset.resolution=32"],
     "infogan": ["model.generator.width=4", "model.discriminator.width=4", "model.latent.dim=20"],
+    "infogan-mnist": ["model.generator.width=2", "model.discriminator.width=2", "model.latent.dim=20"],
     "dcgan": ["model.generator.width=4", "model.discriminator.width=4"],
     "resnet": ["model.generator.width=1", "model.discriminator.width=1"],
     "r3gan": ["model.generator.width=8", "model.discriminator.width=8"],

@@ -29,6 +29,7 @@ CASES = {
     "dcgan": ["model.conditional=true", "model.generator.norm=spectral"],
     "resnet": ["model.conditional=true", "loss=hinge"],
     "infogan": [],
+    "infogan-mnist": [],
     "progan": [],
     "biggan": ["model.conditional=true"],
     "r3gan": [],

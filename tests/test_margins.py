@@ -88,8 +88,12 @@ def test_truncated_latents_stay_within_and_are_numbers(truncation: float, monkey
     assert z.isfinite().all() and z.abs().max() <= truncation and z[0, 0] < 0 < z[0, 1] and z[0, 2] == 0
 
 
-@pytest.mark.parametrize("latent", [Normal(20), Uniform(20), Structured(20)], ids=lambda one: type(one).__name__)
-def test_only_normal_numbers_go_along_a_great_circle(in_tmp: Path, latent, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("latent", "normal"),
+    [(Normal(20), 20), (Uniform(20), 0), (Structured(20), 8), (Structured(20, noise="uniform"), 0)],
+    ids=["normal", "uniform", "structured", "structured uniform"],
+)
+def test_only_normal_numbers_go_along_a_great_circle(latent, normal: int) -> None:
     torch.manual_seed(0)
     start, end = (latent.sample(Draws(3, torch.device("cpu"))) for _ in range(2))
 
@@ -104,7 +108,9 @@ def test_only_normal_numbers_go_along_a_great_circle(in_tmp: Path, latent, monke
     game.latent = latent  # type: ignore[attr-defined]
     (middle,) = between(game, Run(), (start, end), None, path="spherical", steps=3)[1:2]  # type: ignore[arg-type]
     n = latent.normal
-    assert n == {Normal: 20, Uniform: 0, Structured: 8}[type(latent)]
+    assert n == normal
+    outside = (start[:, :8].abs() > 1).any().item()
+    assert outside == (normal > 0)  # a uniform number is at most 1
     assert torch.allclose(middle[:, :n], spherical(start[:, :n], end[:, :n], 0.5))
     assert torch.allclose(middle[:, n:], (start[:, n:] + end[:, n:]) / 2)
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from gantool.errors import GantoolError
-from gantool.networks import dcgan, mlp, resnet
+from gantool.networks import dcgan, infogan, mlp, resnet
 
 
 @pytest.mark.parametrize("resolution", [32, 64, 128])
@@ -88,8 +88,41 @@ def test_labels_reach_both_networks(network: str, condition: str) -> None:
         (lambda: dcgan.Generator(latent_dim=8, resolution=48, channels=1), "dataset.resolution=48.*32, 64 or 128"),
         (lambda: dcgan.Discriminator(resolution=32, channels=1, norm="bach"), "did you mean 'batch'"),
         (lambda: mlp.Discriminator(resolution=32, channels=1, hidden=[4], condition="x"), "projection, concat"),
+        (lambda: infogan.Discriminator(resolution=30, channels=1), "dataset.resolution=30.*multiples of 4"),
     ],
 )
 def test_what_a_network_cannot_be_is_named(make, message: str) -> None:
     with pytest.raises(GantoolError, match=message):
         make()
+
+
+@pytest.mark.parametrize("norm", ["batch", "layer", "instance", "spectral", "none"])
+@pytest.mark.parametrize("num_classes", [0, 3])
+def test_infogan_makes_and_scores_digits_with_every_norm(num_classes: int, norm: str) -> None:
+    shape = {"resolution": 28, "channels": 1, "num_classes": num_classes, "norm": norm, "width": 4}
+    generator, discriminator = infogan.Generator(latent_dim=20, **shape), infogan.Discriminator(**shape)
+    labels = torch.tensor([0, 1]) if num_classes else None
+    with torch.autocast("cpu", torch.bfloat16):
+        images = generator(torch.randn(2, 20), labels)
+        score = discriminator(images, labels)
+    assert images.shape == (2, 1, 28, 28) and images.abs().max() <= 1 and images.dtype == torch.float32
+    assert score.shape == (2, 1) and score.dtype == torch.float32
+    assert discriminator.features(images, labels).shape == (2, discriminator.feature_dim)
+    score.sum().backward()
+    assert not [n for net in (generator, discriminator) for n, p in net.named_parameters() if p.grad is None]
+
+
+def test_infogan_has_the_layers_of_its_table() -> None:
+    """Chen 2016, table 1; slopes of 0.1, images in [0, 1] inside."""
+    generator = infogan.Generator(latent_dim=74, resolution=28, channels=1)
+    discriminator = infogan.Discriminator(resolution=28, channels=1).eval()
+    kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+    sizes = [
+        [tuple(m.weight.shape) for m in net.modules() if isinstance(m, kinds)] for net in (generator, discriminator)
+    ]
+    assert sizes[0] == [(1024, 74), (6272, 1024), (128, 64, 4, 4), (64, 1, 4, 4)]
+    assert sizes[1] == [(64, 1, 4, 4), (128, 64, 4, 4), (1024, 6272), (1, 1024)]
+    assert {m.negative_slope for m in discriminator.modules() if isinstance(m, nn.LeakyReLU)} == {0.1}
+    black = torch.full((1, 1, 28, 28), -1.0)
+    assert not discriminator.layers[0](torch.zeros(1, 1, 28, 28)).any()  # biases start at 0
+    torch.testing.assert_close(discriminator.features(black), discriminator.layers(torch.zeros(1, 1, 28, 28)))

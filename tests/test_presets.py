@@ -1,10 +1,14 @@
 """Presets carry the numbers of their papers: typed here from the papers and the authors' code, not read from conf."""
 
+import re
 from dataclasses import dataclass
 
 import pytest
 
 from composing import typed
+from gantool.game import Progress
+from gantool.growth import Progressive
+from gantool.schedules import parse_duration
 from runs import CONF
 
 
@@ -21,15 +25,17 @@ class Numbers:
     norm: str | None = None  # of the discriminator
 
 
+IMAGES = {"mnist-5k": 5000, "mnist": 60_000, "cifar10": 50_000, "celeba": 202_599, "unpaired": 1334, "paired": 400}
 # fmt: off
 PAPERS = {
     # Radford 2016, section 4: Adam 2e-4 (0.5), batches of 128; batch norm in the discriminator.
     "celeba/dcgan": Numbers(2e-4, (0.5, 0.999), 128, 1, "25ep", "10kimg", "batch"),
     "cifar10/dcgan": Numbers(2e-4, (0.5, 0.999), 64, 1, "40ep", "10kimg", "batch"),
-    # Karras 2018, appendix A.1: Adam 1e-3 (0, 0.99), one critic update, 12 million images.
-    "celeba/progan-64": Numbers(1e-3, (0.0, 0.99), 16, 1, "12Mimg", "10kimg"),
-    "celeba/progan-128": Numbers(1e-3, (0.0, 0.99), 16, 1, "12Mimg", "10kimg"),
-    "celeba/progan-256": Numbers(1e-3, (0.0, 0.99), 16, 1, "12Mimg", "10kimg"),
+    # progressive_growing_of_gans, config.py, preset-v2-1gpu: Adam 1e-3 (0, 0.99), one critic update, 12 million images;
+    # train.py: averaged by 0.999 an update.
+    "celeba/progan-64": Numbers(1e-3, (0.0, 0.99), 32, 1, "12Mimg", "693it"),
+    "celeba/progan-128": Numbers(1e-3, (0.0, 0.99), 16, 1, "12Mimg", "693it"),
+    "celeba/progan-256": Numbers(1e-3, (0.0, 0.99), 8, 1, "12Mimg", "693it"),
     # mimicry (Lee & Town 2020): Adam 2e-4 (0, 0.9), five critic updates, 100,000 generator updates, batches of 64.
     "celeba/sngan": Numbers(2e-4, (0.0, 0.9), 64, 5, "100000it", "10kimg", "spectral"),
     "cifar10/sngan": Numbers(2e-4, (0.0, 0.9), 64, 5, "100000it", "10kimg", "spectral"),
@@ -48,8 +54,8 @@ PAPERS = {
     "horse2zebra/cyclegan": Numbers(2e-4, (0.5, 0.999), 1, 1, "200ep", "2kimg", "instance"),
     # Mirza & Osindero 2014, section 4.1: SGD from 0.1, batches of 100.
     "mnist/conditional": Numbers(0.1, None, 100, 1, "200ep", "2kimg", None),
-    # Chen 2016, appendix C.1: Adam 1e-3 for the generator, 2e-4 for the discriminator, batches of 128.
-    "mnist/infogan": Numbers((1e-3, 2e-4), (0.5, 0.999), 128, 1, "50ep", "2kimg", "batch"),
+    # Chen 2016's run_mnist_exp.py: Adam 1e-3 (generator) and 2e-4 (discriminator), batches of 128, 50 x 100 updates.
+    "mnist/infogan": Numbers((1e-3, 2e-4), (0.5, 0.999), 128, 1, "5000it", "2kimg", "batch"),
     # Ours, measured here on small data.
     "small/acgan": Numbers(5e-4, (0.5, 0.999), 32, 1, "100kimg", "2kimg", "batch"),
     "small/biggan": Numbers(5e-4, (0.5, 0.999), 32, 1, "40kimg", "2kimg", "spectral"),
@@ -62,9 +68,24 @@ PAPERS = {
     "small/sngan": Numbers(5e-4, (0.5, 0.999), 32, 1, "60kimg", "2kimg", "spectral"),
 }
 # fmt: on
+# Figures that were reached with the settings of a preset: mimicry's README (SNGAN, cGAN-PD on CIFAR-10 and CelebA,
+# 100,000 iterations, batches of 64); Gulrajani 2017, table 3; Huang 2024, table 4; Park 2020, table 1.
+PUBLISHED = {
+    "celeba/sngan": "FID 5.71 ",
+    "cifar10/sngan": "FID 16.77 ",
+    "cifar10/projection": "FID 10.84 ",
+    "cifar10/wgan-gp": "Inception score 7.86 ",
+    "cifar10/r3gan": "FID 1.96 ",
+    "horse2zebra/cyclegan": "FID 77.2 ",
+}
 PRESETS = sorted(
     p.relative_to(CONF / "experiment").with_suffix("").as_posix() for p in CONF.glob("experiment/**/*.yaml")
 )
+
+
+def written(preset: str) -> str:
+    """The file of a preset."""
+    return (CONF / "experiment" / f"{preset}.yaml").read_text()
 
 
 def numbers(preset: str) -> Numbers:
@@ -94,6 +115,20 @@ def test_a_preset_has_the_numbers_of_its_paper(preset: str) -> None:
     assert numbers(preset) == PAPERS[preset]
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_published_figure_stands_over_the_recipe_that_gave_it(preset: str) -> None:
+    """In the preset's header and in README's table, and nowhere else."""
+    published = [line for line in written(preset).splitlines() if line.startswith("# published: ")]
+    figure = PUBLISHED.get(preset)
+    assert len(published) == (figure is not None)
+    readme = (CONF.parent / "README.md").read_text()
+    if figure is None:
+        assert f"`{preset}`: " not in readme
+    else:
+        assert published[0].startswith(f"# published: {figure}")
+        assert f"`{preset}`: {figure.replace('Inception score', 'IS').strip()}" in readme
+
+
 def test_r3gan_has_the_schedules_of_its_paper() -> None:
     """Huang 2024, table 7: rate 2e-4 to 5e-5, gamma 0.05 to 0.005, beta2 0.9 to 0.99, EMA 0 to 5 Mimg, in 20 Mimg."""
     config = typed("experiment=cifar10/r3gan")
@@ -103,3 +138,56 @@ def test_r3gan_has_the_schedules_of_its_paper() -> None:
     assert isinstance(beta2, dict) and (beta2["start"], beta2["end"], beta2["until"]) == (0.9, 0.99, "20Mimg")
     for gamma in gammas:
         assert isinstance(gamma, dict) and (gamma["start"], gamma["end"], gamma["until"]) == (0.05, 0.005, "20Mimg")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_whole_run_is_looked_at_often_enough_and_not_too_often(preset: str) -> None:
+    """Lines of the log, looks of the watchdog, grids, scorings and checkpoints from the first image to the last."""
+    config = typed(f"experiment={preset}")
+    trainer, dataset = config.trainer, re.search("override /dataset: (.+)", written(preset))
+    assert dataset is not None
+
+    def images(duration: str) -> int:
+        rounds = trainer.batch_size * config.loss.n_critic
+        return parse_duration(duration, key="", images_per_epoch=IMAGES[dataset[1]], images_per_round=rounds)
+
+    def times(every: str) -> float:
+        return images(trainer.duration) / images(every)
+
+    assert 40 <= times(trainer.log_every) <= 5100
+    assert 5 <= times(trainer.watchdog.every) <= 2600
+    looks = {name: times(monitor.every) for name, monitor in config.monitor.items()}
+    assert 4 <= looks.pop("samples") <= 300
+    assert all(2 <= often <= 60 for often in looks.values()) or "score: none" in written(preset)
+    assert trainer.keep_checkpoints <= 2
+    if not preset.startswith("small/"):
+        assert trainer.checkpoint_seconds == 600
+        assert config.monitor["scores"].node["num"] == (5000 if dataset[1] in ("unpaired", "paired") else 50_000)
+
+
+def test_infogan_has_the_codes_noise_and_weights_of_its_authors() -> None:
+    """run_mnist_exp.py of Chen 2016: 62 uniform numbers, one code of ten values, two uniform ones, every weight 1."""
+    config = typed("experiment=mnist/infogan")
+    assert config.model.latent is not None
+    latent, information = config.model.latent.node, config.auxiliary["information"].node
+    assert (latent["dim"], latent["categories"], latent["continuous"], latent["noise"]) == (74, [10], 2, "uniform")
+    assert (information["weight"], information["continuous_weight"], latent["noise_std"]) == (1.0, 1.0, 1.0)
+    assert config.dataset.resolution == 28
+
+
+@pytest.mark.parametrize("resolution", [64, 128, 256])
+def test_progan_grows_as_its_authors_have_it(resolution: int) -> None:
+    """config.py, preset-v2-1gpu, and train.py: batches by resolution, 600 kimg to train, 600 to fade in."""
+    sizes = {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8}
+    config = typed(f"experiment=celeba/progan-{resolution}")
+    node = config.model.node["growth"]
+    growth = Progressive(resolution=resolution, **{key: node[key] for key in ("start", "growing", "batch_sizes")})
+    for level in range(resolution.bit_length() - 2):
+        assert growth.batch_size(float(level), 1) == sizes[4 << level]
+        assert growth.batch_size(level - 0.5, 1) == sizes[4 << level], "the level that fades in counts"
+        arrives = level * 1_200_000
+        assert growth.stage(Progress(nimg=arrives, total=12_000_000)) == pytest.approx(level, abs=1e-3)
+        if level:
+            halfway = growth.stage(Progress(nimg=arrives - 300_000, total=12_000_000))
+            assert halfway == pytest.approx(level - 0.5, abs=1e-3)
+    assert config.trainer.batch_size == sizes[resolution]

@@ -132,6 +132,18 @@ MEANT = {
     "parts sgd": "its default rate is 2e-3: at 1e-2 it was NaN under lsgan after 224 images",
     "scored": "metrics.jsonl: one scorer for training and evaluate, whose images are those of gantool sample",
 }
+# What the third phase was to change.
+MEANT |= dict.fromkeys(
+    ["resnet own", "experiment small/sngan", "experiment cifar10/sngan", "experiment cifar10/projection"],
+    "the image's convolution starts with Glorot's gain of 1, as SNGAN's authors have it",
+)
+MEANT |= {"experiment celeba/sngan": "that gain, and SNGAN's own discriminator, which was BigGAN's"}
+MEANT |= dict.fromkeys(
+    ["resnet wgan-gp", "experiment cifar10/wgan-gp"], "that gain, and a critic that averages over its last map"
+)
+MEANT |= {f"experiment celeba/progan-{side}": "batches of its authors' one-GPU preset" for side in (64, 128, 256)}
+MEANT |= dict.fromkeys(["infogan-mnist own", "infogan-mnist wgan-gp"], "a model that came later")
+MEANT |= {"experiment mnist/infogan": "its authors' networks, noise and weights"}
 
 
 def compare(before: Path, after: Path) -> int:

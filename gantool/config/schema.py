@@ -3,57 +3,11 @@
 What is validated here is what the code uses: a `Train` is handed on, no dictionary beside it.
 """
 
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PositiveFloat,
-    PositiveInt,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-)
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
-from gantool.errors import GantoolError
-from gantool.schedules import parse_duration
-
-
-def _duration(text: object) -> object:
-    try:
-        parse_duration(str(text), key="", images_per_epoch=1, images_per_round=1)
-    except GantoolError:
-        raise ValueError("should be a positive number and a unit, such as 150kimg, 20ep or 5000it") from None
-    return text
-
-
-def _device(text: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", text):
-        raise ValueError("should be auto, cpu, cuda, cuda:N or mps")
-    return text
-
-
-def _or_schedule(value: object, check: ValidatorFunctionWrapHandler) -> object:
-    return value if isinstance(value, dict) and "_target_" in value else check(value)
-
-
-def _node(value: object) -> object:
-    if isinstance(value, dict) and value and "_target_" not in value:
-        raise ValueError("should name a class by _target_")
-    return value
-
-
-Scheduled = WrapValidator(_or_schedule)  # also a node such as {_target_: gantool.schedules.Ramp, start: 1, end: 0.1}
-AsItIs = PlainSerializer(lambda value: value, return_type=Any)  # else pydantic warns of a node where it knows a number
-Duration = Annotated[str, BeforeValidator(_duration)]
-Device = Annotated[str, AfterValidator(_device)]
-Betas = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
-Beta2 = Annotated[float, Field(ge=0, lt=1), Scheduled, AsItIs]
-Node = Annotated[dict[str, Any], AfterValidator(_node)]  # its arguments are checked in parts.py; {}: nothing
+from gantool.config.values import AsItIs, Beta2, Betas, Device, Duration, Node, Scheduled
 
 
 class _Owned(BaseModel):
@@ -120,10 +74,16 @@ class RecipeConfig(_Loose):
 
     duration: Duration
     batch_size: PositiveInt
+    log_every: Duration
+    watch_every: Duration
+    grid_every: Duration
+    score_every: Duration
+    score_num: PositiveInt
     lr: PositiveFloat
     betas: Betas
     beta2: Beta2 | None
     discriminator_norm: str
+    pooling: str
     weight_clip: PositiveFloat
     dropout: Annotated[float, Field(ge=0, lt=1)]
     burn_in: str | float

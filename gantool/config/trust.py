@@ -20,7 +20,7 @@ from gantool.paths import conf_dir
 OF_GENERATORS = (
     "growth",
     "latents",
-    *(f"networks.{name}" for name in ("biggan", "dcgan", "mlp", "progan", "r3gan", "resnet", "translators")),
+    *(f"networks.{name}" for name in ("biggan", "dcgan", "infogan", "mlp", "progan", "r3gan", "resnet", "translators")),
 )
 PARTS = (
     *OF_GENERATORS,

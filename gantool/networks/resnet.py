@@ -1,6 +1,6 @@
 """Residual networks of SNGAN (Miyato 2018, tables 3 and 4) and WGAN-GP (Gulrajani 2017): 32, 64 and 128 pixels.
 
-BigGAN's discriminator is this one, with width 64 or 96 and `attention`, which is SAGAN's (Zhang 2019).
+BigGAN's discriminator is this one in its `layout`, with width 64 or 96 and `attention`, which is SAGAN's (Zhang 2019).
 
 SNGAN at 32 pixels has width 64 in the generator (256 channels throughout) and 32 in the discriminator (128); at 64 and
 128 pixels 64 in both. The 1x1 shortcuts are convolved where the image is smallest, which commutes with nearest
@@ -32,7 +32,7 @@ CONDITIONS = ("projection", "none")
 INITIALISATIONS = ("xavier", "orthogonal", "normal")
 GENERATOR = {32: (4, 4, 4, 4), 64: (16, 8, 4, 2, 1), 128: (16, 16, 8, 4, 2, 1)}  # times width, from 4x4 on
 DISCRIMINATOR = {32: (4, 4, 4, 4), 64: (1, 2, 4, 8, 16), 128: (1, 2, 4, 8, 16, 16)}  # times width, block by block
-HALVINGS = {32: 2, 64: 4, 128: 5}  # the first so many blocks of a discriminator halve the sides
+HALVINGS = {"sngan": {32: 2, 64: 5, 128: 5}, "biggan": {32: 2, 64: 4, 128: 5}}  # in a discriminator's first blocks
 
 
 def table(widths: dict[int, tuple[int, ...]], resolution: int, width: int, model: str) -> list[int]:
@@ -94,15 +94,17 @@ class UpBlock(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """ReLU, convolve, ReLU, convolve, average, beside a shortcut; the `first` block begins without norm and ReLU;
-    `attend`s at its end."""
+    """ReLU, convolve to `hidden` channels, ReLU, convolve, average, beside a shortcut; the `first` block begins without
+    norm and ReLU; `attend`s at its end."""
 
-    def __init__(self, c_in: int, c_out: int, norm: str, *, halve: bool, first: bool, attend: bool = False) -> None:
+    def __init__(
+        self, c_in: int, hidden: int, c_out: int, norm: str, *, halve: bool, first: bool, attend: bool = False
+    ) -> None:
         super().__init__()
         self.halve, self.is_first = halve, first
-        self.norms = nn.ModuleList([nn.Identity() if first else norm_2d(norm, c_in), norm_2d(norm, c_out)])
-        self.first = nn.Conv2d(c_in, c_out, 3, 1, 1)
-        self.second = nn.Conv2d(c_out, c_out, 3, 1, 1)
+        self.norms = nn.ModuleList([nn.Identity() if first else norm_2d(norm, c_in), norm_2d(norm, hidden)])
+        self.first = nn.Conv2d(c_in, hidden, 3, 1, 1)
+        self.second = nn.Conv2d(hidden, c_out, 3, 1, 1)
         self.shortcut = nn.Conv2d(c_in, c_out, 1) if halve or c_in != c_out else nn.Identity()
         self.attention = SelfAttention(c_out) if attend else nn.Identity()
 
@@ -119,25 +121,24 @@ class DownBlock(nn.Module):
 def initialise(network: nn.Module, how: str) -> None:
     """Draws every weight; biases start at 0.
 
-    'xavier': uniform (Glorot 2010), gain sqrt 2 for the 3x3 convolutions, conditional norms at 1, as SNGAN's authors
-    do; 'orthogonal' (Saxe 2014), as BigGAN; 'normal': N(0, 0.02), as BigGAN's authors on CIFAR-10.
+    'xavier': uniform (Glorot 2010), gain sqrt 2 for the 3x3 convolutions of blocks, conditional norms at 1, as SNGAN's
+    authors do; 'orthogonal' (Saxe 2014), as BigGAN; 'normal': N(0, 0.02), as BigGAN's authors on CIFAR-10.
     """
-    for module in network.modules():
+    for name, module in network.named_modules():
         if isinstance(module, (nn.Conv2d, nn.Linear, nn.Embedding)):
             if how == "xavier":
-                wide = isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3)
-                nn.init.xavier_uniform_(module.weight, math.sqrt(2) if wide else 1.0)
+                in_block = isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3) and name != "image"
+                nn.init.xavier_uniform_(module.weight, math.sqrt(2) if in_block else 1.0)
             elif how == "orthogonal":
                 nn.init.orthogonal_(module.weight)
             else:
                 nn.init.normal_(module.weight, 0.0, 0.02)
         if isinstance(module, (nn.Conv2d, nn.Linear)) and module.bias is not None:
             nn.init.zeros_(module.bias)
-    for module in network.modules():
-        if how == "xavier" and isinstance(module, ConditionalBatchNorm):
-            for part in (module.gain, module.bias):
-                if isinstance(part, nn.Embedding):
-                    nn.init.zeros_(part.weight)
+    norms = [module for module in network.modules() if isinstance(module, ConditionalBatchNorm)]
+    for part in (part for norm in norms for part in (norm.gain, norm.bias)):
+        if how == "xavier" and isinstance(part, nn.Embedding):
+            nn.init.zeros_(part.weight)
 
 
 def up_blocks(widths: list[int], norm: Callable[[int], nn.Module], attention: int | None) -> nn.ModuleList:
@@ -193,10 +194,13 @@ class Generator(nn.Module):
 
 
 class Discriminator(HeadedDiscriminator):
-    """Image -> raw score: blocks, ReLU, the sum over the last maps, and the projection of the label, unless `condition`
-    is none. `norm` and `attention` as in the generator; `initialisation`: xavier, orthogonal or normal.
+    """Image -> raw score: blocks, ReLU, the sum (Miyato 2018) or mean (Gulrajani 2017) over the last maps, as `pooling`
+    says, and the projection of the label, unless `condition` is none. `norm` and `attention` as in the generator;
+    `initialisation`: xavier, orthogonal or normal.
 
-    `minibatch_std` images share the standard deviation that is appended to the last maps; 0: none is.
+    `layout`: sngan (between its convolutions a block has the channels of its input, all five halve at 64 pixels) or
+    biggan (those of its output, four halve); at 32 pixels they are alike. `minibatch_std` images share the standard
+    deviation that is appended to the last maps; 0: none is.
     """
 
     def __init__(
@@ -211,22 +215,28 @@ class Discriminator(HeadedDiscriminator):
         attention: int | None = None,
         initialisation: str = "xavier",
         minibatch_std: int = 0,
+        layout: str = "biggan",
+        pooling: str = "sum",
     ) -> None:
         super().__init__()
         check_choice("model.discriminator.norm", norm, NORMS)
         condition = chosen_condition(condition, num_classes, CONDITIONS)
         check_choice("model.discriminator.initialisation", initialisation, INITIALISATIONS)
+        check_choice("model.discriminator.layout", layout, HALVINGS)
+        check_choice("model.discriminator.pooling", pooling, ("sum", "mean"))
         widths = table(DISCRIMINATOR, resolution, width, "resnet")
-        sides = [resolution >> level for level in range(1, HALVINGS[resolution] + 1)]
+        sides = [resolution >> level for level in range(1, HALVINGS[layout][resolution] + 1)]
         check_attention("model.discriminator.attention", attention, sides)
+        inner = [widths[0], *widths] if layout == "sngan" else widths  # between the convolutions of a block
         attended = sides.index(attention) if attention else None
         self.blocks = nn.Sequential(
             *(
-                DownBlock(c_in, c_out, norm, halve=i < len(sides), first=i == 0, attend=i == attended)
-                for i, (c_in, c_out) in enumerate(pairwise([channels, *widths]))
+                DownBlock(c_in, hidden, c_out, norm, halve=i < len(sides), first=i == 0, attend=i == attended)
+                for i, (c_in, hidden, c_out) in enumerate(zip([channels, *widths], inner, widths, strict=False))
             ),
             *([MinibatchStd(minibatch_std)] if minibatch_std else []),
         )
+        self.pooling = pooling
         self.feature_dim = last = widths[-1] + bool(minibatch_std)
         self.head = nn.Linear(last, 1)
         self.projection = Projection(last, num_classes) if condition == "projection" else None
@@ -235,4 +245,5 @@ class Discriminator(HeadedDiscriminator):
             apply_spectral_norm(self)
 
     def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        return F.relu(self.blocks(images)).sum((2, 3))
+        maps = F.relu(self.blocks(images))
+        return maps.sum((2, 3)) if self.pooling == "sum" else maps.mean((2, 3))

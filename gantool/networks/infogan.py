@@ -1,0 +1,101 @@
+"""InfoGAN's networks for MNIST (Chen 2016, table 1): 28 pixels, or another multiple of 4.
+
+Follows the paper, and its authors' code in what it leaves open: images in [0, 1] inside, biases before norms, every
+weight drawn from N(0, 0.02).
+"""
+
+import torch
+from torch import Tensor, nn
+
+from gantool.errors import GantoolError, check_choice
+from gantool.networks.layers import (
+    NORMS,
+    HeadedDiscriminator,
+    LabelledLatent,
+    Projection,
+    apply_spectral_norm,
+    chosen_condition,
+    initialise_dcgan,
+    norm_1d,
+    norm_2d,
+)
+
+CONDITIONS = ("projection", "none")
+
+
+def smallest_side(resolution: int) -> int:
+    """The side of the smallest maps; raises GantoolError for a resolution that cannot be halved twice."""
+    if resolution % 4:
+        raise GantoolError(f"dataset.resolution={resolution}: model=infogan-mnist takes multiples of 4, such as 28")
+    return resolution // 4
+
+
+class Generator(nn.Module):
+    """Latent -> image. `width`: channels of the last hidden maps, 64 in the paper; `norm`: batch, layer, instance,
+    spectral or none."""
+
+    def __init__(
+        self,
+        *,
+        latent_dim: int,
+        resolution: int,
+        channels: int,
+        num_classes: int = 0,
+        width: int = 64,
+        norm: str = "batch",
+    ) -> None:
+        super().__init__()
+        check_choice("model.generator.norm", norm, NORMS)
+        side, hidden = smallest_side(resolution), 16 * width
+        maps = 2 * width * side**2
+        self.latent = LabelledLatent(latent_dim, num_classes)
+        self.layers = nn.Sequential(
+            *[nn.Linear(self.latent.dim, hidden), norm_1d(norm, hidden), nn.ReLU(inplace=True)],
+            *[nn.Linear(hidden, maps), norm_1d(norm, maps), nn.ReLU(inplace=True)],
+            nn.Unflatten(1, (2 * width, side, side)),
+            *[nn.ConvTranspose2d(2 * width, width, 4, 2, 1), norm_2d(norm, width), nn.ReLU(inplace=True)],
+            nn.ConvTranspose2d(width, channels, 4, 2, 1),
+        )
+        initialise_dcgan(self)
+        if norm == "spectral":
+            apply_spectral_norm(self)
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, latent_dim), (N,) -> (N, C, R, R) float32 in [-1, 1]."""
+        logits = self.layers(self.latent(z, labels)).float()
+        return torch.tanh(logits / 2)  # twice the paper's sigmoid, less 1
+
+
+class Discriminator(HeadedDiscriminator):
+    """Image -> raw score, from the features that the recognizer reads too. `width`: channels of the first maps, 64 in
+    the paper; `norm` as in the generator; `condition`: projection or none, by default projection where there are
+    classes."""
+
+    def __init__(
+        self,
+        *,
+        resolution: int,
+        channels: int,
+        num_classes: int = 0,
+        width: int = 64,
+        norm: str = "batch",
+        condition: str | None = None,
+    ) -> None:
+        super().__init__()
+        check_choice("model.discriminator.norm", norm, NORMS)
+        condition = chosen_condition(condition, num_classes, CONDITIONS)
+        maps = 2 * width * smallest_side(resolution) ** 2
+        self.feature_dim = last = 16 * width
+        self.layers = nn.Sequential(
+            *[nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.1, inplace=True)],
+            *[nn.Conv2d(width, 2 * width, 4, 2, 1), norm_2d(norm, 2 * width), nn.LeakyReLU(0.1, inplace=True)],
+            *[nn.Flatten(), nn.Linear(maps, last), norm_1d(norm, last), nn.LeakyReLU(0.1, inplace=True)],
+        )
+        self.head = nn.Linear(last, 1)
+        self.projection = Projection(last, num_classes) if condition == "projection" else None
+        initialise_dcgan(self)
+        if norm == "spectral":
+            apply_spectral_norm(self)
+
+    def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.layers((images + 1) / 2)
