@@ -14,7 +14,7 @@ from gantool.batch import Batch, Draws, Request
 class Progress:
     """Where a run stands. Time is images: everything that is due or scheduled is a function of `nimg`."""
 
-    nimg: int = 0  # real images shown to the discriminator, over all ranks
+    nimg: int = 0  # real images of the rounds' batches, which the discriminator is shown, over all ranks
     rounds: int = 0  # rounds played: one update of the generator each
     previous: int = 0  # nimg before the last round
     total: int = 0  # nimg at which the run ends
@@ -61,6 +61,13 @@ class Player:
     loss: Callable[[Batch], Outcome]
     updates: int = 1  # consecutive updates in a round; n_critic for the discriminator
     after_update: Callable[[], None] = lambda: None  # a constraint, such as weight clipping
+    # Real images drawn for this player alone, times as many as in a batch of the round; they come in an order of their
+    # own and do not count as shown. None: the last batches of the round, whoever else has had them.
+    own_batch: float | None = None
+
+    def batch_size(self, size: int) -> int:
+        """Images in one of this player's batches where those of the round have `size`; at least 1."""
+        return size if self.own_batch is None else max(1, round(self.own_batch * size))
 
     def parameters(self) -> list[nn.Parameter]:
         """The parameters that this player's optimizer moves."""

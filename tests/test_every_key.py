@@ -53,6 +53,7 @@ REASONS = {
 # What a key is changed to where its type does not tell.
 OTHERS: dict[str, Any] = {
     "trainer.microbatch": 3,
+    "trainer.generator_batch": 2.0,
     "trainer.precision": "bf16",
     "trainer.ema_half_life": "1img",
     "trainer.duration": "2it",

@@ -30,6 +30,7 @@ AS_ONE = {
     "auxiliary=information": [*ALONE, *CODES],
     "dataset.shift=2 dataset.rotation=10 dataset.flip=true": ALONE,
     "model.conditional=true": ALONE,
+    "trainer.generator_batch=1.5 loss=relativistic dataset.flip=true": ALONE,
 }
 NOT_AS_ONE = {  # what gantool.training.update names
     "batch norm": [],

@@ -28,6 +28,7 @@ HANDED = {
     "regularizers": "regularizer=",
     "auxiliaries": "auxiliary=",
     "augment": "augment=",
+    "generator_batch": "trainer.generator_batch=",
 }
 
 

@@ -101,6 +101,7 @@ class TrainerConfig(_Owned):
 
     duration: Duration
     batch_size: PositiveInt
+    generator_batch: Annotated[float, Field(gt=0, le=64)] | None
     microbatch: PositiveInt | None
     precision: Literal["auto", "fp32", "bf16", "fp16"]
     compile: bool

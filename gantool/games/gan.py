@@ -28,7 +28,8 @@ class GAN(Game):
 
     `regularizers` add to those that the loss brings; `auxiliaries` read the discriminator's features; `augment` is
     applied to real and fake images alike; `growth` sets the `stage` of both networks; with `conditional` both are given
-    the labels.
+    the labels. `generator_batch`: the generator's turn has real images of its own, so many times as many as the
+    discriminator's; None: those of its last update.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class GAN(Game):
         growth: Progressive | None = None,
         conditional: bool = False,
         num_classes: int = 0,
+        generator_batch: float | None = None,
     ) -> None:
         super().__init__()
         check_members(latent, Latent, "model.latent")
@@ -59,7 +61,7 @@ class GAN(Game):
         constrain = self.adversary.constrain
         self.players = {
             "discriminator": Player([discriminator, *heads], self.discriminator_loss, loss.n_critic, constrain),
-            "generator": Player([generator], self.generator_loss),
+            "generator": Player([generator], self.generator_loss, own_batch=generator_batch),
         }
         self.begin_round(self.progress)
 

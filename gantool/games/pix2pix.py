@@ -17,7 +17,7 @@ class Pix2Pix(Game):
 
     The discriminator moves first, `loss.n_critic` times; then the generator, once, which is also paid `l1_weight` times
     the mean absolute error. All its randomness is the dropout in its network. `discriminator` takes the source and an
-    image along the channels.
+    image along the channels. `generator_batch`: as in GAN, of pairs.
     """
 
     translates = needs_pairs = True
@@ -30,6 +30,7 @@ class Pix2Pix(Game):
         l1_weight: float = 100.0,
         regularizers: Mapping[str, Regularizer] | None = None,
         augment: Augment | None = None,
+        generator_batch: float | None = None,
     ) -> None:
         super().__init__()
         self.generators = nn.ModuleDict({"generator": generator})
@@ -38,7 +39,7 @@ class Pix2Pix(Game):
         constrain = self.adversary.constrain
         self.players = {
             "discriminator": Player([discriminator], self.discriminator_loss, loss.n_critic, constrain),
-            "generator": Player([generator], self.generator_loss),
+            "generator": Player([generator], self.generator_loss, own_batch=generator_batch),
         }
 
     def pair(self, images: Tensor, batch: Batch) -> Tensor:
