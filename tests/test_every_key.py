@@ -19,6 +19,7 @@ from gantool.errors import GantoolError
 from gantool.runs.training import train_run
 from runs import TRANSLATORS, WIDTHS, choices, newest, two_sides
 from unchanged import digest
+from unseen_keys import REASONS
 
 SMALL = ["trainer.batch_size=8", "trainer.duration=3it", "trainer.precision=fp32", "trainer.log_every=1it"]
 SMALL += ["trainer.watchdog.every=1it", "trainer.checkpoint_seconds=1e-9", "trainer.channels_last=false"]
@@ -27,35 +28,13 @@ SEEN += ["monitor.scores.num=20"]
 MLP = ["model=mlp", *WIDTHS["mlp"], "model.latent.dim=8", "dataset.resolution=8"]
 QUIET = ["score=none", "monitor=none", "trainer.watchdog.action=off"]
 
-REASONS = {
-    "trainer.device": "another device, the same run",
-    "trainer.compile": "the same numbers, faster",
-    "trainer.channels_last": "the layout in memory, not the numbers",
-    "trainer.deterministic": "refuses kernels that a CPU does not have",
-    "trainer.watchdog.patience": "acts once a run goes wrong: test_watchdog",
-    "trainer.watchdog.diversity": "acts once a run goes wrong: test_watchdog",
-    "trainer.watchdog.explosion": "acts once a run goes wrong: test_watchdog",
-    "trainer.watchdog.max_rollbacks": "acts once a run goes wrong: test_watchdog",
-    "trainer.watchdog.rate_factor": "acts once a run goes wrong: test_watchdog",
-    "dataset.device_resident": "where the images are kept",
-    "dataset.on_bad_image": "there is no damaged image: test_data_folder",
-    "dataset.root": "where the files are, not what they are",
-    "dataset.download": "the files are there",
-    "optimizer.fused": "the kernel, not the numbers",
-    "optimizer.foreach": "the kernel, not the numbers",
-    "monitor.scores.batch_size": "how many at once; an image depends on its number alone",
-    "features.weights": "where the file is, not what is in it",
-    "features.device": "where it is fitted",
-    "features.source": "another data set to fit on: test_metrics_classifier",
-    "recipe.duration": "trainer.duration is typed over it here",
-    "recipe.batch_size": "trainer.batch_size is typed over it here",
-}
 # What a key is changed to where its type does not tell.
 OTHERS: dict[str, Any] = {
     "trainer.microbatch": 3,
     "trainer.generator_batch": 2.0,
     "trainer.precision": "bf16",
     "trainer.ema_half_life": "1img",
+    "trainer.ema_buffers": "average",
     "trainer.duration": "2it",
     "trainer.watchdog.action": "off",
     "trainer.checkpoint_seconds": 1000.0,

@@ -3,88 +3,14 @@
 What is validated here is what the code uses: a `Train` is handed on, no dictionary beside it.
 """
 
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PositiveFloat,
-    PositiveInt,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-)
+from pydantic import Field, PositiveFloat, PositiveInt
 
-from gantool.errors import GantoolError
-from gantool.schedules import parse_duration
+from gantool.config.fields import AsItIs, Beta2, Betas, Device, Duration, Loose, Node, Open, Owned, Scheduled
 
 
-def _duration(text: object) -> object:
-    try:
-        parse_duration(str(text), key="", images_per_epoch=1, images_per_round=1)
-    except GantoolError:
-        raise ValueError("should be a positive number and a unit, such as 150kimg, 20ep or 5000it") from None
-    return text
-
-
-def _device(text: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", text):
-        raise ValueError("should be auto, cpu, cuda, cuda:N or mps")
-    return text
-
-
-def _or_schedule(value: object, check: ValidatorFunctionWrapHandler) -> object:
-    return value if isinstance(value, dict) and "_target_" in value else check(value)
-
-
-def _node(value: object) -> object:
-    if isinstance(value, dict) and value and "_target_" not in value:
-        raise ValueError("should name a class by _target_")
-    return value
-
-
-Scheduled = WrapValidator(_or_schedule)  # also a node such as {_target_: gantool.schedules.Ramp, start: 1, end: 0.1}
-AsItIs = PlainSerializer(lambda value: value, return_type=Any)  # else pydantic warns of a node where it knows a number
-Duration = Annotated[str, BeforeValidator(_duration)]
-Device = Annotated[str, AfterValidator(_device)]
-Betas = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
-Beta2 = Annotated[float, Field(ge=0, lt=1), Scheduled, AsItIs]
-Node = Annotated[dict[str, Any], AfterValidator(_node)]  # its arguments are checked in parts.py; {}: nothing
-
-
-class _Owned(BaseModel):
-    """A group whose keys are all gantool's."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
-
-
-class _Loose(BaseModel):
-    """A group with keys beside those that gantool knows."""
-
-    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, frozen=True)
-
-
-class _Open(_Loose):
-    """A group with `_target_`, whose other keys are arguments of the target."""
-
-    target: str = Field(alias="_target_")
-
-    @property
-    def node(self) -> dict[str, Any]:
-        """`_target_` and its arguments, those that are declared here among them."""
-        return self.model_dump(by_alias=True, exclude_unset=True)
-
-    @property
-    def rest(self) -> dict[str, Any]:
-        """`_target_` and the arguments that are not declared here."""
-        return {"_target_": self.target, **(self.model_extra or {})}
-
-
-class WatchdogConfig(_Owned):
+class WatchdogConfig(Owned):
     """What is done about a run that goes wrong, and what counts as that."""
 
     action: Literal["warn", "stop", "rollback", "off"]
@@ -96,7 +22,7 @@ class WatchdogConfig(_Owned):
     rate_factor: Annotated[float, Field(gt=0, lt=1)]
 
 
-class TrainerConfig(_Owned):
+class TrainerConfig(Owned):
     """How to train."""
 
     duration: Duration
@@ -110,13 +36,14 @@ class TrainerConfig(_Owned):
     deterministic: bool
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     ema_half_life: Annotated[Duration, Scheduled, AsItIs]
+    ema_buffers: Literal["copy", "average"]
     log_every: Duration
     checkpoint_seconds: Annotated[float, Field(gt=0)]
     keep_checkpoints: PositiveInt
     watchdog: WatchdogConfig
 
 
-class RecipeConfig(_Loose):
+class RecipeConfig(Loose):
     """What goes with a choice; read by the keys that say ${recipe.KEY} and by nothing else."""
 
     duration: Duration
@@ -131,7 +58,7 @@ class RecipeConfig(_Loose):
     rate_burn_in: str | float
 
 
-class DatasetConfig(_Open):
+class DatasetConfig(Open):
     """What to train on, and how it is prepared and augmented; the rest is the source's own."""
 
     resolution: Annotated[int, Field(ge=4)]
@@ -144,7 +71,7 @@ class DatasetConfig(_Open):
     rotation: Annotated[float, Field(ge=0, le=180)]
 
 
-class PlayerOptimizerConfig(_Loose):
+class PlayerOptimizerConfig(Loose):
     """Arguments of a torch optimizer, as far as gantool knows their ranges."""
 
     lr: PositiveFloat
@@ -174,7 +101,7 @@ class OptimizerConfig(PlayerOptimizerConfig):
         return common | ({} if own is None else own.model_dump(exclude_unset=True))
 
 
-class RegularizerConfig(_Open):
+class RegularizerConfig(Open):
     """One term that is added to a loss."""
 
     every: PositiveInt = 1
@@ -182,41 +109,41 @@ class RegularizerConfig(_Open):
     gamma: Annotated[float, Field(ge=0), Scheduled, AsItIs] = 0.0
 
 
-class AuxiliaryConfig(_Open):
+class AuxiliaryConfig(Open):
     """One term that reads the discriminator's features."""
 
     weight: Annotated[float, Field(ge=0)] = 1.0
 
 
-class LossConfig(_Open):
+class LossConfig(Open):
     """What the players minimise."""
 
     n_critic: PositiveInt = 1
-    regularizers: dict[str, RegularizerConfig] = {}
+    regularizers: dict[str, RegularizerConfig] = Field(default_factory=dict)
     constraint: Node | None = None
 
 
-class LatentConfig(_Open):
+class LatentConfig(Open):
     """What the generator makes images from."""
 
     dim: PositiveInt
 
 
-class ModelConfig(_Open):
+class ModelConfig(Open):
     """The game and its networks."""
 
     conditional: bool = False
     latent: LatentConfig | None = None
 
 
-class MonitorConfig(_Open):
+class MonitorConfig(Open):
     """What looks at the run every so often."""
 
     every: Duration
     at_start: bool = False  # before the first round too
 
 
-class Train(_Owned):
+class Train(Owned):
     """Everything `gantool train` composes."""
 
     recipe: RecipeConfig
