@@ -58,7 +58,7 @@ def test_beta2_follows_its_ramp_and_adam_uses_it() -> None:
     )
     second = 0.0
     for nimg, gradient in ((0, 3.0), (25, 2.0), (80, 1.0)):
-        optimizer.set_rate(Progress(nimg=nimg, total=100))
+        optimizer.begin_round(Progress(nimg=nimg, total=100))
         beta = {0: 0.9, 25: 0.945, 80: 0.99}[nimg]
         weight.grad = torch.tensor([gradient])
         optimizer.optimizer.step()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from gantool.auxiliaries import Codes
 from gantool.batch import Batch, Draws, Request
 from gantool.errors import GantoolError, check_members
-from gantool.game import Augment, Auxiliary, Game, Loss, Outcome, Player, Progress, Regularizer, Turn
+from gantool.game import Augment, Auxiliary, Game, Loss, Outcome, Player, Progress, Regularizer, Turn, never
 from gantool.games.adversary import Adversary, with_features
 from gantool.growth import Progressive
 from gantool.latents import Latent
@@ -59,9 +59,12 @@ class GAN(Game):
         self.augment = augment
         heads = [self.heads] if len(self.heads) else []
         constrain = self.adversary.constrain
+        anew = never if growth is None else growth.begins_anew
         self.players = {
-            "discriminator": Player([discriminator, *heads], self.discriminator_loss, loss.n_critic, constrain),
-            "generator": Player([generator], self.generator_loss, own_batch=generator_batch),
+            "discriminator": Player(
+                [discriminator, *heads], self.discriminator_loss, loss.n_critic, constrain, begins_anew=anew
+            ),
+            "generator": Player([generator], self.generator_loss, own_batch=generator_batch, begins_anew=anew),
         }
         self.begin_round(self.progress)
 

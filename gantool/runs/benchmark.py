@@ -90,7 +90,7 @@ class BareStep:
         keep_freed_pages()
         state = self.state
         for name, batches in self.batches.items():
-            state.optimizers[name].set_rate(state.progress)
+            state.optimizers[name].begin_round(state.progress)
             for turn, batch in enumerate(batches):
                 update(state, name, batch, microbatch=self.microbatch, seed=(0, name, turn))
 

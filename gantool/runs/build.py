@@ -203,6 +203,7 @@ def build_state(setup: Setup, num_images: int) -> State:
             settings.clip_norm,
             settings.clip_value,
             number(settings.beta2, "optimizer.beta2"),
+            player.begins_anew,
         )
         for name, player in game.players.items()
     }

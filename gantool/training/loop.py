@@ -64,7 +64,7 @@ def play_round(state: State, data: Stream, measurements: Measurements, settings:
     game.begin_round(progress)
     size = game.batch_size(settings.batch_size)
     for name, batches in data.deal(progress.nimg, game.players, size=size).items():
-        state.optimizers[name].set_rate(progress, state.rate_factor)
+        state.optimizers[name].begin_round(progress, state.rate_factor)
         for turn, batch in enumerate(batches):
             seed = (settings.seed, progress.nimg, name, turn)
             measurements.add(name, *update(state, name, batch, microbatch=settings.microbatch, seed=seed))
