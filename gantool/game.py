@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from gantool.batch import Batch, Draws, Request
+from gantool.batch import Batch, Before, Draws, Request
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,15 @@ class Turn:
 
     real: Tensor  # (N, C, H, W) in [-1, 1]
     fake: Tensor  # (N, C, H, W) in [-1, 1]
-    labels: Tensor | None  # (N,) int64; None for an unconditional game
+    labels: Tensor | None  # (N,) int64 of the real images; None for an unconditional game
     z: Tensor  # (N, latent dim)
     batch: Batch  # where the real images came from; draws this turn's random numbers
     progress: Progress
+    fake_labels: Tensor | None = None  # (N,) int64 that the fakes were asked for; without any, those of the real ones
+    before: Before | None = None  # None where there is no augmentation
+
+    def __post_init__(self) -> None:
+        self.fake_labels = self.labels if self.fake_labels is None else self.fake_labels
 
 
 @dataclass(frozen=True)

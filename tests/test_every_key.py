@@ -80,6 +80,8 @@ OTHERS: dict[str, Any] = {
     "model.discriminator.depth": 1,
     "model.growth.start": 8,
     "model.growth.growing": 0.9,
+    "model.fake_labels": "uniform",
+    "auxiliary.acgan.generator_weight": 0.1,
     "model.latent.categories": [3],
     "model.latent.noise_std": 0.1,
     "sweep_metric": "is_digits",
@@ -177,6 +179,8 @@ GROUPS = [
     *(("optimizer.", f"optimizer={optimizer}") for optimizer in choices("optimizer") if optimizer not in SAME_KEYS),
     *(("optimizer.schedule.", f"optimizer/schedule={n}") for n in choices("optimizer/schedule") if n not in SAME_KEYS),
     *(("regularizer.", f"regularizer={name}") for name in choices("regularizer")),
+    ("regularizer.", "regularizer=[r1,r2] augment=diffaugment model.discriminator.norm=none"),
+    ("model.fake_labels", "model.conditional=true"),
     ("augment.", "augment=ada augment.rise=32img augment.interval=1 augment.target=-2"),  # p rises at once
     ("augment.", "augment=r3gan augment.probability.until=16img"),
     *(("augment.", f"augment={name}") for name in ("diffaugment", "instance-noise")),

@@ -113,6 +113,7 @@ class AuxiliaryConfig(Open):
     """One term that reads the discriminator's features."""
 
     weight: Annotated[float, Field(ge=0)] = 1.0
+    generator_weight: Annotated[float, Field(ge=0)] | None = None
 
 
 class LossConfig(Open):

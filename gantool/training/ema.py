@@ -10,6 +10,7 @@ from gantool.errors import GantoolError
 from gantool.game import Progress
 from gantool.schedules import Schedule
 
+_RAMP = 20  # images seen for one of half-life
 _STATISTICS = ("running_mean", "running_var")
 
 
@@ -29,6 +30,10 @@ class EMA:
         if average_buffers and not any(name.endswith(_STATISTICS) for name, _ in generators.named_buffers()):
             raise GantoolError("trainer.ema_buffers=average: this generator has no batch norm; leave it out")
 
+    def reaches_half_life(self, total: int) -> bool:
+        """Whether the half-life is as long as asked for by the end of a run of `total` images."""
+        return callable(self.half_life) or self.half_life <= total / _RAMP
+
     @torch.no_grad()
     def update(self, live: nn.ModuleDict, progress: Progress) -> None:
         """Moves the average towards `live` by the images of the last round."""
@@ -36,7 +41,7 @@ class EMA:
         if callable(self.half_life):
             half_life = max(self.half_life(progress.nimg, progress.total), 1e-8)
         else:
-            half_life = min(self.half_life, progress.nimg / 20)
+            half_life = min(self.half_life, progress.nimg / _RAMP)
         means, values = list(self.generators.parameters()), list(live.parameters())
         for (name, mean), now in zip(self.generators.named_buffers(), live.buffers(), strict=True):
             if name.endswith(self.averaged):
