@@ -52,6 +52,7 @@ OTHERS: dict[str, Any] = {
     "dataset.side_by_side": True,
     "dataset.direction": "b2a",
     "dataset.shift": 2,
+    "dataset.zoom": 1.5,
     "loss.constraint": {"_target_": "gantool.regularizers.WeightClip", "bound": 0.001},
     "loss.regularizers": {"drift": {"_target_": "gantool.regularizers.Drift", "weight": 1.0}},
     "loss.real_label": 0.8,
@@ -179,7 +180,7 @@ GROUPS = [
     *(("optimizer.", f"optimizer={optimizer}") for optimizer in choices("optimizer") if optimizer not in SAME_KEYS),
     *(("optimizer.schedule.", f"optimizer/schedule={n}") for n in choices("optimizer/schedule") if n not in SAME_KEYS),
     *(("regularizer.", f"regularizer={name}") for name in choices("regularizer")),
-    ("regularizer.", "regularizer=[r1,r2] augment=diffaugment model.discriminator.norm=none"),
+    ("regularizer.", "regularizer=[r1,r2] augment=diffaugment"),
     ("model.fake_labels", "model.conditional=true"),
     ("augment.", "augment=ada augment.rise=32img augment.interval=1 augment.target=-2"),  # p rises at once
     ("augment.", "augment=r3gan augment.probability.until=16img"),

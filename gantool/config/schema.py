@@ -66,6 +66,7 @@ class DatasetConfig(Open):
     num_classes: Annotated[int, Field(ge=0)] | None
     on_bad_image: Literal["stop", "skip"]
     device_resident: Literal["auto", True, False]
+    zoom: Annotated[float, Field(ge=1, le=4)]
     flip: bool
     shift: Annotated[int, Field(ge=0)]
     rotation: Annotated[float, Field(ge=0, le=180)]

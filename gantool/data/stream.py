@@ -20,8 +20,9 @@ class Stream:
     """Endless epochs over an image set, each in a new order that depends on (seed, epoch) alone.
 
     `device_resident`: keep all images on the device, True, False, or 'auto', which does if they take no more than a
-    quarter of its memory. `flip` mirrors every second image, `shift` moves images by up to so many pixels (reflecting
-    at the border), `rotation` turns them by up to so many degrees. This rank gets its share of the rows of each batch.
+    quarter of its memory. `zoom` enlarges images so many times and crops them at random, `flip` mirrors every second
+    one, `shift` moves them by up to so many pixels (reflecting at the border), `rotation` turns them by up to so many
+    degrees. This rank gets its share of the rows of each batch.
 
     Where images are translated, each batch has a `source` too: both sides of a pair are augmented alike; sides that
     are not paired have an order and an augmentation each.
@@ -34,6 +35,7 @@ class Stream:
         seed: int,
         device: torch.device | str,
         device_resident: bool | str = "auto",
+        zoom: float = 1.0,
         flip: bool = False,
         shift: int = 0,
         rotation: float = 0,
@@ -44,6 +46,9 @@ class Stream:
         self.num_classes = image_set.num_classes
         if not 0 <= shift < self.resolution:
             raise GantoolError(f"dataset.shift={shift}: choose 0 to {self.resolution - 1} pixels at this resolution")
+        self.zoomed = round(self.resolution * zoom)
+        if (zoom == 1) != (self.zoomed == self.resolution):
+            raise GantoolError(f"dataset.zoom={zoom}: at {self.resolution} pixels that is not a pixel more")
         self.device = torch.device(device)
         self.flip, self.shift, self.rotation = flip, shift, rotation
         self.rank, self.world = rank, world
@@ -135,6 +140,8 @@ class Stream:
 
     def _augment(self, images: Tensor, draws: Draws) -> Tensor:
         """uint8 as long as possible: a quarter of the memory traffic."""
+        if self.zoomed > self.resolution:
+            images = _zoom(images, self.zoomed, draws.randint(self.zoomed - self.resolution + 1, 2))
         if self.flip:
             images = _flip(images, draws.rand() < 0.5)
         if self.shift:
@@ -172,6 +179,17 @@ def _repeated(num_images: int, count: int, seed: int) -> Tensor:
 def normalise(images: Tensor) -> Tensor:
     """uint8 to float32 in [-1, 1]."""
     return images.float().mul_(2 / 255).sub_(1)
+
+
+def _zoom(images: Tensor, side: int, corners: Tensor) -> Tensor:
+    """Images (N, C, H, W) enlarged to (side, side), bicubic as PIL has it, and cropped at `corners` (N, 2), in pixels
+    from the upper left."""
+    size, channels = images.shape[-1], images.shape[1]
+    large = F.interpolate(images.float(), (side, side), mode="bicubic", antialias=True)
+    place = torch.arange(size, device=images.device) + corners[..., None]  # (N, 2, size)
+    pixels = (place[:, 0, :, None] * side + place[:, 1, None, :]).flatten(1)  # (N, size * size)
+    crops = large.flatten(2).gather(2, pixels[:, None].expand(-1, channels, -1)).view(images.shape)
+    return crops.round_().clamp_(0, 255).to(torch.uint8)
 
 
 def _flip(images: Tensor, chosen: Tensor) -> Tensor:

@@ -187,7 +187,7 @@ def build_stream(setup: Setup, image_set: Any) -> Stream:
     parts = {len(part) for rows in shares for part in torch.arange(rows).split(trainer.microbatch or rows)}
     if 1 in parts and any(isinstance(m, torch.nn.BatchNorm1d) for m in setup.game.modules()):
         raise GantoolError("batch norm needs two images at once: raise trainer.batch_size or change trainer.microbatch")
-    how = dataset.model_dump(include={"device_resident", "flip", "shift", "rotation"})
+    how = dataset.model_dump(include={"device_resident", "zoom", "flip", "shift", "rotation"})
     return Stream(image_set, seed=trainer.seed, device=setup.device, rank=rank(), world=world(), **how)
 
 
