@@ -66,6 +66,13 @@ def test_each_side_goes_through_epochs_of_its_own() -> None:
     assert which(other.source, image_set.source) != a[35:40]  # type: ignore[arg-type]
 
 
+def test_sides_of_equal_size_are_in_different_orders() -> None:
+    image_set = sides(40, 40)
+    stream = Stream(image_set, seed=0, device="cpu")
+    for batch in (*stream.take(0, count=2, size=40), stream.fixed(40)):
+        assert which(batch.source, image_set.source) != which(batch.images, image_set.images)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("resident", [True, False])
 def test_a_pair_stays_one_under_every_augmentation(resident: bool) -> None:
     options = {"seed": 0, "device": "cpu", "flip": True, "shift": 3, "rotation": 20, "device_resident": resident}

@@ -13,7 +13,7 @@ from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
 from gantool.game import Player
 
-_OTHER_SIDE = 2**32  # beyond every seed: the order of the other side of an unpaired set
+_SIDES = 2  # of an unpaired set, each with an order of its own
 
 
 class Stream:
@@ -63,8 +63,8 @@ class Stream:
         num_sources = None if source is None or image_set.paired else len(source)
 
         def orders(deck: int) -> tuple[_Order, _Order]:
-            order = _Order(self.num_images, seed, deck, home)
-            return order, order if num_sources is None else _Order(num_sources, seed + _OTHER_SIDE, deck, home)
+            order = _Order(self.num_images, seed, _SIDES * deck, home)
+            return order, order if num_sources is None else _Order(num_sources, seed, _SIDES * deck + 1, home)
 
         self._orders = cache(orders)
         self._shown = image_set.test or image_set
@@ -117,7 +117,7 @@ class Stream:
         if shown.labels is not None:
             batch.labels = shown.labels[rows].to(self.device)
         if shown.source is not None:
-            rows = rows if shown.paired else _repeated(len(shown.source), count, seed + _OTHER_SIDE)
+            rows = rows if shown.paired else _repeated(len(shown.source), count, seed, deck=1)
             batch.source = normalise(shown.source[rows].to(self.device))
         return batch
 
@@ -171,9 +171,9 @@ class _Order:
         return torch.cat(parts)
 
 
-def _repeated(num_images: int, count: int, seed: int) -> Tensor:
+def _repeated(num_images: int, count: int, seed: int, deck: int = 0) -> Tensor:
     """(count,) indices in an order that no epoch has, from the start again where they are not enough."""
-    return _permutation(num_images, seed, epoch=-1).repeat(-(-count // num_images))[:count]
+    return _permutation(num_images, seed, epoch=-1, deck=deck).repeat(-(-count // num_images))[:count]
 
 
 def normalise(images: Tensor) -> Tensor:
