@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from composing import typed
+from gantool.schedules import parse_duration
 from runs import CONF
 
 
@@ -39,7 +40,7 @@ PAPERS = {
     # Odena 2017, appendix: Adam 2e-4 (0.5), batches of 100.
     "cifar10/acgan": Numbers(2e-4, (0.5, 0.999), 100, 1, "1000ep", "10kimg", "batch"),
     # BigGAN-PyTorch, launch_cifar_ema.sh: 2e-4 (0, 0.999), batches of 50, four critic updates, 500 epochs, 0.9999.
-    "cifar10/biggan": Numbers(2e-4, (0.0, 0.999), 50, 4, "500ep", "6931it", "spectral"),
+    "cifar10/biggan": Numbers(2e-4, (0.0, 0.999), 50, 4, "500ep", "Delayed", "spectral"),
     # Huang 2024, table 7 and code: 2e-4 falling to 5e-5, betas (0, 0.9 to 0.99), batches of 512.
     "cifar10/r3gan": Numbers(2e-4, (0.0, 0.9), 512, 1, "250Mimg", "Ramp"),
     # Isola 2017, section 3.3: Adam 2e-4 (0.5, 0.999), batches of 1, 200 epochs; instance norm.
@@ -103,3 +104,37 @@ def test_r3gan_has_the_schedules_of_its_paper() -> None:
     assert isinstance(beta2, dict) and (beta2["start"], beta2["end"], beta2["until"]) == (0.9, 0.99, "20Mimg")
     for gamma in gammas:
         assert isinstance(gamma, dict) and (gamma["start"], gamma["end"], gamma["until"]) == (0.05, 0.005, "20Mimg")
+
+
+def test_the_authors_ways_of_drawing_averaging_and_beginning_anew() -> None:
+    """As their code has it: SNGAN's n_gen_samples and WGAN-GP's GEN_BS_MULTIPLE, R3GAN's two batches a round, labels of
+    fakes in BigGAN's and SNGAN's, BigGAN's average of buffers, ProGAN's reset_opt_for_new_lod, crops of 256 of 286."""
+    read = {preset: typed(f"experiment={preset}") for preset in PRESETS if not preset.startswith("small/")}
+    own = {preset: c.trainer.generator_batch for preset, c in read.items() if c.trainer.generator_batch}
+    assert own == {"cifar10/sngan": 2, "cifar10/projection": 2, "cifar10/wgan-gp": 2, "cifar10/r3gan": 1}
+    assert {p for p, c in read.items() if c.model.node.get("fake_labels") == "uniform"} == {
+        "cifar10/biggan",
+        "cifar10/projection",
+    }
+    assert {p for p, c in read.items() if c.trainer.ema_buffers == "average"} == {"cifar10/biggan"}
+    anew = {p for p, c in read.items() if c.model.node.get("growth", {}).get("reset_optimizers")}
+    assert anew == {p for p in read if "progan" in p}
+    assert {p for p, c in read.items() if c.dataset.zoom == 286 / 256} == {"facades/pix2pix", "horse2zebra/cyclegan"}
+    regularizers = read["cifar10/r3gan"].loss.regularizers
+    assert all(regularizers[name].node["before_augment"] for name in ("r1", "r2"))
+    half_life = read["cifar10/biggan"].trainer.ema_half_life
+    assert isinstance(half_life, dict) and (half_life["value"], half_life["start"]) == ("1386200img", "200kimg")
+
+
+SIZES = {"cifar10": 50_000, "celeba": 162_770, "mnist": 60_000, "facades": 400, "horse2zebra": 1334, "small": 5000}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_reaches_the_half_life_that_it_asks_for(preset: str) -> None:
+    trainer, n_critic = typed(f"experiment={preset}").trainer, typed(f"experiment={preset}").loss.n_critic
+    asked = (CONF / "experiment" / f"{preset}.yaml").read_text().count("ema_half_life")
+    if not asked or not isinstance(trainer.ema_half_life, str):
+        return
+    units = {"images_per_epoch": SIZES[preset.partition("/")[0]], "images_per_round": trainer.batch_size * n_critic}
+    half_life, total = (parse_duration(text, key="", **units) for text in (trainer.ema_half_life, trainer.duration))
+    assert half_life <= total / 20
