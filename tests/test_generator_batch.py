@@ -60,9 +60,9 @@ def test_batches_that_grow_and_shrink_leave_no_image_out() -> None:
 
 @pytest.mark.parametrize("world", [2, 3])
 def test_ranks_together_have_the_whole(world: int) -> None:
-    def dealt(**how: int) -> Batch:
+    def dealt(rank: int = 0, world: int = 1) -> Batch:
         torch.manual_seed(0)
-        stream = Stream(numbered(60), seed=1, device="cpu", flip=True, shift=2, **how)
+        stream = Stream(numbered(60), seed=1, device="cpu", flip=True, shift=2, rank=rank, world=world)
         return stream.deal(16, players(1.5), size=5)["generator"][0]
 
     whole, parts = dealt(), [dealt(rank=rank, world=world) for rank in range(world)]

@@ -122,8 +122,8 @@ def test_the_authors_ways_of_drawing_averaging_and_beginning_anew() -> None:
     assert {p for p, c in read.items() if c.dataset.zoom == 286 / 256} == {"facades/pix2pix", "horse2zebra/cyclegan"}
     regularizers = read["cifar10/r3gan"].loss.regularizers
     assert all(regularizers[name].node["before_augment"] for name in ("r1", "r2"))
-    half_life = read["cifar10/biggan"].trainer.ema_half_life
-    assert isinstance(half_life, dict) and (half_life["value"], half_life["start"]) == ("1386200img", "200kimg")
+    delayed = {"_target_": "gantool.schedules.Delayed", "value": "1386200img", "start": "200kimg"}
+    assert read["cifar10/biggan"].trainer.ema_half_life == delayed
 
 
 SIZES = {"cifar10": 50_000, "celeba": 162_770, "mnist": 60_000, "facades": 400, "horse2zebra": 1334, "small": 5000}

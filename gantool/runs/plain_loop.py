@@ -68,8 +68,9 @@ class PlainLoop:
 
     def _drawn(self, size: int) -> Batch:
         """The next `size` images, of as many of the loader's batches as they need."""
-        parts = zip(*(next(self.batches) for _ in range(-(-size // self.size))), strict=True)
-        return Batch(*(torch.cat(part)[:size].to(self.device) for part in parts))
+        drawn = [next(self.batches) for _ in range(-(-size // self.size))]
+        rows: list[Any] = [torch.cat(parts)[:size].to(self.device) for parts in zip(*drawn, strict=True)]
+        return Batch(*rows)
 
 
 class Items(Dataset):

@@ -4,7 +4,7 @@ import copy
 from typing import cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gantool.errors import GantoolError
 from gantool.game import Progress
@@ -42,10 +42,12 @@ class EMA:
             half_life = max(self.half_life(progress.nimg, progress.total), 1e-8)
         else:
             half_life = min(self.half_life, progress.nimg / _RAMP)
-        means, values = list(self.generators.parameters()), list(live.parameters())
+        means: list[Tensor] = [*self.generators.parameters()]
+        values: list[Tensor] = [*live.parameters()]
         for (name, mean), now in zip(self.generators.named_buffers(), live.buffers(), strict=True):
             if name.endswith(self.averaged):
-                means, values = [*means, mean], [*values, now]
+                means.append(mean)
+                values.append(now)
             else:
                 mean.copy_(now)
         torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]  # one kernel for all weights
