@@ -70,14 +70,15 @@ class Information(Auxiliary):
         term = self.generator(fake, None, turn)
         if self.transform is None:
             return term
-        before, after = (self.read(features)[0].softmax(1) for features in (real, self.moved(turn.real, turn)))
+        moved = self.moved(turn.real, turn.labels, turn)
+        before, after = (self.read(features)[0].softmax(1) for features in (real, moved))
         return term - self.invariance_weight * mutual_information(before, after)
 
     def generator(self, fake: Tensor, real: Tensor | None, turn: Turn) -> Tensor:
         _, *codes = self.latent.split(turn.z)
         *logits, mean = self.read(fake)
         if self.transform is not None:
-            *logits, _ = self.read(self.moved(turn.fake, turn))
+            *logits, _ = self.read(self.moved(turn.fake, turn.fake_labels, turn))
         terms = [
             self.weight * (F.cross_entropy(guess, code.argmax(1)) - math.log(len(code[0])))
             for guess, code in zip(logits, codes[:-1], strict=True)
@@ -91,10 +92,10 @@ class Information(Auxiliary):
         """(N, F) -> the logits of each categorical code, and the means of the continuous ones."""
         return self.recognizer(features).float().split([*self.latent.categories, self.latent.continuous], 1)
 
-    def moved(self, images: Tensor, turn: Turn) -> Tensor:
+    def moved(self, images: Tensor, labels: Tensor | None, turn: Turn) -> Tensor:
         """The (N, F) features of transformed images."""
         assert self.transform is not None, "asked for"
-        return self.features(self.transform(images, turn.batch.draws), turn.labels)
+        return self.features(self.transform(images, turn.batch.draws), labels)
 
 
 def mutual_information(before: Tensor, after: Tensor) -> Tensor:
@@ -107,11 +108,16 @@ def mutual_information(before: Tensor, after: Tensor) -> Tensor:
 
 class ClassPrediction(Auxiliary):
     """AC-GAN (Odena 2017): the discriminator also names the class, of real and of generated images; the generator is
-    paid for images of the class that it was asked for. Wants `model.conditional=true`."""
+    paid for images of the class that it was asked for. Wants `model.conditional=true`.
 
-    def __init__(self, weight: float = 1.0) -> None:
+    `weight` is that of the discriminator's term and, without a `generator_weight`, of the generator's. `real_only`: the
+    discriminator is not taught by what the generator makes of a class.
+    """
+
+    def __init__(self, weight: float = 1.0, generator_weight: float | None = None, real_only: bool = False) -> None:
         super().__init__()
-        self.weight = weight
+        self.weight, self.real_only = weight, real_only
+        self.generator_weight = weight if generator_weight is None else generator_weight
 
     def build(self, latent: object, discriminator: FeatureDiscriminator, num_classes: int) -> None:
         """Raises GantoolError for an unconditional game."""
@@ -120,14 +126,15 @@ class ClassPrediction(Auxiliary):
         self.classifier = head(discriminator, num_classes)
 
     def discriminator(self, real: Tensor, fake: Tensor, turn: Turn) -> Tensor:
-        return self._wrong(real, turn) + self._wrong(fake, turn)
+        wrong = self.weight * self._wrong(real, turn.labels)
+        return wrong if self.real_only else wrong + self.weight * self._wrong(fake, turn.fake_labels)
 
     def generator(self, fake: Tensor, real: Tensor | None, turn: Turn) -> Tensor:
-        return self._wrong(fake, turn)
+        return self.generator_weight * self._wrong(fake, turn.fake_labels)
 
-    def _wrong(self, features: Tensor, turn: Turn) -> Tensor:
-        assert turn.labels is not None, "build has checked it"
-        return self.weight * F.cross_entropy(self.classifier(features).float(), turn.labels)
+    def _wrong(self, features: Tensor, labels: Tensor | None) -> Tensor:
+        assert labels is not None, "build has checked it"
+        return F.cross_entropy(self.classifier(features).float(), labels)
 
 
 class FeatureMatching(Auxiliary):

@@ -1,5 +1,6 @@
-"""Batches of real images, requests for made ones, and the random numbers of either."""
+"""Batches of real images, requests for made ones, the random numbers of either, and both before an augmentation."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -98,3 +99,12 @@ class Batch:
             assert images is not None
             parts.append(Batch(images, labels, source, self.position, self.offset + start, self.total))
         return parts
+
+
+@dataclass(frozen=True)
+class Before:
+    """The images of a turn before their augmentation."""
+
+    real: Tensor  # (N, C, H, W) in [-1, 1]
+    fake: Tensor  # (N, C, H, W) in [-1, 1]
+    see: Callable[[Tensor], Tensor]  # augments (N, C, H, W) images, by new random numbers at each call

@@ -7,14 +7,14 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from gantool.batch import Batch, Draws, Request
+from gantool.batch import Batch, Before, Draws, Request
 
 
 @dataclass(frozen=True)
 class Progress:
     """Where a run stands. Time is images: everything that is due or scheduled is a function of `nimg`."""
 
-    nimg: int = 0  # real images shown to the discriminator, over all ranks
+    nimg: int = 0  # real images of the rounds' batches, which the discriminator is shown, over all ranks
     rounds: int = 0  # rounds played: one update of the generator each
     previous: int = 0  # nimg before the last round
     total: int = 0  # nimg at which the run ends
@@ -39,10 +39,15 @@ class Turn:
 
     real: Tensor  # (N, C, H, W) in [-1, 1]
     fake: Tensor  # (N, C, H, W) in [-1, 1]
-    labels: Tensor | None  # (N,) int64; None for an unconditional game
+    labels: Tensor | None  # (N,) int64 of the real images; None for an unconditional game
     z: Tensor  # (N, latent dim)
     batch: Batch  # where the real images came from; draws this turn's random numbers
     progress: Progress
+    fake_labels: Tensor | None = None  # (N,) int64 that the fakes were asked for; without any, those of the real ones
+    before: Before | None = None  # None where there is no augmentation
+
+    def __post_init__(self) -> None:
+        self.fake_labels = self.labels if self.fake_labels is None else self.fake_labels
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,11 @@ class Outcome:
     scores: dict[str, Tensor] = field(default_factory=dict)  # raw discriminator outputs, detached: "real", "fake"
 
 
+def never(progress: Progress) -> bool:
+    """At no position."""
+    return False
+
+
 @dataclass(frozen=True)
 class Player:
     """One side of the game: the networks it owns and a pure loss; the loop does everything else."""
@@ -61,6 +71,15 @@ class Player:
     loss: Callable[[Batch], Outcome]
     updates: int = 1  # consecutive updates in a round; n_critic for the discriminator
     after_update: Callable[[], None] = lambda: None  # a constraint, such as weight clipping
+    # Real images drawn for this player alone, times as many as in a batch of the round; they come in an order of their
+    # own and do not count as shown. None: the last batches of the round, whoever else has had them.
+    own_batch: float | None = None
+    # Whether its optimizer forgets all moments before the round that begins here: a function of position alone.
+    begins_anew: Callable[[Progress], bool] = never
+
+    def batch_size(self, size: int) -> int:
+        """Images in one of this player's batches where those of the round have `size`; at least 1."""
+        return size if self.own_batch is None else max(1, round(self.own_batch * size))
 
     def parameters(self) -> list[nn.Parameter]:
         """The parameters that this player's optimizer moves."""

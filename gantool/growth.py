@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,6 +16,7 @@ class Progressive:
 
     `growing` is the fraction of the run after which the final resolution is whole, so that a longer
     `trainer.duration` stretches every phase. `batch_sizes`: images in a batch by resolution; null: the usual size.
+    `reset_optimizers`: their moments are forgotten where a phase begins, fading or stable (the authors' code).
     """
 
     def __init__(
@@ -24,12 +26,13 @@ class Progressive:
         start: int = 4,
         growing: float = 0.5,
         batch_sizes: Mapping[int, int | None] | None = None,
+        reset_optimizers: bool = False,
     ) -> None:
         if start not in (4, 8) or resolution < start or resolution & (resolution - 1):
             raise GantoolError(f"model.growth.start={start}: growth starts at 4 or 8 and doubles to dataset.resolution")
         if not 0 < growing <= 1:
             raise GantoolError(f"model.growth.growing={growing}: a fraction of the run, above 0 and at most 1")
-        self.resolution, self.growing = resolution, growing
+        self.resolution, self.growing, self.reset_optimizers = resolution, growing, reset_optimizers
         self.first, self.last = start.bit_length() - 3, resolution.bit_length() - 3
         self.batch_sizes = {int(side): size for side, size in (batch_sizes or {}).items() if size}
         for side, size in self.batch_sizes.items():
@@ -44,6 +47,13 @@ class Progressive:
         level = math.floor(done)
         faded = max(0.0, 2 * (done - level) - 1)
         return min(float(self.last), self.first + level + math.floor(faded * 4096) / 4096)
+
+    def begins_anew(self, progress: Progress) -> bool:
+        """Whether optimizers are to forget what they know before this round, the first of a phase."""
+        if not self.reset_optimizers or not progress.rounds:
+            return False
+        now, before = self.stage(progress), self.stage(replace(progress, nimg=progress.previous))
+        return (math.floor(now), math.ceil(now)) != (math.floor(before), math.ceil(before))
 
     def batch_size(self, stage: float, size: int) -> int:
         """Images in a batch at `stage`."""

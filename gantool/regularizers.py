@@ -7,6 +7,7 @@ section 4) unless `allow_batch_norm` is set. The score of a patch discriminator 
 the loss takes: so the CycleGAN authors' `cal_gradient_penalty` has it, and so a patch's gradient is one image's.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,11 +21,14 @@ from gantool.schedules import Schedule, at
 Side = Literal["discriminator", "generator", "both"]  # weights can be held in either network
 
 
-def input_gradient(network: nn.Module, images: Tensor, labels: Tensor | None) -> Tensor:
-    """(N, C*H*W) float32 gradient of each image's score by its pixels, itself differentiable."""
+def input_gradient(
+    network: nn.Module, images: Tensor, labels: Tensor | None, see: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
+    """(N, C*H*W) float32 gradient of each image's score by its pixels, itself differentiable; `see` changes the images
+    on their way to the network."""
     with torch.autocast(images.device.type, enabled=False):
         images = images.detach().float().requires_grad_(True)
-        scores = network.forward(images, labels)
+        scores = network.forward(images if see is None else see(images), labels)
         (gradient,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
     return gradient.flatten(1)
 
@@ -47,30 +51,40 @@ class GradientPenalty:
 
 @dataclass(frozen=True)
 class R1:
-    """gamma/2 * |grad D|^2 on real images (Mescheder 2018)."""
+    """gamma/2 * |grad D|^2 on real images (Mescheder 2018), augmented or, with
+    `before_augment`, by the pixels that go into the augmentation (Karras 2020, Huang 2024)."""
 
     gamma: float | Schedule = 1.0
     every: int = 1
     player: Literal["discriminator"] = "discriminator"
     allow_batch_norm: bool = False
+    before_augment: bool = False
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
+        images, see = turn.real, None
+        if self.before_augment and turn.before is not None:
+            images, see = turn.before.real, turn.before.see
         gamma = at(self.gamma, turn.progress.nimg, turn.progress.total)
-        return gamma / 2 * input_gradient(network, turn.real, turn.labels).square().sum(1).mean()
+        return gamma / 2 * input_gradient(network, images, turn.labels, see).square().sum(1).mean()
 
 
 @dataclass(frozen=True)
 class R2:
-    """gamma/2 * |grad D|^2 on fake images (Mescheder 2018)."""
+    """gamma/2 * |grad D|^2 on fake images (Mescheder 2018), augmented or, with
+    `before_augment`, by the pixels that go into the augmentation (Karras 2020, Huang 2024)."""
 
     gamma: float | Schedule = 1.0
     every: int = 1
     player: Literal["discriminator"] = "discriminator"
     allow_batch_norm: bool = False
+    before_augment: bool = False
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
+        images, see = turn.fake, None
+        if self.before_augment and turn.before is not None:
+            images, see = turn.before.fake, turn.before.see
         gamma = at(self.gamma, turn.progress.nimg, turn.progress.total)
-        return gamma / 2 * input_gradient(network, turn.fake, turn.labels).square().sum(1).mean()
+        return gamma / 2 * input_gradient(network, images, turn.fake_labels, see).square().sum(1).mean()
 
 
 @dataclass(frozen=True)

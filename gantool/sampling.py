@@ -1,12 +1,15 @@
 """Images that a game makes, block by block: the same ones for a command, a score and a grid of one seed."""
 
+import copy
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from gantool.batch import Draws, Request
+from gantool.errors import GantoolError
 from gantool.game import Game
 from gantool.logging.grid import to_uint8
 from gantool.logging.progress import Block
@@ -39,6 +42,49 @@ def sampled(
                 seed_torch("sample", seed, first)  # each part takes its own rows of the same draws
                 made.append(to_uint8(game.sample(part, generators)).cpu())
         yield torch.cat(made)[:count], None if asked is None else asked[:count]
+
+
+@torch.no_grad()
+def standing(
+    game: Game,
+    generators: nn.ModuleDict,
+    device: torch.device,
+    passes: int,
+    *,
+    seed: int,
+    num_classes: int = 0,
+    truncation: float | None = None,
+) -> nn.ModuleDict:
+    """A copy of `generators` with standing statistics (Brock 2019): its batch norm has the mean and variance of
+    `passes` batches of 100 images, of latents as they will be sampled and of random labels. 0 passes: the same
+    generators. Seeds torch; raises GantoolError where there is no batch norm."""
+    if not passes:
+        return generators
+    check_standing(game, passes)
+    made = cast(nn.ModuleDict, copy.deepcopy(generators))
+    for norm in _batch_norms(made):
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over the passes
+        norm.train()
+    for number in range(passes):
+        seed_torch("standing", seed, number)
+        draws = Draws(BLOCK, device)
+        labels = draws.randint(num_classes) if num_classes else None
+        game.sample(Request(draws, labels, truncation=truncation), made)
+    return made.eval()
+
+
+def check_standing(game: Game, passes: int) -> None:
+    """Raises GantoolError where a game has no standing statistics to gather and `passes` ask for them."""
+    if passes and (game.translates or not _batch_norms(game.generators)):
+        lack = "translates images" if game.translates else "has a generator without batch norm"
+        raise GantoolError(f"standing_statistics={passes}: this model {lack}; leave it out")
+
+
+def _batch_norms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    """Those that keep statistics."""
+    norms = (module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm))
+    return [norm for norm in norms if norm.running_mean is not None]
 
 
 @torch.no_grad()

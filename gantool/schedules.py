@@ -99,6 +99,17 @@ class Step:
         return self.factor ** int(nimg / total / self.interval + 1e-9)
 
 
+class Delayed:
+    """0 until `start`, then `value` (BigGAN's average, which begins after 1000 updates). Both are numbers, or images:
+    200kimg."""
+
+    def __init__(self, value: float | str, start: float | str) -> None:
+        self.value, self.start = parse_images(value, key="value"), parse_images(start, key="start")
+
+    def __call__(self, nimg: int, total: int) -> float:
+        return self.value if nimg >= self.start else 0.0
+
+
 class Ramp:
     """Half a cosine from `start` to `end` while the first images are seen, then `end` (R3GAN's burn-in, Huang 2024).
 

@@ -1,7 +1,11 @@
 """Batches as a function of position: order, epochs, ranks, and the augmentation of real images."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from gantool.data.image_set import ImageSet
@@ -65,7 +69,7 @@ def test_fewer_images_than_a_batch_go_round() -> None:
 
 @pytest.mark.parametrize("world", [2, 3])
 def test_ranks_together_see_what_one_process_sees(world: int) -> None:
-    options = {"seed": 1, "device": "cpu", "flip": True, "shift": 2, "rotation": 20}
+    options = {"seed": 1, "device": "cpu", "zoom": 1.3, "flip": True, "shift": 2, "rotation": 20}
     torch.manual_seed(0)
     whole = Stream(noise(), **options).take(12, count=2, size=12)
     parts = []
@@ -108,6 +112,33 @@ def test_shift_is_a_crop_of_the_image_padded_by_reflection() -> None:
     assert found.any(1).all(), "a crop never occurs"
 
 
+def test_zoom_is_a_crop_of_the_image_enlarged_by_pil() -> None:
+    torch.manual_seed(0)
+    image_set = noise(size=16)
+    image_set = replace(image_set, images=image_set.images // 2 + 64)  # PIL clips between its two passes
+    batch = Stream(image_set, seed=0, device="cpu", zoom=286 / 256).take(0, count=1, size=200)[0]  # 18 pixels
+    (rows,) = Stream(numbered(16), seed=0, device="cpu").take(0, count=1, size=200)
+    assert rows.labels is not None and batch.images.shape == (200, 3, 16, 16)
+    place = {}
+    for image, row in zip(batch.images, rows.labels.tolist(), strict=True):
+        pixels = image_set.images[row].permute(1, 2, 0).numpy()
+        large = torch.from_numpy(np.array(Image.fromarray(pixels).resize((18, 18), Image.Resampling.BICUBIC)))
+        crops = {(y, x): large[y : y + 16, x : x + 16].permute(2, 0, 1) for y in range(3) for x in range(3)}
+        errors = {corner: (plain(crop) - image).abs().max().item() * 127.5 for corner, crop in crops.items()}
+        corner = min(errors, key=lambda corner: errors[corner])
+        assert errors[corner] < 1.01, "an image is none of its crops, to a grey value"
+        place[corner] = place.get(corner, 0) + 1
+    assert len(place) == 9 and min(place.values()) > 8, "a crop hardly ever occurs"
+
+
+def test_zoom_keeps_the_brightness_of_a_flat_image_and_the_sides_of_larger_sets() -> None:
+    for size, zoom, side in ((256, 286 / 256, 286), (64, 286 / 256, 72), (8, 1.5, 12)):
+        stream = Stream(numbered(4, size=size), seed=0, device="cpu", zoom=zoom)
+        (batch,) = stream.take(0, count=1, size=4)
+        assert stream.zoomed == side and batch.labels is not None
+        assert torch.equal(batch.images, plain(batch.labels).view(-1, 1, 1, 1).expand_as(batch.images))
+
+
 def test_rotation_turns_about_the_centre_and_stays_within_its_angle() -> None:
     images = torch.zeros(1, 1, 33, 33, dtype=torch.uint8)
     images[..., 16, 22:30] = 255  # a hand pointing right
@@ -131,6 +162,8 @@ def test_fixed_images_are_always_the_same_and_untouched() -> None:
     assert len(stream.fixed(40).images) == 40
 
 
-def test_a_shift_beyond_the_image_is_refused() -> None:
+def test_a_shift_beyond_the_image_and_a_zoom_of_nothing_are_refused() -> None:
+    with pytest.raises(GantoolError, match=r"dataset\.zoom=1\.01: at 8 pixels"):
+        Stream(noise(), seed=0, device="cpu", zoom=1.01)
     with pytest.raises(GantoolError, match=r"dataset\.shift=8"):
         Stream(noise(), seed=0, device="cpu", shift=8)

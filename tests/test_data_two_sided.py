@@ -66,12 +66,19 @@ def test_each_side_goes_through_epochs_of_its_own() -> None:
     assert which(other.source, image_set.source) != a[35:40]  # type: ignore[arg-type]
 
 
+def test_sides_of_equal_size_are_in_different_orders() -> None:
+    image_set = sides(40, 40)
+    stream = Stream(image_set, seed=0, device="cpu")
+    for batch in (*stream.take(0, count=2, size=40), stream.fixed(40)):
+        assert which(batch.source, image_set.source) != which(batch.images, image_set.images)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("resident", [True, False])
 def test_a_pair_stays_one_under_every_augmentation(resident: bool) -> None:
     options = {"seed": 0, "device": "cpu", "flip": True, "shift": 3, "rotation": 20, "device_resident": resident}
     torch.manual_seed(0)
-    (batch,) = Stream(sides(10, 10, paired=True), **options).take(0, count=1, size=40)
-    assert batch.source is not None and torch.allclose(batch.source, -batch.images, atol=1e-5)
+    (batch,) = Stream(sides(10, 10, paired=True), **options, zoom=1.2).take(0, count=1, size=40)
+    assert batch.source is not None and torch.allclose(batch.source, -batch.images, atol=1.01 / 127.5)  # uint8
     whole = Stream(sides(10, 10, paired=True), seed=0, device="cpu").take(0, count=1, size=40)[0]
     assert (whole.images - batch.images).abs().flatten(1).amax(1).gt(0.1).all(), "the control: they were augmented"
 
@@ -80,6 +87,8 @@ def test_sides_without_pairs_are_augmented_each_by_itself() -> None:
     image_set = sides(1, 1)
     torch.manual_seed(0)
     (batch,) = Stream(image_set, seed=0, device="cpu", flip=True).take(0, count=1, size=64)
+    (zoomed,) = Stream(image_set, seed=0, device="cpu", zoom=1.3).take(0, count=1, size=64)
+    assert zoomed.source is not None and not torch.allclose(zoomed.source, -zoomed.images, atol=0.1)
     (plain,) = Stream(image_set, seed=0, device="cpu").take(0, count=1, size=64)
     assert batch.source is not None and plain.source is not None
     mirrored = [(x != y).flatten(1).any(1) for x, y in ((batch.source, plain.source), (batch.images, plain.images))]

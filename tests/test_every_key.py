@@ -19,6 +19,7 @@ from gantool.errors import GantoolError
 from gantool.runs.training import train_run
 from runs import TRANSLATORS, WIDTHS, choices, newest, two_sides
 from unchanged import digest
+from unseen_keys import REASONS
 
 SMALL = ["trainer.batch_size=8", "trainer.duration=3it", "trainer.precision=fp32", "trainer.log_every=1it"]
 SMALL += ["trainer.watchdog.every=1it", "trainer.checkpoint_seconds=1e-9", "trainer.channels_last=false"]
@@ -27,32 +28,13 @@ SEEN += ["monitor.scores.num=20"]
 MLP = ["model=mlp", *WIDTHS["mlp"], "model.latent.dim=8", "dataset.resolution=8"]
 QUIET = ["score=none", "monitor=none", "trainer.watchdog.action=off"]
 
-REASONS = {
-    "trainer.device": "another device, the same run",
-    "trainer.compile": "the same numbers, faster",
-    "trainer.channels_last": "the layout in memory, not the numbers",
-    "trainer.deterministic": "refuses kernels that a CPU does not have",
-    "dataset.device_resident": "where the images are kept",
-    "dataset.on_bad_image": "there is no damaged image: test_data_folder",
-    "dataset.root": "where the files are, not what they are",
-    "dataset.download": "the files are there",
-    "optimizer.fused": "the kernel, not the numbers",
-    "optimizer.foreach": "the kernel, not the numbers",
-    "monitor.scores.batch_size": "how many at once; an image depends on its number alone",
-    "features.weights": "where the file is, not what is in it",
-    "features.device": "where it is fitted",
-    "model.discriminator.layout": "at 32 pixels both are alike: test_resnet",
-    "features.source": "another data set to fit on: test_metrics_classifier",
-    "recipe.duration": "trainer.duration is typed over it here",
-    "recipe.batch_size": "trainer.batch_size is typed over it here",
-}
-WRONG = ("patience", "diversity", "explosion", "max_rollbacks", "rate_factor")
-REASONS |= {f"trainer.watchdog.{key}": "acts once a run goes wrong: test_watchdog" for key in WRONG}
 # What a key is changed to where its type does not tell.
 OTHERS: dict[str, Any] = {
     "trainer.microbatch": 3,
+    "trainer.generator_batch": 2.0,
     "trainer.precision": "bf16",
     "trainer.ema_half_life": "1img",
+    "trainer.ema_buffers": "average",
     "trainer.duration": "2it",
     "trainer.watchdog.action": "off",
     "trainer.checkpoint_seconds": 1000.0,
@@ -70,6 +52,7 @@ OTHERS: dict[str, Any] = {
     "dataset.side_by_side": True,
     "dataset.direction": "b2a",
     "dataset.shift": 2,
+    "dataset.zoom": 1.5,
     "loss.constraint": {"_target_": "gantool.regularizers.WeightClip", "bound": 0.001},
     "loss.regularizers": {"drift": {"_target_": "gantool.regularizers.Drift", "weight": 1.0}},
     "loss.real_label": 0.8,
@@ -98,6 +81,8 @@ OTHERS: dict[str, Any] = {
     "model.discriminator.depth": 1,
     "model.growth.start": 8,
     "model.growth.growing": 0.9,
+    "model.fake_labels": "uniform",
+    "auxiliary.acgan.generator_weight": 0.1,
     "model.latent.categories": [3],
     "model.latent.noise": "uniform",
     "model.latent.noise_std": 0.1,
@@ -195,6 +180,8 @@ GROUPS = [
     *(("optimizer.", f"optimizer={optimizer}") for optimizer in choices("optimizer") if optimizer not in SAME_KEYS),
     *(("optimizer.schedule.", f"optimizer/schedule={n}") for n in choices("optimizer/schedule") if n not in SAME_KEYS),
     *(("regularizer.", f"regularizer={name}") for name in choices("regularizer")),
+    ("regularizer.", "regularizer=[r1,r2] augment=diffaugment"),
+    ("model.fake_labels", "model.conditional=true"),
     ("augment.", "augment=ada augment.rise=32img augment.interval=1 augment.target=-2"),  # p rises at once
     ("augment.", "augment=r3gan augment.probability.until=16img"),
     *(("augment.", f"augment={name}") for name in ("diffaugment", "instance-noise")),

@@ -62,7 +62,7 @@ def test_an_image_and_its_source_move_alike_but_have_noise_of_their_own(
     game = setup(in_tmp / "run", *words, model="pix2pix").game
     assert isinstance(game, Pix2Pix)
     same = torch.rand(4, 3, 32, 32)
-    source, image = game.pair(same, Batch(same, source=same)).chunk(2, 1)
+    source, image = game.see(torch.cat([same, same], 1), Batch(same, source=same)).chunk(2, 1)
     assert torch.equal(source, image) == alike
 
 

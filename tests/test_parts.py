@@ -28,8 +28,10 @@ AS_ONE = {
     "augment=ada augment.rise=8img augment.interval=1 loss=lsgan": ALONE,
     "auxiliary=acgan": [*ALONE, "model.conditional=true", "model.discriminator.condition=none"],
     "auxiliary=information": [*ALONE, *CODES],
-    "dataset.shift=2 dataset.rotation=10 dataset.flip=true": ALONE,
-    "model.conditional=true": ALONE,
+    "dataset.zoom=1.2 dataset.shift=2 dataset.rotation=10 dataset.flip=true": ALONE,
+    "model.conditional=true model.fake_labels=uniform": ALONE,
+    "augment=diffaugment regularizer=[r1,r2] regularizer.r1.before_augment=true": ALONE,
+    "trainer.generator_batch=1.5 loss=relativistic dataset.flip=true": ALONE,
 }
 NOT_AS_ONE = {  # what gantool.training.update names
     "batch norm": [],

@@ -1,5 +1,6 @@
 """Growth: the stage function, both sides' fade, the layers against their formulas, and an exact resume mid-fade."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,40 @@ def test_resumes_exactly_in_the_middle_of_a_fade(in_tmp: Path, monkeypatch) -> N
     monkeypatch.chdir(in_tmp)
     assert same_training(whole, train(in_tmp / "parts", *words, model="progan", rounds=16))
     assert whole["game"]["discriminator.stage"] > 2
+
+
+def test_optimizers_begin_anew_where_the_authors_do() -> None:
+    """Their code resets them when floor or ceil of the level of detail change: where a fade begins and ends."""
+    growth, total = Progressive(resolution=16, growing=0.5, reset_optimizers=True), 800
+    progress, anew, before = Progress(total=total), [], (0, 0)
+    for _ in range(total // 10):
+        lod = growth.last - growth.stage(progress)
+        if (floor := (math.floor(lod), math.ceil(lod))) != before and progress.rounds:
+            anew.append(progress.nimg)
+        before = floor
+        assert growth.begins_anew(progress) == (progress.nimg in anew), progress.nimg
+        progress = progress.advance(10)
+    assert anew == [110, 200, 310, 400]  # at 100 and 300 nothing has faded in yet
+    assert not Progressive(resolution=16).begins_anew(Progress(nimg=200, rounds=20, previous=190, total=total))
+
+
+def test_moments_are_of_the_phase_alone_also_after_a_kill(in_tmp: Path, monkeypatch) -> None:
+    from test_contracts import Killed, stop_after
+
+    words = [*WGAN, "model.growth.growing=1", "model.growth.reset_optimizers=true"]
+    whole = train(in_tmp / "whole", *words, model="progan", rounds=12)  # three levels: fades end at 4, 8 and 12 rounds
+    for player in ("discriminator", "generator"):
+        steps = {int(moments["step"]) for moments in whole["optimizers"][player]["state"].values()}
+        assert max(steps) == 1, "rounds since the last fade began: it is under way after 11 rounds of 12"
+    for rounds in (10, 11):  # the checkpoint before the reset, and the one after it
+        stop_after(rounds, monkeypatch)
+        with pytest.raises(Killed):
+            train(in_tmp / str(rounds), *words, model="progan", rounds=12)
+        monkeypatch.undo()
+        monkeypatch.chdir(in_tmp)
+        assert same_training(whole, train(in_tmp / str(rounds), *words, model="progan", rounds=12))
+    kept = train(in_tmp / "kept", *words[:-1], model="progan", rounds=12)
+    assert not same_training(whole, kept)
 
 
 def test_drift_against_its_formula() -> None:

@@ -35,6 +35,12 @@ CASES = {
     "lsgan": ["loss=lsgan", "regularizer=[r1,l2]", "model.discriminator.norm=spectral", "model.generator.norm=none"],
     "ada": ["loss=hinge", "model.generator.norm=none", "augment=ada", "augment.interval=1", "augment.rise=32img"],
     "uneven": ["trainer.batch_size=7", "model.generator.norm=layer", "model.discriminator.norm=layer"],
+    "own-batch": [
+        "loss=relativistic",
+        "trainer.generator_batch=1.6",
+        "model.generator.norm=layer",
+        "model.discriminator.norm=layer",
+    ],
     "batch-norm": ["loss=non-saturating", "model.conditional=true"],  # identical ranks, but not one process
 }
 

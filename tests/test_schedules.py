@@ -8,13 +8,14 @@ import torch
 from torch import nn
 
 from gantool.batch import Batch
+from gantool.cli.main import main
 from gantool.errors import GantoolError
 from gantool.game import Progress, Turn
 from gantool.regularizers import R1, R2
-from gantool.schedules import Constant, Ramp, at
+from gantool.schedules import Constant, Delayed, Ramp, at
 from gantool.training.ema import EMA
 from gantool.training.optimization import PlayerOptimizer
-from runs import same_training, train
+from runs import same_training, small, train
 
 RAMP = "{_target_:gantool.schedules.Ramp,start:%s,end:%s,until:%s}"
 
@@ -58,7 +59,7 @@ def test_beta2_follows_its_ramp_and_adam_uses_it() -> None:
     )
     second = 0.0
     for nimg, gradient in ((0, 3.0), (25, 2.0), (80, 1.0)):
-        optimizer.set_rate(Progress(nimg=nimg, total=100))
+        optimizer.begin_round(Progress(nimg=nimg, total=100))
         beta = {0: 0.9, 25: 0.945, 80: 0.99}[nimg]
         weight.grad = torch.tensor([gradient])
         optimizer.optimizer.step()
@@ -97,3 +98,28 @@ def test_ramps_resume_exactly_and_are_in_the_configuration(in_tmp: Path, monkeyp
     assert not same_training(whole, train(in_tmp / "flat", *words, "loss.regularizers.r1.gamma=3")), (
         "gamma did not fall"
     )
+
+
+def test_a_delayed_half_life_is_the_average_of_bigganss_code() -> None:
+    """Which copies until update 1000 and then decays by 0.9999; here until the third, by 0.9."""
+    layer = nn.Linear(1, 1, bias=False)
+    live, images = nn.ModuleDict({"generator": layer}), 200
+    ema = EMA(live, Delayed(math.log(0.5) / math.log(0.9) * images, f"{3 * images}img"))
+    expected = layer.weight.item()
+    for update in range(1, 9):
+        nn.init.constant_(layer.weight, update**2)
+        ema.update(live, Progress(nimg=update * images, previous=(update - 1) * images, total=10**6))
+        decay = 0.0 if update < 3 else 0.9
+        expected = decay * expected + (1 - decay) * update**2
+        assert next(ema.generators.parameters()).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("half_life", "reached"),
+    [("2img", False), ("1img", True), ("{_target_:gantool.schedules.Delayed,value:9,start:0}", True)],
+)
+def test_a_half_life_that_is_never_reached_is_told(
+    in_tmp: Path, capsys: pytest.CaptureFixture[str], half_life: str, reached: bool
+) -> None:
+    assert main(small(in_tmp / "run", f"trainer.ema_half_life={half_life}", model="mlp", rounds=3)) == 0
+    assert ("trainer.ema_half_life=2img is not reached" in capsys.readouterr().out) != reached

@@ -1,8 +1,7 @@
 """ADA (Karras 2020): augmentation with a probability that grows while the discriminator overfits.
 
 The paper's pixel blitting, geometric and colour transformations, and cutout; not its filters and noise. The backward
-pass of the sampling is deterministic on a CPU but not on a GPU, where trainer.deterministic=true refuses it, and it
-cannot be differentiated twice: gradient penalties start behind it, from the augmented image (R3GAN: before it).
+pass of the sampling is deterministic on a CPU but not on a GPU, where trainer.deterministic=true refuses it.
 """
 
 from collections.abc import Mapping

@@ -6,6 +6,7 @@ is not filtered.
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -65,8 +66,37 @@ def warp(draws: Draws, chance: Tensor) -> Tensor:
 def resample(images: Tensor, back: Tensor) -> Tensor:
     """(N, C, R, R) -> (N, C, R, R), from where `back` says, mirrored at the border; the identity changes no bit."""
     grid = F.affine_grid(back[:, :2], list(images.shape), align_corners=False)
-    moved = F.grid_sample(images, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
+    moved = _Sampled.apply(images, grid)
     return torch.where(differs(back)[:, None, None, None], moved, images)
+
+
+class _Sampled(torch.autograd.Function):
+    """Bicubic sampling, linear in the images: unlike torch's own, it can be differentiated by them twice."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, grid: Tensor) -> Tensor:
+        ctx.save_for_backward(grid)
+        ctx.shape = images.shape
+        return F.grid_sample(images, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _Spread.apply(gradient, *ctx.saved_tensors, ctx.shape), None
+
+
+class _Spread(torch.autograd.Function):
+    """The transpose of _Sampled: each pixel of the result goes back to where it was read."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, grid: Tensor, shape: torch.Size) -> Tensor:
+        ctx.save_for_backward(grid)
+        any_images, bicubic, reflection = gradient.new_zeros(shape), 2, 2
+        spread = torch.ops.aten.grid_sampler_2d_backward
+        return spread(gradient, any_images, grid, bicubic, reflection, False, [True, False])[0]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return _Sampled.apply(gradient, *ctx.saved_tensors), None, None
 
 
 def identity(like: Tensor, size: int = 4) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, PositiveInt
 
-from gantool.config.options import InBlocks, OfClasses, OneRun, group, key
+from gantool.config.options import IN_BLOCKS, InBlocks, OfClasses, OneRun, group, key
 from gantool.errors import GantoolError, require
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def embed(options: Options) -> None:
     _check_counts(options, len(rows), len(subject.pool(only)), subject.image_set.name)
     features = run.features(options.features)
     training = embedding.training_side(subject, features, rows, options.batch_size)
-    how = options.model_dump(include={"seed", "truncation", "batch_size"})
+    how = options.model_dump(include=IN_BLOCKS)
     made, classes = embedding.labelled(subject, embedding.made_side(subject, features, num, **how), training)
     log.info("neighbours of %d images among %d, and t-SNE of %d", num, len(rows), 2 * num)
     scale = training.images[0].numel() ** -0.5

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import PositiveInt
 
-from gantool.config.options import InBlocks, OfClasses, OneRun, key
+from gantool.config.options import IN_BLOCKS, InBlocks, OfClasses, OneRun, key
 from gantool.errors import GantoolError
 from gantool.paths import expanded
 
@@ -57,7 +57,7 @@ def _draw(run: "TrainedRun", options: Options) -> tuple[str, Path]:
             )
     classes, num = chosen_classes(run, options.classes), options.num or _NUM
     _check_grid(options, num)
-    blocks = sampled(run, num, classes, **options.model_dump(include={"seed", "truncation", "batch_size"}))
+    blocks = sampled(run, num, classes, **options.model_dump(include=IN_BLOCKS))
     with output(run.folder, "sampled", point(run.nimg, options.seed, options.format), options.out) as out:
         WRITERS[options.format](out, follow_images(blocks, num), num, run)
     return f"{num} images of {run.folder}", out
@@ -68,7 +68,7 @@ def _translate(run: "TrainedRun", options: Options) -> tuple[str, Path]:
     from gantool.runs.translation import choose_direction, list_sources, write
     from gantool.sampling import translated
 
-    for name in ("classes", "truncation"):
+    for name in ("classes", "truncation", "standing_statistics"):
         if (value := getattr(options, name)) is not None:
             raise GantoolError(f"{name}={value}: {run.folder} is a CycleGAN or pix2pix run; leave it out")
     direction, network = choose_direction(run, options.direction)

@@ -5,13 +5,13 @@ from typing import Annotated
 
 from pydantic import Field, PositiveFloat
 
-from gantool.config.options import BLOCK, Drawing, OneRun, key
+from gantool.config.options import BLOCK, OneRun, Standing, key
 from gantool.errors import GantoolError, require
 
 log = logging.getLogger(__name__)
 
 
-class Options(OneRun, Drawing):
+class Options(OneRun, Standing):
     """Shows what a trained run trades between fidelity and variety by truncating its normal latents (Brock 2019).
 
     Results go to RUN_FOLDER/truncation unless out=FOLDER says otherwise: scores as .csv and .json, curve and samples
@@ -39,6 +39,7 @@ def truncation(options: Options) -> None:
     from gantool.runs.output import output, point
     from gantool.runs.trained import load_run
     from gantool.runs.truncation import COLUMNS, draw, row, words
+    from gantool.sampling import check_standing
 
     if options.plot:
         require("analysis", "matplotlib", what="the curve, which plot=false leaves out,")
@@ -48,20 +49,24 @@ def truncation(options: Options) -> None:
     if not isinstance(run.game, GAN):
         raise GantoolError(f"{run.folder} is a CycleGAN or pix2pix run: it has no latent to truncate")
     thresholds = sorted(set(options.thresholds), key=lambda threshold: threshold or float("inf"))
-    samples = torch.cat([row(run, threshold, options.seed) for threshold in thresholds])
+    passes = run.passes if options.standing_statistics is None else options.standing_statistics
+    check_standing(run.game, passes)
     how = options.model_dump(include={"num", "batch_size", "seed"})
     measured = {"fd": FrechetDistance(), "is": InceptionScore()}
     scorer = Scorer(run.features({}), measured, run.images(), device=run.device, **how)
     rows: list[dict[str, float | None]] = []
-    for threshold in thresholds:  # batch norm keeps the statistics of training, of whole latents
-        scores = scorer.score(made(run.game, run.generators, scorer, threshold))
+    samples = []
+    for threshold in thresholds:  # without passes batch norm keeps the statistics of training, of whole latents
+        generators = run.standing(passes, options.seed, threshold)
+        samples.append(row(run, generators, threshold, options.seed))
+        scores = scorer.score(made(run.game, generators, scorer, threshold))
         rows.append({"threshold": threshold, **scores})
         log.info("%s: %s", words(threshold), ", ".join(f"{name} {value:.2f}" for name, value in scores.items()))
-    protocol = {**scorer.protocol(), "ema": options.ema, "nimg": run.nimg}
+    protocol = {**scorer.protocol(), "ema": options.ema, "standing_statistics": passes, "nimg": run.nimg}
     with output(run.folder, "truncation", point(run.nimg, options.seed), options.out) as out:
         write_csv(list(rows[0]), [list(one.values()) for one in rows], out / "truncation.csv")
         write_json({"protocol": protocol, "scores": rows}, out / "truncation.json")
-        save_png(grid(samples, COLUMNS), out / "samples.png")
+        save_png(grid(torch.cat(samples), COLUMNS), out / "samples.png")
         if options.plot:
             draw(rows, out / "curve.png")
     log.info("%d thresholds of %s at %g kimg: %s", len(rows), run.folder, run.nimg / 1000, out)

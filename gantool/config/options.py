@@ -127,12 +127,24 @@ class OfClasses(Drawing):
     )
 
 
-class InBlocks(Drawing):
+class Standing(Drawing):
+    """What batch norm normalises by."""
+
+    standing_statistics: Annotated[int, Field(ge=0)] | None = key(
+        None,
+        f"batch norm's, gathered anew in so many passes of {BLOCK} images (Brock 2019); 0: those of training; null: as "
+        "training scored",
+    )
+
+
+class InBlocks(Standing):
     """As many images as one likes."""
 
     truncation: PositiveFloat | None = key(None, "keeps normal latents within so many standard deviations, e.g. 0.7")
     batch_size: Annotated[int, Field(ge=1, le=BLOCK)] = key(100, f"images at once, 1 to {BLOCK}")
 
+
+IN_BLOCKS = set(InBlocks.model_fields) - set(OnDevice.model_fields)  # how the images are made
 
 Kind = TypeVar("Kind", bound=CommandOptions)
 

@@ -106,6 +106,8 @@ def _without_effect(config: Train, written: Written) -> Iterator[str]:
         idle = key.startswith("trainer.watchdog.") and action == "off" and key != "trainer.watchdog.action"
         if idle or (key in _ROLLBACK and action != "rollback"):
             yield f"{key} does nothing with trainer.watchdog.action={action}: leave it out, or set another action"
+        if key.endswith(".before_augment") and not config.augment:
+            yield f"{key} does nothing with augment=none: leave it out, or choose an augment"
     if {"optimizer.lr", "optimizer.generator.lr", "optimizer.discriminator.lr"} <= written.typed:
         yield "optimizer.lr does nothing where both players have a rate of their own: leave it out"
     if not config.score and "features" in written.typed:

@@ -5,40 +5,12 @@ What is validated here is what the code uses: a `Train` is handed on, no diction
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
-from gantool.config.values import AsItIs, Beta2, Betas, Device, Duration, Node, Scheduled
-
-
-class _Owned(BaseModel):
-    """A group whose keys are all gantool's."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
+from gantool.config.fields import AsItIs, Beta2, Betas, Device, Duration, Loose, Node, Open, Owned, Scheduled
 
 
-class _Loose(BaseModel):
-    """A group with keys beside those that gantool knows."""
-
-    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, frozen=True)
-
-
-class _Open(_Loose):
-    """A group with `_target_`, whose other keys are arguments of the target."""
-
-    target: str = Field(alias="_target_")
-
-    @property
-    def node(self) -> dict[str, Any]:
-        """`_target_` and its arguments, those that are declared here among them."""
-        return self.model_dump(by_alias=True, exclude_unset=True)
-
-    @property
-    def rest(self) -> dict[str, Any]:
-        """`_target_` and the arguments that are not declared here."""
-        return {"_target_": self.target, **(self.model_extra or {})}
-
-
-class WatchdogConfig(_Owned):
+class WatchdogConfig(Owned):
     """What is done about a run that goes wrong, and what counts as that."""
 
     action: Literal["warn", "stop", "rollback", "off"]
@@ -50,11 +22,12 @@ class WatchdogConfig(_Owned):
     rate_factor: Annotated[float, Field(gt=0, lt=1)]
 
 
-class TrainerConfig(_Owned):
+class TrainerConfig(Owned):
     """How to train."""
 
     duration: Duration
     batch_size: PositiveInt
+    generator_batch: Annotated[float, Field(gt=0, le=64)] | None
     microbatch: PositiveInt | None
     precision: Literal["auto", "fp32", "bf16", "fp16"]
     compile: bool
@@ -63,13 +36,14 @@ class TrainerConfig(_Owned):
     deterministic: bool
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     ema_half_life: Annotated[Duration, Scheduled, AsItIs]
+    ema_buffers: Literal["copy", "average"]
     log_every: Duration
     checkpoint_seconds: Annotated[float, Field(gt=0)]
     keep_checkpoints: PositiveInt
     watchdog: WatchdogConfig
 
 
-class RecipeConfig(_Loose):
+class RecipeConfig(Loose):
     """What goes with a choice; read by the keys that say ${recipe.KEY} and by nothing else."""
 
     duration: Duration
@@ -90,7 +64,7 @@ class RecipeConfig(_Loose):
     rate_burn_in: str | float
 
 
-class DatasetConfig(_Open):
+class DatasetConfig(Open):
     """What to train on, and how it is prepared and augmented; the rest is the source's own."""
 
     resolution: Annotated[int, Field(ge=4)]
@@ -98,16 +72,17 @@ class DatasetConfig(_Open):
     num_classes: Annotated[int, Field(ge=0)] | None
     on_bad_image: Literal["stop", "skip"]
     device_resident: Literal["auto", True, False]
+    zoom: Annotated[float, Field(ge=1, le=4)]
     flip: bool
     shift: Annotated[int, Field(ge=0)]
     rotation: Annotated[float, Field(ge=0, le=180)]
 
 
-class PlayerOptimizerConfig(_Loose):
+class PlayerOptimizerConfig(Loose):
     """Arguments of a torch optimizer, as far as gantool knows their ranges; those that are left out are torch's own."""
 
     lr: PositiveFloat
-    betas: Betas = [0.9, 0.999]
+    betas: Betas = Field([0.9, 0.999])
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     eps: PositiveFloat = 1e-8
@@ -133,7 +108,7 @@ class OptimizerConfig(PlayerOptimizerConfig):
         return common | ({} if own is None else own.model_dump(exclude_unset=True))
 
 
-class RegularizerConfig(_Open):
+class RegularizerConfig(Open):
     """One term that is added to a loss."""
 
     every: PositiveInt = 1
@@ -141,41 +116,42 @@ class RegularizerConfig(_Open):
     gamma: Annotated[float, Field(ge=0), Scheduled, AsItIs] = 0.0
 
 
-class AuxiliaryConfig(_Open):
+class AuxiliaryConfig(Open):
     """One term that reads the discriminator's features."""
 
     weight: Annotated[float, Field(ge=0)] = 1.0
+    generator_weight: Annotated[float, Field(ge=0)] | None = None
 
 
-class LossConfig(_Open):
+class LossConfig(Open):
     """What the players minimise."""
 
     n_critic: PositiveInt = 1
-    regularizers: dict[str, RegularizerConfig] = {}
+    regularizers: dict[str, RegularizerConfig] = Field(default_factory=dict)
     constraint: Node | None = None
 
 
-class LatentConfig(_Open):
+class LatentConfig(Open):
     """What the generator makes images from."""
 
     dim: PositiveInt
 
 
-class ModelConfig(_Open):
+class ModelConfig(Open):
     """The game and its networks."""
 
     conditional: bool = False
     latent: LatentConfig | None = None
 
 
-class MonitorConfig(_Open):
+class MonitorConfig(Open):
     """What looks at the run every so often."""
 
     every: Duration
     at_start: bool = False  # before the first round too
 
 
-class Train(_Owned):
+class Train(Owned):
     """Everything `gantool train` composes."""
 
     recipe: RecipeConfig

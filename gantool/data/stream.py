@@ -1,7 +1,8 @@
 """The training images in order: position in the run -> batches, gathered, normalised and augmented on the device."""
 
 import os
-from functools import lru_cache
+from collections.abc import Mapping
+from functools import cache, lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -10,16 +11,18 @@ from torch import Tensor
 from gantool.batch import Batch, Draws
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
+from gantool.game import Player
 
-_OTHER_SIDE = 2**32  # beyond every seed: the order of the other side of an unpaired set
+_SIDES = 2  # of an unpaired set, each with an order of its own
 
 
 class Stream:
     """Endless epochs over an image set, each in a new order that depends on (seed, epoch) alone.
 
     `device_resident`: keep all images on the device, True, False, or 'auto', which does if they take no more than a
-    quarter of its memory. `flip` mirrors every second image, `shift` moves images by up to so many pixels (reflecting
-    at the border), `rotation` turns them by up to so many degrees. This rank gets its share of the rows of each batch.
+    quarter of its memory. `zoom` enlarges images so many times and crops them at random, `flip` mirrors every second
+    one, `shift` moves them by up to so many pixels (reflecting at the border), `rotation` turns them by up to so many
+    degrees. This rank gets its share of the rows of each batch.
 
     Where images are translated, each batch has a `source` too: both sides of a pair are augmented alike; sides that
     are not paired have an order and an augmentation each.
@@ -32,6 +35,7 @@ class Stream:
         seed: int,
         device: torch.device | str,
         device_resident: bool | str = "auto",
+        zoom: float = 1.0,
         flip: bool = False,
         shift: int = 0,
         rotation: float = 0,
@@ -42,6 +46,9 @@ class Stream:
         self.num_classes = image_set.num_classes
         if not 0 <= shift < self.resolution:
             raise GantoolError(f"dataset.shift={shift}: choose 0 to {self.resolution - 1} pixels at this resolution")
+        self.zoomed = round(self.resolution * zoom)
+        if (zoom == 1) != (self.zoomed == self.resolution):
+            raise GantoolError(f"dataset.zoom={zoom}: at {self.resolution} pixels that is not a pixel more")
         self.device = torch.device(device)
         self.flip, self.shift, self.rotation = flip, shift, rotation
         self.rank, self.world = rank, world
@@ -53,26 +60,48 @@ class Stream:
         self._images = image_set.images.to(home, copy=bool(device_resident))
         self._labels = None if image_set.labels is None else image_set.labels.to(home)
         self._source = None if source is None else source.to(home, copy=bool(device_resident))
-        self._order = self._source_order = _Order(self.num_images, seed, home)
-        if source is not None and not image_set.paired:
-            self._source_order = _Order(len(source), seed + _OTHER_SIDE, home)
+        num_sources = None if source is None or image_set.paired else len(source)
+
+        def orders(deck: int) -> tuple[_Order, _Order]:
+            order = _Order(self.num_images, seed, _SIDES * deck, home)
+            return order, order if num_sources is None else _Order(num_sources, seed, _SIDES * deck + 1, home)
+
+        self._orders = cache(orders)
         self._shown = image_set.test or image_set
 
-    def take(self, position: int, *, count: int, size: int) -> list[Batch]:
+    def deal(self, position: int, players: Mapping[str, Player], *, size: int) -> dict[str, list[Batch]]:
+        """Each player's batches for the round that starts `position` images into the run, as `take` gives them.
+
+        The players share batches of `size` images over all ranks, each having the last of them; one with a batch of its
+        own draws from an order of its own, at a place that follows from `position`.
+        """
+        count = max(player.updates for player in players.values())
+        shared = self.take(position, count=count, size=size)
+        dealt = {}
+        for deck, (name, player) in enumerate(players.items(), 1):
+            dealt[name] = shared[-player.updates :]
+            if player.own_batch is not None:
+                own = player.batch_size(size)
+                start = position * player.updates * own // (count * size)
+                dealt[name] = self.take(start, count=player.updates, size=own, deck=deck)
+        return dealt
+
+    def take(self, position: int, *, count: int, size: int, deck: int = 0) -> list[Batch]:
         """`count` batches of `size` images over all ranks, the first of which starts `position` images into the run.
 
-        Order is a function of (seed, position), augmentation of torch's global random state.
+        Order is a function of (seed, position, deck), augmentation of torch's global random state.
         Images are float32 in [-1, 1], (N, C, H, W).
         """
         first, last = self.rank * size // self.world, (self.rank + 1) * size // self.world
+        order, source_order = self._orders(deck)
         batches = []
         for start in range(position, position + count * size, size):
-            rows = self._order(start + first, last - first)
+            rows = order(start + first, last - first)
             batch = Batch(self._gather(self._images, rows), position=start, offset=first, total=size)
             if self._labels is not None:
                 batch.labels = self._labels.index_select(0, rows).to(self.device, non_blocking=True)
             if self._source is not None:
-                batch.source = self._gather(self._source, self._source_order(start + first, last - first))
+                batch.source = self._gather(self._source, source_order(start + first, last - first))
             self._augment_batch(batch)
             batches.append(batch)
         return batches
@@ -88,7 +117,7 @@ class Stream:
         if shown.labels is not None:
             batch.labels = shown.labels[rows].to(self.device)
         if shown.source is not None:
-            rows = rows if shown.paired else _repeated(len(shown.source), count, seed + _OTHER_SIDE)
+            rows = rows if shown.paired else _repeated(len(shown.source), count, seed, deck=1)
             batch.source = normalise(shown.source[rows].to(self.device))
         return batch
 
@@ -111,6 +140,8 @@ class Stream:
 
     def _augment(self, images: Tensor, draws: Draws) -> Tensor:
         """uint8 as long as possible: a quarter of the memory traffic."""
+        if self.zoomed > self.resolution:
+            images = _zoom(images, self.zoomed, draws.randint(self.zoomed - self.resolution + 1, 2))
         if self.flip:
             images = _flip(images, draws.rand() < 0.5)
         if self.shift:
@@ -122,12 +153,13 @@ class Stream:
 
 
 class _Order:
-    """Which of `count` images stands where in the run: epochs, each in an order that depends on (seed, epoch) alone."""
+    """Which of `count` images stands where in the run: epochs, each in an order that depends on (seed, epoch, deck)
+    alone."""
 
-    def __init__(self, count: int, seed: int, device: torch.device) -> None:
+    def __init__(self, count: int, seed: int, deck: int, device: torch.device) -> None:
         self.count = count
         # A batch may straddle two epochs.
-        self._epoch = lru_cache(maxsize=2)(lambda epoch: _permutation(count, seed, epoch).to(device))
+        self._epoch = lru_cache(maxsize=2)(lambda epoch: _permutation(count, seed, epoch, deck).to(device))
 
     def __call__(self, start: int, count: int) -> Tensor:
         """(count,) indices of the images from position `start` on."""
@@ -139,14 +171,25 @@ class _Order:
         return torch.cat(parts)
 
 
-def _repeated(num_images: int, count: int, seed: int) -> Tensor:
+def _repeated(num_images: int, count: int, seed: int, deck: int = 0) -> Tensor:
     """(count,) indices in an order that no epoch has, from the start again where they are not enough."""
-    return _permutation(num_images, seed, epoch=-1).repeat(-(-count // num_images))[:count]
+    return _permutation(num_images, seed, epoch=-1, deck=deck).repeat(-(-count // num_images))[:count]
 
 
 def normalise(images: Tensor) -> Tensor:
     """uint8 to float32 in [-1, 1]."""
     return images.float().mul_(2 / 255).sub_(1)
+
+
+def _zoom(images: Tensor, side: int, corners: Tensor) -> Tensor:
+    """Images (N, C, H, W) enlarged to (side, side), bicubic as PIL has it, and cropped at `corners` (N, 2), in pixels
+    from the upper left."""
+    size, channels = images.shape[-1], images.shape[1]
+    large = F.interpolate(images.float(), (side, side), mode="bicubic", antialias=True)
+    place = torch.arange(size, device=images.device) + corners[..., None]  # (N, 2, size)
+    pixels = (place[:, 0, :, None] * side + place[:, 1, None, :]).flatten(1)  # (N, size * size)
+    crops = large.flatten(2).gather(2, pixels[:, None].expand(-1, channels, -1)).view(images.shape)
+    return crops.round_().clamp_(0, 255).to(torch.uint8)
 
 
 def _flip(images: Tensor, chosen: Tensor) -> Tensor:
@@ -173,9 +216,9 @@ def _rotate(images: Tensor, degrees: Tensor) -> Tensor:
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
-def _permutation(count: int, seed: int, epoch: int) -> Tensor:
-    """An order of `count` images. The seed mixes both numbers, so that seed 1 is not seed 0 an epoch later."""
-    mixed = (seed * 0x9E3779B97F4A7C15 + (epoch + 1) * 0xC2B2AE3D27D4EB4F) % 2**63
+def _permutation(count: int, seed: int, epoch: int, deck: int = 0) -> Tensor:
+    """An order of `count` images. The seed mixes all numbers, so that seed 1 is not seed 0 an epoch later."""
+    mixed = (seed * 0x9E3779B97F4A7C15 + (epoch + 1) * 0xC2B2AE3D27D4EB4F + deck * 0x165667B19E3779F9) % 2**63
     return torch.randperm(count, generator=torch.Generator().manual_seed(mixed))
 
 

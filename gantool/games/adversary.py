@@ -1,10 +1,10 @@
 """What a generator plays against: a discriminator with all that shapes its score, the same in every game."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from torch import Tensor, nn
 
-from gantool.batch import Draws
+from gantool.batch import Before, Draws
 from gantool.errors import GantoolError, check_members
 from gantool.game import Augment, Auxiliary, FeatureDiscriminator, Loss, Outcome, Regularizer, Turn
 
@@ -45,6 +45,10 @@ class Adversary:
         """What the discriminator sees of images."""
         return images if self.augment is None else self.augment(images, draws)
 
+    def before(self, real: Tensor, fake: Tensor, see: Callable[[Tensor], Tensor]) -> Before | None:
+        """What a turn tells of images before `see` augments them; None without an augmentation."""
+        return None if self.augment is None else Before(real, fake.detach(), see)
+
     def score(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """The discriminator's score, and the features behind it where an auxiliary reads them."""
         if not self.auxiliaries:
@@ -56,7 +60,7 @@ class Adversary:
     def discriminator_loss(self, turn: Turn) -> Outcome:
         """The adversarial term, the auxiliaries' and the discriminator's regularizers."""
         real, real_features = self.score(turn.real, turn.labels)
-        fake, fake_features = self.score(turn.fake, turn.labels)
+        fake, fake_features = self.score(turn.fake, turn.fake_labels)
         if self.augment is not None and self.discriminator.training:
             margin = real - (fake if self.loss.needs_real_score else self.loss.boundary or 0.0)
             self.augment.observe(margin.detach())
@@ -69,7 +73,7 @@ class Adversary:
 
     def generator_terms(self, turn: Turn) -> dict[str, Tensor]:
         """What the generator is paid for: the adversarial term and the auxiliaries'."""
-        fake, fake_features = self.score(turn.fake, turn.labels)
+        fake, fake_features = self.score(turn.fake, turn.fake_labels)
         real = real_features = None
         if self.loss.needs_real_score or any(auxiliary.needs_real for auxiliary in self.auxiliaries.values()):
             real, real_features = self.score(turn.real, turn.labels)

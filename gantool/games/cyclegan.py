@@ -71,8 +71,12 @@ class CycleGAN(Game):
 
     def turn(self, side: str, real: Tensor, fake: Tensor, batch: Batch) -> Turn:
         """One side of a turn, as its discriminator sees it."""
-        see = self.adversaries[side].see
-        return turn_without_latent(see(real, batch.draws), see(fake, batch.draws), batch, self.progress)
+        adversary = self.adversaries[side]
+
+        def see(images: Tensor) -> Tensor:
+            return adversary.see(images, batch.draws)
+
+        return turn_without_latent(adversary, real, fake, see, batch, self.progress)
 
     def translated(self, real: Sides) -> Sides:
         """Each side as made from the other."""

@@ -1,6 +1,7 @@
 """One generator against one discriminator (Goodfellow 2014); what kind of GAN it is, its parts say."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from gantool.auxiliaries import Codes
 from gantool.batch import Batch, Draws, Request
 from gantool.errors import GantoolError, check_members
-from gantool.game import Augment, Auxiliary, Game, Loss, Outcome, Player, Progress, Regularizer, Turn
+from gantool.game import Augment, Auxiliary, Game, Loss, Outcome, Player, Progress, Regularizer, Turn, never
 from gantool.games.adversary import Adversary, with_features
 from gantool.growth import Progressive
 from gantool.latents import Latent
@@ -28,7 +29,9 @@ class GAN(Game):
 
     `regularizers` add to those that the loss brings; `auxiliaries` read the discriminator's features; `augment` is
     applied to real and fake images alike; `growth` sets the `stage` of both networks; with `conditional` both are given
-    the labels.
+    the labels, of generated images those of the real ones or, with `fake_labels` 'uniform', new ones.
+    `generator_batch`: the generator's turn has real images of its own, so many times as many as the discriminator's;
+    None: those of its last update.
     """
 
     def __init__(
@@ -42,13 +45,20 @@ class GAN(Game):
         augment: Augment | None = None,
         growth: Progressive | None = None,
         conditional: bool = False,
+        fake_labels: Literal["real", "uniform"] = "real",
         num_classes: int = 0,
+        generator_batch: float | None = None,
     ) -> None:
         super().__init__()
         check_members(latent, Latent, "model.latent")
+        if fake_labels != "real" and not conditional:
+            raise GantoolError(
+                f"model.fake_labels={fake_labels}: there are no labels; add model.conditional=true, or leave it out"
+            )
         self.generators = nn.ModuleDict({"generator": generator})
         self.discriminator = discriminator
         self.latent, self.conditional, self.growth = latent, conditional, growth
+        self.fake_labels, self.num_classes = fake_labels, num_classes
         self.codes = [f"category{i}" for i in range(len(latent.categories))] if isinstance(latent, Codes) else []
         self.adversary = Adversary(discriminator, loss, regularizers, augment, auxiliaries)
         for auxiliary in self.adversary.auxiliaries.values():
@@ -57,9 +67,12 @@ class GAN(Game):
         self.augment = augment
         heads = [self.heads] if len(self.heads) else []
         constrain = self.adversary.constrain
+        anew = never if growth is None else growth.begins_anew
         self.players = {
-            "discriminator": Player([discriminator, *heads], self.discriminator_loss, loss.n_critic, constrain),
-            "generator": Player([generator], self.generator_loss),
+            "discriminator": Player(
+                [discriminator, *heads], self.discriminator_loss, loss.n_critic, constrain, begins_anew=anew
+            ),
+            "generator": Player([generator], self.generator_loss, own_batch=generator_batch, begins_anew=anew),
         }
         self.begin_round(self.progress)
 
@@ -83,11 +96,18 @@ class GAN(Game):
 
     def turn(self, batch: Batch, *, grad: bool) -> Turn:
         """Fresh fakes beside the real images, both augmented; `grad` says if the generator is to learn from them."""
-        z, labels, see = self.latent.sample(batch.draws), self.labels(batch.labels), self.adversary.see
+        z, labels = self.latent.sample(batch.draws), self.labels(batch.labels)
+        asked = batch.draws.randint(self.num_classes) if self.fake_labels == "uniform" else labels
+
+        def see(images: Tensor) -> Tensor:
+            return self.adversary.see(images, batch.draws)
+
         with torch.set_grad_enabled(grad):
-            fake = see(self.generators["generator"](z, labels), batch.draws)
+            fake = self.generators["generator"](z, asked)
+            seen = see(fake)
         real = batch.images if self.growth is None else self.growth.shrink(batch.images, self.stage)
-        return Turn(see(real, batch.draws), fake, labels, z, batch, self.progress)
+        before = self.adversary.before(real, fake, see)
+        return Turn(see(real), seen, labels, z, batch, self.progress, asked, before)
 
     def discriminator_loss(self, batch: Batch) -> Outcome:
         """The adversarial term, the auxiliaries' and the discriminator's regularizers."""

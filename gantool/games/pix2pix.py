@@ -1,6 +1,7 @@
 """pix2pix (Isola 2017): a translator taught by pairs, and a discriminator that sees source and image together."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,7 @@ class Pix2Pix(Game):
 
     The discriminator moves first, `loss.n_critic` times; then the generator, once, which is also paid `l1_weight` times
     the mean absolute error. All its randomness is the dropout in its network. `discriminator` takes the source and an
-    image along the channels.
+    image along the channels. `generator_batch`: as in GAN, of pairs.
     """
 
     translates = needs_pairs = True
@@ -30,6 +31,7 @@ class Pix2Pix(Game):
         l1_weight: float = 100.0,
         regularizers: Mapping[str, Regularizer] | None = None,
         augment: Augment | None = None,
+        generator_batch: float | None = None,
     ) -> None:
         super().__init__()
         self.generators = nn.ModuleDict({"generator": generator})
@@ -38,13 +40,13 @@ class Pix2Pix(Game):
         constrain = self.adversary.constrain
         self.players = {
             "discriminator": Player([discriminator], self.discriminator_loss, loss.n_critic, constrain),
-            "generator": Player([generator], self.generator_loss),
+            "generator": Player([generator], self.generator_loss, own_batch=generator_batch),
         }
 
-    def pair(self, images: Tensor, batch: Batch) -> Tensor:
-        """(N, 2C, H, W): what the discriminator sees of images and their sources; both are moved and recoloured alike,
-        while noise is each one's own."""
-        see, source = self.adversary.see, source_of(batch)
+    def see(self, pairs: Tensor, batch: Batch) -> Tensor:
+        """(N, 2C, H, W) -> the same: what the discriminator sees of sources and images; both are moved and recoloured
+        alike, while noise is each one's own."""
+        see, (source, images) = self.adversary.see, pairs.chunk(2, 1)
         devices = [images.device] if images.device.type == "cuda" else []
         with torch.random.fork_rng(devices, enabled=self.augment is not None and self.augment.alike_on_pairs):
             source = see(source, batch.draws)
@@ -52,7 +54,8 @@ class Pix2Pix(Game):
 
     def turn(self, batch: Batch, made: Tensor) -> Turn:
         """The pair and what was made of its source, as the discriminator sees them."""
-        return turn_without_latent(self.pair(batch.images, batch), self.pair(made, batch), batch, self.progress)
+        real, fake = (torch.cat([source_of(batch), images], 1) for images in (batch.images, made))
+        return turn_without_latent(self.adversary, real, fake, partial(self.see, batch=batch), batch, self.progress)
 
     def discriminator_loss(self, batch: Batch) -> Outcome:
         """The adversarial term and the discriminator's regularizers."""

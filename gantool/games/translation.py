@@ -1,20 +1,24 @@
 """What games that translate images share: their turns, and the grids they show."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from gantool.batch import Batch
 from gantool.game import Progress, Turn
+from gantool.games.adversary import Adversary
 
 _COLUMNS = 8
 SHOWN = 16  # images of a batch
 
 
-def turn_without_latent(real: Tensor, fake: Tensor, batch: Batch, progress: Progress) -> Turn:
-    """A turn of a game whose generators start from images: no latent, no labels."""
-    return Turn(real, fake, None, real.new_empty(len(real), 0), batch, progress)
+def turn_without_latent(
+    adversary: Adversary, real: Tensor, fake: Tensor, see: Callable[[Tensor], Tensor], batch: Batch, progress: Progress
+) -> Turn:
+    """A turn, which `see` augments, of a game whose generators start from images: no latent, no labels."""
+    before, z = adversary.before(real, fake, see), real.new_empty(len(real), 0)
+    return Turn(see(real), see(fake), None, z, batch, progress, before=before)
 
 
 def source_of(batch: Batch) -> Tensor:

@@ -13,7 +13,7 @@ from gantool.logging.record import Record
 from gantool.metrics.features import Features
 from gantool.metrics.score import Score
 from gantool.metrics.scorer import Scorer
-from gantool.sampling import sampled, translated
+from gantool.sampling import check_standing, sampled, standing, translated
 
 NUM = 5000  # images that are made for a score where nothing else is said
 
@@ -22,7 +22,8 @@ class Scores:
     """Makes `num` images, those of `gantool sample` with the same seed, and scores them against the data set.
 
     Labels are as frequent as in the data set. Of a game that translates, each source is translated once. The same
-    generators always get the same scores, and those that gantool evaluate gives them.
+    generators always get the same scores, and those that gantool evaluate gives them. `standing_statistics`: passes in
+    which batch norm's are gathered anew (see gantool.sampling.standing).
     """
 
     def __init__(
@@ -31,11 +32,15 @@ class Scores:
         scores: Mapping[str, Score],
         image_set: ImageSet,
         device: torch.device,
+        game: Game,
         num_classes: int = 0,
         num: int = NUM,
         batch_size: int = 100,
         seed: int = 0,
+        standing_statistics: int = 0,
     ) -> None:
+        check_standing(game, standing_statistics)
+        self.num_classes, self.passes = num_classes, standing_statistics
         if image_set.source is not None:
             num = min(num, len(image_set.source))
         self.scorer = Scorer(features, scores, image_set, num=num, batch_size=batch_size, seed=seed, device=device)
@@ -48,8 +53,10 @@ class Scores:
         """Scalars metrics/<score> with their protocol."""
         device = self.scorer.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            how = {"seed": self.scorer.seed, "num_classes": self.num_classes}
+            generators = standing(game, generators, device, self.passes, **how)
             scores = self.scorer.score(made(game, generators, self.scorer))
-        protocol = {**self.scorer.protocol(), "ema": True, "truncation": None}
+        protocol = {**self.scorer.protocol(), "ema": True, "truncation": None, "standing_statistics": self.passes}
         return Record(scalars={f"metrics/{name}": value for name, value in scores.items()}, protocol=protocol)
 
 

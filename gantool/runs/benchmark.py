@@ -83,15 +83,15 @@ class BareStep:
         self.microbatch = trainer.microbatch
         if trainer.compile:
             compile_networks(game)
-        self.batches = data.take(0, count=game.batches_per_round, size=trainer.batch_size)
+        self.batches = data.deal(0, game.players, size=trainer.batch_size)
 
     def play(self) -> None:
         """One round."""
         keep_freed_pages()
         state = self.state
-        for name, player in state.game.players.items():
-            state.optimizers[name].set_rate(state.progress)
-            for turn, batch in enumerate(self.batches[-player.updates :]):
+        for name, batches in self.batches.items():
+            state.optimizers[name].begin_round(state.progress)
+            for turn, batch in enumerate(batches):
                 update(state, name, batch, microbatch=self.microbatch, seed=(0, name, turn))
 
 

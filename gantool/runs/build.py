@@ -130,25 +130,28 @@ def fill_in(cfg: DictConfig, source: Source | TwoSided) -> None:
 
 def build_game(config: Train) -> Game:
     """The game with new weights. Networks are handed latent_dim, resolution, channels and num_classes, the game its
-    loss, regularizers, auxiliaries and augmentation, each as far as its signature has the name.
+    loss, regularizers, auxiliaries, augmentation and generator_batch, each as far as its signature has the name.
 
     Raises GantoolError for a choice that the game or a network has no parameter for.
     """
-    model, dataset = config.model, config.dataset
+    model, dataset, own_batch = config.model, config.dataset, config.trainer.generator_batch
     takes = parameters(find(model.target, "model"))
     added = {
         name: build(part.node, f"regularizer.{name}", kind=Regularizer) for name, part in config.regularizer.items()
     }
     heads = {name: build(part.node, f"auxiliary.{name}", kind=Auxiliary) for name, part in config.auxiliary.items()}
     chosen = {
-        "regularizers": ("regularizer", added),
-        "auxiliaries": ("auxiliary", heads),
-        "augment": ("augment", build(config.augment, "augment", kind=Augment) if config.augment else None),
+        "regularizers": (f"regularizer={','.join(added)}", added),
+        "auxiliaries": (f"auxiliary={','.join(heads)}", heads),
+        "augment": (
+            f"augment={config.augment.get('_target_')}",
+            build(config.augment, "augment", kind=Augment) if config.augment else None,
+        ),
+        "generator_batch": (f"trainer.generator_batch={own_batch}", own_batch),
     }
-    for parameter, (group, part) in chosen.items():
+    for parameter, (words, part) in chosen.items():
         if part and parameter not in takes:
-            names = ",".join(part) if isinstance(part, dict) else config.augment["_target_"]
-            raise GantoolError(f"{group}={names}: {model.target} takes no {parameter}; leave it out")
+            raise GantoolError(f"{words}: {model.target} takes no {parameter}; leave it out")
     shape = {"resolution": dataset.resolution, "channels": dataset.channels, "num_classes": config.num_classes}
     if model.latent is not None:
         shape["latent_dim"] = model.latent.dim
@@ -175,15 +178,16 @@ def build_stream(setup: Setup, image_set: Any) -> Stream:
     """The training images, on this rank."""
     dataset, trainer = setup.config.dataset, setup.config.trainer
     smallest = setup.game.smallest_batch(trainer.batch_size)
-    if smallest < world():
+    sizes = {player.batch_size(smallest) for player in setup.game.players.values()}
+    if min(sizes) < world():
         raise GantoolError(
-            f"batches of {smallest} images cannot be shared by {world()} ranks: raise trainer.batch_size"
+            f"batches of {min(sizes)} images cannot be shared by {world()} ranks: raise trainer.batch_size"
         )
-    shares = (smallest // world(), -(-smallest // world()))
+    shares = {share for size in sizes for share in (size // world(), -(-size // world()))}
     parts = {len(part) for rows in shares for part in torch.arange(rows).split(trainer.microbatch or rows)}
     if 1 in parts and any(isinstance(m, torch.nn.BatchNorm1d) for m in setup.game.modules()):
         raise GantoolError("batch norm needs two images at once: raise trainer.batch_size or change trainer.microbatch")
-    how = dataset.model_dump(include={"device_resident", "flip", "shift", "rotation"})
+    how = dataset.model_dump(include={"device_resident", "zoom", "flip", "shift", "rotation"})
     return Stream(image_set, seed=trainer.seed, device=setup.device, rank=rank(), world=world(), **how)
 
 
@@ -199,6 +203,7 @@ def build_state(setup: Setup, num_images: int) -> State:
             settings.clip_norm,
             settings.clip_value,
             number(settings.beta2, "optimizer.beta2"),
+            player.begins_anew,
         )
         for name, player in game.players.items()
     }
@@ -207,7 +212,8 @@ def build_state(setup: Setup, num_images: int) -> State:
         half_life = setup.images(half_life, "trainer.ema_half_life", images_per_epoch=num_images)
     total = setup.images(trainer.duration, "trainer.duration", images_per_epoch=num_images)
     config = setup.config.model_dump(by_alias=True, exclude_unset=True)
-    return State(game, EMA(game.generators, half_life), optimizers, setup.precision, Progress(total=total), config)
+    ema = EMA(game.generators, half_life, average_buffers=trainer.ema_buffers == "average")
+    return State(game, ema, optimizers, setup.precision, Progress(total=total), config)
 
 
 def number(value: Any, key: str) -> Any:

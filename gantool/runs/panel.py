@@ -11,6 +11,7 @@ from gantool.monitors.scores import NUM, made
 from gantool.runs.evaluations import Evaluation
 from gantool.runs.features import build_scores
 from gantool.runs.trained import TrainedRun
+from gantool.sampling import check_standing
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +33,12 @@ class Panel:
         split: str | None,
         root: str | None,
         truncation: float | None,
+        standing_statistics: int | None,
         **how: Any,
     ) -> None:
         self.run, self.split, self.root, self.truncation = run, split, root, truncation
+        self.passes = run.passes if standing_statistics is None else standing_statistics
+        check_standing(run.game, self.passes)
         self.fingerprint, shown = self._images(run)
         trained_with = run.config.monitor.get("scores")
         wanted: int = num or (trained_with.rest.get("num", NUM) if trained_with else NUM)
@@ -64,12 +68,14 @@ class Panel:
 
     def protocol(self) -> dict[str, object]:
         """Everything that another would need to measure the same; measures the floor."""
-        return {**self.scorer.protocol(), "ema": self.run.ema, "truncation": self.truncation}
+        how = {"ema": self.run.ema, "truncation": self.truncation, "standing_statistics": self.passes}
+        return {**self.scorer.protocol(), **how}
 
     def judge(self, run: TrainedRun) -> Evaluation:
         """Makes as many images as the protocol says and scores them."""
         num, protocol = self.scorer.num, self.protocol()
         log.info("scoring %d images of %s at %g kimg", num, run.folder, run.nimg / 1000)
-        blocks = made(run.game, run.generators, self.scorer, self.truncation)
+        generators = run.standing(self.passes, self.scorer.seed, self.truncation)
+        blocks = made(run.game, generators, self.scorer, self.truncation)
         scores = self.scorer.score(follow_images(blocks, num))
         return Evaluation(run.folder, run.nimg, scores, self.scorer.floor, protocol)

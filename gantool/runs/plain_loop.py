@@ -30,7 +30,7 @@ class PlainLoop:
     """One round as a single-file script plays it, of a copy of the composed game."""
 
     def __init__(self, setup: Setup, image_set: ImageSet) -> None:
-        self.device, size = setup.device, setup.config.trainer.batch_size
+        self.device, self.size = setup.device, setup.config.trainer.batch_size
         setup = copied(setup)
         self.game = setup.game
         to_memory_format(self.game, channels_last=False)
@@ -40,7 +40,7 @@ class PlainLoop:
         optimizers = build_state(replace(setup, config=config), len(image_set.images)).optimizers
         self.optimizers = {name: o.optimizer for name, o in optimizers.items()}
         items = Items(image_set)
-        self.loader = DataLoader(items, batch_size=size, shuffle=True, drop_last=len(items) > size)
+        self.loader = DataLoader(items, batch_size=self.size, shuffle=True, drop_last=len(items) > self.size)
         self.batches: Iterator[Any] = chain.from_iterable(repeat(self.loader))
         self.loading = 0.0  # seconds spent waiting for batches
 
@@ -48,11 +48,16 @@ class PlainLoop:
         """One round."""
         default_allocator()
         start = time.perf_counter()
-        drawn = (next(self.batches) for _ in range(self.game.batches_per_round))
-        batches = [Batch(*(part.to(self.device) for part in parts)) for parts in drawn]
+        shared = [self._drawn(self.size) for _ in range(self.game.batches_per_round)]
+        batches = {
+            name: shared[-player.updates :]
+            if player.own_batch is None
+            else [self._drawn(player.batch_size(self.size)) for _ in range(player.updates)]
+            for name, player in self.game.players.items()
+        }
         self.loading = time.perf_counter() - start
         for name, player in self.game.players.items():
-            for batch in batches[-player.updates :]:
+            for batch in batches[name]:
                 self.optimizers[name].zero_grad()
                 terms = player.loss(batch).terms
                 loss = torch.stack(list(terms.values())).sum()
@@ -60,6 +65,12 @@ class PlainLoop:
                 self.optimizers[name].step()
                 player.after_update()
                 loss.item()
+
+    def _drawn(self, size: int) -> Batch:
+        """The next `size` images, of as many of the loader's batches as they need."""
+        drawn = [next(self.batches) for _ in range(-(-size // self.size))]
+        rows: list[Any] = [torch.cat(parts)[:size].to(self.device) for parts in zip(*drawn, strict=True)]
+        return Batch(*rows)
 
 
 class Items(Dataset):

@@ -32,10 +32,21 @@ def chosen_classes(run: TrainedRun, asked: list[int] | int | None) -> list[int]:
     return classes
 
 
-def sampled(run: TrainedRun, num: int, classes: list[int], **how: Any) -> Iterator[Block]:
-    """(n, C, H, W) uint8 on the CPU and (n,) labels or None, until `num` were made; `how` as in gantool.sampling."""
+def sampled(
+    run: TrainedRun,
+    num: int,
+    classes: list[int],
+    *,
+    seed: int,
+    truncation: float | None,
+    standing_statistics: int | None,
+    batch_size: int,
+) -> Iterator[Block]:
+    """(n, C, H, W) uint8 on the CPU and (n,) labels or None, until `num` were made. Seeds torch."""
     labels = filled(torch.tensor(classes), num) if classes else None
-    return blocks_of(run.game, run.generators, run.device, num=num, labels=labels, **how)
+    generators = run.standing(standing_statistics, seed, truncation)
+    how: dict[str, Any] = {"seed": seed, "truncation": truncation, "batch_size": batch_size}
+    return blocks_of(run.game, generators, run.device, num=num, labels=labels, **how)
 
 
 def write_grid(out: Path, blocks: Iterator[Block], num: int, run: TrainedRun) -> None:

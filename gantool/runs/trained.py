@@ -20,7 +20,7 @@ from gantool.game import Game
 from gantool.metrics.features import Features
 from gantool.runs.build import build_game, build_source
 from gantool.runs.features import build_features
-from gantool.sampling import sampled
+from gantool.sampling import sampled, standing
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.hardware import choose_device, exact_float32, to_memory_format
 from gantool.training.sound import check_sound
@@ -73,6 +73,19 @@ class TrainedRun:
             source = build_source(dataset, root=root, split=split)
             return prepare(source, on_bad_image=on_bad_image or dataset.on_bad_image)
 
+    def standing(self, passes: int | None, seed: int = 0, truncation: float | None = None) -> nn.ModuleDict:
+        """Its generators with the standing statistics of so many passes; None: of as many as its training scored with.
+        Seeds torch; raises GantoolError where there is no batch norm."""
+        passes = self.passes if passes is None else passes
+        how: dict[str, Any] = {"seed": seed, "num_classes": self.num_classes, "truncation": truncation}
+        return standing(self.game, self.generators, self.device, passes, **how)
+
+    @property
+    def passes(self) -> int:
+        """In which its training gathered standing statistics for its scores; 0: it took those of training."""
+        scores = self.config.monitor.get("scores")
+        return scores.rest.get("standing_statistics", 0) if scores else 0
+
     def sample(
         self, num: int, *, seed: int = 0, labels: Tensor | None = None, truncation: float | None = None
     ) -> Tensor:
@@ -83,8 +96,9 @@ class TrainedRun:
         if labels is None and self.num_classes:
             labels = torch.arange(num) % self.num_classes
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            generators = self.standing(None, seed, truncation)
             blocks = sampled(
-                self.game, self.generators, self.device, num=num, seed=seed, labels=labels, truncation=truncation
+                self.game, generators, self.device, num=num, seed=seed, labels=labels, truncation=truncation
             )
             return torch.cat([images for images, _ in blocks])
 

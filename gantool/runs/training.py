@@ -52,6 +52,17 @@ def train_run(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> 
         data = build_stream(setup, image_set)
         state = build_state(setup, len(image_set.images))
         state.data = record_of(image_set)
+        if (
+            rank() == 0
+            and written.has("trainer.ema_half_life")
+            and not state.ema.reaches_half_life(state.progress.total)
+        ):
+            log.warning(
+                "trainer.ema_half_life=%s is not reached: it grows with the images seen, to %g kimg at the end; a "
+                "schedule, such as {_target_: gantool.schedules.Delayed, value: 10kimg, start: 0}, is taken as it is",
+                setup.config.trainer.ema_half_life,
+                state.progress.total / 20_000,
+            )
         monitors = build_monitors(setup, data, image_set, features, written) if rank() == 0 else []
         in_sweep = hydra.mode == RunMode.MULTIRUN
         if rank() == 0 and (in_sweep or "sweep_metric" in written.typed):

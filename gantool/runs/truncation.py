@@ -4,7 +4,7 @@ fidelity."""
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gantool.batch import Draws, Request
 from gantool.files import whole
@@ -20,11 +20,11 @@ def words(threshold: float | None) -> str:
 
 
 @torch.no_grad()
-def row(run: TrainedRun, threshold: float | None, seed: int) -> Tensor:
+def row(run: TrainedRun, generators: nn.ModuleDict, threshold: float | None, seed: int) -> Tensor:
     """(10, C, H, W) images; the truncated latents of every threshold come from the same random numbers."""
     labels = torch.arange(COLUMNS, device=run.device) % run.num_classes if run.num_classes else None
     seed_torch("truncation", seed)
-    return run.game.sample(Request(Draws(COLUMNS, run.device), labels, truncation=threshold), run.generators)
+    return run.game.sample(Request(Draws(COLUMNS, run.device), labels, truncation=threshold), generators)
 
 
 def draw(rows: list[dict[str, float | None]], path: Path) -> None:

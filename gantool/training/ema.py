@@ -4,23 +4,35 @@ import copy
 from typing import cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from gantool.errors import GantoolError
 from gantool.game import Progress
 from gantool.schedules import Schedule
+
+_RAMP = 20  # images seen for one of half-life
+_STATISTICS = ("running_mean", "running_var")
 
 
 class EMA:
     """A copy of `generators` that follows them with a half-life in images.
 
     Early on the half-life is a twentieth of the images seen, so that the first random weights are soon forgotten
-    (Karras 2020b); one that is a schedule says so itself (Huang 2024). Buffers (batch norm's statistics) are copied.
-    The copy is always in eval mode.
+    (Karras 2020b); one that is a schedule says so itself (Huang 2024). Batch norm's running statistics are averaged
+    like weights with `average_buffers` (Brock 2019), else copied (Karras 2020b); all other buffers, such as counts,
+    stages and spectral norm's vectors, are copied. The copy is always in eval mode. Raises GantoolError where there are
+    no statistics to average.
     """
 
-    def __init__(self, generators: nn.ModuleDict, half_life: int | Schedule) -> None:
+    def __init__(self, generators: nn.ModuleDict, half_life: int | Schedule, *, average_buffers: bool = False) -> None:
         self.generators = cast(nn.ModuleDict, copy.deepcopy(generators).eval().requires_grad_(False))
-        self.half_life = half_life
+        self.half_life, self.averaged = half_life, _STATISTICS if average_buffers else ()
+        if average_buffers and not any(name.endswith(_STATISTICS) for name, _ in generators.named_buffers()):
+            raise GantoolError("trainer.ema_buffers=average: this generator has no batch norm; leave it out")
+
+    def reaches_half_life(self, total: int) -> bool:
+        """Whether the half-life is as long as asked for by the end of a run of `total` images."""
+        return callable(self.half_life) or self.half_life <= total / _RAMP
 
     @torch.no_grad()
     def update(self, live: nn.ModuleDict, progress: Progress) -> None:
@@ -29,9 +41,15 @@ class EMA:
         if callable(self.half_life):
             half_life = max(self.half_life(progress.nimg, progress.total), 1e-8)
         else:
-            half_life = min(self.half_life, progress.nimg / 20)
+            half_life = min(self.half_life, progress.nimg / _RAMP)
+        means: list[Tensor] = [*self.generators.parameters()]
+        values: list[Tensor] = [*live.parameters()]
+        for (name, mean), now in zip(self.generators.named_buffers(), live.buffers(), strict=True):
+            if name.endswith(self.averaged):
+                means.append(mean)
+                values.append(now)
+            else:
+                mean.copy_(now)
         torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]  # one kernel for all weights
-            list(self.generators.parameters()), list(live.parameters()), 1 - 0.5 ** (shown / half_life)
+            means, values, 1 - 0.5 ** (shown / half_life)
         )
-        for mean, now in zip(self.generators.buffers(), live.buffers(), strict=True):
-            mean.copy_(now)

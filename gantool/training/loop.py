@@ -63,15 +63,14 @@ def play_round(state: State, data: Stream, measurements: Measurements, settings:
     seed_everything(settings.seed, progress.nimg)
     game.begin_round(progress)
     size = game.batch_size(settings.batch_size)
-    batches = data.take(progress.nimg, count=game.batches_per_round, size=size)
-    for name, player in game.players.items():
-        state.optimizers[name].set_rate(progress, state.rate_factor)
-        for turn, batch in enumerate(batches[-player.updates :]):
+    for name, batches in data.deal(progress.nimg, game.players, size=size).items():
+        state.optimizers[name].begin_round(progress, state.rate_factor)
+        for turn, batch in enumerate(batches):
             seed = (settings.seed, progress.nimg, name, turn)
             measurements.add(name, *update(state, name, batch, microbatch=settings.microbatch, seed=seed))
     measurements.end_round(progress)
     average_buffers(game)
-    state.progress = progress.advance(len(batches) * size)
+    state.progress = progress.advance(game.batches_per_round * size)
     state.ema.update(game.generators, state.progress)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gantool.errors import GantoolError
-from gantool.game import Progress
+from gantool.game import Progress, never
 from gantool.schedules import Schedule, at
 from gantool.training.hardware import MixedPrecision
 
@@ -18,7 +18,8 @@ class PlayerOptimizer:
 
     The learning rate is the configured one times `factor` times `schedule(nimg, total)`, rising linearly over the first
     `warmup` images. Adam's second beta is `beta2` where that is given. Gradients are clipped to a total norm of
-    `clip_norm`, then to values of at most `clip_value`.
+    `clip_norm`, then to values of at most `clip_value`. Moments and counts are forgotten before the rounds at which
+    `begins_anew` says so.
     """
 
     parameters: list[nn.Parameter]
@@ -28,6 +29,7 @@ class PlayerOptimizer:
     clip_norm: float | None = None
     clip_value: float | None = None
     beta2: float | Schedule | None = None
+    begins_anew: Callable[[Progress], bool] = never
 
     def __post_init__(self) -> None:
         _check_steps(self.make)
@@ -38,8 +40,10 @@ class PlayerOptimizer:
         if self.beta2 is not None and "betas" not in self.configured[0]:
             raise GantoolError("optimizer.beta2 is Adam's: set it to null, or choose optimizer=adam or adamw")
 
-    def set_rate(self, progress: Progress, factor: float = 1.0) -> None:
-        """Sets the learning rate and beta2 for this position."""
+    def begin_round(self, progress: Progress, factor: float = 1.0) -> None:
+        """Sets the learning rate and beta2 for this position, and begins anew where it is time to."""
+        if self.begins_anew(progress):
+            self.optimizer.state.clear()  # what torch's optimizers begin with
         factor *= self.schedule(progress.nimg, progress.total)
         if self.warmup:
             factor *= min(1.0, (progress.nimg + 1) / self.warmup)

@@ -17,4 +17,4 @@ class Centre:
     allow_batch_norm: bool = True  # False: it differentiates the score of each image alone
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
-        return self.weight * network(turn.fake, turn.labels).mean().square()
+        return self.weight * network(turn.fake, turn.fake_labels).mean().square()

@@ -1,11 +1,13 @@
-"""Kinds of values that keys of the configuration take: durations, devices, schedules, nodes."""
+"""The types of configuration keys, and the three kinds of groups that they stand in."""
 
 import re
 from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     PlainSerializer,
     ValidatorFunctionWrapHandler,
@@ -47,3 +49,31 @@ Device = Annotated[str, AfterValidator(_device)]
 Betas = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
 Beta2 = Annotated[float, Field(ge=0, lt=1), Scheduled, AsItIs]
 Node = Annotated[dict[str, Any], AfterValidator(_node)]  # its arguments are checked in parts.py; {}: nothing
+
+
+class Owned(BaseModel):
+    """A group whose keys are all gantool's."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+class Loose(BaseModel):
+    """A group with keys beside those that gantool knows."""
+
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, frozen=True)
+
+
+class Open(Loose):
+    """A group with `_target_`, whose other keys are arguments of the target."""
+
+    target: str = Field(alias="_target_")
+
+    @property
+    def node(self) -> dict[str, Any]:
+        """`_target_` and its arguments, those that are declared here among them."""
+        return self.model_dump(by_alias=True, exclude_unset=True)
+
+    @property
+    def rest(self) -> dict[str, Any]:
+        """`_target_` and the arguments that are not declared here."""
+        return {"_target_": self.target, **(self.model_extra or {})}
