@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
 from gantool.metrics import inception
-from gantool.metrics.inception import InceptionFeatures, resized_cleanly
+from gantool.metrics.features import resized
+from gantool.metrics.inception import InceptionFeatures
 from gantool.metrics.scorer import Scorer
 from gantool.metrics.scores import FrechetDistance, InceptionScore, KernelDistance
 
@@ -103,13 +104,13 @@ def test_agrees_with_torch_fidelity(weights: Path, tmp_path: Path, monkeypatch: 
 def test_clean_resizing_is_that_of_pil(weights: Path) -> None:
     images = colours(0, contrast=2.0)[:2]
     for size in (32, 400):  # enlarged and reduced
-        resized = nn.functional.interpolate(images, (size, size), mode="nearest")
+        shown = nn.functional.interpolate(images, (size, size), mode="nearest")
         expected = [
             [Image.fromarray(channel.float().numpy()).resize((299, 299), Image.Resampling.BICUBIC) for channel in image]
-            for image in resized
+            for image in shown
         ]
         expected = torch.tensor(np.array([[np.asarray(channel) for channel in image] for image in expected]))
-        assert (resized_cleanly(resized) - expected.clamp(0, 255)).abs().max() < 0.01
+        assert (resized(shown, 299) - expected.clamp(0, 255)).abs().max() < 0.01
 
     clean, legacy = InceptionFeatures(weights, resize="clean"), InceptionFeatures(weights)
     ready = torch.randint(0, 256, (2, 3, 299, 299), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -155,7 +156,7 @@ def test_bad_files_are_one_line_with_the_fix(tmp_path: Path) -> None:
     for path in [*files.values(), tmp_path]:
         with pytest.raises(
             GantoolError,
-            match=r"features\.weights=FILE, choose features=digits, or train with score=none",
+            match=r"features\.weights=FILE, or choose features=efficientnet",
         ) as caught:
             InceptionFeatures(path)
         assert "\n" not in str(caught.value) and str(path) in str(caught.value)
@@ -187,7 +188,7 @@ def test_without_network_it_fails_fast(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(inception, "URL", "http://127.0.0.1:9/weights.pth")
     start = time.monotonic()
     with pytest.raises(
-        GantoolError, match=r"downloading inception.*features\.weights=FILE, choose .*, or train with score=none"
+        GantoolError, match=r"downloading inception.*features\.weights=FILE, or choose features=efficientnet"
     ):
         InceptionFeatures()
     assert time.monotonic() - start < 5

