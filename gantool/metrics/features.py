@@ -21,6 +21,11 @@ class Features(nn.Module, ABC):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 (N, 1 or 3, H, W) to float32 features (N, num_features) and logits (N, classes)."""
 
+    @classmethod
+    def why_not(cls, **arguments: object) -> str | None:
+        """Why it cannot be had here with these arguments, in words; None where it can. What has to be fetched is."""
+        return None
+
     def score_name(self, kind: str) -> str:
         """What the score of `kind`, such as fd, is, kd or precision, is called in these features."""
         return f"{kind}_{self.name}"

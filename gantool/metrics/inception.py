@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from gantool.data.download import downloading
+from gantool.data.download import answers, downloading
 from gantool.errors import GantoolError
 from gantool.metrics.features import Features, resized
 from gantool.paths import cache_dir, expanded
@@ -46,6 +46,19 @@ class InceptionFeatures(Features):
             first.register_forward_pre_hook(lambda *_: (self._resized,))
         self.requires_grad_(False).eval()
 
+    @classmethod
+    def why_not(cls, weights: str | Path | None = None, **others: object) -> str | None:
+        """None where the weights are given, in the cache, or fetched now; without internet that is told in seconds."""
+        if weights or is_whole(cached()):
+            return None
+        if not answers(URL):
+            return f"the Inception weights are not here and {URL.split('/')[2]} does not answer"
+        try:
+            downloaded()
+        except GantoolError as error:
+            return str(error)
+        return None
+
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         images = images.expand(-1, 3, -1, -1)
         if self.suffix:
@@ -78,10 +91,20 @@ def build(path: Path) -> torch.nn.Module:
         raise GantoolError(f"{path} does not hold torch-fidelity's Inception weights ({reason}): {FIXES}") from error
 
 
+def cached() -> Path:
+    """Where the weights file is kept that is fetched."""
+    return cache_dir() / "weights" / URL.rsplit("/", 1)[1]
+
+
+def is_whole(path: Path) -> bool:
+    """True for the published file."""
+    return path.exists() and sha256(path).startswith(SHA256_PREFIX)
+
+
 def downloaded() -> Path:
     """The weights file in the cache, fetched if it is not there or not whole."""
-    path = cache_dir() / "weights" / URL.rsplit("/", 1)[1]
-    if not (path.exists() and sha256(path).startswith(SHA256_PREFIX)):
+    path = cached()
+    if not is_whole(path):
         with downloading("inception", path.parent, f"fetch {URL} by hand and {FIXES}"):
             torch.hub.download_url_to_file(URL, str(path), hash_prefix=SHA256_PREFIX)
     return path
