@@ -20,7 +20,7 @@ class Colours(Features):
     """Stands for Inception, under its name and its weights' hash: mean colours."""
 
     name, num_features = "inception", 3
-    weights_hash, resize = inception.SHA256_PREFIX, "none"
+    weights_hash, resize = inception.PUBLISHED.sha256, "none"
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         features = images.float().mean((2, 3))

@@ -2,6 +2,7 @@
 
 import json
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,15 @@ NOWHERE = "http://127.0.0.1:9/weights.pth"
 EFFICIENTNET = {"_target_": "gantool.metrics.efficientnet.EfficientNetFeatures"}
 
 
+def publish(monkeypatch: pytest.MonkeyPatch, **changed: str) -> None:
+    monkeypatch.setattr(inception, "PUBLISHED", replace(inception.PUBLISHED, **changed))
+
+
 @pytest.fixture
 def alone(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine without weights and without internet."""
     monkeypatch.setenv("GANTOOL_CACHE", str(in_tmp / "cache"))
-    monkeypatch.setattr(inception, "URL", NOWHERE)
+    publish(monkeypatch, url=NOWHERE)
     return in_tmp
 
 
@@ -82,12 +87,11 @@ def test_the_first_is_taken_where_it_can_be_had(alone: Path, monkeypatch: pytest
 
     source = alone / "weights.pth"
     torch.save(nn.Linear(1, 1).state_dict(), source)
-    monkeypatch.setattr(inception, "SHA256_PREFIX", inception.sha256(source)[:8])
-    monkeypatch.setattr(inception, "URL", source.as_uri())
+    publish(monkeypatch, url=source.as_uri(), sha256=inception.PUBLISHED.hash(source)[:8])
     assert choose(asked()) == asked("inception"), "fetched"
-    monkeypatch.setattr(inception, "URL", NOWHERE)
+    publish(monkeypatch, url=NOWHERE)
     assert choose(asked()) == asked("inception"), "in the cache"
-    inception.cached().write_bytes(b"damaged")
+    inception.PUBLISHED.place.write_bytes(b"damaged")
     assert choose(asked()) == EFFICIENTNET
     given = typed("features=auto", "features.first.weights=file.pth").features
     assert choose(given) == given["first"], "a file that is given is never passed over"
@@ -99,7 +103,7 @@ def test_what_cannot_be_fetched_after_all_is_done_without(
 ) -> None:
     page = alone / "weights.pth"
     page.write_text(served or "")
-    monkeypatch.setattr(inception, "URL", page.as_uri())
+    publish(monkeypatch, url=page.as_uri())
     caplog.set_level("INFO")
     assert choose(asked()) == EFFICIENTNET
     assert "invalid hash" in caplog.text and len(caplog.messages) == 1

@@ -5,6 +5,7 @@ import os
 import pickle
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -167,28 +168,27 @@ def test_downloads_once_and_checks(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GANTOOL_CACHE", str(tmp_path))
-    monkeypatch.setattr(inception, "URL", weights.as_uri())
+    monkeypatch.setattr(inception, "PUBLISHED", replace(inception.PUBLISHED, url=weights.as_uri()))
     with pytest.raises(GantoolError, match="hash"):
         InceptionFeatures()
     assert not list((tmp_path / "weights").glob("*.pth"))
 
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    monkeypatch.setattr(inception, "SHA256_PREFIX", digest[:8])
+    published = replace(inception.PUBLISHED, sha256=digest[:8])
+    monkeypatch.setattr(inception, "PUBLISHED", published)
     assert InceptionFeatures().weights_hash == digest[:8]
     (cached,) = (tmp_path / "weights").glob("*.pth")
     cached.write_bytes(b"damaged")
-    assert inception.downloaded() == cached and cached.read_bytes() == weights.read_bytes()
-
-    monkeypatch.setattr(inception, "URL", "file:///nowhere/" + cached.name)
-    assert inception.downloaded() == cached
+    assert published.file(None) == cached and cached.read_bytes() == weights.read_bytes()
+    assert replace(published, url=f"file:///nowhere/{cached.name}").file(None) == cached
 
 
 def test_without_network_it_fails_fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GANTOOL_CACHE", str(tmp_path))
-    monkeypatch.setattr(inception, "URL", "http://127.0.0.1:9/weights.pth")
+    monkeypatch.setattr(inception, "PUBLISHED", replace(inception.PUBLISHED, url="http://127.0.0.1:9/weights.pth"))
     start = time.monotonic()
     with pytest.raises(
-        GantoolError, match=r"downloading inception.*features\.weights=FILE, or choose features=efficientnet"
+        GantoolError, match=r"downloading Inception weights.*features\.weights=FILE, or choose features=efficientnet"
     ):
         InceptionFeatures()
     assert time.monotonic() - start < 5

@@ -3,8 +3,11 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # means and standard deviations of its colours
 
 
 class Features(nn.Module, ABC):
@@ -15,6 +18,7 @@ class Features(nn.Module, ABC):
     weights_hash: str  # first 8 hex digits of the sha256 of the weights file
     resize: str  # what happens to images of other sizes, in words
     class_names: Sequence[str] = ()  # what the classes of the logits are called, where they have names
+    has_classes: bool = True  # False: logits are (N, 0), and scores that need classes are refused
     details: Mapping[str, object] = {}  # what else the protocol is to say of it, such as a classifier's accuracy
 
     @abstractmethod
@@ -36,3 +40,9 @@ def resized(images: Tensor, size: int) -> Tensor:
     grey is repeated."""
     made = F.interpolate(images.float(), (size, size), mode="bicubic", antialias=True)
     return made.clamp(0, 255).expand(-1, 3, -1, -1)
+
+
+def standardised(images: Tensor, colours: tuple[tuple[float, ...], tuple[float, ...]] = IMAGENET) -> Tensor:
+    """(N, 3, H, W) in [0, 255] to [0, 1] without the mean and in units of the standard deviation of each colour."""
+    mean, std = (torch.tensor(side, device=images.device).view(3, 1, 1) for side in colours)
+    return (images / 255 - mean) / std

@@ -1,22 +1,22 @@
 """Features of FID and the Inception score: torch-fidelity's port of the network that Heusel 2017 used."""
 
-import hashlib
 import io
-import pickle
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from gantool.data.download import answers, downloading
 from gantool.errors import GantoolError
 from gantool.metrics.features import Features, resized
-from gantool.paths import cache_dir, expanded
+from gantool.metrics.weights import Published, read_tensors
 
-URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
-SHA256_PREFIX = "6726825d"
-FIXES = "give the file with features=inception features.weights=FILE, or choose features=efficientnet"
+PUBLISHED = Published(
+    "the Inception weights",
+    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+    "give the file with features=inception features.weights=FILE, or choose features=efficientnet",
+    "6726825d",
+)
 SIZE = 299  # pixels of a side that the network sees
 RESIZE = {"legacy": "TensorFlow 1 bilinear without antialias to 299", "clean": "bicubic with antialias to 299"}
 
@@ -38,8 +38,8 @@ class InceptionFeatures(Features):
         if resize not in RESIZE:
             raise GantoolError(f"features.resize={resize}: choose legacy or clean")
         self.resize, self.suffix = RESIZE[resize], "_clean" if resize == "clean" else ""
-        path = expanded(weights) if weights else downloaded()
-        self.weights_hash = sha256(path)[:8]
+        path = PUBLISHED.file(weights)
+        self.weights_hash = PUBLISHED.hash(path)[:8]
         self.network = build(path)
         if resize == "clean":  # the network's own resizing ends at its first layer, and only there can it be replaced
             first = self.network.get_submodule("Conv2d_1a_3x3")
@@ -49,15 +49,7 @@ class InceptionFeatures(Features):
     @classmethod
     def why_not(cls, weights: str | Path | None = None, **others: object) -> str | None:
         """None where the weights are given, in the cache, or fetched now; without internet that is told in seconds."""
-        if weights or is_whole(cached()):
-            return None
-        if not answers(URL):
-            return f"the Inception weights are not here and {URL.split('/')[2]} does not answer"
-        try:
-            downloaded()
-        except GantoolError as error:
-            return str(error)
-        return None
+        return None if weights else PUBLISHED.why_not()
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         images = images.expand(-1, 3, -1, -1)
@@ -77,43 +69,11 @@ def build(path: Path) -> torch.nn.Module:
     """The network with the weights of `path`, of which nothing but tensors is unpickled."""
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+    with PUBLISHED.reading(path):
         # The constructor unpickles whatever its file holds, so it gets a copy that holds only the tensors read here.
         tensors: Any = io.BytesIO()
-        torch.save(dict(state), tensors)
+        torch.save(read_tensors(path), tensors)
         tensors.seek(0)
         return FeatureExtractorInceptionV3(
             "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=tensors
         )
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, AttributeError, TypeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise GantoolError(f"{path} does not hold torch-fidelity's Inception weights ({reason}): {FIXES}") from error
-
-
-def cached() -> Path:
-    """Where the weights file is kept that is fetched."""
-    return cache_dir() / "weights" / URL.rsplit("/", 1)[1]
-
-
-def is_whole(path: Path) -> bool:
-    """True for the published file."""
-    return path.exists() and sha256(path).startswith(SHA256_PREFIX)
-
-
-def downloaded() -> Path:
-    """The weights file in the cache, fetched if it is not there or not whole."""
-    path = cached()
-    if not is_whole(path):
-        with downloading("inception", path.parent, f"fetch {URL} by hand and {FIXES}"):
-            torch.hub.download_url_to_file(URL, str(path), hash_prefix=SHA256_PREFIX)
-    return path
-
-
-def sha256(path: Path) -> str:
-    """Of the file, in hex; GantoolError if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise GantoolError(f"cannot read the Inception weights {path} ({error.strerror}): {FIXES}") from error
