@@ -15,7 +15,6 @@ from composing import typed
 from gantool.cli.main import main
 from gantool.data.download import answers
 from gantool.errors import GantoolError
-from gantool.metrics import inception
 from gantool.metrics.efficientnet import EfficientNetFeatures
 from gantool.metrics.inception import InceptionFeatures
 from gantool.runs.features import choose
@@ -26,7 +25,7 @@ EFFICIENTNET = {"_target_": "gantool.metrics.efficientnet.EfficientNetFeatures"}
 
 
 def publish(monkeypatch: pytest.MonkeyPatch, **changed: str) -> None:
-    monkeypatch.setattr(inception, "PUBLISHED", replace(inception.PUBLISHED, **changed))
+    monkeypatch.setattr(InceptionFeatures, "published", replace(InceptionFeatures.published, **changed))
 
 
 @pytest.fixture
@@ -87,11 +86,11 @@ def test_the_first_is_taken_where_it_can_be_had(alone: Path, monkeypatch: pytest
 
     source = alone / "weights.pth"
     torch.save(nn.Linear(1, 1).state_dict(), source)
-    publish(monkeypatch, url=source.as_uri(), sha256=inception.PUBLISHED.hash(source)[:8])
+    publish(monkeypatch, url=source.as_uri(), sha256=InceptionFeatures.published.hash(source)[:8])
     assert choose(asked()) == asked("inception"), "fetched"
     publish(monkeypatch, url=NOWHERE)
     assert choose(asked()) == asked("inception"), "in the cache"
-    inception.PUBLISHED.place.write_bytes(b"damaged")
+    InceptionFeatures.published.place.write_bytes(b"damaged")
     assert choose(asked()) == EFFICIENTNET
     given = typed("features=auto", "features.first.weights=file.pth").features
     assert choose(given) == given["first"], "a file that is given is never passed over"

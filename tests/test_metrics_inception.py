@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
-from gantool.metrics import inception
 from gantool.metrics.features import resized
 from gantool.metrics.inception import InceptionFeatures
 from gantool.metrics.scorer import Scorer
@@ -168,14 +167,14 @@ def test_downloads_once_and_checks(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GANTOOL_CACHE", str(tmp_path))
-    monkeypatch.setattr(inception, "PUBLISHED", replace(inception.PUBLISHED, url=weights.as_uri()))
+    monkeypatch.setattr(InceptionFeatures, "published", replace(InceptionFeatures.published, url=weights.as_uri()))
     with pytest.raises(GantoolError, match="hash"):
         InceptionFeatures()
     assert not list((tmp_path / "weights").glob("*.pth"))
 
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    published = replace(inception.PUBLISHED, sha256=digest[:8])
-    monkeypatch.setattr(inception, "PUBLISHED", published)
+    published = replace(InceptionFeatures.published, sha256=digest[:8])
+    monkeypatch.setattr(InceptionFeatures, "published", published)
     assert InceptionFeatures().weights_hash == digest[:8]
     (cached,) = (tmp_path / "weights").glob("*.pth")
     cached.write_bytes(b"damaged")
@@ -185,7 +184,9 @@ def test_downloads_once_and_checks(
 
 def test_without_network_it_fails_fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GANTOOL_CACHE", str(tmp_path))
-    monkeypatch.setattr(inception, "PUBLISHED", replace(inception.PUBLISHED, url="http://127.0.0.1:9/weights.pth"))
+    monkeypatch.setattr(
+        InceptionFeatures, "published", replace(InceptionFeatures.published, url="http://127.0.0.1:9/weights.pth")
+    )
     start = time.monotonic()
     with pytest.raises(
         GantoolError, match=r"downloading Inception weights.*features\.weights=FILE, or choose features=efficientnet"

@@ -8,13 +8,6 @@ from torch import Tensor
 from gantool.metrics.features import Features, resized, standardised
 from gantool.metrics.weights import Published, read_tensors
 
-PUBLISHED = Published(
-    "the weights of CLIP's image network",
-    "https://openaipublic.azureedge.net/clip/models/"
-    "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt",
-    "give OpenAI's ViT-B-32.pt, or tensors of its names, with features=clip features.weights=FILE",
-    "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",
-)
 COLOURS = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 
 
@@ -25,6 +18,13 @@ class CLIPFeatures(Features):
     keep them; None: downloaded once, 354 MB. Raises GantoolError where it cannot be had or is another.
     """
 
+    published: Published = Published(
+        "the weights of CLIP's image network",
+        "https://openaipublic.azureedge.net/clip/models/"
+        "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt",
+        "give OpenAI's ViT-B-32.pt, or tensors of its names, with features=clip features.weights=FILE",
+        "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",
+    )
     name = "clip"
     num_features = 512
     has_classes = False
@@ -34,12 +34,12 @@ class CLIPFeatures(Features):
         from torch_fidelity.feature_extractor_clip import VisionTransformer
 
         super().__init__()
-        path = PUBLISHED.file(weights)
-        digest = PUBLISHED.hash(path)
+        path = self.published.file(weights)
+        digest = self.published.hash(path)
         self.weights_hash = digest[:8]
-        with PUBLISHED.reading(path):
+        with self.published.reading(path):
             # OpenAI's own file, told by its checksum, is a program; no other program is run.
-            found = torch.jit.load(path, "cpu").state_dict() if digest == PUBLISHED.sha256 else read_tensors(path)
+            found = torch.jit.load(path, "cpu").state_dict() if digest == self.published.sha256 else read_tensors(path)
             network = VisionTransformer(224, 32, width=768, layers=12, heads=12, output_dim=self.num_features)
             own = {key.removeprefix("visual."): value for key, value in found.items() if key.startswith("visual.")}
             network.load_state_dict(own)

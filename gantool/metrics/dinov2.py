@@ -10,11 +10,6 @@ from gantool.errors import require
 from gantool.metrics.features import Features, resized, standardised
 from gantool.metrics.weights import Published, read_tensors
 
-PUBLISHED = Published(
-    "the DINOv2 weights",
-    "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitb14/dinov2_vitb14_pretrain.pth",
-    "give Meta's dinov2_vitb14_pretrain.pth or dinov2_vitl14_pretrain.pth with features=dinov2 features.weights=FILE",
-)
 SIZES = {384: "vits14", 768: "vitb14", 1024: "vitl14"}  # by width
 GRID = 16  # patches of 14 pixels on a side of 224
 
@@ -27,6 +22,11 @@ class DINOv2Features(Features):
     or is another.
     """
 
+    published: Published = Published(
+        "the DINOv2 weights",
+        "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitb14/dinov2_vitb14_pretrain.pth",
+        "give Meta's dinov2_vitb14_pretrain.pth, or that of vitl14, with features=dinov2 features.weights=FILE",
+    )
     has_classes = False
     resize = f"bicubic with antialias to {14 * GRID}"
 
@@ -35,9 +35,9 @@ class DINOv2Features(Features):
         from timm import create_model
 
         super().__init__()
-        path = PUBLISHED.file(weights)
-        self.weights_hash = PUBLISHED.hash(path)[:8]
-        with PUBLISHED.reading(path):
+        path = self.published.file(weights)
+        self.weights_hash = self.published.hash(path)[:8]
+        with self.published.reading(path):
             found = read_tensors(path)
             width, depth = found["cls_token"].shape[2], sum(key.endswith(".norm1.weight") for key in found)
             self.name, self.num_features = f"dinov2_{SIZES[width]}", width

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gantool.metrics.weights import Published
+
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # means and standard deviations of its colours
 
 
@@ -17,6 +19,7 @@ class Features(nn.Module, ABC):
     num_features: int
     weights_hash: str  # first 8 hex digits of the sha256 of the weights file
     resize: str  # what happens to images of other sizes, in words
+    published: Published | None = None  # its weights, where they do not come along
     class_names: Sequence[str] = ()  # what the classes of the logits are called, where they have names
     has_classes: bool = True  # False: logits are (N, 0), and scores that need classes are refused
     details: Mapping[str, object] = {}  # what else the protocol is to say of it, such as a classifier's accuracy
@@ -26,9 +29,9 @@ class Features(nn.Module, ABC):
         """uint8 (N, 1 or 3, H, W) to float32 features (N, num_features) and logits (N, classes)."""
 
     @classmethod
-    def why_not(cls, **arguments: object) -> str | None:
+    def why_not(cls, weights: object = None, **others: object) -> str | None:
         """Why it cannot be had here with these arguments, in words; None where it can. What has to be fetched is."""
-        return None
+        return None if weights or cls.published is None else cls.published.why_not()
 
     def score_name(self, kind: str) -> str:
         """What the score of `kind`, such as fd, is, kd or precision, is called in these features."""

@@ -11,12 +11,6 @@ from gantool.errors import GantoolError
 from gantool.metrics.features import Features, resized
 from gantool.metrics.weights import Published, read_tensors
 
-PUBLISHED = Published(
-    "the Inception weights",
-    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
-    "give the file with features=inception features.weights=FILE, or choose features=efficientnet",
-    "6726825d",
-)
 SIZE = 299  # pixels of a side that the network sees
 RESIZE = {"legacy": "TensorFlow 1 bilinear without antialias to 299", "clean": "bicubic with antialias to 299"}
 
@@ -30,6 +24,12 @@ class InceptionFeatures(Features):
     Raises GantoolError where the weights are missing, damaged, of another layout or cannot be downloaded.
     """
 
+    published: Published = Published(
+        "the Inception weights",
+        "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+        "give the file with features=inception features.weights=FILE, or choose features=efficientnet",
+        "6726825d",
+    )
     name = "inception"
     num_features = 2048
 
@@ -38,18 +38,14 @@ class InceptionFeatures(Features):
         if resize not in RESIZE:
             raise GantoolError(f"features.resize={resize}: choose legacy or clean")
         self.resize, self.suffix = RESIZE[resize], "_clean" if resize == "clean" else ""
-        path = PUBLISHED.file(weights)
-        self.weights_hash = PUBLISHED.hash(path)[:8]
-        self.network = build(path)
+        path = self.published.file(weights)
+        self.weights_hash = self.published.hash(path)[:8]
+        with self.published.reading(path):
+            self.network = build(path)
         if resize == "clean":  # the network's own resizing ends at its first layer, and only there can it be replaced
             first = self.network.get_submodule("Conv2d_1a_3x3")
             first.register_forward_pre_hook(lambda *_: (self._resized,))
         self.requires_grad_(False).eval()
-
-    @classmethod
-    def why_not(cls, weights: str | Path | None = None, **others: object) -> str | None:
-        """None where the weights are given, in the cache, or fetched now; without internet that is told in seconds."""
-        return None if weights else PUBLISHED.why_not()
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         images = images.expand(-1, 3, -1, -1)
@@ -69,11 +65,10 @@ def build(path: Path) -> torch.nn.Module:
     """The network with the weights of `path`, of which nothing but tensors is unpickled."""
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    with PUBLISHED.reading(path):
-        # The constructor unpickles whatever its file holds, so it gets a copy that holds only the tensors read here.
-        tensors: Any = io.BytesIO()
-        torch.save(read_tensors(path), tensors)
-        tensors.seek(0)
-        return FeatureExtractorInceptionV3(
-            "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=tensors
-        )
+    # The constructor unpickles whatever its file holds, so it gets a copy that holds only the tensors read here.
+    tensors: Any = io.BytesIO()
+    torch.save(read_tensors(path), tensors)
+    tensors.seek(0)
+    return FeatureExtractorInceptionV3(
+        "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=tensors
+    )

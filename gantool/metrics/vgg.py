@@ -8,12 +8,6 @@ from torch import Tensor
 from gantool.metrics.features import Features, resized, standardised
 from gantool.metrics.weights import Published, read_tensors
 
-PUBLISHED = Published(
-    "the VGG16 weights",
-    "https://download.pytorch.org/models/vgg16-397923af.pth",
-    "give torchvision's file with features=vgg16 features.weights=FILE",
-    "397923af",
-)
 SIZE = 224
 
 
@@ -25,6 +19,12 @@ class VGG16Features(Features):
     another.
     """
 
+    published: Published = Published(
+        "the VGG16 weights",
+        "https://download.pytorch.org/models/vgg16-397923af.pth",
+        "give torchvision's file with features=vgg16 features.weights=FILE",
+        "397923af",
+    )
     name = "vgg16"
     num_features = 4096
     resize = f"bicubic with antialias to {SIZE}"
@@ -33,9 +33,9 @@ class VGG16Features(Features):
         from torchvision.models import vgg16
 
         super().__init__()
-        path = PUBLISHED.file(weights)
-        self.weights_hash = PUBLISHED.hash(path)[:8]
-        with PUBLISHED.reading(path), torch.device("meta"):  # 138 million weights need no first values
+        path = self.published.file(weights)
+        self.weights_hash = self.published.hash(path)[:8]
+        with self.published.reading(path), torch.device("meta"):  # 138 million weights need no first values
             network = vgg16(weights=None, init_weights=False)
             network.load_state_dict(read_tensors(path), assign=True)
         self.network = network.float()
