@@ -47,16 +47,13 @@ def _node(value: object) -> object:
     return value
 
 
-def _features(value: object) -> object:
-    return value if isinstance(value, dict) and value.keys() == {"first", "otherwise"} else _node(value)
-
-
 Scheduled = WrapValidator(_or_schedule)  # also a node such as {_target_: gantool.schedules.Ramp, start: 1, end: 0.1}
 AsItIs = PlainSerializer(lambda value: value, return_type=Any)  # else pydantic warns of a node where it knows a number
 Duration = Annotated[str, BeforeValidator(_duration)]
 Device = Annotated[str, AfterValidator(_device)]
 Betas = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
 Beta2 = Annotated[float, Field(ge=0, lt=1), Scheduled, AsItIs]
+OneOfTwo = AfterValidator(lambda value: value if value.keys() == {"first", "otherwise"} else _node(value))
 Node = Annotated[dict[str, Any], AfterValidator(_node)]  # its arguments are checked in parts.py; {}: nothing
 
 
@@ -231,7 +228,7 @@ class Train(_Owned):
     augment: Node  # {}: none
     model: ModelConfig
     optimizer: OptimizerConfig
-    features: Annotated[dict[str, Any], AfterValidator(_features)]  # a node, or two to choose from (features=auto)
+    features: Annotated[dict[str, Any], OneOfTwo]  # a node, or two to choose from (features=auto)
     score: dict[str, Node]
     monitor: dict[str, MonitorConfig]
     sweep_metric: str | None

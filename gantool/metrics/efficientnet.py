@@ -59,7 +59,9 @@ def fold(network: nn.Module) -> None:
     for module in list(network.modules()):
         parts = dict(module.named_children())
         for name in parts.keys() & NORMS.keys():
-            setattr(module, name, fuse_conv_bn_eval(parts[name], parts[NORMS[name]]))
+            conv, norm = parts[name], parts[NORMS[name]]
+            assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+            setattr(module, name, fuse_conv_bn_eval(conv, norm))
             setattr(module, NORMS[name], nn.Identity())
         if isinstance(module, nn.ReLU6):
             module.inplace = True

@@ -61,6 +61,7 @@ def build_features(node: Mapping[str, Any], handed: Mapping[str, object]) -> Fea
     if wrong := [line for _, line in mistakes("features", node)]:
         raise GantoolError("\n".join(wrong))
     features = build(node, "features", handed, Features)
-    if missing := [name for name in Features.__annotations__ if getattr(features, name, None) is None]:
+    needed = [name for name in Features.__annotations__ if name not in vars(Features)]
+    if missing := [name for name in needed if getattr(features, name, None) is None]:
         raise GantoolError(f"features._target_={node['_target_']} lacks {', '.join(missing)}")
     return features
