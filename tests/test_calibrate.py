@@ -9,9 +9,9 @@ from torch import Tensor
 from gantool.cli.main import main
 from gantool.commands import calibrate
 from gantool.data.image_set import ImageSet
-from gantool.metrics import inception
 from gantool.metrics.embedding import Embedding
 from gantool.metrics.features import Features
+from gantool.metrics.inception import InceptionFeatures
 from gantool.metrics.scores import FrechetDistance
 from gantool.runs import calibration
 
@@ -20,7 +20,7 @@ class Colours(Features):
     """Stands for Inception, under its name and its weights' hash: mean colours."""
 
     name, num_features = "inception", 3
-    weights_hash, resize = inception.SHA256_PREFIX, "none"
+    weights_hash, resize = InceptionFeatures.published.sha256, "none"
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         features = images.float().mean((2, 3))

@@ -158,7 +158,10 @@ NOT_A_RUN = [
 NOT_AN_EXTRACTOR = [
     (["features=inception", "features.weights=nowhere.pth"], "cannot read the Inception weights nowhere.pth"),
     (["features=digts"], "no 'digts' in config group 'features' (did you mean 'digits'?)"),
-    (["features=3"], "features is a group; choices: classifier, digits, inception, inception-clean"),
+    (
+        ["features=3"],
+        "features is a group; choices: auto, classifier, ",
+    ),
     (["+features._target_=rows.Rows"], "Rows gives (100, 32) and (100, 32) for 100 images, not features (100, 8)"),
     (
         ["+features._target_=rows.noise", "+features.count=1", "+features.seed=0"],

@@ -5,6 +5,7 @@ import os
 import pickle
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ from torch import Tensor, nn
 
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
-from gantool.metrics import inception
-from gantool.metrics.inception import InceptionFeatures, resized_cleanly
+from gantool.metrics.features import resized
+from gantool.metrics.inception import InceptionFeatures
 from gantool.metrics.scorer import Scorer
 from gantool.metrics.scores import FrechetDistance, InceptionScore, KernelDistance
 
@@ -103,13 +104,13 @@ def test_agrees_with_torch_fidelity(weights: Path, tmp_path: Path, monkeypatch: 
 def test_clean_resizing_is_that_of_pil(weights: Path) -> None:
     images = colours(0, contrast=2.0)[:2]
     for size in (32, 400):  # enlarged and reduced
-        resized = nn.functional.interpolate(images, (size, size), mode="nearest")
+        shown = nn.functional.interpolate(images, (size, size), mode="nearest")
         expected = [
             [Image.fromarray(channel.float().numpy()).resize((299, 299), Image.Resampling.BICUBIC) for channel in image]
-            for image in resized
+            for image in shown
         ]
         expected = torch.tensor(np.array([[np.asarray(channel) for channel in image] for image in expected]))
-        assert (resized_cleanly(resized) - expected.clamp(0, 255)).abs().max() < 0.01
+        assert (resized(shown, 299) - expected.clamp(0, 255)).abs().max() < 0.01
 
     clean, legacy = InceptionFeatures(weights, resize="clean"), InceptionFeatures(weights)
     ready = torch.randint(0, 256, (2, 3, 299, 299), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -155,7 +156,7 @@ def test_bad_files_are_one_line_with_the_fix(tmp_path: Path) -> None:
     for path in [*files.values(), tmp_path]:
         with pytest.raises(
             GantoolError,
-            match=r"features\.weights=FILE, choose features=digits, or train with score=none",
+            match=r"features\.weights=FILE, or choose features=efficientnet",
         ) as caught:
             InceptionFeatures(path)
         assert "\n" not in str(caught.value) and str(path) in str(caught.value)
@@ -166,28 +167,29 @@ def test_downloads_once_and_checks(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GANTOOL_CACHE", str(tmp_path))
-    monkeypatch.setattr(inception, "URL", weights.as_uri())
+    monkeypatch.setattr(InceptionFeatures, "published", replace(InceptionFeatures.published, url=weights.as_uri()))
     with pytest.raises(GantoolError, match="hash"):
         InceptionFeatures()
     assert not list((tmp_path / "weights").glob("*.pth"))
 
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    monkeypatch.setattr(inception, "SHA256_PREFIX", digest[:8])
+    published = replace(InceptionFeatures.published, sha256=digest[:8])
+    monkeypatch.setattr(InceptionFeatures, "published", published)
     assert InceptionFeatures().weights_hash == digest[:8]
     (cached,) = (tmp_path / "weights").glob("*.pth")
     cached.write_bytes(b"damaged")
-    assert inception.downloaded() == cached and cached.read_bytes() == weights.read_bytes()
-
-    monkeypatch.setattr(inception, "URL", "file:///nowhere/" + cached.name)
-    assert inception.downloaded() == cached
+    assert published.file(None) == cached and cached.read_bytes() == weights.read_bytes()
+    assert replace(published, url=f"file:///nowhere/{cached.name}").file(None) == cached
 
 
 def test_without_network_it_fails_fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GANTOOL_CACHE", str(tmp_path))
-    monkeypatch.setattr(inception, "URL", "http://127.0.0.1:9/weights.pth")
+    monkeypatch.setattr(
+        InceptionFeatures, "published", replace(InceptionFeatures.published, url="http://127.0.0.1:9/weights.pth")
+    )
     start = time.monotonic()
     with pytest.raises(
-        GantoolError, match=r"downloading inception.*features\.weights=FILE, choose .*, or train with score=none"
+        GantoolError, match=r"downloading Inception weights.*features\.weights=FILE, or choose features=efficientnet"
     ):
         InceptionFeatures()
     assert time.monotonic() - start < 5

@@ -45,7 +45,7 @@ CASES = {
     "dataset=cifar10 dataset.root=nowhere dataset.download=false": "no CIFAR-10 in nowhere.*dataset.root=",
     "dataset.num_classes=7": "mnist-5k has 10",
     "dataset=mnist-5k dataset.root=here": "did you mean dataset=mnist",
-    "features=inception features.weights=nowhere.pth": "nowhere.pth.*score=none",
+    "features=inception features.weights=nowhere.pth": "nowhere.pth.*features=efficientnet",
     "monitor.scores.num=1": "num=1: fd_digits needs at least 2 images",
     "monitor=scores score=none": "monitor.scores looks at scores, and there is none: add score=fd",
     "recipe.weight_clip=1": "recipe.weight_clip: nothing that is chosen follows it",

@@ -48,6 +48,7 @@ Duration = Annotated[str, BeforeValidator(_duration)]
 Device = Annotated[str, AfterValidator(_device)]
 Betas = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
 Beta2 = Annotated[float, Field(ge=0, lt=1), Scheduled, AsItIs]
+OneOfTwo = AfterValidator(lambda value: value if value.keys() == {"first", "otherwise"} else _node(value))
 Node = Annotated[dict[str, Any], AfterValidator(_node)]  # its arguments are checked in parts.py; {}: nothing
 
 

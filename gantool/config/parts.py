@@ -152,11 +152,9 @@ def mistakes(path: str, node: Mapping[str, Any], owned: frozenset[str] = frozens
             yield key, f"unknown key '{path}.{key}'{near}: {name} takes no such argument{takes}"
         elif isinstance(value, float) and not math.isfinite(value):
             yield key, f"{path}.{key}={value}: should be a finite number"
-        elif (
-            key in hints
-            and not (value is None and key in (*HANDED, "device"))
-            and (wrong := _wrong_type(hints[key], value))
-        ):
+        elif value is None and key in (*HANDED, "device"):
+            continue  # it is handed in
+        elif key in hints and (wrong := _wrong_type(hints[key], value)):
             yield key, f"{path}.{key}={'null' if value is None else value}: {wrong}"
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from gantool.config.fields import AsItIs, Beta2, Betas, Device, Duration, Loose, Node, Open, Owned, Scheduled
+from gantool.config.fields import AsItIs, Beta2, Betas, Device, Duration, Loose, Node, OneOfTwo, Open, Owned, Scheduled
 
 
 class WatchdogConfig(Owned):
@@ -163,7 +163,7 @@ class Train(Owned):
     augment: Node  # {}: none
     model: ModelConfig
     optimizer: OptimizerConfig
-    features: Node
+    features: Annotated[dict[str, Any], OneOfTwo]  # a node, or two to choose from (features=auto)
     score: dict[str, Node]
     monitor: dict[str, MonitorConfig]
     sweep_metric: str | None

@@ -29,7 +29,10 @@ PARTS = (
     *(f"data.{name}" for name in ("celeba", "cifar10", "folder", "mnist", "two_sided")),
     *(f"games.{name}" for name in ("cyclegan", "gan", "pix2pix")),
     "losses",
-    *(f"metrics.{name}" for name in ("classifier", "digits", "inception", "scores")),
+    *(
+        f"metrics.{name}"
+        for name in ("classifier", "clip", "digits", "dinov2", "efficientnet", "inception", "scores", "vgg")
+    ),
     *(f"monitors.{name}" for name in ("codes", "histograms", "samples", "scores")),
     "networks.patchgan",
     "regularizers",

@@ -4,7 +4,10 @@ import hashlib
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
+from threading import Thread
+from urllib.request import Request, urlopen
 
 from gantool.errors import GantoolError
 from gantool.lock import locked
@@ -35,3 +38,17 @@ def downloading(name: str, folder: Path, by_hand: str) -> Iterator[None]:
         raise GantoolError(f"downloading {name} to {folder} failed ({reason}): {by_hand}") from error
     finally:
         socket.setdefaulttimeout(before)
+
+
+def answers(url: str, seconds: float = 3) -> bool:
+    """True where `url` can be read, as far as that shows in so many seconds."""
+    heard: list[bool] = []
+
+    def ask() -> None:
+        with suppress(OSError, HTTPException), urlopen(Request(url, method="HEAD"), timeout=seconds):
+            heard.append(True)
+
+    thread = Thread(target=ask, daemon=True)  # the look-up of a name has no time limit of its own
+    thread.start()
+    thread.join(seconds)
+    return bool(heard)

@@ -32,6 +32,8 @@ LAYOUT = {
 HPARAM_METRICS = (
     "metrics/fd_digits",
     "metrics/is_digits",
+    "metrics/fd_efficientnet",
+    "metrics/is_efficientnet",
     "metrics/fid",
     "metrics/inception_score",
     "speed/images_per_second",

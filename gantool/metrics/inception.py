@@ -1,26 +1,16 @@
 """Features of FID and the Inception score: torch-fidelity's port of the network that Heusel 2017 used."""
 
-import hashlib
 import io
-import pickle
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from gantool.data.download import downloading
 from gantool.errors import GantoolError
-from gantool.metrics.features import Features
-from gantool.paths import cache_dir, expanded
+from gantool.metrics.features import Features, resized
+from gantool.metrics.weights import Published, read_tensors
 
-URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
-SHA256_PREFIX = "6726825d"
-FIXES = (
-    "give the file with features=inception features.weights=FILE, choose features=digits, "
-    "or train with score=none and evaluate with features=digits or features=classifier"
-)
 SIZE = 299  # pixels of a side that the network sees
 RESIZE = {"legacy": "TensorFlow 1 bilinear without antialias to 299", "clean": "bicubic with antialias to 299"}
 
@@ -34,6 +24,12 @@ class InceptionFeatures(Features):
     Raises GantoolError where the weights are missing, damaged, of another layout or cannot be downloaded.
     """
 
+    published: Published = Published(
+        "the Inception weights",
+        "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+        "give the file with features=inception features.weights=FILE, or choose features=efficientnet",
+        "6726825d",
+    )
     name = "inception"
     num_features = 2048
 
@@ -42,9 +38,10 @@ class InceptionFeatures(Features):
         if resize not in RESIZE:
             raise GantoolError(f"features.resize={resize}: choose legacy or clean")
         self.resize, self.suffix = RESIZE[resize], "_clean" if resize == "clean" else ""
-        path = expanded(weights) if weights else downloaded()
-        self.weights_hash = sha256(path)[:8]
-        self.network = build(path)
+        path = self.published.file(weights)
+        self.weights_hash = self.published.hash(path)[:8]
+        with self.published.reading(path):
+            self.network = build(path)
         if resize == "clean":  # the network's own resizing ends at its first layer, and only there can it be replaced
             first = self.network.get_submodule("Conv2d_1a_3x3")
             first.register_forward_pre_hook(lambda *_: (self._resized,))
@@ -53,7 +50,7 @@ class InceptionFeatures(Features):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         images = images.expand(-1, 3, -1, -1)
         if self.suffix:
-            self._resized = (resized_cleanly(images) - 128) / 128
+            self._resized = (resized(images, SIZE) - 128) / 128
             images = images[..., :1, :1]  # nothing is read of it but the number of images
         features, logits = self.network(images)
         return features, logits
@@ -64,42 +61,14 @@ class InceptionFeatures(Features):
         return published.get(kind, f"{kind}_{self.name}") + self.suffix
 
 
-def resized_cleanly(images: Tensor) -> Tensor:
-    """uint8 (N, C, H, W) to float32 (N, C, 299, 299) in [0, 255], as PIL's bicubic does of floats."""
-    return F.interpolate(images.float(), (SIZE, SIZE), mode="bicubic", antialias=True).clamp(0, 255)
-
-
 def build(path: Path) -> torch.nn.Module:
     """The network with the weights of `path`, of which nothing but tensors is unpickled."""
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        # The constructor unpickles whatever its file holds, so it gets a copy that holds only the tensors read here.
-        tensors: Any = io.BytesIO()
-        torch.save(dict(state), tensors)
-        tensors.seek(0)
-        return FeatureExtractorInceptionV3(
-            "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=tensors
-        )
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, AttributeError, TypeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise GantoolError(f"{path} does not hold torch-fidelity's Inception weights ({reason}): {FIXES}") from error
-
-
-def downloaded() -> Path:
-    """The weights file in the cache, fetched if it is not there or not whole."""
-    path = cache_dir() / "weights" / URL.rsplit("/", 1)[1]
-    if not (path.exists() and sha256(path).startswith(SHA256_PREFIX)):
-        with downloading("inception", path.parent, f"fetch {URL} by hand and {FIXES}"):
-            torch.hub.download_url_to_file(URL, str(path), hash_prefix=SHA256_PREFIX)
-    return path
-
-
-def sha256(path: Path) -> str:
-    """Of the file, in hex; GantoolError if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise GantoolError(f"cannot read the Inception weights {path} ({error.strerror}): {FIXES}") from error
+    # The constructor unpickles whatever its file holds, so it gets a copy that holds only the tensors read here.
+    tensors: Any = io.BytesIO()
+    torch.save(read_tensors(path), tensors)
+    tensors.seek(0)
+    return FeatureExtractorInceptionV3(
+        "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=tensors
+    )

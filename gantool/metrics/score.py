@@ -17,6 +17,7 @@ class Score(ABC):
     of_features: bool = True  # False: measured of the images alone, so that its name is KIND whatever the features
     needs_images: bool = False  # embeddings carry images too, and labels where there are any
     needs_labels: bool = False  # refused for unlabelled data, before any network runs
+    needs_classes: bool = False  # refused for features without logits
     needs_covariance: bool = False  # warned of where there are fewer images than features
     fewest: int = 2  # images needed on each side
 

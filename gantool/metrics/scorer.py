@@ -65,6 +65,8 @@ class Scorer:
                 f"{self.num} generated ones, and of {self._split} {len(self._held_out)} real ones for the floor, "
                 f"against {len(self._others)}: take more, or leave the score out"
             )
+        if score.needs_classes and not self.features.has_classes:
+            raise GantoolError(f"{name} needs classes and features={self.features.name} has none: choose score=fd")
         if score.needs_labels and self.image_set.labels is None:
             raise GantoolError(f"{name} needs labels and {self._split} has none: leave it out, or take labelled data")
 

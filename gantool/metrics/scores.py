@@ -57,7 +57,7 @@ class InceptionScore(Score):
     """Salimans 2016: sure of each image's class and spread over the classes; the mean over `splits` random parts, as
     equal as they can be (torchmetrics alone would make eight of fifteen images where ten are asked for)."""
 
-    higher_is_better = True
+    higher_is_better = needs_classes = True
 
     def __init__(self, splits: int = 10) -> None:
         require(1, splits=splits)

@@ -11,7 +11,7 @@ from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
 from gantool.logging.progress import follow_images
 from gantool.metrics.embedding import embed_reals
-from gantool.metrics.inception import SHA256_PREFIX
+from gantool.metrics.inception import InceptionFeatures
 from gantool.metrics.scores import FrechetDistance
 from gantool.runs.features import build_features
 from gantool.runs.trained import without_prefix
@@ -39,7 +39,8 @@ def calibrate(
     counts = " against ".join(f"{len(e):,} {side.split}" for e, side in zip(embedded, sides, strict=True))
     text = f"{features.score_name('fd')} of CIFAR-10, {counts} images: {distance:.3f}"
     whole = [len(side) for side in embedded] == [len(side.images) for side in sides]
-    if (features.name, features.score_name("fd"), features.weights_hash) != ("inception", "fid", SHA256_PREFIX):
+    found = features.name, features.score_name("fd"), features.weights_hash
+    if found != ("inception", "fid", InceptionFeatures.published.sha256):
         return distance, text, "another extractor, other weights or another resize"
     return distance, text, "" if whole else "fewer images"
 

@@ -1,13 +1,43 @@
 """The feature space that a configuration names."""
 
+import inspect
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from gantool.config import build
-from gantool.config.parts import mistakes
+from gantool.config.parts import find, mistakes
 from gantool.errors import GantoolError
 from gantool.metrics.features import Features
 from gantool.metrics.score import Score
+
+log = logging.getLogger(__name__)
+
+
+def choose(node: Mapping[str, Any], before: object = None) -> Mapping[str, Any]:
+    """A node of one feature extractor: `node` itself, or where it names two (features=auto) the one of the class
+    `before`, else the first if it can be had here. What was chosen is told in a line."""
+    if node.keys() != {"first", "otherwise"}:
+        return node
+    first, otherwise = node["first"], node["otherwise"]
+    for one in (first, otherwise):
+        if one["_target_"] == before:
+            return one
+    wanted, instead = _kind(first["_target_"], "features.first"), _kind(otherwise["_target_"], "features.otherwise")
+    why = wanted.why_not(**{key: value for key, value in first.items() if key != "_target_"})
+    if why is None:
+        log.info("features=auto: scores look with %s", wanted.name)
+        return first
+    text = "features=auto: scores look with %s, as %s; for the others: features=%s features.weights=FILE"
+    log.info(text, instead.name, why, wanted.name)
+    return otherwise
+
+
+def _kind(target: str, path: str) -> type[Features]:
+    found = find(target, path)
+    if not (inspect.isclass(found) and issubclass(found, Features)):
+        raise GantoolError(f"{path}._target_={target} is no gantool.metrics.features.Features")
+    return found
 
 
 def build_scores(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, Score]:
@@ -22,12 +52,16 @@ def build_features(node: Mapping[str, Any], handed: Mapping[str, object]) -> Fea
 
     Raises GantoolError where it names nothing, nothing that is a feature extractor, or one that cannot be had.
     """
+    node = choose(node)
     if "_target_" not in node:
         said = f"features has {', '.join(node)} but no _target_: " if node else ""
-        raise GantoolError(f"{said}choose features=digits, inception or classifier, or name a class by _target_")
+        raise GantoolError(
+            f"{said}choose features=efficientnet, inception, digits or classifier, or name a class by _target_"
+        )
     if wrong := [line for _, line in mistakes("features", node)]:
         raise GantoolError("\n".join(wrong))
     features = build(node, "features", handed, Features)
-    if missing := [name for name in Features.__annotations__ if getattr(features, name, None) is None]:
+    needed = [name for name in Features.__annotations__ if name not in vars(Features)]
+    if missing := [name for name in needed if getattr(features, name, None) is None]:
         raise GantoolError(f"features._target_={node['_target_']} lacks {', '.join(missing)}")
     return features

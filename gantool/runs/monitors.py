@@ -1,8 +1,13 @@
 """What looks at a run while it trains, built from the groups monitor=, score= and features=."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from omegaconf import OmegaConf, open_dict
 
 from gantool.config import Written, build
+from gantool.config.composed import read_saved
 from gantool.config.parts import find, parameters
 from gantool.data.fixed import fixed_images
 from gantool.data.image_set import ImageSet
@@ -13,7 +18,7 @@ from gantool.metrics.features import Features
 from gantool.metrics.scorer import Scorer
 from gantool.monitors.scores import Scores
 from gantool.runs.build import Setup
-from gantool.runs.features import build_features, build_scores
+from gantool.runs.features import build_features, build_scores, choose
 from gantool.training.loop import Every
 from gantool.training.measurements import Measurements
 from gantool.training.rescue import Rescue
@@ -21,9 +26,26 @@ from gantool.training.state import State
 from gantool.training.watchdog import Watchdog
 
 
+def settle_features(setup: Setup, run_dir: Path) -> Setup:
+    """With features=auto decided, if there is a score, in both configurations: all that is done with the run keeps to
+    it. A run that goes on keeps what it began with."""
+    if not _looks(setup):
+        return setup
+    known = (run_dir / ".hydra" / "config.yaml").exists()
+    before = OmegaConf.select(read_saved(run_dir), "features._target_") if known else None
+    chosen = dict(choose(setup.config.features, before))
+    with open_dict(setup.cfg):
+        setup.cfg.features = chosen
+    return replace(setup, config=setup.config.model_copy(update={"features": chosen}))
+
+
+def _looks(setup: Setup) -> bool:
+    return bool(setup.config.score and setup.config.monitor)
+
+
 def features_for_scores(setup: Setup) -> Features | None:
     """What scores look with; None where there is no score. Raises GantoolError where it cannot be had."""
-    if not setup.config.score or not setup.config.monitor:
+    if not _looks(setup):
         return None
     return build_features(setup.config.features, {"source": setup.source, "device": str(setup.device)})
 

@@ -21,7 +21,14 @@ from gantool.logging.log import Log
 from gantool.metrics.scorer import Scorer
 from gantool.monitors.summary import summary
 from gantool.runs.build import Setup, build_state, build_stream, compile_networks, set_up
-from gantool.runs.monitors import build_measurements, build_monitors, build_watchdog, features_for_scores, scorer_of
+from gantool.runs.monitors import (
+    build_measurements,
+    build_monitors,
+    build_watchdog,
+    features_for_scores,
+    scorer_of,
+    settle_features,
+)
 from gantool.runs.output import writing
 from gantool.runs.resuming import check_changes, check_data, record_of, tell_jumps
 from gantool.training.checkpoint import Checkpoints
@@ -45,6 +52,8 @@ def train_run(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> 
     """
     written = Written.of(hydra)
     setup = set_up(cfg, written)
+    if rank() == 0:
+        setup = settle_features(setup, run_dir)
     check_changes(setup.cfg, run_dir)
     with process_group(setup.device):
         features = features_for_scores(setup) if rank() == 0 else None

