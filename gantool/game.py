@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from gantool.batch import Batch, Before, Draws, Request
+from gantool.schedules import Schedule
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ class Turn:
     progress: Progress
     fake_labels: Tensor | None = None  # (N,) int64 that the fakes were asked for; without any, those of the real ones
     before: Before | None = None  # None where there is no augmentation
+    generate: Callable[[Tensor], Tensor] | None = None  # (N, latent dim) -> images of these labels; None: not from z
+    real_score: Tensor | None = None  # (N, ...) raw, in the discriminator's turn
+    fake_score: Tensor | None = None
 
     def __post_init__(self) -> None:
         self.fake_labels = self.labels if self.fake_labels is None else self.fake_labels
@@ -145,7 +149,8 @@ class Loss(ABC):
     """What the players minimise, as functions of raw discriminator scores of any shape (N, ...).
 
     Parameters of every loss: `regularizers` by name; `constraint`, called with the discriminator after each of its
-    updates; `n_critic`, discriminator updates a round.
+    updates; `n_critic`, discriminator updates a round; `top`, the share of the fakes, those that score highest, from
+    which the generator learns, a number or a schedule (Sinha 2020), None: all.
     """
 
     needs_real_score = False  # True for relativistic losses: the generator's turn then scores real images too
@@ -156,10 +161,12 @@ class Loss(ABC):
         regularizers: Mapping[str, Regularizer] | None = None,
         constraint: Callable[[nn.Module], None] | None = None,
         n_critic: int = 1,
+        top: float | Schedule | None = None,
     ) -> None:
         self.regularizers = dict(regularizers or {})
         self.constraint = constraint
         self.n_critic = n_critic
+        self.top = top
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:

@@ -99,6 +99,21 @@ class Step:
         return self.factor ** int(nimg / total / self.interval + 1e-9)
 
 
+class Decay:
+    """From 1 on times `factor` after every `interval`, a fraction of the run or images, but no lower than `end`."""
+
+    def __init__(self, factor: float = 0.99, interval: float | str = "50kimg", end: float = 0.0) -> None:
+        self.factor, self.end = factor, end
+        self.interval, self.is_fraction = parse_images(interval, key="interval"), not isinstance(interval, str)
+        if not 0 < factor <= 1 or self.interval <= 0 or not 0 <= end <= 1:
+            raise GantoolError(f"factor={factor}, interval={interval}, end={end}: factor and interval are positive, "
+                               "and neither factor nor end is above 1")  # fmt: skip
+
+    def __call__(self, nimg: int, total: int) -> float:
+        interval = self.interval * (max(total, 1) if self.is_fraction else 1)
+        return max(self.factor ** (nimg // interval), self.end)
+
+
 class Delayed:
     """0 until `start`, then `value` (BigGAN's average, which begins after 1000 updates). Both are numbers, or images:
     200kimg."""

@@ -56,6 +56,8 @@ OTHERS: dict[str, Any] = {
     "loss.constraint": {"_target_": "gantool.regularizers.WeightClip", "bound": 0.001},
     "loss.regularizers": {"drift": {"_target_": "gantool.regularizers.Drift", "weight": 1.0}},
     "loss.real_label": 0.8,
+    "loss.top": 0.5,
+    "regularizer.consistency.transform.policy": ["color"],
     "optimizer.warmup": "3it",
     "optimizer.clip_norm": 1e-3,
     "optimizer.clip_value": 1e-5,
@@ -179,7 +181,8 @@ GROUPS = [
     *(("loss.", f"loss={loss}") for loss in choices("loss") if loss not in SAME_KEYS),
     *(("optimizer.", f"optimizer={optimizer}") for optimizer in choices("optimizer") if optimizer not in SAME_KEYS),
     *(("optimizer.schedule.", f"optimizer/schedule={n}") for n in choices("optimizer/schedule") if n not in SAME_KEYS),
-    *(("regularizer.", f"regularizer={name}") for name in choices("regularizer")),
+    *(("regularizer.", f"regularizer={name}") for name in choices("regularizer") if name != "lecam"),
+    ("regularizer.", "regularizer=lecam regularizer.lecam.start=1"),
     ("regularizer.", "regularizer=[r1,r2] augment=diffaugment"),
     ("model.fake_labels", "model.conditional=true"),
     ("augment.", "augment=ada augment.rise=32img augment.interval=1 augment.target=-2"),  # p rises at once

@@ -25,6 +25,7 @@ AS_ONE = {
     **{f"loss={loss}": ALONE for loss in choices("loss")},
     **{f"regularizer={name}": ALONE for name in choices("regularizer") if name != "dragan"},
     **{f"augment={name}": ALONE for name in choices("augment")},
+    "regularizer=lecam regularizer.lecam.start=0 regularizer.lecam.weight=10": ALONE,
     "augment=ada augment.rise=8img augment.interval=1 loss=lsgan": ALONE,
     "auxiliary=acgan": [*ALONE, "model.conditional=true", "model.discriminator.condition=none"],
     "auxiliary=information": [*ALONE, *CODES],
@@ -44,6 +45,7 @@ NOT_AS_ONE = {  # what gantool.training.update names
         *CODES,
         "auxiliary.information.invariance_weight=1000",
     ],
+    "top-k": [*ALONE, "loss.top=0.5"],
     "DRAGAN": [*ALONE, "regularizer=dragan"],
     "dropout": ["model=pix2pix", "model.generator.norm=instance"],
 }

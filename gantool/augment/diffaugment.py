@@ -15,6 +15,7 @@ class DiffAugment(Augment):
 
     'color': brightness by up to 0.5 either way, saturation times 0 to 2, contrast times 0.5 to 1.5.
     'translation': by up to an eighth of the size, zeros moving in. 'cutout': a square of half the size set to zero.
+    Beside the paper's, 'mirror': left and right change places in half of the images.
     """
 
     def __init__(self, policy: Sequence[str] = ("color", "translation", "cutout")) -> None:
@@ -64,4 +65,8 @@ def _cutout(images: Tensor, draws: Draws, ratio: float = 0.5) -> Tensor:
     return images * ~(inside[0][:, None, :, None] & inside[1][:, None, None, :])
 
 
-PARTS = {"color": _color, "translation": _translation, "cutout": _cutout}
+def _mirror(images: Tensor, draws: Draws) -> Tensor:
+    return torch.where(draws.rand(1, 1, 1) < 0.5, images.flip(3), images)
+
+
+PARTS = {"mirror": _mirror, "color": _color, "translation": _translation, "cutout": _cutout}

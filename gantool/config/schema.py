@@ -127,6 +127,7 @@ class LossConfig(Open):
     """What the players minimise."""
 
     n_critic: PositiveInt = 1
+    top: Annotated[float, Field(gt=0, le=1), Scheduled, AsItIs] | None = None
     regularizers: dict[str, RegularizerConfig] = Field(default_factory=dict)
     constraint: Node | None = None
 

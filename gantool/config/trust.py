@@ -26,6 +26,7 @@ PARTS = (
     *OF_GENERATORS,
     "augment",
     "auxiliaries",
+    "consistency",
     *(f"data.{name}" for name in ("celeba", "cifar10", "folder", "mnist", "two_sided")),
     *(f"games.{name}" for name in ("cyclegan", "gan", "pix2pix")),
     "losses",

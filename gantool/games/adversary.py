@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from gantool.batch import Before, Draws
 from gantool.errors import GantoolError, check_members
-from gantool.game import Augment, Auxiliary, FeatureDiscriminator, Loss, Outcome, Regularizer, Turn
+from gantool.game import Augment, Auxiliary, FeatureDiscriminator, Loss, Outcome, Progress, Regularizer, Turn
+from gantool.schedules import at
 
 
 class Adversary:
@@ -68,6 +69,7 @@ class Adversary:
         for name, auxiliary in self.auxiliaries.items():
             assert real_features is not None and fake_features is not None, "score gives them"
             terms[name] = auxiliary.discriminator(real_features, fake_features, turn)
+        turn.real_score, turn.fake_score = real, fake
         terms |= self.regularize("discriminator", self.discriminator, turn)
         return Outcome(terms, {"real": real.detach(), "fake": fake.detach()})
 
@@ -77,11 +79,19 @@ class Adversary:
         real = real_features = None
         if self.loss.needs_real_score or any(auxiliary.needs_real for auxiliary in self.auxiliaries.values()):
             real, real_features = self.score(turn.real, turn.labels)
-        terms = {"adversarial": self.loss.generator(fake, real)}
+        terms = {"adversarial": self.loss.generator(*self.best(fake, real, turn.progress))}
         for name, auxiliary in self.auxiliaries.items():
             assert fake_features is not None, "score gives them"
             terms[name] = auxiliary.generator(fake_features, real_features, turn)
         return terms
+
+    def best(self, fake: Tensor, real: Tensor | None, progress: Progress) -> tuple[Tensor, Tensor | None]:
+        """The rows that the generator learns from: the share with the highest scores (top-k, Sinha 2020), or all."""
+        if self.loss.top is None:
+            return fake, real
+        share = at(self.loss.top, progress.nimg, progress.total)
+        kept = fake.detach().flatten(1).mean(1).topk(max(1, round(share * len(fake)))).indices
+        return fake[kept], None if real is None else real[kept]
 
     def regularize(self, player: str, network: nn.Module, turn: Turn) -> dict[str, Tensor]:
         """The regularizers' terms for one player's turn: those that are due, scaled by how rarely they are."""
@@ -92,6 +102,10 @@ class Adversary:
             for name, regularizer in self.regularizers.items()
             if regularizer.player in (player, "both") and updates % regularizer.every == 0
         }
+
+    def with_state(self) -> nn.ModuleDict:
+        """The regularizers that have a state, which the game registers."""
+        return nn.ModuleDict({name: part for name, part in self.regularizers.items() if isinstance(part, nn.Module)})
 
     def constrain(self) -> None:
         """The loss's constraint on the discriminator's weights, if it has one."""

@@ -63,6 +63,7 @@ class GAN(Game):
         self.adversary = Adversary(discriminator, loss, regularizers, augment, auxiliaries)
         for auxiliary in self.adversary.auxiliaries.values():
             auxiliary.build(latent, with_features(discriminator, self.adversary.auxiliaries), num_classes)
+        self.regularizers = self.adversary.with_state()
         self.heads = nn.ModuleDict(self.adversary.auxiliaries)  # their weights, which move with the discriminator
         self.augment = augment
         heads = [self.heads] if len(self.heads) else []
@@ -102,12 +103,16 @@ class GAN(Game):
         def see(images: Tensor) -> Tensor:
             return self.adversary.see(images, batch.draws)
 
+        def generate(z: Tensor) -> Tensor:
+            with torch.set_grad_enabled(grad):
+                return self.generators["generator"](z, asked)
+
+        fake = generate(z)
         with torch.set_grad_enabled(grad):
-            fake = self.generators["generator"](z, asked)
             seen = see(fake)
         real = batch.images if self.growth is None else self.growth.shrink(batch.images, self.stage)
         before = self.adversary.before(real, fake, see)
-        return Turn(see(real), seen, labels, z, batch, self.progress, asked, before)
+        return Turn(see(real), seen, labels, z, batch, self.progress, asked, before, generate)
 
     def discriminator_loss(self, batch: Batch) -> Outcome:
         """The adversarial term, the auxiliaries' and the discriminator's regularizers."""

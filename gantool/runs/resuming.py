@@ -38,7 +38,7 @@ FIXED = (
     "dataset.num_classes",
     "optimizer._target_",
 )
-OWN = {f"gantool.schedules.{kind}" for kind in ("Constant", "Cosine", "Linear", "Ramp", "Step")}
+OWN = {f"gantool.schedules.{kind}" for kind in ("Constant", "Cosine", "Decay", "Delayed", "Linear", "Ramp", "Step")}
 
 
 def check_changes(cfg: DictConfig, run_dir: Path) -> None:

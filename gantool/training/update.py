@@ -19,8 +19,9 @@ def update(
     The batch goes through in parts of `microbatch` images. Each part, on each rank, starts from the same `seed` and
     takes its own rows of the numbers drawn (see Batch), so that the cut does not change the result, also where the
     ranks' shares are not equal. Except where the images of a part are seen together: batch norm, the groups of
-    minibatch standard deviation, feature matching's means, the agreement of invariant-information, DRAGAN's spread;
-    and what happens once a forward: dropout's mask, spectral norm's one iteration (tests/test_parts.py has the list).
+    minibatch standard deviation, feature matching's means, the agreement of invariant-information, DRAGAN's spread,
+    top-k's share; and what happens once a forward: dropout's mask, spectral norm's one iteration (tests/test_parts.py
+    has the list).
     """
     player, optimizer, precision = state.game.players[name], state.optimizers[name], state.precision
     state.game.requires_grad_(False)  # no gradient is computed for networks that do not move now
