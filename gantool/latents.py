@@ -45,7 +45,8 @@ class Normal(Latent):
             return draws.randn(self.dim)
         inside = math.erf(truncation / math.sqrt(2))  # the probability that |z| <= truncation
         z = math.sqrt(2) * torch.erfinv((2 * draws.rand(self.dim) - 1) * inside)
-        return z.clamp(-truncation, truncation)  # `inside` is 1 in float32 from 5.4 on, and erfinv(-1) has no bound
+        furthest = min(truncation, 6.0)  # `inside` is 1 in float32 from 5.4 on, and erfinv(-1) has no bound
+        return z.clamp(-furthest, furthest)
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ TYPED = [
         "1e9Mimg",
         "-3it",
         "0it",
-        "3ep",
+        "0.002ep",
         "1img",
     ),
     *("auto", "cpu", "cuda:99", "meta", "/proc/x", "/dev/null", "/etc/hostname", ".", "..", "~", "a=b", "a,b", "'a b'"),

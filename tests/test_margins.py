@@ -80,7 +80,7 @@ def test_apples_gpu_is_taken_where_it_is(monkeypatch: pytest.MonkeyPatch) -> Non
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "mps")
 
 
-@pytest.mark.parametrize("truncation", [0.01, 1.0, 5.4, 6.0, 8.0, 40.0])
+@pytest.mark.parametrize("truncation", [0.01, 1.0, 5.4, 6.0, 8.0, 40.0, 1e308])
 def test_truncated_latents_stay_within_and_are_numbers(truncation: float, monkeypatch: pytest.MonkeyPatch) -> None:
     edge = torch.tensor([0.0, 1 - 2**-24, 0.5]).expand(2, 3)  # all that torch.rand can give lies between
     monkeypatch.setattr(Draws, "rand", lambda draws, *shape: edge)
