@@ -20,7 +20,7 @@ def parse_duration(text: str, *, key: str, images_per_epoch: int, images_per_rou
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:e\d+)?)\s*([A-Za-z]+)\s*", str(text))
     if not match or match[2] not in _UNITS or float(match[1]) <= 0:
         units = ", ".join(_UNITS)
-        raise GantoolError(f"{key}={text} is no duration: write a positive number and a unit ({units}), e.g. 150kimg")
+        raise GantoolError(f"{key}={text} is not a duration: write a positive number and a unit ({units}): 150kimg")
     images = {"img": 1, "kimg": 1000, "Mimg": 1_000_000, "ep": images_per_epoch, "it": images_per_round}[match[2]]
     return max(1, round(float(match[1]) * images))
 
@@ -35,7 +35,7 @@ def parse_images(value: float | str, *, key: str) -> float:
 
 
 def check_schedule(value: object, path: str) -> None:
-    """Raises GantoolError that names `path` for what is no schedule."""
+    """Raises GantoolError that names `path` for what is not a schedule."""
     try:
         number = value(0, 1) if callable(value) else None
     except Exception:
@@ -43,7 +43,7 @@ def check_schedule(value: object, path: str) -> None:
     if not isinstance(number, int | float):
         own = type(value)
         raise GantoolError(
-            f"{path}: {own.__module__}.{own.__qualname__} is no schedule: it is to give a number for (nimg, total)"
+            f"{path}: {own.__module__}.{own.__qualname__} is not a schedule: it is to give a number for (nimg, total)"
         )
 
 

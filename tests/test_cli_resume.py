@@ -59,7 +59,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["resume=run", "--config-dir", "run"], "resume= takes its configuration from the run"),
         (["resume=rum"], "resume=rum: no such folder (did you mean 'run'?)"),
         (["resume=run/checkpoints/1.pt"], "resume=run/checkpoints/1.pt: name the run folder"),
-        (["resume=run/checkpoints"], "resume=run/checkpoints is no run folder"),
+        (["resume=run/checkpoints"], "resume=run/checkpoints is not a run folder"),
         (["resume=bare"], "resume=bare has no checkpoint to continue from"),
         (["resume=old"], "old was made by gantool 0.1, whose configuration this version does not read: use"),
     ],

@@ -115,12 +115,12 @@ MISTAKES = [
     ("+model.loss=3", "model.loss is handed in by gantool: loss= sets it"),
     (
         "recipe.weight_clip=0.1",
-        "recipe.weight_clip: nothing that is chosen follows it; set the key that it is for, or leave it out",
+        "recipe.weight_clip has no effect, as no chosen part reads it: set the key that it is for, or leave it out",
     ),
     (
         "+recipe.dropuot=0.1",
-        "recipe.dropuot (did you mean 'dropout'?): "
-        "nothing that is chosen follows it; set the key that it is for, or leave it out",
+        "recipe.dropuot has no effect (did you mean 'dropout'?), as no chosen part reads it: set the key that it is "
+        "for, or leave it out",
     ),
     (
         "+loss.label=0.9",

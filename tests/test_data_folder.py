@@ -147,7 +147,7 @@ def test_mistakes_are_found_at_once(root: Path, tmp_path: Path) -> None:
     for none in (None, ""):  # an empty one is not the working folder
         with pytest.raises(GantoolError, match=r"dataset\.root=FOLDER"):
             Folder(none)
-    with pytest.raises(GantoolError, match="is no folder"):
+    with pytest.raises(GantoolError, match="is not a folder"):
         Folder(str(tmp_path / "nowhere"))
     with pytest.raises(GantoolError, match="holds no images"):
         Folder(str(root))

@@ -159,14 +159,14 @@ def test_mistakes_are_found_at_once(in_tmp: Path) -> None:
     Image.new("RGB", (20, 20)).save(in_tmp / "square" / "a.png")
     for make, message in (
         (lambda: Unpaired(), "two sides are needed: dataset.root= with trainA and trainB"),
-        (lambda: Unpaired(str(in_tmp)), f"dataset.root={in_tmp}/trainA is no folder"),
-        (lambda: Unpaired(a=str(root / "trainA"), b="nowhere"), "dataset.b=nowhere is no folder"),
+        (lambda: Unpaired(str(in_tmp)), f"dataset.root={in_tmp}/trainA is not a folder"),
+        (lambda: Unpaired(a=str(root / "trainA"), b="nowhere"), "dataset.b=nowhere is not a folder"),
         (lambda: Unpaired(str(root), a=str(in_tmp / "empty")), f"dataset.a={in_tmp}/empty holds no images"),
         (lambda: Unpaired(a=str(root / "trainA"), b=str(root / "trainB"), test_a=str(root)), "dataset.test_b=FOLDER"),
         (lambda: Unpaired(str(root), channels=2), "dataset.channels=2"),
         (lambda: Paired(str(root), direction="a2c"), "dataset.direction=a2c: choose one of a2b, b2a"),
         (lambda: Paired(a=str(root / "trainA"), b=str(root / "testB")), r"10 (and 5 more) is only in one"),
-        (lambda: Paired(str(in_tmp / "nowhere")), "dataset.root=.*nowhere is no folder"),
+        (lambda: Paired(str(in_tmp / "nowhere")), "dataset.root=.*nowhere is not a folder"),
         (lambda: Paired(str(in_tmp / "empty")), "empty holds no images"),
         (lambda: Paired(str(root), a=str(root), side_by_side=True), "takes dataset.root=FOLDER, not the side"),
         (lambda: prepare(Paired(str(in_tmp / "square"))), "20x20 pixels are not two images side by side"),

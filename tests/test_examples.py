@@ -86,9 +86,9 @@ def test_a_class_on_the_command_line_is_enough(folder: Path, capfd: pytest.Captu
     [
         ("model=duo auxiliary=acgan", "auxiliary=acgan: my_game.Duo takes no auxiliaries; leave it out"),
         ("model=mine model.conditional=true", "my_network.Generator takes no num_classes"),
-        ("loss._target_=my_score.Brightness", "is no gantool.game.Loss"),
+        ("loss._target_=my_score.Brightness", "does not derive from gantool.game.Loss"),
         ("model.latent._target_=my_monitor.Norms", "model.latent.dim is missing"),
-        ("score=fd score.fd._target_=my_monitor.Norms", "is no gantool.metrics.score.Score"),
+        ("score=fd score.fd._target_=my_monitor.Norms", "does not derive from gantool.metrics.score.Score"),
         ("regularizer=l2 regularizer.l2._target_=my_monitor.Norms", "has no player, every, allow_batch_norm"),
         ("loss=margin", "no 'margin' in config group 'loss', but in conf: add --config-dir conf"),
     ],

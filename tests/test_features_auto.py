@@ -113,7 +113,7 @@ def test_an_explicit_choice_is_not_replaced(alone: Path, capfd: pytest.CaptureFi
         assert main(["train", *words, "trainer.duration=1it"]) == 1
         error = capfd.readouterr().err.strip()
         assert "\n" not in error and "features=efficientnet" in error
-    with pytest.raises(GantoolError, match=r"features.otherwise._target_=torch.nn.ReLU is no gantool.metrics"):
+    with pytest.raises(GantoolError, match="_target_=torch.nn.ReLU does not derive from gantool.metrics"):
         choose({**asked(), "otherwise": {"_target_": "torch.nn.ReLU"}})
 
 

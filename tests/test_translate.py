@@ -78,7 +78,7 @@ def test_mistakes_are_one_line(run: Path, capfd: pytest.CaptureFixture) -> None:
         ("sample", ["run=run", "classes=3"], "classes=3: run is a CycleGAN or pix2pix run"),
         ("sample", ["run=run", "truncation=0.5"], "truncation=0.5: run is a CycleGAN or pix2pix run"),
         ("sample", ["run=run", "direction=c2a"], "direction=c2a: should be 'a2b' or 'b2a'"),
-        ("sample", ["run=run", "source=nowhere"], "source=nowhere is no folder"),
+        ("sample", ["run=run", "source=nowhere"], "source=nowhere is not a folder"),
         ("sample", ["run=run", "source=empty"], "source=empty holds no images"),
         ("sample", ["run=run", "source=damaged"], "source=damaged: a.png is damaged"),
         ("sample", ["run=gan", "source=empty"], "source=empty: gan makes images from noise"),

@@ -103,7 +103,7 @@ HEADS = [*({"hydra": {key: value}} for key, value in HYDRAS.items()), {"defaults
 @pytest.mark.parametrize("head", HEADS, ids=str)
 def test_a_configuration_holds_no_settings_of_hydra(head: dict, run: Path) -> None:
     edit(run, lambda config: config.update(head))
-    refused(run, f"has '{next(iter(head))}', which is no key of a run: take it out")
+    refused(run, f"has '{next(iter(head))}', which is not a key of a run: take it out")
 
 
 @pytest.mark.parametrize("flag", ["--experimental-rerun", "--experimental-rerun=trap.pkl", "--experimental-r"])

@@ -50,7 +50,7 @@ def test_a_link_out_of_the_folder_is_not_followed(name: str, run: Path) -> None:
     refused(run, f"{path} leads to ")
     path.unlink()
     os.mkfifo(path)
-    refused(run, f"{path} is no plain file")
+    refused(run, f"{path} is not a plain file")
 
 
 def test_a_link_inside_the_folder_is(run: Path) -> None:

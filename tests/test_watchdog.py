@@ -156,7 +156,7 @@ def test_a_sign_must_last_and_is_told_once() -> None:
     )
     for look in range(len(contrasts)):
         dog(game, nn.ModuleDict(), Progress(nimg=look))
-    assert [nimg for nimg, _ in told] == [2, 7] and len(kept) == 2, "samples that are no numbers are no better"
+    assert [nimg for nimg, _ in told] == [2, 7] and len(kept) == 2, "samples that are not numbers are no better"
     assert "0.40 as far apart as real images, and were 1.00, 2 looks in a row" in told[0][1]
 
 

@@ -93,7 +93,7 @@ def check_values(overrides: Sequence[str]) -> None:
         if override.key_or_group in ("hydra.run.dir", "hydra.sweep.dir") and not override.is_sweep_override():
             text = str(override.value())
             if text in ("???", "None") or (os.path.exists(text) and not os.path.isdir(text)):
-                raise GantoolError(f"{override.key_or_group}={text} is no folder: name one")
+                raise GantoolError(f"{override.key_or_group}={text} is not a folder: name one")
         if override.value() == "" and not override.is_delete():
             raise GantoolError(
                 f"{override.key_or_group}= has no value (was it a shell variable?): give it one, or leave it out"

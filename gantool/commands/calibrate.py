@@ -22,7 +22,7 @@ class Options(OnDevice):
 
     usage: ClassVar[str] = "[features.weights=FILE] [key=value]"
 
-    features: dict[str, Any] = group("inception", "what is looked with")
+    features: dict[str, Any] = group("inception", "feature extractor")
     root: str = key("${oc.env:GANTOOL_DATA,data}", "holds cifar-10-batches-py; GANTOOL_DATA, or data")
     download: bool = key(True, "fetch CIFAR-10 if it is not there")
     num: Annotated[int, Field(ge=2)] | None = key(

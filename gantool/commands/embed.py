@@ -23,7 +23,7 @@ class Options(OneRun, OfClasses, InBlocks):
 
     usage: ClassVar[str] = "run=RUN_FOLDER [features=choice] [key=value]"
 
-    features: dict[str, Any] = group(None, "what is looked with; null: what the run was scored with")
+    features: dict[str, Any] = group(None, "feature extractor; null: the one the run was scored with")
     num: Annotated[int, Field(ge=2)] = key(1000, "real images, and as many generated ones")
     perplexity: Annotated[float, Field(ge=1, strict=False)] = key(
         30, "of t-SNE: about how many neighbours each point keeps near"

@@ -29,7 +29,7 @@ class Options(Weights, InBlocks):
     checkpoint: str | Annotated[list[str], Field(min_length=1)] = key(
         "newest", "newest, best, all, or a list of these and of files in RUN/checkpoints"
     )
-    features: dict[str, Any] = group(None, "what is looked with; null: what the run was scored with")
+    features: dict[str, Any] = group(None, "feature extractor; null: the one the run was scored with")
     score: dict[str, dict[str, Any]] = group(
         ["fd", "kd", "is", "precision", "recall", "density", "coverage"],
         "what is measured; cas: of conditional runs",

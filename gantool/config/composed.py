@@ -59,7 +59,7 @@ def choices(run_dir: Path) -> dict[str, str]:
 
 
 def find_run(
-    folder: str | Path, key: str = "run", otherwise: str = "is no run folder: it has no .hydra/config.yaml"
+    folder: str | Path, key: str = "run", otherwise: str = "is not a run folder: it has no .hydra/config.yaml"
 ) -> Path:
     """A run's folder as a path; raises GantoolError, which names `key` and says `otherwise`, where it is none."""
     path = expanded(folder)
@@ -113,7 +113,7 @@ def read_saved(run_dir: Path) -> DictConfig:
     kinds = {key: saved.get(key, {}) for key in _NODES}
     if wrong := [key for key, node in kinds.items() if not isinstance(node, dict) and "${" not in str(node)]:
         raise GantoolError(
-            f"{path} is damaged, as {wrong[0]} is no group of keys: take a copy of the run, or train anew"
+            f"{path} is damaged, as {wrong[0]} is not a group of keys: take a copy of the run, or train anew"
         )
     made = saved.pop("format", FORMAT)  # absent from the first ones of this format
     if "recipe" not in saved:
@@ -124,7 +124,7 @@ def read_saved(run_dir: Path) -> DictConfig:
     if made != FORMAT:
         raise GantoolError(f"{run_dir} was made by a later version of gantool (format {made!r}): use that one")
     if strange := [key for key in saved if key not in Train.model_fields]:
-        raise GantoolError(f"{path} has {strange[0]!r}, which is no key of a run: take it out")
+        raise GantoolError(f"{path} has {strange[0]!r}, which is not a key of a run: take it out")
     return DictConfig(_merged(_defaults(), saved))
 
 

@@ -103,7 +103,8 @@ def _check_kind(path: str, part: object, hint: Any) -> None:
         check_schedule(part, path)
     elif len(classes) == len(kinds) or not (callable(part) or any(typing.get_origin(k) is not Callable for k in kinds)):
         own, wanted = type(part), " or ".join(f"{kind.__module__}.{kind.__qualname__}" for kind in classes)
-        raise GantoolError(f"{path}: {own.__module__}.{own.__qualname__} is no {wanted or 'function'}")
+        not_it = f"does not derive from {wanted}" if wanted else "is not a function"
+        raise GantoolError(f"{path}: {own.__module__}.{own.__qualname__} {not_it}")
 
 
 def _value(value: Any, path: str, handed: Mapping[str, object]) -> Any:

@@ -96,7 +96,7 @@ def _unread(cfg: DictConfig, plain: dict[str, Any], written: Written) -> Iterato
         path = f"recipe.{key}"
         if path not in read and (key not in RecipeConfig.model_fields or path in written.typed):
             near = did_you_mean(key, RecipeConfig.model_fields) if key not in RecipeConfig.model_fields else ""
-            yield f"{path}{near}: nothing that is chosen follows it; set the key that it is for, or leave it out"
+            yield f"{path} has no effect{near}, as no chosen part reads it: set the key that it is for, or leave it out"
 
 
 def _without_effect(config: Train, written: Written) -> Iterator[str]:
@@ -111,7 +111,7 @@ def _without_effect(config: Train, written: Written) -> Iterator[str]:
     if {"optimizer.lr", "optimizer.generator.lr", "optimizer.discriminator.lr"} <= written.typed:
         yield "optimizer.lr does nothing where both players have a rate of their own: leave it out"
     if not config.score and "features" in written.typed:
-        yield "features: with score=none nothing looks with them; choose a score, or leave them out"
+        yield "features has no effect with score=none: choose a score, or leave it out"
 
 
 def _in_nodes(plain: dict[str, Any], written: Written) -> Iterator[str]:

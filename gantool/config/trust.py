@@ -110,7 +110,7 @@ def check_links(folder: Path) -> None:
             target = Path(os.path.realpath(path))  # Path.resolve fails where links go round
             leads_out = path.is_symlink() and not target.is_relative_to(os.path.realpath(folder))
             if leads_out or not (path.is_file() or path.is_dir()):
-                what = f"leads to {target}" if path.is_symlink() else "is no plain file"
+                what = f"leads to {target}" if path.is_symlink() else "is not a plain file"
                 raise GantoolError(f"{path} {what}: remove it, or trust=true reads and writes what it leads to")
 
 

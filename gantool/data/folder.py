@@ -38,7 +38,7 @@ class Folder(Source):
         check_choice("dataset.labels", labels, ("auto", "none"))
         self.root = data_folder(root)
         if not self.root.is_dir():
-            raise GantoolError(f"{key}={root} is no folder: set it to the folder of your images")
+            raise GantoolError(f"{key}={root} is not a folder: set it to the folder of your images")
         self.resolution = resolution
         self.channels = stored_channels(channels, native=3)
         self._found = images_in(key, self.root)

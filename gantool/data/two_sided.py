@@ -222,7 +222,7 @@ def side_folders(
             continue
         if part.startswith("train") or given[part] is not None:
             raise GantoolError(
-                f"{key}={folder} is no folder: dataset.root= holds trainA and trainB, or name {keys[part]}="
+                f"{key}={folder} is not a folder: dataset.root= holds trainA and trainB, or name {keys[part]}="
             )
         del found[part]
     if ("test_a" in found) != ("test_b" in found):
@@ -235,7 +235,7 @@ def split_folders(root: str | None) -> dict[str, Path]:
     """root/train, or root itself, and root/test or root/val if there is one."""
     folder = data_folder(root)
     if not folder.is_dir():
-        raise GantoolError(f"dataset.root={root} is no folder: set it to the folder of your images")
+        raise GantoolError(f"dataset.root={root} is not a folder: set it to the folder of your images")
     parts = [name for name in ("test", "val") if (folder / name).is_dir()]
     if not (folder / "train").is_dir():
         if parts:

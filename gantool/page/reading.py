@@ -138,7 +138,7 @@ class RunFolder:
 
 
 def _sound(protocol: dict[str, Any]) -> dict[str, Any]:
-    """A protocol without scores of real images that are no numbers."""
+    """A protocol without scores of real images that are not numbers."""
     floor, better = protocol.get("floor"), protocol.get("higher_is_better")
     numbers = floor.items() if isinstance(floor, dict) else ()
     return protocol | {

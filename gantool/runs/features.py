@@ -36,7 +36,7 @@ def choose(node: Mapping[str, Any], before: object = None) -> Mapping[str, Any]:
 def _kind(target: str, path: str) -> type[Features]:
     found = find(target, path)
     if not (inspect.isclass(found) and issubclass(found, Features)):
-        raise GantoolError(f"{path}._target_={target} is no gantool.metrics.features.Features")
+        raise GantoolError(f"{path}._target_={target} does not derive from gantool.metrics.features.Features")
     return found
 
 

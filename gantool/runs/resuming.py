@@ -87,7 +87,7 @@ def check_data(setup: Setup, run_dir: Path, before: dict[str, Any], now: dict[st
     elif renamed:
         _tell(renamed)
     elif not (added or removed):
-        _tell("the order of the images, as files were renamed: the run goes on, but not bit for bit")
+        _tell("the order of the images, as files were renamed: results will not be bit-identical")
 
 
 def tell_jumps(setup: Setup, saved: dict[str, Any], total: int, num_images: int) -> None:

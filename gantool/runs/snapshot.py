@@ -96,7 +96,7 @@ def load(path: str | Path, name: str | None = None, *, trust: bool = False) -> A
     Nothing in the file is executed or unpickled, but its configuration names the classes to build. Only classes of
     gantool's own models are built; `trust=True` also imports and calls whatever else the file names, which is as good
     as running its author's program: say it only of snapshots whose author you know. Raises GantoolError for a file that
-    is no snapshot, is damaged, or names other code.
+    is not a snapshot, is damaged, or names other code.
     """
     path = expanded(path)
     path = path / NAME if path.is_dir() else path
@@ -137,7 +137,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise GantoolError(f"{path} is no readable snapshot ({str(error).splitlines()[0]})") from error
+        raise GantoolError(f"{path} is not a readable snapshot ({str(error).splitlines()[0]})") from error
     made = metadata.get("format", "")
     if made == "gantool snapshot 1":
         raise GantoolError(f"{path} was written by gantool 0.1: load it with that version, or export the run anew")
@@ -147,7 +147,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
     with suppress(ValueError, RecursionError):
         config = json.loads(metadata.get("config", ""))
     if made != FORMAT or not _is_sound(config):
-        raise GantoolError(f"{path} is no snapshot of gantool: gantool export run=FOLDER makes one")
+        raise GantoolError(f"{path} is not a snapshot of gantool: gantool export run=FOLDER makes one")
     if metadata.get("sha256") != _sha256(state):
         raise GantoolError(f"{path} is damaged: its weights do not have the checksum they were written with")
     return state, config, metadata.get("gantool", "of unknown version")

@@ -191,7 +191,12 @@ def _hparams(setup: Setup, choices: dict[str, str]) -> dict[str, object]:
 def _tell_numerics(before: dict, now: dict) -> None:
     for key, value in now.items():
         if before.get(key) != value and rank() == 0:
-            log.warning("%s was %s and is %s: the run goes on, but not bit for bit", key, before.get(key), value)
+            log.warning(
+                "%s was %s and is %s: results will not be bit-identical",
+                key,
+                before.get(key),
+                value,
+            )
 
 
 def _headline(setup: Setup, run_dir: Path, num_images: int, nimg: int) -> str:

@@ -53,7 +53,7 @@ def list_sources(run: TrainedRun, source: str | None, direction: str) -> tuple[l
         return [f"{index:06d}" for index in range(len(images))], images
     folder = expanded(source)
     if not folder.is_dir():
-        raise GantoolError(f"source={source} is no folder: name the folder of the images to translate")
+        raise GantoolError(f"source={source} is not a folder: name the folder of the images to translate")
     names = list(images_in("source", folder).images)
 
     def decoded() -> Iterator[Tensor]:

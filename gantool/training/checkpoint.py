@@ -165,7 +165,7 @@ def load(path: Path) -> dict:
     except OSError as error:
         raise Unsound(f"cannot read checkpoint {path}: {error.strerror}") from error
     if content is None:
-        raise Unsound(f"checkpoint {path} is no file")
+        raise Unsound(f"checkpoint {path} is not a file")
     if hashlib.sha256(content).hexdigest()[:16] != path.stem.rpartition("-")[2]:
         raise Unsound(f"checkpoint {path} is damaged (its checksum is not the one in its name)")
     try:

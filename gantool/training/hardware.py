@@ -26,7 +26,7 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise GantoolError(f"trainer.device={name} is no device: use auto, cpu, cuda, cuda:N or mps") from None
+        raise GantoolError(f"trainer.device={name} is not a device: use auto, cpu, cuda, cuda:N or mps") from None
     if device.type not in ("cpu", "cuda", "mps"):
         raise GantoolError(f"trainer.device={name} is not supported: use auto, cpu, cuda, cuda:N or mps")
     if device.type == "mps" and not torch.backends.mps.is_available():

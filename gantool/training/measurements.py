@@ -93,7 +93,7 @@ class Measurements:
 
 
 def breakdown(what: str, progress: Progress) -> Breakdown:
-    """The error that ends a run whose numbers are no numbers any more."""
+    """The error that ends a run whose numbers are not numbers any more."""
     return Breakdown(
         f"training broke down at {progress.nimg} images: {what} not finite; a lower optimizer.lr, "
         "optimizer.clip_norm=1 or trainer.precision=fp32 may help"

@@ -33,10 +33,10 @@ def check_sound(saved: object, game: Game) -> None:
     progress, best, rate = saved["progress"], saved["best"], saved.get("rate_factor", 1.0)
     counts = [progress.get(key) for key in ("nimg", "rounds", "previous", "total")]
     if len(progress) != len(counts) or not all(isinstance(count, int) and count >= 0 for count in counts):
-        raise Unsound("its progress is no position in a run")
+        raise Unsound("its progress is not a position in a run")
     numbers = [*saved["metrics"].values(), *([best.get("value"), best.get("nimg")] if best else [])]
     if not all(isinstance(number, _NUMBER) for number in (*numbers, rate)):
-        raise Unsound("its scores are no numbers")
+        raise Unsound("its scores are not numbers")
     _check_weights(saved["game"], game.state_dict(), "weights")
     _check_weights(saved["ema"], game.generators.state_dict(), "averaged weights")
 
