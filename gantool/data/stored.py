@@ -17,11 +17,7 @@ from gantool.errors import GantoolError
 from gantool.files import sync, write_whole
 
 PIECE = 2**24  # bytes of a file that are hashed at once, beside other pieces of it
-NEWEST, SPREAD, BUDGET = (
-    1000,
-    200,
-    2**28,
-)  # source files that are read again at a start: the last changed, others; bytes
+NEWEST, SPREAD, BUDGET = 1000, 200, 2**28  # source files read again at a start: the last changed, others; bytes
 
 
 class Stale(Exception):
