@@ -85,10 +85,15 @@ class Structured(Latent):
         self.dim, self.categories, self.continuous, self.noise_std = dim, list(categories), continuous, noise_std
         self.noise = _NOISE[noise](dim - sum(self.categories) - continuous)
         self.normal = self.noise.normal
-        if self.noise.dim < 1 or min(self.categories, default=2) < 2 or continuous < 0:
+        if min(self.categories, default=2) < 2 or continuous < 0:
             raise GantoolError(
-                f"model.latent.dim={dim} is noise and codes together: the codes take {dim - self.noise.dim} of it "
-                "(each category at least 2 values), so make it larger"
+                f"model.latent: categories={self.categories} are to have at least 2 values each, and "
+                f"continuous={continuous} is to be 0 or more"
+            )
+        if self.noise.dim < 1:
+            raise GantoolError(
+                f"model.latent.dim={dim} is noise and codes together: the codes take {dim - self.noise.dim} of it, so "
+                "make it larger"
             )
 
     def sample(self, draws: Draws, truncation: float | None = None) -> Tensor:

@@ -27,7 +27,7 @@ class NonSaturating(Loss):
         super().__init__(**parts)
         if not 0.5 < real_label <= 1:
             raise GantoolError(
-                f"loss.real_label={real_label}: one-sided smoothing takes 1 (none) down to 0.5, such as 0.9"
+                f"loss.real_label={real_label}: one-sided smoothing takes more than 0.5, up to 1 (none), such as 0.9"
             )
         self.real_label = real_label
 

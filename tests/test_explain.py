@@ -77,7 +77,7 @@ def test_a_run_that_is_still_growing(in_tmp: Path, monkeypatch: pytest.MonkeyPat
     [
         (["run={tmp}"], "no run folder: it has no .hydra/config.yaml"),
         (["run={run}", "classes=12"], "knows classes 0 to 9"),
-        (["run={run}", "directions=9"], "has 8 numbers"),
+        (["run={run}", "directions=9"], "has 8 dimensions"),
         (["run={run}", "steps=4"], "steps=4: should be odd"),
         (["run={run}", "baseline=white"], "'black' or 'mean'"),
         (["run={run}", "span=-1"], "span=-1: should be greater than 0"),

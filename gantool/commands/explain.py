@@ -60,7 +60,7 @@ def explain(options: Options) -> None:
     subject, seed = open_subject(run, options.classes, "explain"), options.seed
     dim = subject.game.latent.dim
     if options.directions > dim:
-        raise GantoolError(f"directions={options.directions}: the latent of {run.folder} has {dim} numbers")
+        raise GantoolError(f"directions={options.directions}: the latent of {run.folder} has {dim} dimensions")
     how = options.model_dump(include={"shown", "directions", "steps", "span", "seed"})
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):  # TF32 drowns small changes
         sensitivities, walks = sensitivity(subject, num=options.latents, **how)

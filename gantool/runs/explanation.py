@@ -36,7 +36,7 @@ def sensitivity(
 ) -> tuple[list[Sensitivity], list[Walks]]:
     """At every latent, and the pictures of those that are shown."""
     z, labels = drawn(subject, num, "explain", seed)
-    log.info("Jacobians of the generator at %d latents of %d numbers", *z.shape)
+    log.info("Jacobians of the generator at %d latents of %d dimensions", *z.shape)
     found, walks = [], []
     for place in follow_steps(range(len(z))):
         label = None if labels is None else labels[place]
