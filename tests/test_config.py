@@ -28,21 +28,22 @@ def named(group: str) -> list[str]:
     return [f"{group}={path.stem}" for path in sorted((CONF / group).glob("*.yaml"))]
 
 
-# One choice of every group at a time, each choice once. test_presets has the groups of every preset.
+# One choice of every group at a time, each choice once; features alone, as with score=none they are refused.
+# test_presets has the groups of every preset.
 PARTS = [str(path.relative_to(CONF)) for path in sorted(CONF.rglob("*")) if path.is_dir()]
-PARTS = [group for group in PARTS if group.split("/")[0] not in ("experiment", "hydra", "model")]
+PARTS = [group for group in PARTS if group.split("/")[0] not in ("experiment", "features", "hydra", "model")]
 CHOICES = [[word for word in row if word] for row in zip_longest(*map(named, PARTS))]
-MODELS = [[word] for word in [*named("model"), *named("model/latent")]]
-MODELS += [[f"model={model}", word] for model in TRANSLATORS for word in named("model/generator")]
+SINGLE = [[word] for word in [*named("features"), *named("model"), *named("model/latent")]]
+SINGLE += [[f"model={model}", word] for model in TRANSLATORS for word in named("model/generator")]
 
 
-@pytest.mark.parametrize("words", [*CHOICES, *MODELS], ids=" ".join)
+@pytest.mark.parametrize("words", [*CHOICES, *SINGLE], ids=" ".join)
 def test_every_choice_is_sound(words: list[str]) -> None:
     assert mistakes(*words) == []
 
 
 def test_no_choice_was_left_out() -> None:
-    chosen = {word for words in [*CHOICES, *MODELS] for word in words}
+    chosen = {word for words in [*CHOICES, *SINGLE] for word in words}
     files = [path.relative_to(CONF) for path in CONF.rglob("*/*.yaml")]
     there = {f"{path.parent}={path.stem}" for path in files if path.parts[0] not in ("experiment", "hydra")}
     assert there == chosen

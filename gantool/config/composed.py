@@ -58,6 +58,14 @@ def choices(run_dir: Path) -> dict[str, str]:
     return {}
 
 
+def target_of(run_dir: Path, group: str) -> str | None:
+    """The class that the configuration in `run_dir` names for a group; None where it names none or cannot be read."""
+    with suppress(GantoolError, KeyError, TypeError):
+        target = _read(run_dir / ".hydra" / "config.yaml")[group]["_target_"]
+        return target if isinstance(target, str) else None
+    return None
+
+
 def find_run(
     folder: str | Path, key: str = "run", otherwise: str = "is not a run folder: it has no .hydra/config.yaml"
 ) -> Path:

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from omegaconf import OmegaConf, open_dict
+from omegaconf import open_dict
 
 from gantool.config import Written, build
-from gantool.config.composed import read_saved
+from gantool.config.composed import target_of
 from gantool.config.parts import find, parameters
 from gantool.data.fixed import fixed_images
 from gantool.data.image_set import ImageSet
@@ -31,9 +31,7 @@ def settle_features(setup: Setup, run_dir: Path) -> Setup:
     it. A run that goes on keeps what it began with."""
     if not _looks(setup):
         return setup
-    known = (run_dir / ".hydra" / "config.yaml").exists()
-    before = OmegaConf.select(read_saved(run_dir), "features._target_") if known else None
-    chosen = dict(choose(setup.config.features, before))
+    chosen = dict(choose(setup.config.features, target_of(run_dir, "features")))
     with open_dict(setup.cfg):
         setup.cfg.features = chosen
     return replace(setup, config=setup.config.model_copy(update={"features": chosen}))
