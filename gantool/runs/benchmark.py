@@ -30,8 +30,9 @@ from gantool.runs.monitors import build_measurements, build_monitors
 from gantool.runs.plain_loop import PlainLoop, copied
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.hardware import keep_freed_pages
-from gantool.training.loop import Every, Settings, play_round, watch
+from gantool.training.loop import Settings, follow, play_round
 from gantool.training.recorder import Recorder
+from gantool.training.stop import StopSignal
 from gantool.training.update import update
 
 log = logging.getLogger(__name__)
@@ -103,8 +104,7 @@ class WholeLoop:
         trainer = setup.config.trainer
         self.settings = Settings(seed=0, batch_size=trainer.batch_size, microbatch=trainer.microbatch)
         self.measurements = build_measurements(setup, self.state, data.num_images)
-        monitors = build_monitors(setup, data, image_set, None, Written())
-        self.monitors = [Every(self.measurements.interval, self.measurements), *monitors]
+        self.monitors = build_monitors(setup, data, image_set, None, Written())
         console, checkpoints = Console(self.state.progress.total, quiet=True), Checkpoints(folder)
         seconds = 3 * trainer.checkpoint_seconds  # it plays for a third of the time
         self.recorder = Recorder(folder, Log(folder), console, checkpoints, checkpoint_seconds=seconds)
@@ -113,8 +113,7 @@ class WholeLoop:
         """One round."""
         keep_freed_pages()
         play_round(self.state, self.data, self.measurements, self.settings)
-        watch(self.state, self.monitors, self.recorder)
-        self.recorder.end_round(self.state, stopping=False)
+        follow(self.state, self.measurements, self.monitors, self.recorder, StopSignal())
 
 
 def _alternate(sides: dict[str, Callable[[], None]], device: torch.device) -> dict[str, float]:

@@ -212,6 +212,7 @@ def build_state(setup: Setup, num_images: int) -> State:
         half_life = setup.images(half_life, "trainer.ema_half_life", images_per_epoch=num_images)
     total = setup.images(trainer.duration, "trainer.duration", images_per_epoch=num_images)
     config = setup.config.model_dump(by_alias=True, exclude_unset=True)
+    game.requires_grad_(False)  # the update of a player frees its own
     ema = EMA(game.generators, half_life, average_buffers=trainer.ema_buffers == "average")
     return State(game, ema, optimizers, setup.precision, Progress(total=total), config)
 

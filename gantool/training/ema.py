@@ -44,12 +44,19 @@ class EMA:
             half_life = min(self.half_life, progress.nimg / _RAMP)
         means: list[Tensor] = [*self.generators.parameters()]
         values: list[Tensor] = [*live.parameters()]
+        copies: dict[bool, tuple[list[Tensor], list[Tensor]]] = {False: ([], []), True: ([], [])}  # counts apart
         for (name, mean), now in zip(self.generators.named_buffers(), live.buffers(), strict=True):
             if name.endswith(self.averaged):
                 means.append(mean)
                 values.append(now)
             else:
-                mean.copy_(now)
-        torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]  # one kernel for all weights
+                kept, copied = copies[now.is_floating_point()]
+                kept.append(mean)
+                copied.append(now)
+        # One kernel for all that are alike.
+        for kept, copied in copies.values():
+            if kept:
+                torch._foreach_copy_(kept, copied)  # pyright: ignore[reportPrivateImportUsage]
+        torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
             means, values, 1 - 0.5 ** (shown / half_life)
         )

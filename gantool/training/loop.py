@@ -11,8 +11,8 @@ from gantool.data.stream import Stream
 from gantool.game import Game, Progress
 from gantool.logging.record import Record
 from gantool.randomness import seed_everything
-from gantool.training.measurements import Measurements
-from gantool.training.ranks import any_rank, average_buffers
+from gantool.training.measurements import CHECKED, Measurements
+from gantool.training.ranks import agree, average_buffers
 from gantool.training.recorder import Recorder
 from gantool.training.state import State
 from gantool.training.stop import StopSignal
@@ -55,10 +55,8 @@ class Every:
 
 
 def play_round(state: State, data: Stream, measurements: Measurements, settings: Settings) -> None:
-    """Every player's updates, on new batches; then the averages and the progress follow.
-
-    A loss or gradient that is not finite raises GantoolError before any checkpoint could take it in.
-    """
+    """Every player's updates, on new batches; then the averages and the progress follow. It waits for no device: what
+    was measured is looked at later (see `follow`)."""
     game, progress = state.game, state.progress
     seed_everything(settings.seed, progress.nimg)
     game.begin_round(progress)
@@ -74,11 +72,28 @@ def play_round(state: State, data: Stream, measurements: Measurements, settings:
     state.ema.update(game.generators, state.progress)
 
 
-def watch(state: State, monitors: Sequence[Every], recorder: Recorder) -> None:
-    """Records what the monitors see whose time has come."""
-    for every in monitors:
-        if state.progress.crossed(every.interval) or state.progress.done:
-            recorder.write(every.look(state), state)
+def follow(
+    state: State, measurements: Measurements, monitors: Sequence[Every], recorder: Recorder, stop: StopSignal
+) -> int:
+    """What a round is followed by: monitors whose time has come, records, a checkpoint. Returns the signal that ends
+    the run, 0 where none came.
+
+    Raises Breakdown where a loss, gradient or weight is not finite: before any of these sees the state, else within
+    CHECKED rounds.
+    """
+    progress, device = state.progress, state.precision.device
+    watching = [Every(measurements.interval, measurements), *monitors]
+    due = [every for every in watching if progress.crossed(every.interval) or progress.done]
+    # One message a round: only the first rank has monitors and a clock, and all must come to the same end.
+    looks, saving, signal_number = agree([bool(due), recorder.is_due(), stop.number], device)
+    if looks or saving or signal_number or progress.rounds % CHECKED == 0:
+        measurements.check(state.game)
+    for every in due:
+        recorder.write(every.look(state), state)
+    if looks:
+        [signal_number] = agree([stop.number], device)  # it may have come meanwhile
+    recorder.end_round(state, saving=bool(saving), stopping=bool(signal_number))
+    return signal_number
 
 
 def train(
@@ -96,8 +111,5 @@ def train(
     with StopSignal() as stop:
         while not state.progress.done:
             play_round(state, data, measurements, settings)
-            watch(state, [Every(measurements.interval, measurements), *monitors], recorder)
-            signal_number = any_rank(stop.number, state.precision.device)
-            recorder.end_round(state, stopping=bool(signal_number))
-            if signal_number:
+            if signal_number := follow(state, measurements, monitors, recorder, stop):
                 stop.leave(signal_number)

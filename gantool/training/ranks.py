@@ -66,13 +66,15 @@ def average(tensors: Sequence[Tensor]) -> None:
 
 def average_buffers(network: nn.Module) -> None:
     """Averages floating-point buffers (batch norm's statistics), so that all ranks and the checkpoint hold the same."""
-    average([b for b in network.buffers() if b.is_floating_point()])
+    if world() > 1:
+        average([b for b in network.buffers() if b.is_floating_point()])
 
 
-def any_rank(number: int, device: torch.device) -> int:
-    """The largest of the ranks' numbers: a signal that reached one of them stops all, after the same round."""
+def agree(numbers: Sequence[int], device: torch.device) -> list[int]:
+    """The largest of the ranks' numbers, place by place: a signal that reached one of them stops all, after the same
+    round."""
     if world() == 1:
-        return number
-    flag = torch.tensor(number, device=device)
-    dist.all_reduce(flag, op=dist.ReduceOp.MAX)
-    return int(flag)
+        return list(numbers)
+    flags = torch.tensor(numbers, device=device)
+    dist.all_reduce(flags, op=dist.ReduceOp.MAX)
+    return flags.tolist()

@@ -5,15 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from torch import nn
-
 from gantool.logging.console import Console
 from gantool.logging.jsonl import finite
 from gantool.logging.log import Log
 from gantool.logging.record import Record
 from gantool.logging.status import write_status
 from gantool.training.checkpoint import Checkpoints
-from gantool.training.measurements import breakdown
 from gantool.training.state import State
 
 Status = Literal["running", "finished", "stopped"]  # beside "failed", which the command line writes
@@ -59,19 +56,21 @@ class Recorder:
             return score == score  # not NaN
         return score > best if self.best_metric in self.higher_is_better else score < best
 
-    def end_round(self, state: State, *, stopping: bool) -> None:
-        """Shows progress; checkpoints when it is time, and at the end of the run or of this process."""
+    def is_due(self) -> bool:
+        """Whether it is time for a checkpoint, by the clock; only the first rank has one to write."""
+        return self.checkpoints is not None and time.monotonic() - self.saved >= self.checkpoint_seconds
+
+    def end_round(self, state: State, *, saving: bool, stopping: bool) -> None:
+        """Shows progress; checkpoints with `saving`, at the end of the run, or of this process (`stopping`)."""
         self.console.update(state.progress)
         done = state.progress.done
-        if done or stopping or time.monotonic() - self.saved >= self.checkpoint_seconds:
+        if done or stopping or saving:
             self.checkpoint(state, "finished" if done else "stopped" if stopping else "running")
 
     def checkpoint(self, state: State, status: Status) -> None:
         """Writes a checkpoint and the status; what was logged before is on disk first."""
         if self.run_dir is None or self.checkpoints is None:
             return
-        if not bool(nn.utils.get_total_norm(list(state.game.parameters())).isfinite()):
-            raise breakdown("weights", state.progress)
         self.log.flush()
         self.checkpoints.save(state.state_dict(), state.progress.nimg)
         self.status(state, status)

@@ -24,24 +24,30 @@ def update(
     has the list).
     """
     player, optimizer, precision = state.game.players[name], state.optimizers[name], state.precision
-    state.game.requires_grad_(False)  # no gradient is computed for networks that do not move now
-    for network in player.networks:
-        network.requires_grad_(True)
-    optimizer.optimizer.zero_grad(set_to_none=True)
-    terms: dict[str, Tensor] = {}
-    scores: dict[str, list[Tensor]] = {}
+    for other in state.optimizers.values():  # no gradient is computed for networks that do not move now
+        for parameter in other.parameters:
+            parameter.requires_grad = False
+    for parameter in optimizer.parameters:
+        parameter.requires_grad, parameter.grad = True, None
+    parts: list[tuple[Outcome, float]] = []
     for part in batch.split(microbatch or len(batch)):
         share = len(part) * world() / batch.total  # gradients and terms are then averaged over the ranks
         seed_torch(*seed)
         with precision.autocast():
             outcome = player.loss(part)
-        loss = torch.stack(list(outcome.terms.values())).sum() * share
-        precision.scaler.scale(loss).backward()
-        for term_name, term in outcome.terms.items():
-            terms[term_name] = terms.get(term_name, 0) + term.detach() * share
-        for side, score in outcome.scores.items():
-            scores.setdefault(side, []).append(score)
+        first, *rest = outcome.terms.values()
+        precision.scaler.scale(sum(rest, first) * share).backward()
+        parts.append((Outcome({name: term.detach() for name, term in outcome.terms.items()}, outcome.scores), share))
     average([p.grad for p in optimizer.parameters if p.grad is not None])
     norm = optimizer.step(precision)
     player.after_update()
-    return Outcome(terms, {side: torch.cat(parts) for side, parts in scores.items()}), norm
+    return _whole(parts), norm
+
+
+def _whole(parts: list[tuple[Outcome, float]]) -> Outcome:
+    """The outcome of a batch from those of its parts, and what share of it each is."""
+    first, share = parts[0]
+    if len(parts) == 1 and share == 1:
+        return first
+    terms = {name: sum(outcome.terms[name] * share for outcome, share in parts) for name in first.terms}
+    return Outcome(terms, {side: torch.cat([outcome.scores[side] for outcome, _ in parts]) for side in first.scores})
