@@ -90,7 +90,10 @@ def set_up(cfg: DictConfig, written: Written) -> Setup:
     assert source is not None
     game.to(device)
     to_memory_format(game, channels_last=trainer.channels_last)
-    return Setup(cfg, config, device, precision, source, game)
+    setup = Setup(cfg, config, device, precision, source, game)
+    for look in (build_optimizers, build_average):  # what is wrong with them is told before an image is decoded
+        look(setup, num_images=1)
+    return setup
 
 
 @contextmanager
@@ -193,8 +196,26 @@ def build_stream(setup: Setup, image_set: Any) -> Stream:
 
 def build_state(setup: Setup, num_images: int) -> State:
     """The moving parts of a run before its first round. `num_images` in the data set: what an epoch is."""
-    game, trainer, settings = setup.game, setup.config.trainer, setup.config.optimizer
-    optimizers = {
+    total = setup.images(setup.config.trainer.duration, "trainer.duration", images_per_epoch=num_images)
+    config = setup.config.model_dump(by_alias=True, exclude_unset=True)
+    setup.game.requires_grad_(False)  # the update of a player frees its own
+    average, optimizers = build_average(setup, num_images), build_optimizers(setup, num_images)
+    return State(setup.game, average, optimizers, setup.precision, Progress(total=total), config)
+
+
+def build_average(setup: Setup, num_images: int) -> EMA:
+    """The averaged generators."""
+    trainer = setup.config.trainer
+    half_life = number(trainer.ema_half_life, "trainer.ema_half_life")
+    if isinstance(half_life, str):
+        half_life = setup.images(half_life, "trainer.ema_half_life", images_per_epoch=num_images)
+    return EMA(setup.game.generators, half_life, average_buffers=trainer.ema_buffers == "average")
+
+
+def build_optimizers(setup: Setup, num_images: int) -> dict[str, PlayerOptimizer]:
+    """By player."""
+    settings = setup.config.optimizer
+    return {
         name: PlayerOptimizer(
             player.parameters(),
             build({**settings.of(name), "_partial_": True}, f"optimizer.{name}"),
@@ -205,16 +226,8 @@ def build_state(setup: Setup, num_images: int) -> State:
             number(settings.beta2, "optimizer.beta2"),
             player.begins_anew,
         )
-        for name, player in game.players.items()
+        for name, player in setup.game.players.items()
     }
-    half_life = number(trainer.ema_half_life, "trainer.ema_half_life")
-    if isinstance(half_life, str):
-        half_life = setup.images(half_life, "trainer.ema_half_life", images_per_epoch=num_images)
-    total = setup.images(trainer.duration, "trainer.duration", images_per_epoch=num_images)
-    config = setup.config.model_dump(by_alias=True, exclude_unset=True)
-    game.requires_grad_(False)  # the update of a player frees its own
-    ema = EMA(game.generators, half_life, average_buffers=trainer.ema_buffers == "average")
-    return State(game, ema, optimizers, setup.precision, Progress(total=total), config)
 
 
 def number(value: Any, key: str) -> Any:
