@@ -1,7 +1,10 @@
 """The loop waits for its device once in a while only, and nothing is made of a state that is broken."""
 
 import json
+import subprocess
+import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,8 +23,10 @@ from gantool.games.gan import GAN
 from gantool.logging.jsonl import read_metrics
 from gantool.runs.build import build_state, build_stream, set_up
 from gantool.runs.monitors import build_measurements
+from gantool.training.hardware import MixedPrecision
 from gantool.training.loop import Settings, play_round
 from gantool.training.measurements import CHECKED, Measurements
+from gantool.training.optimization import PlayerOptimizer
 from runs import small
 
 WAITS = ("item", "tolist", "cpu", "numpy", "nonzero", "__bool__", "__int__", "__float__", "__index__")  # for the device
@@ -117,3 +122,29 @@ def test_sums_of_earlier_checkpoints_are_read() -> None:
     game: Any = SimpleNamespace(scalars=dict)
     scalars = Measurements({}, 1, memory)(game, nn.ModuleDict(), Progress()).scalars
     assert scalars.items() >= {"loss/one/a": 2.0, "loss/one/b": 1.0, "loss/one/total": 3.0}.items()
+
+
+def test_the_first_round_needs_no_compiler_and_no_torchvision(in_tmp: Path) -> None:
+    """Their imports took a third of the time until it."""
+    main(small(in_tmp / "prepare", model="mlp", rounds=1))  # decoding a data set for the first time may need more
+    code = "import sys; from gantool.cli.main import main; code = main(sys.argv[1:])\n"
+    code += "print('found:', code, *sorted({'torch._dynamo', 'torchvision'} & set(sys.modules)))"
+    words = [sys.executable, "-c", code, *small(in_tmp / "run", "augment=diffaugment", model="mlp", rounds=2)]
+    assert subprocess.check_output(words, text=True).splitlines()[-1] == "found: 0"
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD", "RMSprop", "Adagrad"])
+def test_optimizers_step_as_torchs_own(name: str) -> None:
+    make, steps = getattr(torch.optim, name), []
+    for ours in (True, False):
+        torch.manual_seed(0)
+        weights = [nn.Parameter(torch.randn(3, 4)), nn.Parameter(torch.randn(4))]
+        wrapped = PlayerOptimizer(weights, partial(make, lr=0.1), lambda nimg, total: 1.0)
+        plain = make(weights, lr=0.1)
+        for _ in range(3):
+            for weight in weights:
+                weight.grad = torch.randn_like(weight)
+            wrapped.step(MixedPrecision(torch.device("cpu"), "fp32")) if ours else plain.step()
+        steps.append([weight.detach() for weight in weights])
+    assert all(torch.equal(a, b) for a, b in zip(*steps, strict=True))
+    assert all(weight.requires_grad and weight.is_leaf for weight in weights)
