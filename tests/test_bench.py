@@ -48,8 +48,8 @@ def test_the_dcgan_example_is_as_large_as_the_original_and_learns() -> None:
     example = Example(ImageSet(images, None, [], "", "gray"), torch.device("cpu"))
     sizes = [sum(p.numel() for p in network.parameters()) for network in (example.generator, example.discriminator)]
     assert sizes == [3_576_704, 2_765_568]
-    before = [network[0].weight.detach().clone() for network in (example.generator, example.discriminator)]
+    first = [next(network.parameters()) for network in (example.generator, example.discriminator)]
+    before = [weight.detach().clone() for weight in first]
     example.batches = iter([(torch.zeros(4, 3, 64, 64),)])
     example.play()
-    for old, network in zip(before, (example.generator, example.discriminator), strict=True):
-        assert not torch.equal(old, network[0].weight)
+    assert not any(torch.equal(old, weight) for old, weight in zip(before, first, strict=True))

@@ -61,8 +61,12 @@ def _generator(channels: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     widths = [LATENT, *(WIDTH * factor for factor in (8, 4, 2, 1))]
     for place, (before, after) in enumerate(pairwise(widths)):
-        how = {"stride": 2, "padding": 1} if place else {}
-        layers += [nn.ConvTranspose2d(before, after, 4, bias=False, **how), nn.BatchNorm2d(after), nn.ReLU(True)]
+        stride, padding = (2, 1) if place else (1, 0)
+        layers += [
+            nn.ConvTranspose2d(before, after, 4, stride, padding, bias=False),
+            nn.BatchNorm2d(after),
+            nn.ReLU(True),
+        ]
     return nn.Sequential(*layers, nn.ConvTranspose2d(WIDTH, channels, 4, 2, 1, bias=False), nn.Tanh())
 
 
