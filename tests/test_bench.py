@@ -4,9 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from gantool.cli.main import main
+from gantool.data.image_set import ImageSet
 from gantool.runs import benchmark
+from gantool.runs.example import Example
 from runs import small
 
 
@@ -25,4 +28,28 @@ def test_bench_prints_every_figure(in_tmp: Path, capfd, monkeypatch, model: str,
     for figure in (r"[\d.]+ times as fast \(fp32\)", r"against step: [+-][\d.]+ %", r"GFLOP/s, \d+ % of the conv"):
         assert re.search(figure, output), output
     assert re.search(r"peak memory: plain \d+ MB, step \d+ MB", output)
+    assert "DCGAN example is left out" in output
+    assert re.findall(r"timing 1 of 1: (.+),", output) == ["plain", "step", "whole loop"]
     assert not (in_tmp / "outputs").exists()
+
+
+def test_the_dcgan_example_is_timed_at_its_64_pixels(in_tmp: Path, capfd, monkeypatch) -> None:
+    for name, value in {"SECONDS": 0.01, "ALTERNATIONS": 1, "WARM_UP": 0, "_peak_memory": lambda cfg, side: 1}.items():
+        monkeypatch.setattr(benchmark, name, value)
+    words = [word for word in small(in_tmp / "run", "dataset.resolution=64") if not word.startswith("hydra")]
+    assert main(["bench", *words[1:]]) == 0
+    output = capfd.readouterr().out
+    assert re.search(r"^example +[\d.]+ ms a round +\d+ images/s$", output, re.MULTILINE), output
+    assert re.search(r"against PyTorch's DCGAN example: [\d.]+ times", output) and "timing 1 of 1: example" in output
+
+
+def test_the_dcgan_example_is_as_large_as_the_original_and_learns() -> None:
+    images = torch.full((128, 3, 64, 64), 128, dtype=torch.uint8)
+    example = Example(ImageSet(images, None, [], "", "gray"), torch.device("cpu"))
+    sizes = [sum(p.numel() for p in network.parameters()) for network in (example.generator, example.discriminator)]
+    assert sizes == [3_576_704, 2_765_568]
+    first = [next(network.parameters()) for network in (example.generator, example.discriminator)]
+    before = [weight.detach().clone() for weight in first]
+    example.batches = iter([(torch.zeros(4, 3, 64, 64),)])
+    example.play()
+    assert not any(torch.equal(old, weight) for old, weight in zip(before, first, strict=True))

@@ -60,8 +60,8 @@ class CycleGAN(Game):
         }
 
     def remember(self) -> None:
-        """Puts what the generators have just made into the pools."""
-        for side, pool in self.pools.items():
+        """Puts what the generators have just made, if they have, into the pools."""
+        for side, pool in self.pools.items() if self.made else ():
             cast(ImagePool, pool).push(torch.cat([made[side] for made in self.made.values()]))
 
     def constrain(self) -> None:

@@ -37,7 +37,7 @@ class ImagePool(nn.Module):
         late = made[len(first) :][: self.size]
         kept = torch.rand(len(late), device=made.device) < 0.5
         places = torch.randperm(self.size, device=made.device)[: len(late)]
-        self.images[places[kept]] = late[kept]
+        self.images[places] = torch.where(kept[:, None, None, None], late, self.images[places])
 
     def forward(self, made: Tensor, draws: Draws) -> Tensor:
         """`made`, every second image replaced by one of the pool's once it is full; by these `draws`."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gantool.files import whole
 
@@ -12,10 +12,17 @@ LINE = 64  # grey between the images: tells black digits' edges without drawing 
 
 def grid(images: Tensor, columns: int = 8, padding: int = 2) -> Tensor:
     """(C, H', W') uint8 on the CPU from (N, C, H, W), float in [-1, 1] or uint8; filled row by row."""
-    from torchvision.utils import make_grid
-
     images = to_uint8(images.detach()).cpu()
-    return make_grid(images, columns, padding, pad_value=LINE)[: images.shape[1]]  # it makes grey images RGB
+    count, channels, height, width = images.shape
+    if count == 1:
+        return images[0]
+    columns = min(columns, count)
+    rows, height, width = -(-count // columns), height + padding, width + padding
+    cells = images.new_full((rows * columns, channels, height, width), LINE)
+    cells[:count, :, padding:, padding:] = images
+    lines = cells.view(rows, columns, channels, height, width).permute(2, 0, 3, 1, 4)
+    filled = lines.reshape(channels, rows * height, columns * width)
+    return nn.functional.pad(filled, (0, padding, 0, padding), value=LINE)
 
 
 def to_uint8(images: Tensor) -> Tensor:

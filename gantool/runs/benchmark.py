@@ -1,6 +1,7 @@
-"""The composed training step against a plain PyTorch loop of the same networks, in one process.
+"""The composed training step against a plain PyTorch loop of the same networks, and at 64 pixels against PyTorch's own
+DCGAN example, in one process.
 
-Both sides alternate, so that a machine whose speed drifts is fair to both.
+All sides alternate, so that a machine whose speed drifts is fair to all.
 """
 
 import logging
@@ -26,6 +27,7 @@ from gantool.data.stream import Stream
 from gantool.logging.console import Console
 from gantool.logging.log import Log
 from gantool.runs.build import Setup, build_state, build_stream, compile_networks, set_up
+from gantool.runs.example import BATCH, RESOLUTION, Example
 from gantool.runs.monitors import build_measurements, build_monitors
 from gantool.runs.plain_loop import PlainLoop, copied
 from gantool.training.checkpoint import Checkpoints
@@ -55,18 +57,30 @@ def compare(cfg: DictConfig, written: Written) -> float:
         plain = PlainLoop(setup, image_set)
         ours = BareStep(setup, data)
         whole = WholeLoop(setup, data, image_set, Path(folder))
+        log.info("counting the work of a round, and building what it is compared with")
         flops = _flops(ours)
         sides: dict[str, Callable[[], None]] = {"plain": plain.play, "step": ours.play, "whole loop": whole.play}
+        if image_set.images.shape[-1] == RESOLUTION:
+            sides["example"] = Example(image_set, setup.device).play
+        else:
+            log.info("PyTorch's DCGAN example is left out: it is of %d pixels (dataset.resolution=64)", RESOLUTION)
         seconds = _alternate(sides, setup.device)
         whole.recorder.close()
     images = setup.config.trainer.batch_size * setup.game.batches_per_round
+    rates = {side: images / value for side, value in seconds.items()}
+    if "example" in seconds:
+        rates["example"] = BATCH / seconds["example"]
     for side, value in seconds.items():
-        log.info("%-10s  %8.1f ms a round  %8.0f images/s", side, 1000 * value, images / value)
+        log.info("%-10s  %8.1f ms a round  %8.0f images/s", side, 1000 * value, rates[side])
+    if "example" in seconds:
+        log.info("whole loop against PyTorch's DCGAN example: %.2f times its images/s (it has widths of 64, float32, "
+                 "batches of 64)", rates["whole loop"] / rates["example"])  # fmt: skip
     ratio = seconds["plain"] / seconds["step"]
     loss = seconds["whole loop"] / seconds["step"] - 1
     log.info("%-10s  %8.1f ms of it wait for the DataLoader", "plain", 1000 * plain.loading)
     log.info("step against plain loop: %.2f times as fast (%s)", ratio, setup.precision.name)
     log.info("whole loop (data, logging, monitors, checkpoints) against step: %+.1f %%", 100 * loss)
+    log.info("measuring the convolution peak and, in processes of their own, the peak memory of both sides")
     peak, rate = _convolution_peak(setup), flops / seconds["step"]
     log.info("work: %.1f GFLOP a round; %.0f GFLOP/s, %.0f %% of the convolution peak of %.0f",
              flops / 1e9, rate / 1e9, 100 * rate / peak, peak / 1e9)  # fmt: skip
@@ -119,10 +133,12 @@ class WholeLoop:
 def _alternate(sides: dict[str, Callable[[], None]], device: torch.device) -> dict[str, float]:
     """Median over the alternations of each side's mean seconds a round."""
     times: dict[str, list[float]] = {side: [] for side in sides}
-    for play in sides.values():
-        play()  # the first round allocates, and compiles where that is asked for
-    for _ in range(ALTERNATIONS):
+    for side, play in sides.items():
+        log.info("first round of %s", side)
+        play()  # it allocates, and compiles where that is asked for
+    for number in range(1, ALTERNATIONS + 1):
         for side, play in sides.items():
+            log.info("timing %d of %d: %s, %g s", number, ALTERNATIONS, side, SECONDS)
             for _ in range(WARM_UP):  # until the allocator is this side's: its first rounds ask the system for pages
                 play()
             start, rounds = _now(device), 0

@@ -38,6 +38,7 @@ class PlainLoop:
         kernels = {key: None for key in ("fused", "foreach") if key in (optimizer.model_extra or {})}  # torch's default
         config = setup.config.model_copy(update={"optimizer": optimizer.model_copy(update=kernels)})
         optimizers = build_state(replace(setup, config=config), len(image_set.images)).optimizers
+        self.game.requires_grad_(True)
         self.optimizers = {name: o.optimizer for name, o in optimizers.items()}
         items = Items(image_set)
         self.loader = DataLoader(items, batch_size=self.size, shuffle=True, drop_last=len(items) > self.size)

@@ -2,6 +2,7 @@
 
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from gantool.logging.progress import Block
 from gantool.runs.trained import TrainedRun
 from gantool.sampling import filled
 from gantool.sampling import sampled as blocks_of
+
+_WRITERS = 8  # threads that write PNG files
 
 
 def chosen_classes(run: TrainedRun, asked: list[int] | int | None) -> list[int]:
@@ -58,11 +61,21 @@ def write_grid(out: Path, blocks: Iterator[Block], num: int, run: TrainedRun) ->
 def write_png(out: Path, blocks: Iterator[Block], num: int, run: TrainedRun) -> None:
     """000000.png, 000001.png, ...; with labels in a folder for each class, as dataset=folder reads them."""
     number = count()
-    for images, labels in blocks:
-        for index, image in enumerate(images):
-            folder = out if labels is None else out / f"class{int(labels[index]):03d}"
-            folder.mkdir(exist_ok=True)
-            save_png(image, folder / f"{next(number):06d}.png")
+    before: list[Future[None]] = []
+    with ThreadPoolExecutor(_WRITERS) as pool:  # a file waits for the disk twice; meanwhile the next block is made
+        for images, labels in blocks:
+            folders = [out] * len(images) if labels is None else [out / f"class{int(label):03d}" for label in labels]
+            for folder in set(folders):
+                folder.mkdir(exist_ok=True)
+            now = [
+                pool.submit(save_png, image, folder / f"{next(number):06d}.png")
+                for image, folder in zip(images, folders, strict=True)
+            ]
+            for written in before:
+                written.result()
+            before = now
+        for written in before:
+            written.result()
 
 
 def write_npz(out: Path, blocks: Iterator[Block], num: int, run: TrainedRun) -> None:

@@ -25,7 +25,7 @@ class Measurements:
     """Collects what each update measured; as a monitor, hands back the means since it was last called.
 
     The numbers of a round stay on the device, as one tensor, until `check` fetches those of all rounds since the last
-    one at once: training does not wait for them. `memory` is all its state: plain, the same on every rank, and part of
+    one at once: training does not wait for them. `memory` is all the state: plain, the same on every rank, and part of
     the checkpoint, so that the log of a run that goes on is that of one that was never stopped.
     """
 

@@ -1,7 +1,9 @@
 """One player's optimizer with what surrounds a step: schedule, warm-up, clipping."""
 
+import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from types import MethodType
 
 import torch
 from torch import Tensor, nn
@@ -32,8 +34,10 @@ class PlayerOptimizer:
     begins_anew: Callable[[Progress], bool] = never
 
     def __post_init__(self) -> None:
+        _without_compiler()
         _check_steps(self.make)
         self.optimizer = self.make(self.parameters)
+        _step_alone(self.optimizer)
         self.configured = [
             {name: value for name, value in group.items() if name != "params"} for group in self.optimizer.param_groups
         ]
@@ -78,7 +82,23 @@ def _check_steps(make: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
     weight.grad = torch.ones(2, 2)
     try:
         optimizer = make([weight])
+        _step_alone(optimizer)
         optimizer.step()
         assert optimizer.param_groups[0]["lr"] is not None
     except Exception as error:
         raise GantoolError(f"optimizer: it cannot take a step with these settings ({error})") from error
+
+
+def _without_compiler() -> None:
+    """Lets torch's optimizers be without the guards that import torch's compiler, a third of the time until the first
+    round: they are for optimizers that are compiled, and ours never are."""
+    for name in ("add_param_group", "state_dict", "load_state_dict"):
+        guarded = getattr(getattr(torch.optim.Optimizer, name), "__wrapped__", None)
+        if guarded is not None:
+            guarded.__dynamo_disable = guarded  # what the guard would have made, and calls
+
+
+def _step_alone(optimizer: torch.optim.Optimizer) -> None:
+    """The same for the step of one of torch's own."""
+    if type(optimizer).__module__.startswith("torch.optim."):
+        optimizer.step = torch.no_grad()(MethodType(inspect.unwrap(type(optimizer).step), optimizer))

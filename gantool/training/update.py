@@ -49,5 +49,5 @@ def _whole(parts: list[tuple[Outcome, float]]) -> Outcome:
     first, share = parts[0]
     if len(parts) == 1 and share == 1:
         return first
-    terms = {name: sum(outcome.terms[name] * share for outcome, share in parts) for name in first.terms}
+    terms = {name: torch.stack([outcome.terms[name] * share for outcome, share in parts]).sum() for name in first.terms}
     return Outcome(terms, {side: torch.cat([outcome.scores[side] for outcome, _ in parts]) for side in first.scores})
