@@ -16,6 +16,7 @@ from gantool.data.mnist import Mnist5k
 from gantool.metrics.digits import DigitFeatures
 from gantool.metrics.embedding import Embedding
 from gantool.metrics.scores import Coverage, FrechetDistance, Precision
+from gantool.margins import written
 from runs import CONF, TRANSLATORS, train
 
 
@@ -73,14 +74,17 @@ def test_several_checkpoints_give_one_ranked_table_files_and_curves(runs: Path, 
     known = json.loads((runs / "table" / "results.json").read_text())
     scores = [result["scores"]["fd_digits"] for result in known]
     assert len(scores) == 3 and scores == sorted(scores) and len(set(scores)) == 3
-    assert [f"{score:.4g}" in line for score, line in zip(scores, printed, strict=False)] == [True] * 3
+    shown = [written(one["scores"]["fd_digits"], one["margins"]["fd_digits"]) for one in known]
+    assert [text in line for text, line in zip(shown, printed, strict=False)] == [True] * 3 and "±" in shown[0]
     assert "real images" in printed[-1] and f"{known[0]['floor']['fd_digits']:.4g}" in printed[-1]
 
     (folder,) = (runs / "table" / "a").glob("digits-*")
     assert sorted(path.name for path in folder.glob("*.json")) == ["000000.016.json", "000000.032.json"]
     with (folder / "scores.csv").open() as file:
         rows = list(csv.reader(file))
-    assert rows[0] == ["run", "nimg", "fd_digits", "is_digits"] and [row[1] for row in rows[1:]] == ["16", "32", ""]
+    assert rows[0] == ["run", "nimg", "fd_digits", "is_digits", "fd_digits_margin", "is_digits_margin"] and [
+        row[1] for row in rows[1:]
+    ] == ["16", "32", ""]
     events = EventAccumulator(str(folder)).Reload()
     curve = {event.step: event.value for event in events.Scalars("evaluate/fd_digits")}
     mine = {result["nimg"]: result["scores"]["fd_digits"] for result in known if result["run"] == str(runs / "a")}

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ from gantool.metrics.score import Score
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+WIDE, FEWER = 1000, 5  # from how many features on margins are of fewer parts: a distance then takes seconds
 UNEQUAL = 1.1  # the bias of most scores goes with 1/num + 1/num_real: by this factor it tells
 
 
@@ -112,26 +115,40 @@ class Scorer:
 
     def score(self, blocks: Iterable[Block]) -> dict[str, float]:
         """By name, of `num` generated images: blocks of uint8 (n, C, H, W), and labels (n,) or None, on the CPU."""
+        return self._measured(*self._sides(blocks))
+
+    def score_with_margins(self, blocks: Iterable[Block]) -> tuple[dict[str, float], dict[str, float]]:
+        """As `score`, and the margins of those scores that have one (see Score.margin)."""
+        fake, real = self._sides(blocks)
+        scores, fewer = self._measured(fake, real), WIDE < self.features.num_features
+        found = {
+            name: self._calmly(score.margin, fake, real, min(score.parts, FEWER if fewer else score.parts))
+            for name, score in self.scores.items()
+        }
+        return scores, {name: value for name, value in found.items() if value is not None}
+
+    def _sides(self, blocks: Iterable[Block]) -> tuple[Embedding, Embedding]:
         self.prepare()
         assert self._real is not None
         blocks = self._announced(iter(blocks), self.num)
         fake = embed(self.features, blocks, self.device, keep_images=self._keep)
         if len(fake) != self.num:
             raise ValueError(f"{len(fake)} images were given, not {self.num}")
-        return self._measured(fake, self._real)
+        return fake, self._real
 
     @property
     def _keep(self) -> bool:
         return any(score.needs_images for score in self.scores.values())
 
     def _measured(self, fake: Embedding, real: Embedding) -> dict[str, float]:
-        found = {}
+        return {name: float(self._calmly(score, fake, real)) for name, score in self.scores.items()}
+
+    def _calmly(self, measure: Callable[..., T], fake: Embedding, real: Embedding, *more: int) -> T:
+        """What `measure` finds, whatever surrounds it."""
         devices = [self.device] if self.device.type == "cuda" else []
-        for name, score in self.scores.items():
-            with torch.random.fork_rng(devices), torch.autocast(self.device.type, enabled=False):
-                torch.manual_seed(self.seed)
-                found[name] = float(score(fake, real, self.seed))
-        return found
+        with torch.random.fork_rng(devices), torch.autocast(self.device.type, enabled=False):
+            torch.manual_seed(self.seed)
+            return measure(fake, real, self.seed, *more)
 
     def protocol(self) -> dict[str, object]:
         """Everything that another would need to measure the same, and the floor (JSON-able)."""
@@ -152,14 +169,16 @@ class Scorer:
             "scores": {name: {"class": _path(score), **score.details} for name, score in self.scores.items()},
             # Rounded, as another machine's last digits would make another protocol of the same one.
             "floor": {name: float(f"{value:.6g}") for name, value in self.floor.items()},
-            "warning": self._warning(),
+            "warning": self.warning,
         }
 
     @property
     def _split(self) -> str:
         return f"{self.image_set.name} {self.image_set.split}"
 
-    def _warning(self) -> str | None:
+    @property
+    def warning(self) -> str | None:
+        """What makes the scores less sound than they look; known before any network runs."""
         held_out, others, num_real = len(self._held_out), len(self._others), len(self._rows)
         found, fewest = [], min(self.num, held_out, others)
         if fewest <= self.features.num_features and any(score.needs_covariance for score in self.scores.values()):

@@ -5,12 +5,13 @@ import json
 import math
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gantool.analysis.report import write_csv, write_json
 from gantool.files import MARK
+from gantool.margins import written
 from gantool.paths import expanded
 from gantool.runs.output import writing
 
@@ -24,6 +25,7 @@ class Evaluation:
     scores: dict[str, float]
     floor: dict[str, float]  # the same scores of real images
     protocol: dict[str, object]  # results of equal protocols are comparable
+    margins: dict[str, float] = field(default_factory=dict)  # half of the scores' 95 % intervals
 
     @property
     def name(self) -> str:
@@ -56,6 +58,7 @@ def _whole(folder: Path, names: list[str]) -> list[dict[str, Any]]:
         with suppress(OSError, ValueError, RecursionError):
             match json.loads(path.read_text(encoding="utf-8")):
                 case {"run": str(), "nimg": int(), "scores": dict(scores), "floor": dict()} as one:
+                    one["margins"] = margins if isinstance(margins := one.get("margins"), dict) else {}  # of late
                     found += [one] if list(scores) == names else []
     return found
 
@@ -71,11 +74,14 @@ def save_table(evaluations: Sequence[Evaluation], out: str) -> None:
 
 
 def write_scores(known: Sequence[dict[str, Any]], path: Path) -> None:
-    """A line for each evaluation, and the floor as the last."""
+    """A line for each evaluation, its scores and then their margins, and the floor as the last."""
     names = list(known[0]["scores"])
-    rows = [[one["run"], one["nimg"], *(one["scores"][name] for name in names)] for one in known]
-    floor = ["real images", "", *(known[0]["floor"].get(name, "") for name in names)]
-    write_csv(["run", "nimg", *names], [*rows, floor], path)
+    rows = [
+        [one["run"], one["nimg"], *(one[side].get(name, "") for side in ("scores", "margins") for name in names)]
+        for one in known
+    ]
+    floor = ["real images", "", *(known[0]["floor"].get(name, "") for name in names), *("" for _ in names)]
+    write_csv(["run", "nimg", *names, *(f"{name}_margin" for name in names)], [*rows, floor], path)
 
 
 def _write_events(known: Sequence[dict[str, Any]], folder: Path) -> None:
@@ -89,6 +95,8 @@ def _write_events(known: Sequence[dict[str, Any]], folder: Path) -> None:
             for name, value in result["scores"].items():
                 if value is not None:  # it was finite
                     writer.add_scalar(f"evaluate/{name}", value, result["nimg"])
+            for name, value in result["margins"].items():
+                writer.add_scalar(f"margin/{name}", value, result["nimg"])
 
 
 def ranked(evaluations: Sequence[Evaluation], metric: str, *, higher_is_better: bool) -> list[Evaluation]:
@@ -108,7 +116,9 @@ def print_table(evaluations: Sequence[Evaluation], metric: str) -> None:
     table = Table("rank", Column("run", overflow="fold"), "kimg", *heads, box=None)
     for place, one in enumerate(evaluations, 1):
         cells = [str(place), str(one.run), f"{one.nimg / 1000:.4g}"]
-        table.add_row(*(Text(cell) for cell in [*cells, *(f"{one.scores[name]:.4g}" for name in names)]))
+        table.add_row(
+            *(Text(cell) for cell in [*cells, *(written(one.scores[name], one.margins.get(name)) for name in names)])
+        )
     floor = evaluations[0].floor
     table.add_row("-", "real images", "-", *(f"{floor[name]:.4g}" if name in floor else "-" for name in names))
     console = Console(highlight=False, soft_wrap=True)

@@ -77,5 +77,5 @@ class Panel:
         log.info("scoring %d images of %s at %g kimg", num, run.folder, run.nimg / 1000)
         generators = run.standing(self.passes, self.scorer.seed, self.truncation)
         blocks = made(run.game, generators, self.scorer, self.truncation)
-        scores = self.scorer.score(follow_images(blocks, num))
-        return Evaluation(run.folder, run.nimg, scores, self.scorer.floor, protocol)
+        scores, margins = self.scorer.score_with_margins(follow_images(blocks, num))
+        return Evaluation(run.folder, run.nimg, scores, self.scorer.floor, protocol, margins)
