@@ -21,8 +21,8 @@ def margin(values: Sequence[float]) -> float:
 
 
 def written(value: float, margin: float | None = None, digits: int = 4) -> str:
-    """'4.53 ± 0.20': two digits of the margin and as many decimals of the value; '4.532', of so many digits, where there
-    is none."""
+    """'4.53 ± 0.20': two digits of the margin and as many decimals of the value; '4.532', of `digits`, where there is
+    none."""
     if margin is None or not (math.isfinite(margin) and margin > 0):
         return f"{value:.{digits}g}"
     decimals = max(0, 1 - math.floor(math.log10(margin)))

@@ -67,10 +67,8 @@ def evaluate(options: Options) -> None:
         evaluations.append(panel.judge(load(target)))
         places.append(save(evaluations[-1], places_of[evaluations[-1].run]))
     metric = options.rank_by or names[0]
-    evaluations = ranked(evaluations, metric, higher_is_better=metric in panel.scorer.higher_is_better)
-    print_table(evaluations, metric)
-    if warning := panel.protocol().get("warning"):
-        log.warning("note: %s", warning)
+    evaluations, order = ranked(evaluations, metric)
+    print_table(evaluations, metric, order)
     if options.out:
         save_table(evaluations, options.out)
         places.append(Path(options.out))

@@ -120,7 +120,7 @@ class Scorer:
     def score_with_margins(self, blocks: Iterable[Block]) -> tuple[dict[str, float], dict[str, float]]:
         """As `score`, and the margins of those scores that have one (see Score.margin)."""
         fake, real = self._sides(blocks)
-        scores, fewer = self._measured(fake, real), WIDE < self.features.num_features
+        scores, fewer = self._measured(fake, real), self.features.num_features > WIDE
         found = {
             name: self._calmly(score.margin, fake, real, min(score.parts, FEWER if fewer else score.parts))
             for name, score in self.scores.items()

@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from gantool.analysis.report import write_csv, write_json
+from gantool.config.composed import typed_words
 from gantool.files import MARK
 from gantool.margins import written
 from gantool.paths import expanded
 from gantool.runs.output import writing
+from gantool.runs.ranking import Ranking, ranking
+from gantool.runs.results import Result, settings_of
+from gantool.runs.tables import print_seeds
 
 
 @dataclass(frozen=True)
@@ -99,14 +103,32 @@ def _write_events(known: Sequence[dict[str, Any]], folder: Path) -> None:
                 writer.add_scalar(f"margin/{name}", value, result["nimg"])
 
 
-def ranked(evaluations: Sequence[Evaluation], metric: str, *, higher_is_better: bool) -> list[Evaluation]:
-    """Best first, without a number last."""
-    sign = -1 if higher_is_better else 1
-    return sorted(evaluations, key=lambda one: (math.isnan(one.scores[metric]), sign * one.scores[metric]))
+def ranked(evaluations: Sequence[Evaluation], metric: str) -> tuple[list[Evaluation], Ranking]:
+    """Best first, without a number last; and how they were ranked."""
+    better = evaluations[0].protocol.get("higher_is_better")
+    higher = tuple(better) if isinstance(better, list) else ()
+    names = [f"{one.run.name} at {one.nimg / 1000:.4g} kimg" for one in evaluations]
+    results = [
+        Result(
+            name if names.count(name) == 1 else f"{one.run} at {one.nimg / 1000:.4g} kimg",
+            "finished",
+            None,
+            one.nimg,
+            {key: value for key, value in one.scores.items() if not math.isnan(value)},
+            higher,
+            one.margins,
+            one.protocol,
+            settings_of(one.run),
+            tuple(typed_words(one.run)),
+        )
+        for name, one in zip(names, evaluations, strict=True)
+    ]
+    found = ranking(results, metric)
+    return [evaluations[results.index(result)] for result in found.results], found
 
 
-def print_table(evaluations: Sequence[Evaluation], metric: str) -> None:
-    """Ranked ones, and what real images score."""
+def print_table(evaluations: Sequence[Evaluation], metric: str, order: Ranking) -> None:
+    """Ranked ones, and what real images score; whether the best is better than the others beyond chance."""
     from rich.console import Console
     from rich.table import Column, Table
     from rich.text import Text
@@ -114,13 +136,15 @@ def print_table(evaluations: Sequence[Evaluation], metric: str) -> None:
     names = list(evaluations[0].scores)
     heads = (f"{name} (ranked)" if name == metric and len(evaluations) > 1 else name for name in names)
     table = Table("rank", Column("run", overflow="fold"), "kimg", *heads, box=None)
-    for place, one in enumerate(evaluations, 1):
-        cells = [str(place), str(one.run), f"{one.nimg / 1000:.4g}"]
-        table.add_row(
-            *(Text(cell) for cell in [*cells, *(written(one.scores[name], one.margins.get(name)) for name in names)])
-        )
+    for place, one in zip(order.places, evaluations, strict=True):
+        cells = [place, str(one.run), f"{one.nimg / 1000:.4g}"]
+        cells += [written(one.scores[name], one.margins.get(name)) for name in names]
+        table.add_row(*map(Text, cells))
     floor = evaluations[0].floor
     table.add_row("-", "real images", "-", *(f"{floor[name]:.4g}" if name in floor else "-" for name in names))
     console = Console(highlight=False, soft_wrap=True)
     console.width = console.width if console.is_terminal else 200
     console.print(table)
+    print_seeds(console, order)
+    for line in order.compared():
+        console.print(line, markup=False)
