@@ -24,6 +24,7 @@ class Score(ABC):
     needs_classes: bool = False  # refused for features without logits
     needs_covariance: bool = False  # warned of where there are fewer images than features
     fewest: int = 2  # images needed on each side
+    of_class: int | None = None  # looks at the images with this label alone, and needs so many of them
     parts: int = PARTS  # of the generated images, whose scores give the margin; 0: none is given
     leaves_out: bool = False  # the margin is from all images but a part, exact near the floor too, not from the part
 

@@ -45,7 +45,7 @@ class Scorer:
         self.device = torch.device(device)
         self.features = features.to(self.device).requires_grad_(False).eval()
         self.image_set, self.num, self.batch_size, self.seed = image_set, num, batch_size, seed
-        self.scores = {features.score_name(k) if s.of_features else k: s for k, s in scores.items()}
+        self.scores = {_name(features, kind) if s.of_features else kind: s for kind, s in scores.items()}
         self.floor: dict[str, float] = {}
         self._real: Embedding | None = None  # what generated images are scored against
         total = len(image_set.images)
@@ -61,17 +61,27 @@ class Scorer:
             self._check(name, score)
 
     def _check(self, name: str, score: Score) -> None:
-        least = min(self.num, len(self._held_out), len(self._others))
-        if least < max(score.fewest, 1):
+        if score.needs_labels and self.image_set.labels is None:
+            raise GantoolError(f"{name} needs labels and {self._split} has none: leave it out, or take labelled data")
+        fake, held_out, others = counts = self._counts(score)
+        if (least := min(counts)) < max(score.fewest, 1):
             raise GantoolError(
                 f"num={self.num}: {name} needs at least {score.fewest} images a side, {least} are too few; there are "
-                f"{self.num} generated ones, and of {self._split} {len(self._held_out)} real ones for the floor, "
-                f"against {len(self._others)}: take more, or leave the score out"
+                f"{fake} generated ones, and of {self._split} {held_out} real ones for the floor, "
+                f"against {others}: take more, or leave the score out"
             )
         if score.needs_classes and not self.features.has_classes:
             raise GantoolError(f"{name} needs classes and features={self.features.name} has none: choose score=fd")
-        if score.needs_labels and self.image_set.labels is None:
-            raise GantoolError(f"{name} needs labels and {self._split} has none: leave it out, or take labelled data")
+
+    def _counts(self, score: Score) -> tuple[int, int, int]:
+        """Images that it looks at: generated ones, and real ones on the two sides of the floor."""
+        labels, made = self.image_set.labels, self.labels(self.num)
+        if score.of_class is None or labels is None or made is None:
+            return self.num, len(self._held_out), len(self._others)
+        fake, held_out, others = (
+            int((side == score.of_class).sum()) for side in (made, labels[self._held_out], labels[self._others])
+        )
+        return fake, held_out, others
 
     @property
     def names(self) -> list[str]:
@@ -180,9 +190,12 @@ class Scorer:
     def warning(self) -> str | None:
         """What makes the scores less sound than they look; known before any network runs."""
         held_out, others, num_real = len(self._held_out), len(self._others), len(self._rows)
-        found, fewest = [], min(self.num, held_out, others)
-        if fewest <= self.features.num_features and any(score.needs_covariance for score in self.scores.values()):
-            found.append(f"{fewest} images are too few for a sound covariance of {self.features.num_features} features")
+        found, width = [], self.features.num_features
+        for of in ("", " of a class"):
+            alike = (s for s in self.scores.values() if s.needs_covariance and (s.of_class is not None) == bool(of))
+            fewest = min((min(self._counts(score)) for score in alike), default=width + 1)
+            if fewest <= width:
+                found.append(f"{fewest} images{of} are too few for a sound covariance of {width} features")
         if 1 / held_out + 1 / others > UNEQUAL * (1 / self.num + 1 / num_real):
             counts = f"the floor is of {held_out} real images against {others}"
             found.append(f"{counts}, as there are no more: the scores are of {self.num} against {num_real}")
@@ -203,3 +216,9 @@ class Scorer:
 
 def _path(score: Score) -> str:
     return f"{type(score).__module__}.{type(score).__qualname__}"
+
+
+def _name(features: Features, kind: str) -> str:
+    """fd_digits/three, of the kind fd/three."""
+    kind, slash, of_class = kind.partition("/")
+    return features.score_name(kind) + slash + of_class

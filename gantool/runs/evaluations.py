@@ -134,6 +134,8 @@ def print_table(evaluations: Sequence[Evaluation], metric: str, order: Ranking) 
     from rich.text import Text
 
     names = list(evaluations[0].scores)
+    classes = [name for name in names if "/" in name and name != metric]  # fd_digits/three: in a table of their own
+    names = [name for name in names if name not in classes]
     heads = (f"{name} (ranked)" if name == metric and len(evaluations) > 1 else name for name in names)
     table = Table("rank", Column("run", overflow="fold"), "kimg", *heads, box=None)
     for place, one in zip(order.places, evaluations, strict=True):
@@ -145,6 +147,12 @@ def print_table(evaluations: Sequence[Evaluation], metric: str, order: Ranking) 
     console = Console(highlight=False, soft_wrap=True)
     console.width = console.width if console.is_terminal else 200
     console.print(table)
+    if classes:
+        table = Table("distance of each class", *(one.run.name for one in evaluations), "real images", box=None)
+        for name in classes:
+            cells = [written(one.scores[name], one.margins.get(name)) for one in evaluations]
+            table.add_row(*map(Text, (name, *cells, f"{floor[name]:.4g}")))
+        console.print(table)
     print_seeds(console, order)
     for line in order.compared():
         console.print(line, markup=False)

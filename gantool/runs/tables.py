@@ -14,7 +14,7 @@ def print_seeds(console: "Console", ranked: Ranking) -> None:
     from rich.text import Text
 
     if ranked.groups:
-        names = list(ranked.groups[0].scores)
+        names = [name for name in ranked.groups[0].scores if "/" not in name or name == ranked.metric]
         table = Table("rank", Column("settings", overflow="fold"), "seeds", *names, box=None)
         for one in ranked.groups:
             cells = [str(one.scores[name]) if name in one.scores else "-" for name in names]
