@@ -37,7 +37,7 @@ def test_it_is_what_independent_code_finds() -> None:
     for count in np.linspace(30, 300, 4).round().astype(int):
         a = fake.features[torch.randperm(300, generator=generator)[:count]].double().numpy()
         covariances = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
-        root = linalg.sqrtm(covariances[0] @ covariances[1]).real
+        root = np.real(np.asarray(linalg.sqrtm(covariances[0] @ covariances[1])))
         found.append(((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(sum(covariances) - 2 * root))
         over.append(1 / count)
     expected = np.polyfit(over, found, 1)[1]

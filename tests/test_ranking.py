@@ -2,6 +2,7 @@
 the page."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,9 @@ def test_ties_and_what_was_measured_otherwise() -> None:
 
 @pytest.mark.parametrize("key", ["metrics", "floor", "warning", "higher_is_better"])
 def test_what_says_nothing_of_how_may_differ(key: str) -> None:
-    found = ranking([result("a", 2.0), result("b", 1.0, **{key: ["other"]})], "fd")
+    other = result("b", 1.0)
+    other = replace(other, protocol={**HOW, key: ["other"]})
+    found = ranking([result("a", 2.0), other], "fd")
     assert found.places == ["1", "2"]
 
 
