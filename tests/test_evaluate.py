@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gantool.cli.main import main
 from gantool.data.mnist import Mnist5k
+from gantool.margins import written
 from gantool.metrics.digits import DigitFeatures
 from gantool.metrics.embedding import Embedding
 from gantool.metrics.scores import Coverage, FrechetDistance, Precision
@@ -69,18 +70,25 @@ def test_scores_are_those_of_the_images_that_sample_makes(runs: Path) -> None:
 def test_several_checkpoints_give_one_ranked_table_files_and_curves(runs: Path, capfd: pytest.CaptureFixture) -> None:
     words = ["num=50", "num_real=100", "score=[fd,is]", "checkpoint=all"]
     assert main(["evaluate", f"run=[{runs / 'a'},{runs / 'b'}]", *words, f"out={runs / 'table'}"]) == 0
-    printed = [line for line in capfd.readouterr().out.splitlines() if line.strip()[:2] in ("1 ", "2 ", "3 ", "- ")]
+    printed = [
+        line
+        for line in capfd.readouterr().out.splitlines()
+        if line.split()[:1] and line.split()[0].strip("=") in "123-"
+    ]
     known = json.loads((runs / "table" / "results.json").read_text())
     scores = [result["scores"]["fd_digits"] for result in known]
     assert len(scores) == 3 and scores == sorted(scores) and len(set(scores)) == 3
-    assert [f"{score:.4g}" in line for score, line in zip(scores, printed, strict=False)] == [True] * 3
+    shown = [written(one["scores"]["fd_digits"], one["margins"]["fd_digits"]) for one in known]
+    assert [text in line for text, line in zip(shown, printed, strict=False)] == [True] * 3 and "±" in shown[0]
     assert "real images" in printed[-1] and f"{known[0]['floor']['fd_digits']:.4g}" in printed[-1]
 
     (folder,) = (runs / "table" / "a").glob("digits-*")
     assert sorted(path.name for path in folder.glob("*.json")) == ["000000.016.json", "000000.032.json"]
     with (folder / "scores.csv").open() as file:
         rows = list(csv.reader(file))
-    assert rows[0] == ["run", "nimg", "fd_digits", "is_digits"] and [row[1] for row in rows[1:]] == ["16", "32", ""]
+    assert rows[0] == ["run", "nimg", "fd_digits", "is_digits", "fd_digits_margin", "is_digits_margin"] and [
+        row[1] for row in rows[1:]
+    ] == ["16", "32", ""]
     events = EventAccumulator(str(folder)).Reload()
     curve = {event.step: event.value for event in events.Scalars("evaluate/fd_digits")}
     mine = {result["nimg"]: result["scores"]["fd_digits"] for result in known if result["run"] == str(runs / "a")}

@@ -21,6 +21,7 @@ from gantool.metrics.scores import (
     Coverage,
     Density,
     FrechetDistance,
+    FrechetDistanceInfinity,
     InceptionScore,
     KernelDistance,
     Precision,
@@ -230,10 +231,10 @@ def test_tells_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch, caplog: py
 def test_every_choice_of_scores_is_one_node_of_its_name() -> None:
     choices = {path.stem: OmegaConf.load(path) for path in (conf_dir() / "score").glob("*.yaml")}
     assert choices.pop("none") == {}
-    assert choices.keys() == {*KINDS, "cas"}
+    assert choices.keys() == {*KINDS, "cas", "fd_infinity"}
     for kind, choice in choices.items():
         assert list(choice) == [kind]
         node = dict(OmegaConf.select(choice, kind))
-        score = {**KINDS, "cas": ClassificationAccuracy}[kind]
+        score = {**KINDS, "cas": ClassificationAccuracy, "fd_infinity": FrechetDistanceInfinity}[kind]
         assert node.pop("_target_") == f"gantool.metrics.scores.{score.__name__}"
         assert score(**node).details == score().details == node, "all settings are there, at their defaults"

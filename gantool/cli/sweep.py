@@ -11,8 +11,11 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from gantool.errors import GantoolError
+from gantool.margins import written
 from gantool.paths import conf_dir
-from gantool.runs.results import rank, read_results
+from gantool.runs.ranking import ranking
+from gantool.runs.results import read_results
+from gantool.runs.tables import print_seeds
 
 
 def report(folder: Path, metric: str | None) -> int:
@@ -21,7 +24,8 @@ def report(folder: Path, metric: str | None) -> int:
     from rich.table import Column, Table
     from rich.text import Text
 
-    metric, results = rank(read_results(folder), metric)
+    ranked = ranking(read_results(folder), metric)
+    metric, results = ranked.metric, ranked.results
     if not results:
         return 0
     names = dict.fromkeys(name for result in results for name in result.metrics)
@@ -29,15 +33,16 @@ def report(folder: Path, metric: str | None) -> int:
     heads = (f"{name} (ranked)" if name == metric else name for name in names)
     table = Table("rank", Column("job", overflow="fold"), *heads, "kimg", "state", box=None)
     failed = [result for result in results if result.state == "failed"]
-    for place, result in enumerate(results, 1):
-        scores = [f"{result.metrics[name]:.4g}" if name in result.metrics else "-" for name in names]
-        number = "-" if result in failed or metric not in result.metrics else str(place)
-        cells = (number, result.name, *scores, f"{result.nimg / 1000:.4g}", result.state)
+    for place, result in zip(ranked.places, results, strict=True):
+        known, margins = result.metrics, result.margins
+        scores = [written(known[name], margins.get(name)) if name in known else "-" for name in names]
+        cells = (place, result.name, *scores, f"{result.nimg / 1000:.4g}", result.state)
         table.add_row(*(Text(cell) for cell in cells))
     console = Console(highlight=False, soft_wrap=True)
     console.width = console.width if console.is_terminal else 200
     console.print(f"\nSweep of {len(results)} jobs in {folder}", markup=False)
     console.print(table)
+    print_seeds(console, ranked)
     if failed:
         console.print(f"{len(failed)} of {len(results)} jobs failed:")
     for result in failed:

@@ -34,6 +34,7 @@ class Options(Weights, InBlocks):
         ["fd", "kd", "is", "precision", "recall", "density", "coverage"],
         "what is measured; cas: of conditional runs",
     )
+    per_class: bool = key(False, "the Fréchet distance of each class too, of conditional runs; needs fd in score=")
     num: PositiveInt | None = key(None, "generated images; null: as many as in training")
     num_real: PositiveInt | None = key(None, "real images they are scored against; null: all")
     split: str | None = key(None, "of the real images: train, test, ...; null: what the run was trained on")
@@ -67,10 +68,8 @@ def evaluate(options: Options) -> None:
         evaluations.append(panel.judge(load(target)))
         places.append(save(evaluations[-1], places_of[evaluations[-1].run]))
     metric = options.rank_by or names[0]
-    evaluations = ranked(evaluations, metric, higher_is_better=metric in panel.scorer.higher_is_better)
-    print_table(evaluations, metric)
-    if warning := panel.protocol().get("warning"):
-        log.warning("note: %s", warning)
+    evaluations, order = ranked(evaluations, metric)
+    print_table(evaluations, metric, order)
     if options.out:
         save_table(evaluations, options.out)
         places.append(Path(options.out))

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gantool.game import Progress
+from gantool.margins import written
 
 _WINDOW = 60.0  # seconds over which the rate is taken, so monitors and scores count in the time left
 _BAR = 12  # characters
@@ -34,7 +35,7 @@ class Console:
         self.total = total
         self.interval = 0.25 if self.terminal.is_terminal else 10.0  # seconds between two lines
         self.marks = deque([(time.monotonic(), start)], maxlen=max(2, round(_WINDOW / self.interval)))
-        self.values: dict[tuple[int, str], float] = {}  # by place on the line and name
+        self.values: dict[tuple[int, str], str] = {}  # by place on the line and name
         self.progress: Progress | None = None
         self.shown: Progress | None = None
         # Redrawn by update() alone: rich's own thread would take time from training.
@@ -43,7 +44,12 @@ class Console:
     def update(self, progress: Progress, scalars: Mapping[str, float] | None = None) -> None:
         """Tell it where the run is, and what was measured if anything was; cheap enough to call every round."""
         self.progress = progress
-        self.values |= {key: value for tag, value in (scalars or {}).items() if (key := place_and_name(tag))}
+        scalars = scalars or {}
+        for tag, value in scalars.items():
+            if key := place_and_name(tag):
+                kind, _, rest = tag.partition("/")
+                margin = scalars.get(f"margin/{rest}") if kind == "metrics" else None
+                self.values[key] = written(value, margin, digits=3)
         if self.shown is None or time.monotonic() - self.marks[-1][0] >= self.interval:
             self._show(progress)
 
@@ -86,7 +92,7 @@ class Console:
         total = f"{self.total / 1000:g}"
         done = f"{progress.nimg / 1000:>{len(total) + 2}.1f}/{total} kimg {min(progress.nimg / self.total, 1):4.0%}"
         values = sorted(self.values.items(), key=lambda item: item[0][0])
-        text = "  ".join(f"{name} {value:.3g}" for (_, name), value in values)
+        text = "  ".join(f"{name} {value}" for (_, name), value in values)
         return done, f"{rate:.0f} images/s  {left} left  {text}".rstrip()
 
 

@@ -8,7 +8,7 @@ from gantool.files import write_whole
 
 NAME = "status.json"
 _KINDS = {"state": str, "error": str, "higher_is_better": list}
-_KINDS |= dict.fromkeys(("progress", "metrics", "best", "watchdog"), dict)
+_KINDS |= dict.fromkeys(("progress", "metrics", "margins", "best", "watchdog"), dict)
 
 
 def write_status(run_dir: Path, **status: Any) -> None:
@@ -26,7 +26,7 @@ def read_status(run_dir: Path) -> dict[str, Any]:
     if not isinstance(status, dict):
         return {}
     known = {key: value for key, value in status.items() if value is None or isinstance(value, _KINDS.get(key, object))}
-    for key, kind in (("progress", int), ("metrics", float | int | None)):
+    for key, kind in (("progress", int), ("metrics", float | int | None), ("margins", float | int | None)):
         if isinstance(inner := known.get(key), dict):
             known[key] = {name: v for name, v in inner.items() if isinstance(v, kind) and (v is None or abs(v) < 1e100)}
     for holder, key in ((known, "higher_is_better"), (known.get("watchdog") or {}, "noticed")):

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -32,6 +32,7 @@ class Embedding:
     images: Tensor | None = None  # (N, C, H, W) uint8; only where a score needs them
     labels: Tensor | None = None  # (N,) int64; with the images, where there are any
     device: torch.device = CPU
+    left_of: "tuple[Embedding, Embedding] | None" = field(default=None, repr=False)  # a whole, and the part it lacks
     _made: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
@@ -40,6 +41,12 @@ class Embedding:
     def __getitem__(self, rows: Tensor) -> "Embedding":
         images, labels = (None if side is None else side[rows] for side in (self.images, self.labels))
         return Embedding(self.features[rows], self.logits[rows], images, labels, self.device)
+
+    def without(self, rows: Tensor) -> "Embedding":
+        """All but those at `rows`."""
+        kept = torch.ones(len(self), dtype=torch.bool)
+        kept[rows] = False
+        return replace(self[kept.nonzero()[:, 0]], left_of=(self, self[rows]))
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """What `make` gave when `key` was first asked for."""
@@ -50,7 +57,17 @@ class Embedding:
     @cached_property
     def moments(self) -> tuple[Tensor, Tensor]:
         """Sum (F,) and sum of outer products (F, F) of the features, float64."""
+        if self.left_of is not None:
+            (total, outer), (less, outer_less) = (side.moments for side in self.left_of)
+            return total - less, outer - outer_less
         return moments(self.features)
+
+    @property
+    def normal(self) -> tuple[Tensor, Tensor]:
+        """Mean (F,) and covariance (F, F), float64."""
+        total, outer = self.moments
+        mean = total / len(self)
+        return mean, (outer - len(self) * mean.outer(mean)) / (len(self) - 1)
 
     def points(self) -> Tensor:
         """The features in float64 on `device`, or on the CPU where that has none; made anew, as they are large."""

@@ -57,7 +57,7 @@ class InceptionFeatures(Features):
 
     def score_name(self, kind: str) -> str:
         """FID, KID and the Inception score are of this network alone."""
-        published = {"fd": "fid", "kd": "kid", "is": "inception_score"}
+        published = {"fd": "fid", "kd": "kid", "fd_infinity": "fid_infinity", "is": "inception_score"}
         return published.get(kind, f"{kind}_{self.name}") + self.suffix
 
 

@@ -1,8 +1,12 @@
 """What a score is: one class, which says how far generated images are from real ones, or how near."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
+import torch
+
+from gantool.margins import PARTS, margin
 from gantool.metrics.embedding import Embedding
 
 
@@ -20,10 +24,34 @@ class Score(ABC):
     needs_classes: bool = False  # refused for features without logits
     needs_covariance: bool = False  # warned of where there are fewer images than features
     fewest: int = 2  # images needed on each side
+    of_class: int | None = None  # looks at the images with this label alone, and needs so many of them
+    parts: int = PARTS  # of the generated images, whose scores give the margin; 0: none is given
+    leaves_out: bool = False  # the margin is from all images but a part, exact near the floor too, not from the part
 
     @abstractmethod
     def __call__(self, fake: Embedding, real: Embedding, seed: int) -> float:
         """Of generated images against real ones; `seed` is for what is drawn, and so is torch's random state."""
+
+    def margin(self, fake: Embedding, real: Embedding, seed: int, parts: int) -> float | None:
+        """Half of the 95 % interval of the score; None where there are too few images.
+
+        It says what other images of the same generators would score, not what other seeds of training would. Each of
+        `parts` random parts is scored against the same real images; the bias of fewer images is common to all. From
+        all images but a part it is the jackknife (Tukey 1958), which is about right (1.0 to 1.4 times as wide as need
+        be) where the score is near the floor too; from the parts alone it is up to twice as wide there.
+        """
+        order = torch.randperm(len(fake), generator=torch.Generator().manual_seed(seed))
+        if parts < 2 or len(fake) // parts < (1 if self.leaves_out else max(self.fewest, 2)):
+            return None
+        if self.leaves_out and len(fake) - len(fake) // parts - 1 < self.fewest:
+            return None
+        rows, times = order.tensor_split(parts), parts - 1 if self.leaves_out else 1
+        # Parts together are as large as the whole, and scores share what is computed of them; the others are not kept.
+        split = (
+            map(fake.without, rows) if self.leaves_out else fake.once((seed, parts), lambda: [fake[r] for r in rows])
+        )
+        found = margin([times * float(self(side, real, seed)) for side in split])
+        return found if math.isfinite(found) else None
 
     @property
     def details(self) -> Mapping[str, object]:

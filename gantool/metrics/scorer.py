@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ from gantool.metrics.score import Score
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+WIDE, FEWER = 1000, 5  # from how many features on margins are of fewer parts: a distance then takes seconds
 UNEQUAL = 1.1  # the bias of most scores goes with 1/num + 1/num_real: by this factor it tells
 
 
@@ -42,7 +45,7 @@ class Scorer:
         self.device = torch.device(device)
         self.features = features.to(self.device).requires_grad_(False).eval()
         self.image_set, self.num, self.batch_size, self.seed = image_set, num, batch_size, seed
-        self.scores = {features.score_name(k) if s.of_features else k: s for k, s in scores.items()}
+        self.scores = {_name(features, kind) if s.of_features else kind: s for kind, s in scores.items()}
         self.floor: dict[str, float] = {}
         self._real: Embedding | None = None  # what generated images are scored against
         total = len(image_set.images)
@@ -58,17 +61,27 @@ class Scorer:
             self._check(name, score)
 
     def _check(self, name: str, score: Score) -> None:
-        least = min(self.num, len(self._held_out), len(self._others))
-        if least < max(score.fewest, 1):
+        if score.needs_labels and self.image_set.labels is None:
+            raise GantoolError(f"{name} needs labels and {self._split} has none: leave it out, or take labelled data")
+        fake, held_out, others = counts = self._counts(score)
+        if (least := min(counts)) < max(score.fewest, 1):
             raise GantoolError(
                 f"num={self.num}: {name} needs at least {score.fewest} images a side, {least} are too few; there are "
-                f"{self.num} generated ones, and of {self._split} {len(self._held_out)} real ones for the floor, "
-                f"against {len(self._others)}: take more, or leave the score out"
+                f"{fake} generated ones, and of {self._split} {held_out} real ones for the floor, "
+                f"against {others}: take more, or leave the score out"
             )
         if score.needs_classes and not self.features.has_classes:
             raise GantoolError(f"{name} needs classes and features={self.features.name} has none: choose score=fd")
-        if score.needs_labels and self.image_set.labels is None:
-            raise GantoolError(f"{name} needs labels and {self._split} has none: leave it out, or take labelled data")
+
+    def _counts(self, score: Score) -> tuple[int, int, int]:
+        """Images that it looks at: generated ones, and real ones on the two sides of the floor."""
+        labels, made = self.image_set.labels, self.labels(self.num)
+        if score.of_class is None or labels is None or made is None:
+            return self.num, len(self._held_out), len(self._others)
+        fake, held_out, others = (
+            int((side == score.of_class).sum()) for side in (made, labels[self._held_out], labels[self._others])
+        )
+        return fake, held_out, others
 
     @property
     def names(self) -> list[str]:
@@ -112,26 +125,40 @@ class Scorer:
 
     def score(self, blocks: Iterable[Block]) -> dict[str, float]:
         """By name, of `num` generated images: blocks of uint8 (n, C, H, W), and labels (n,) or None, on the CPU."""
+        return self._measured(*self._sides(blocks))
+
+    def score_with_margins(self, blocks: Iterable[Block]) -> tuple[dict[str, float], dict[str, float]]:
+        """As `score`, and the margins of those scores that have one (see Score.margin)."""
+        fake, real = self._sides(blocks)
+        scores, fewer = self._measured(fake, real), self.features.num_features > WIDE
+        found = {
+            name: self._calmly(score.margin, fake, real, min(score.parts, FEWER if fewer else score.parts))
+            for name, score in self.scores.items()
+        }
+        return scores, {name: value for name, value in found.items() if value is not None}
+
+    def _sides(self, blocks: Iterable[Block]) -> tuple[Embedding, Embedding]:
         self.prepare()
         assert self._real is not None
         blocks = self._announced(iter(blocks), self.num)
         fake = embed(self.features, blocks, self.device, keep_images=self._keep)
         if len(fake) != self.num:
             raise ValueError(f"{len(fake)} images were given, not {self.num}")
-        return self._measured(fake, self._real)
+        return fake, self._real
 
     @property
     def _keep(self) -> bool:
         return any(score.needs_images for score in self.scores.values())
 
     def _measured(self, fake: Embedding, real: Embedding) -> dict[str, float]:
-        found = {}
+        return {name: float(self._calmly(score, fake, real)) for name, score in self.scores.items()}
+
+    def _calmly(self, measure: Callable[..., T], fake: Embedding, real: Embedding, *more: int) -> T:
+        """What `measure` finds, whatever surrounds it."""
         devices = [self.device] if self.device.type == "cuda" else []
-        for name, score in self.scores.items():
-            with torch.random.fork_rng(devices), torch.autocast(self.device.type, enabled=False):
-                torch.manual_seed(self.seed)
-                found[name] = float(score(fake, real, self.seed))
-        return found
+        with torch.random.fork_rng(devices), torch.autocast(self.device.type, enabled=False):
+            torch.manual_seed(self.seed)
+            return measure(fake, real, self.seed, *more)
 
     def protocol(self) -> dict[str, object]:
         """Everything that another would need to measure the same, and the floor (JSON-able)."""
@@ -152,18 +179,23 @@ class Scorer:
             "scores": {name: {"class": _path(score), **score.details} for name, score in self.scores.items()},
             # Rounded, as another machine's last digits would make another protocol of the same one.
             "floor": {name: float(f"{value:.6g}") for name, value in self.floor.items()},
-            "warning": self._warning(),
+            "warning": self.warning,
         }
 
     @property
     def _split(self) -> str:
         return f"{self.image_set.name} {self.image_set.split}"
 
-    def _warning(self) -> str | None:
+    @property
+    def warning(self) -> str | None:
+        """What makes the scores less sound than they look; known before any network runs."""
         held_out, others, num_real = len(self._held_out), len(self._others), len(self._rows)
-        found, fewest = [], min(self.num, held_out, others)
-        if fewest <= self.features.num_features and any(score.needs_covariance for score in self.scores.values()):
-            found.append(f"{fewest} images are too few for a sound covariance of {self.features.num_features} features")
+        found, width = [], self.features.num_features
+        for of in ("", " of a class"):
+            alike = (s for s in self.scores.values() if s.needs_covariance and (s.of_class is not None) == bool(of))
+            fewest = min((min(self._counts(score)) for score in alike), default=width + 1)
+            if fewest <= width:
+                found.append(f"{fewest} images{of} are too few for a sound covariance of {width} features")
         if 1 / held_out + 1 / others > UNEQUAL * (1 / self.num + 1 / num_real):
             counts = f"the floor is of {held_out} real images against {others}"
             found.append(f"{counts}, as there are no more: the scores are of {self.num} against {num_real}")
@@ -184,3 +216,9 @@ class Scorer:
 
 def _path(score: Score) -> str:
     return f"{type(score).__module__}.{type(score).__qualname__}"
+
+
+def _name(features: Features, kind: str) -> str:
+    """fd_digits/three, of the kind fd/three."""
+    kind, slash, of_class = kind.partition("/")
+    return features.score_name(kind) + slash + of_class

@@ -50,14 +50,15 @@ class Scores:
             )
 
     def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
-        """Scalars metrics/<score> with their protocol."""
+        """Scalars metrics/<score> and margin/<score> with their protocol."""
         device = self.scorer.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             how = {"seed": self.scorer.seed, "num_classes": self.num_classes}
             generators = standing(game, generators, device, self.passes, **how)
-            scores = self.scorer.score(made(game, generators, self.scorer))
+            scores, margins = self.scorer.score_with_margins(made(game, generators, self.scorer))
         protocol = {**self.scorer.protocol(), "ema": True, "truncation": None, "standing_statistics": self.passes}
-        return Record(scalars={f"metrics/{name}": value for name, value in scores.items()}, protocol=protocol)
+        scalars = {f"metrics/{name}": value for name, value in scores.items()}
+        return Record(scalars | {f"margin/{name}": value for name, value in margins.items()}, protocol=protocol)
 
 
 def made(game: Game, generators: nn.ModuleDict, scorer: Scorer, truncation: float | None = None) -> Iterator[Block]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gantool.logging.tensorboard import CHARTS
+from gantool.margins import written
 from gantool.page.chart import Points, chart, colours, number
 from gantool.page.reading import RunFolder, inlined, width_of
 
@@ -95,7 +96,7 @@ def scores(run: RunFolder) -> list[dict[str, str]]:
             {
                 "name": tag.removeprefix("metrics/"),
                 "better": "higher" if higher else "lower",
-                "last": number(points[-1][1]),
+                "last": _score(points[-1][1], (run.curves.get(f"margin/{name}") or [(0, None)])[-1][1]),
                 "best": f"{number(best[1])} at {number(best[0])} kimg",
                 "real": number(floor[name]) if name in floor else "-",
             }
@@ -128,7 +129,8 @@ def evaluations(run: RunFolder) -> list[dict[str, Any]]:
             continue
         card = cards([result["protocol"] if isinstance(result.get("protocol"), dict) else {}])[0]
         table = tables.setdefault(str(card), {"card": card, "names": list(result["scores"]), "rows": [], "floor": {}})
-        values = [_score(result["scores"].get(name)) for name in table["names"]]
+        margins = result["margins"] if isinstance(result.get("margins"), dict) else {}
+        values = [_score(result["scores"].get(name), margins.get(name)) for name in table["names"]]
         table["rows"].append((result.get("nimg", 0), values))
         table["floor"] = result["floor"] if isinstance(result.get("floor"), dict) else {}
     for table in tables.values():
@@ -138,8 +140,10 @@ def evaluations(run: RunFolder) -> list[dict[str, Any]]:
     return list(tables.values())
 
 
-def _score(value: Any) -> str:
-    return number(float(value)) if isinstance(value, int | float) else "-"
+def _score(value: Any, margin: Any = None) -> str:
+    if not isinstance(value, int | float):
+        return "-"
+    return written(value, margin) if isinstance(margin, int | float) else number(float(value))
 
 
 def curves(run: RunFolder) -> list[Figure]:
@@ -150,6 +154,8 @@ def curves(run: RunFolder) -> list[Figure]:
     others: dict[str, dict[str, Points]] = {}
     for tag, points in run.curves.items():
         kind, _, rest = tag.partition("/")
+        if kind == "margin":
+            continue
         if kind == "metrics":
             scored[rest] = {rest: points}
         elif match := next(((title, m) for title, pattern, _ in CHARTS if (m := re.fullmatch(pattern, tag))), None):

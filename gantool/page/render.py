@@ -9,6 +9,7 @@ import jinja2
 
 from gantool import __version__
 from gantool.errors import GantoolError, did_you_mean
+from gantool.margins import written
 from gantool.page.chart import chart, colours, number
 from gantool.page.content import (
     Figure,
@@ -23,7 +24,8 @@ from gantool.page.content import (
     scores,
 )
 from gantool.page.reading import RunFolder, inlined
-from gantool.runs.results import Result, rank
+from gantool.runs.ranking import Ranking, ranking
+from gantool.runs.results import Result
 
 _DRAWN = 6  # runs in a chart: as many as there are colours to tell them by
 _LONGEST = 44  # characters of a name in a legend
@@ -56,7 +58,8 @@ def page_of_runs(title: str, folders: Sequence[Path], metric: str | None) -> str
     if metric not in (None, *known):
         listed = ", ".join(known) or "none"
         raise GantoolError(f"metric={metric}{did_you_mean(str(metric), known)}: the scores of these runs are {listed}")
-    metric, ranked = rank(list(results.values()), metric)
+    found = ranking(list(results.values()), metric)
+    metric, ranked = found.metric, found.results
     runs = {f.name: RunFolder(f.resolve()) for f in folders if (f / ".hydra" / "config.yaml").is_file()}
     names = names_by_what_varies(runs)
     order = [result.name for result in ranked if result.name in runs]
@@ -67,7 +70,7 @@ def page_of_runs(title: str, folders: Sequence[Path], metric: str | None) -> str
     return _rendered(
         title=title,
         intro=intro,
-        ranking=_ranking(ranked, metric, names),
+        ranking=_ranking(found, names),
         small=_last_grids(shown, names),
         protocols=cards(next((run.protocols for run in shown if run.protocols), [])),
         curves=_together(shown[:_DRAWN], names),
@@ -85,21 +88,30 @@ def names_by_what_varies(runs: dict[str, RunFolder]) -> dict[str, str]:
     return {name: text if distinct else name for name, text in names.items()}
 
 
-def _ranking(ranked: Sequence[Result], metric: str | None, names: dict[str, str]) -> dict[str, Any]:
+def _ranking(order: Ranking, names: dict[str, str]) -> dict[str, Any]:
+    metric, ranked = order.metric, order.results
     scored = dict.fromkeys(name for result in ranked for name in result.metrics)
     columns = [metric, *(name for name in scored if name != metric)] if metric else list(scored)
     rows = [
         {
-            "rank": place if metric in result.metrics and result.state != "failed" else "-",
+            "rank": place,
             "name": names.get(result.name, result.name),
-            "cells": [number(result.metrics[name]) if name in result.metrics else "-" for name in columns],
+            "cells": [_cell(result, name) for name in columns],
             "kimg": number(result.nimg / 1000),
             "state": result.state,
         }
-        for place, result in enumerate(ranked, 1)
+        for place, result in zip(order.places, ranked, strict=True)
     ]
+    groups = [(g.place, g.name, g.num, [str(g.scores.get(name, "-")) for name in columns]) for g in order.groups]
     failures = [f"{names.get(r.name, r.name)}: {r.error or 'no reason given'}" for r in ranked if r.state == "failed"]
-    return {"names": columns, "rows": rows, "failures": failures}
+    return {"names": columns, "rows": rows, "failures": failures, "groups": groups, "notes": order.notes}
+
+
+def _cell(result: Result, name: str) -> str:
+    if name not in result.metrics:
+        return "-"
+    margin = result.margins.get(name)
+    return written(result.metrics[name], margin) if margin else number(result.metrics[name])
 
 
 def _last_grids(runs: Sequence[RunFolder], names: dict[str, str]) -> list[Figure]:

@@ -5,14 +5,19 @@ import json
 import math
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gantool.analysis.report import write_csv, write_json
+from gantool.config.composed import typed_words
 from gantool.files import MARK
+from gantool.margins import written
 from gantool.paths import expanded
 from gantool.runs.output import writing
+from gantool.runs.ranking import Ranking, ranking
+from gantool.runs.results import Result, settings_of
+from gantool.runs.tables import print_seeds
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,7 @@ class Evaluation:
     scores: dict[str, float]
     floor: dict[str, float]  # the same scores of real images
     protocol: dict[str, object]  # results of equal protocols are comparable
+    margins: dict[str, float] = field(default_factory=dict)  # half of the scores' 95 % intervals
 
     @property
     def name(self) -> str:
@@ -56,6 +62,7 @@ def _whole(folder: Path, names: list[str]) -> list[dict[str, Any]]:
         with suppress(OSError, ValueError, RecursionError):
             match json.loads(path.read_text(encoding="utf-8")):
                 case {"run": str(), "nimg": int(), "scores": dict(scores), "floor": dict()} as one:
+                    one["margins"] = margins if isinstance(margins := one.get("margins"), dict) else {}  # of late
                     found += [one] if list(scores) == names else []
     return found
 
@@ -71,11 +78,14 @@ def save_table(evaluations: Sequence[Evaluation], out: str) -> None:
 
 
 def write_scores(known: Sequence[dict[str, Any]], path: Path) -> None:
-    """A line for each evaluation, and the floor as the last."""
+    """A line for each evaluation, its scores and then their margins, and the floor as the last."""
     names = list(known[0]["scores"])
-    rows = [[one["run"], one["nimg"], *(one["scores"][name] for name in names)] for one in known]
-    floor = ["real images", "", *(known[0]["floor"].get(name, "") for name in names)]
-    write_csv(["run", "nimg", *names], [*rows, floor], path)
+    rows = [
+        [one["run"], one["nimg"], *(one[side].get(name, "") for side in ("scores", "margins") for name in names)]
+        for one in known
+    ]
+    floor = ["real images", "", *(known[0]["floor"].get(name, "") for name in names), *("" for _ in names)]
+    write_csv(["run", "nimg", *names, *(f"{name}_margin" for name in names)], [*rows, floor], path)
 
 
 def _write_events(known: Sequence[dict[str, Any]], folder: Path) -> None:
@@ -89,28 +99,60 @@ def _write_events(known: Sequence[dict[str, Any]], folder: Path) -> None:
             for name, value in result["scores"].items():
                 if value is not None:  # it was finite
                     writer.add_scalar(f"evaluate/{name}", value, result["nimg"])
+            for name, value in result["margins"].items():
+                writer.add_scalar(f"margin/{name}", value, result["nimg"])
 
 
-def ranked(evaluations: Sequence[Evaluation], metric: str, *, higher_is_better: bool) -> list[Evaluation]:
-    """Best first, without a number last."""
-    sign = -1 if higher_is_better else 1
-    return sorted(evaluations, key=lambda one: (math.isnan(one.scores[metric]), sign * one.scores[metric]))
+def ranked(evaluations: Sequence[Evaluation], metric: str) -> tuple[list[Evaluation], Ranking]:
+    """Best first, without a number last; and how they were ranked."""
+    better = evaluations[0].protocol.get("higher_is_better")
+    higher = tuple(better) if isinstance(better, list) else ()
+    names = [f"{one.run.name} at {one.nimg / 1000:.4g} kimg" for one in evaluations]
+    results = [
+        Result(
+            name if names.count(name) == 1 else f"{one.run} at {one.nimg / 1000:.4g} kimg",
+            "finished",
+            None,
+            one.nimg,
+            {key: value for key, value in one.scores.items() if not math.isnan(value)},
+            higher,
+            one.margins,
+            one.protocol,
+            settings_of(one.run),
+            tuple(typed_words(one.run)),
+        )
+        for name, one in zip(names, evaluations, strict=True)
+    ]
+    found = ranking(results, metric)
+    return [evaluations[results.index(result)] for result in found.results], found
 
 
-def print_table(evaluations: Sequence[Evaluation], metric: str) -> None:
-    """Ranked ones, and what real images score."""
+def print_table(evaluations: Sequence[Evaluation], metric: str, order: Ranking) -> None:
+    """Ranked ones, and what real images score; whether the best is better than the others beyond chance."""
     from rich.console import Console
     from rich.table import Column, Table
     from rich.text import Text
 
     names = list(evaluations[0].scores)
+    classes = [name for name in names if "/" in name and name != metric]  # fd_digits/three: in a table of their own
+    names = [name for name in names if name not in classes]
     heads = (f"{name} (ranked)" if name == metric and len(evaluations) > 1 else name for name in names)
     table = Table("rank", Column("run", overflow="fold"), "kimg", *heads, box=None)
-    for place, one in enumerate(evaluations, 1):
-        cells = [str(place), str(one.run), f"{one.nimg / 1000:.4g}"]
-        table.add_row(*(Text(cell) for cell in [*cells, *(f"{one.scores[name]:.4g}" for name in names)]))
+    for place, one in zip(order.places, evaluations, strict=True):
+        cells = [place, str(one.run), f"{one.nimg / 1000:.4g}"]
+        cells += [written(one.scores[name], one.margins.get(name)) for name in names]
+        table.add_row(*map(Text, cells))
     floor = evaluations[0].floor
     table.add_row("-", "real images", "-", *(f"{floor[name]:.4g}" if name in floor else "-" for name in names))
     console = Console(highlight=False, soft_wrap=True)
     console.width = console.width if console.is_terminal else 200
     console.print(table)
+    if classes:
+        table = Table("distance of each class", *(one.run.name for one in evaluations), "real images", box=None)
+        for name in classes:
+            cells = [written(one.scores[name], one.margins.get(name)) for one in evaluations]
+            table.add_row(*map(Text, (name, *cells, f"{floor[name]:.4g}")))
+        console.print(table)
+    print_seeds(console, order)
+    for line in order.compared():
+        console.print(line, markup=False)

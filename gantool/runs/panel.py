@@ -6,6 +6,7 @@ from typing import Any
 
 from gantool.errors import GantoolError
 from gantool.logging.progress import follow_images
+from gantool.metrics.per_class import OfClass
 from gantool.metrics.scorer import Scorer
 from gantool.monitors.scores import NUM, made
 from gantool.runs.evaluations import Evaluation
@@ -20,7 +21,8 @@ class Panel:
     """Judges runs as their training did (monitors.scores), unless told otherwise: the same numbers come out.
 
     `run`: whose data set the real images are, and whose features are used where `features` is {}. `score`: nodes by
-    kind. `split` and `root` as in TrainedRun.images; `num` and `how` (num_real, seed, batch_size) as in Scorer.
+    kind; `per_class`: beside fd that of each class, as fd/<class>. `split` and `root` as in TrainedRun.images; `num`
+    and `how` (num_real, seed, batch_size) as in Scorer.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class Panel:
         root: str | None,
         truncation: float | None,
         standing_statistics: int | None,
+        per_class: bool = False,
         **how: Any,
     ) -> None:
         self.run, self.split, self.root, self.truncation = run, split, root, truncation
@@ -45,7 +48,14 @@ class Panel:
         if shown.source is not None:
             wanted = min(wanted, len(shown.source))
         extractor = run.features(features, root=root)
-        self.scorer = Scorer(extractor, build_scores(score), shown, num=wanted, device=run.device, **how)
+        scores = build_scores(score)
+        if per_class:
+            if "fd" not in scores:
+                raise GantoolError("per_class=true measures the Fréchet distance of each class: add fd to score=")
+            if not run.num_classes or shown.labels is None:
+                raise GantoolError(f"per_class=true: {run.folder} has no classes to be asked for; leave it out")
+            scores |= {f"fd/{name}": OfClass(scores["fd"], label) for label, name in enumerate(shown.class_names)}
+        self.scorer = Scorer(extractor, scores, shown, num=wanted, device=run.device, **how)
         self._check_labels(run)
 
     def _images(self, run: TrainedRun) -> tuple[str, Any]:
@@ -77,5 +87,5 @@ class Panel:
         log.info("scoring %d images of %s at %g kimg", num, run.folder, run.nimg / 1000)
         generators = run.standing(self.passes, self.scorer.seed, self.truncation)
         blocks = made(run.game, generators, self.scorer, self.truncation)
-        scores = self.scorer.score(follow_images(blocks, num))
-        return Evaluation(run.folder, run.nimg, scores, self.scorer.floor, protocol)
+        scores, margins = self.scorer.score_with_margins(follow_images(blocks, num))
+        return Evaluation(run.folder, run.nimg, scores, self.scorer.floor, protocol, margins)

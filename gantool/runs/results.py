@@ -1,9 +1,17 @@
 """What runs have scored, read from their folders, and their ranking."""
 
+import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from omegaconf import OmegaConf
+
+from gantool.config.composed import read_saved, typed_words
+from gantool.errors import GantoolError
+from gantool.logging.jsonl import read_metrics
 from gantool.logging.status import read_status
 
 
@@ -17,6 +25,10 @@ class Result:
     nimg: int
     metrics: dict[str, float]
     higher_is_better: tuple[str, ...] = ()  # those of the metrics for which it is so
+    margins: Mapping[str, float] = field(default_factory=dict)  # half of the metrics' 95 % intervals, as far as known
+    protocol: Mapping[str, object] | None = None  # of the metrics; None: not known
+    settings: str | None = None  # all but the seed: equal for runs that differ in that alone; None: not known
+    words: tuple[str, ...] = ()  # what was typed
 
     @classmethod
     def read(cls, folder: Path) -> "Result":
@@ -25,9 +37,24 @@ class Result:
         state, error = str(status.get("state")), status.get("error")
         if state == "running":
             state, error = "failed", "its process was killed"
-        metrics = {name: float(v) for name, v in (status.get("metrics") or {}).items() if isinstance(v, int | float)}
+        metrics, margins = (
+            {name: float(v) for name, v in (status.get(key) or {}).items() if isinstance(v, int | float)}
+            for key in ("metrics", "margins")
+        )
         nimg = int((status.get("progress") or {}).get("nimg", 0))
-        return cls(folder.name, state, error, nimg, metrics, tuple(status.get("higher_is_better") or ()))
+        higher = tuple(status.get("higher_is_better") or ())
+        told = [p for line in read_metrics(folder) if isinstance(p := line.get("protocol"), dict) and "metrics" in p]
+        own = (told[-1] if told else None, settings_of(folder), tuple(typed_words(folder)))
+        return cls(folder.name, state, error, nimg, metrics, higher, margins, *own)
+
+
+def settings_of(folder: Path) -> str | None:
+    """The configuration of a run without its seed, as text; None where it cannot be read."""
+    with suppress(GantoolError, OSError):
+        config = OmegaConf.to_container(read_saved(folder))
+        if isinstance(config, dict) and isinstance(trainer := config.get("trainer"), dict):
+            return json.dumps({**config, "trainer": {**trainer, "seed": None}}, sort_keys=True, default=str)
+    return None
 
 
 def read_results(folder: Path) -> list[Result]:

@@ -18,6 +18,7 @@ from gantool.errors import GantoolError, did_you_mean
 from gantool.lock import locked
 from gantool.logging.console import Console
 from gantool.logging.log import Log
+from gantool.margins import written
 from gantool.metrics.scorer import Scorer
 from gantool.monitors.summary import summary
 from gantool.runs.build import Setup, build_state, build_stream, compile_networks, set_up
@@ -101,7 +102,9 @@ def _run(
         state.load_state_dict(saved)
         _tell_numerics(saved["numerics"], state.numerics())
         if state.best.get("metric") != best_metric:
-            state.best, state.metrics = {}, {}
+            state.best, state.metrics, state.margins = {}, {}, {}
+    if scorer is not None and scorer.warning:
+        log.warning("note on the scores: %s", scorer.warning)
     progress = state.progress
     if progress.done:
         log.info("%s is finished: trainer.duration=... above %g kimg goes on", run_dir, progress.nimg / 1000)
@@ -210,11 +213,12 @@ def _headline(setup: Setup, run_dir: Path, num_images: int, nimg: int) -> str:
 def _farewell(setup: Setup, run_dir: Path, state: State, scorer: Scorer | None) -> str:
     lines = []
     if scorer is not None and state.best:
-        scores = ", ".join(f"{name} {value:.2f}" for name, value in state.metrics.items())
+        scores = ", ".join(f"{name} {written(value, state.margins.get(name))}" for name, value in state.metrics.items())
         floor = ", ".join(f"{name} {value:.2f}" for name, value in scorer.floor.items())
         best = state.best
-        lines.append(f"scores: {scores} (best {best['metric']} {best['value']:.2f} at {best['nimg'] / 1000:g} kimg)")
-        lines.append(f"        real images against real images: {floor}")
+        lines.append(f"scores:   {scores} (best {best['metric']} {best['value']:.2f} at {best['nimg'] / 1000:g} kimg)")
+        lines.append(f"          real images against real images: {floor}")
+        lines += [f"          note: {scorer.warning}"] if scorer.warning else []
     total = 2 * state.progress.total / 1000
     trust = " trust=true" if any(foreign(OmegaConf.to_container(setup.cfg))) else ""
     lines += [

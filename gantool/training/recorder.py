@@ -43,8 +43,12 @@ class Recorder:
         """Logs and shows a record; a new best score is checkpointed at once."""
         self.log.write(record, state.progress)
         self.console.update(state.progress, record.scalars)
-        scores = {tag.removeprefix("metrics/"): v for tag, v in record.scalars.items() if tag.startswith("metrics/")}
+        scores, margins = (
+            {tag.removeprefix(kind): value for tag, value in record.scalars.items() if tag.startswith(kind)}
+            for kind in ("metrics/", "margin/")
+        )
         state.metrics |= scores
+        state.margins = {name: value for name, value in state.margins.items() if name not in scores} | margins
         score = scores.get(self.best_metric or "")
         if score is not None and self._is_better(score, state.best.get("value")):
             state.best = {"metric": self.best_metric, "value": score, "nimg": state.progress.nimg}
@@ -86,6 +90,7 @@ class Recorder:
                 error=None,
                 progress={"nimg": progress.nimg, "rounds": progress.rounds, "total": progress.total},
                 metrics={name: finite(value) for name, value in state.metrics.items()},
+                margins={name: finite(value) for name, value in state.margins.items()},
                 higher_is_better=self.higher_is_better,
                 best=state.best,
                 watchdog={key: state.watch[key] for key in ("noticed", "rollbacks") if key in state.watch},

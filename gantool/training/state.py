@@ -24,6 +24,7 @@ class State:
     progress: Progress
     config: dict  # the composed configuration, plain
     metrics: dict[str, float] = field(default_factory=dict)  # the last scores
+    margins: dict[str, float] = field(default_factory=dict)  # half of their 95 % intervals
     best: dict[str, Any] = field(default_factory=dict)  # "metric", "value" and "nimg" of the best score so far
     data: dict[str, Any] = field(default_factory=dict)  # what the images were, to be compared when the run goes on
     watch: dict[str, Any] = field(default_factory=dict)  # what the watchdog remembers, and how often it rolled back
@@ -38,6 +39,7 @@ class State:
             "data": self.data,
             "progress": asdict(self.progress),
             "metrics": self.metrics,
+            "margins": self.margins,
             "best": self.best,
             "watch": self.watch,
             "measured": self.measured,
@@ -67,6 +69,7 @@ class State:
             self.precision.scaler.load_state_dict(saved["scaler"])
         self.progress = replace(Progress(**saved["progress"]), total=self.progress.total)
         self.metrics, self.best = saved["metrics"], saved["best"]
+        self.margins = saved.get("margins", {})
         self.watch, self.rate_factor = saved.get("watch", {}), saved.get("rate_factor", 1.0)
         self.measured = saved.get("measured", {})
 

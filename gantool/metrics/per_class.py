@@ -1,0 +1,29 @@
+"""A score of one class: of its generated images against its real ones."""
+
+from gantool.metrics.embedding import Embedding
+from gantool.metrics.score import Score
+
+
+class OfClass(Score):
+    """`score` of the images with `label` on both sides."""
+
+    needs_images = needs_labels = True  # labels come with the images
+
+    def __init__(self, score: Score, label: int) -> None:
+        self._score, self.of_class = score, label
+        self.fewest, self.parts, self.leaves_out = score.fewest, score.parts, score.leaves_out
+        self.higher_is_better, self.needs_covariance = score.higher_is_better, score.needs_covariance
+        self.needs_classes = score.needs_classes
+
+    def __call__(self, fake: Embedding, real: Embedding, seed: int) -> float:
+        """Of the class alone."""
+        return self._score(self._own(fake), self._own(real), seed)
+
+    def margin(self, fake: Embedding, real: Embedding, seed: int, parts: int) -> float | None:
+        """Of parts of the class."""
+        return self._score.margin(self._own(fake), self._own(real), seed, parts)
+
+    def _own(self, side: Embedding) -> Embedding:
+        labels = side.labels
+        assert labels is not None, "the scorer refuses images without labels"
+        return side.once(("class", self.of_class), lambda: side[(labels == self.of_class).nonzero()[:, 0]])

@@ -1,0 +1,127 @@
+"""Results ranked by a score: ties within the margin, seeds together, and none beside one of another protocol."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gantool.margins import Estimate, places
+from gantool.runs.results import Result, rank
+
+_NOT_HOW = ("metrics", "higher_is_better", "floor", "warning", "scores")  # of a protocol: not how a score is measured
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in their seed alone, or one run."""
+
+    name: str
+    place: str
+    scores: dict[str, Estimate]
+
+    @property
+    def num(self) -> int:
+        """Of its runs."""
+        return max(score.num for score in self.scores.values())
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Best first; `notes` are lines that tell what the table alone would hide."""
+
+    metric: str | None
+    results: list[Result]
+    places: list[str]  # of each result: '1', '2=', '-' without that score, '-*' where it has another protocol
+    groups: list[Group]  # best first; [] where no two runs differ in their seed alone
+    notes: list[str]
+
+    def compared(self) -> list[str]:
+        """A line for each setting, against the best one: whether the difference is beyond the spread."""
+        metric = self.metric or ""
+        placed = [one for one, place in zip(self.results, self.places, strict=True) if place[0] != "-"]
+        first, *others = self.groups or _groups(placed, metric) or [None]
+        return [_comparison(first, one, metric) for one in others] if first else []
+
+
+def _comparison(best: Group, one: Group, metric: str) -> str:
+    a, b = best.scores[metric], one.scores[metric]
+    line = f"{best.name} against {one.name}: {metric} differs by {abs(a.value - b.value):.3g}"
+    if (needed := a.needs(b)) == 0:
+        return f"{line}; how far chance goes is not known"
+    of, more = "over seeds", ""
+    if a.num == 1 or b.num == 1:
+        of, more = "of images", "; seeds may differ by more: train and name several of both"
+    return f"{line}, {'within' if a.ties(b) else 'beyond'} the spread {of} ({needed:.2g} at 95 %){more}"
+
+
+def ranking(results: Sequence[Result], metric: str | None) -> Ranking:
+    """Ranks what was measured alike; results of another protocol than most have come last, unranked and marked."""
+    metric, ordered = rank(list(results), metric)
+    scored = [one for one in ordered if one.state != "failed" and metric in one.metrics]
+    usual = _usual(scored, metric or "")
+    alike = [one for one in scored if _how(one, metric or "") == usual]
+    others = [one for one in scored if one not in alike]
+    rest = [one for one in ordered if one not in scored]
+    found = [*places([Estimate.of_one(one.metrics[metric or ""], one.margins.get(metric or "")) for one in alike])]
+    found += ["-*"] * len(others) + ["-"] * len(rest)
+    groups = _groups(alike, metric or "")
+    notes = [f"* {one.name} is not ranked: {_difference(_how(one, metric or ''), usual)}" for one in others]
+    warned: dict[str, list[str]] = {}
+    for one in scored:
+        if one.protocol and (text := one.protocol.get("warning")):
+            warned.setdefault(str(text), []).append(one.name)
+    notes += [f"note: {text}" + _of(names, scored) for text, names in warned.items()]
+    return Ranking(metric, [*alike, *others, *rest], found, groups if len(groups) < len(alike) else [], notes)
+
+
+def _of(names: list[str], scored: Sequence[Result]) -> str:
+    return "" if len(names) == len(scored) else f" ({', '.join(names)})"
+
+
+def _how(result: Result, metric: str) -> str:
+    """How the score was measured, as JSON; 'null' where that is not known."""
+    if result.protocol is None:
+        return "null"
+    how = {key: value for key, value in result.protocol.items() if value and key not in _NOT_HOW}
+    scores = result.protocol.get("scores")
+    own = scores.get(metric) if isinstance(scores, Mapping) else None
+    return json.dumps(how | ({"score": own} if own else {}), sort_keys=True, default=str)
+
+
+def _usual(scored: Sequence[Result], metric: str) -> str:
+    """The protocol that most have; of the best where several are as frequent."""
+    counts = Counter(_how(one, metric) for one in scored)
+    return max(counts, key=lambda how: counts[how]) if counts else "null"
+
+
+def _difference(how: str, usual: str) -> str:
+    own, theirs = json.loads(how), json.loads(usual)
+    if own is None or theirs is None:
+        return "how it was scored is not known" if own is None else "how the others were scored is not known"
+    keys = [key for key in {**own, **theirs} if own.get(key) != theirs.get(key)]
+    return "scored with " + ", ".join(f"{key} {own.get(key)} and not {theirs.get(key)}" for key in keys)
+
+
+def _groups(alike: Sequence[Result], metric: str) -> list[Group]:
+    """By settings and images seen."""
+    members: dict[object, list[Result]] = {}
+    for index, one in enumerate(alike):
+        members.setdefault((one.settings, one.nimg) if one.settings else index, []).append(one)
+    groups = list(members.values())
+    words = [[word for word in group[0].words if not word.startswith(("trainer.seed=", "hydra"))] for group in groups]
+    common = set.intersection(*map(set, words)) if words else set()
+    names = [" ".join(word for word in one if word not in common) for one in words]
+    distinct = len(set(names)) == len(names) and all(names)
+    made = [
+        (name if distinct else group[0].name, {key: _estimate(group, key) for key in group[0].metrics})
+        for name, group in zip(names, groups, strict=True)
+    ]
+    sign = -1 if alike and metric in alike[0].higher_is_better else 1
+    made.sort(key=lambda one: sign * one[1][metric].value)
+    found = places([scores[metric] for _, scores in made])
+    return [Group(name, place, scores) for (name, scores), place in zip(made, found, strict=True)]
+
+
+def _estimate(group: Sequence[Result], metric: str) -> Estimate:
+    values = [one.metrics[metric] for one in group if metric in one.metrics]
+    return Estimate.of_seeds(values) if len(values) > 1 else Estimate.of_one(values[0], group[0].margins.get(metric))

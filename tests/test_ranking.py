@@ -1,0 +1,93 @@
+"""Runs compared: ties within the margin, seeds together, other protocols marked, warnings told; on the screen and on
+the page."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gantool.cli.main import main
+from gantool.runs.ranking import ranking
+from gantool.runs.results import Result
+from runs import small
+
+HOW = {"metrics": ["fd"], "num_fake": 5000, "floor": {"fd": 0.1}, "warning": None, "extractor": "digits"}
+
+
+def result(name: str, value: float, margin: float = 0.1, settings: str | None = None, **how: object) -> Result:
+    margins, words = {"fd": margin} if margin else {}, (f"loss={settings}", f"trainer.seed={name}")
+    return Result(name, "finished", None, 8, {"fd": value}, (), margins, {**HOW, **how}, settings, words)
+
+
+def test_ties_and_what_was_measured_otherwise() -> None:
+    results = [result("a", 2.0), result("b", 1.0), result("c", 1.1), result("d", 0.5, num_fake=60, seed=3)]
+    failed = Result("e", "failed", "a bug", 0, {"fd": 0.1}, (), {}, HOW)
+    found = ranking([*results, failed, Result("f", "finished", None, 8, {})], "fd")
+    assert [one.name for one in found.results] == ["b", "c", "a", "d", "f", "e"]
+    assert found.places == ["1=", "1=", "3", "-*", "-", "-"] and found.groups == []
+    assert found.notes == ["* d is not ranked: scored with num_fake 60 and not 5000, seed 3 and not None"]
+    lines = found.compared()
+    assert len(lines) == 2 and "b against c: fd differs by 0.1, within the spread of images" in lines[0]
+    assert "b against a: fd differs by 1, beyond the spread of images" in lines[1] and "seeds may differ" in lines[1]
+
+
+@pytest.mark.parametrize("key", ["metrics", "floor", "warning", "higher_is_better"])
+def test_what_says_nothing_of_how_may_differ(key: str) -> None:
+    other = result("b", 1.0)
+    other = replace(other, protocol={**HOW, key: ["other"]})
+    found = ranking([result("a", 2.0), other], "fd")
+    assert found.places == ["1", "2"]
+
+
+def test_an_old_run_without_protocol_is_not_ranked_with_those_that_have_one() -> None:
+    old = Result("old", "finished", None, 8, {"fd": 0.1})
+    found = ranking([old, result("a", 2.0), result("b", 1.0)], "fd")
+    assert found.places == ["1", "2", "-*"] and "how it was scored is not known" in found.notes[0]
+    assert ranking([old, Result("older", "finished", None, 8, {"fd": 0.2})], "fd").places == ["1", "2"]
+
+
+def test_seeds_are_taken_together() -> None:
+    values = {"x": (1.0, 1.1, 1.2), "y": (1.05, 1.3, 1.1), "z": (4.0, 4.1, 4.3)}
+    results = [result(f"{s}{i}", v, 0.01, s) for s, three in values.items() for i, v in enumerate(three)]
+    found = ranking(results, "fd")
+    assert [(one.name, one.place, one.num) for one in found.groups] == [
+        ("loss=x", "1=", 3),
+        ("loss=y", "1=", 3),
+        ("loss=z", "3", 3),
+    ]
+    assert str(found.groups[0].scores["fd"]) == "1.10 ± 0.10"
+    within, beyond = found.compared()
+    assert within.startswith("loss=x against loss=y: fd differs by 0.05, within the spread over seeds")
+    assert beyond.startswith("loss=x against loss=z: fd differs by 3.03, beyond the spread over seeds")
+
+
+@pytest.fixture
+def sweep(in_tmp: Path, capfd: pytest.CaptureFixture) -> tuple[Path, str]:
+    """Two seeds of two rates, and what was printed."""
+    words = ["score=fd", "monitor=scores", "monitor.scores.num=60", "monitor.scores.every=1it"]
+    words = [word for word in small(in_tmp, *words, model="mlp", rounds=2) if not word.startswith("hydra")]
+    assert main([*words, "-m", "hydra.sweep.dir=sweep", "trainer.seed=1,2", "optimizer.lr=0.001,0.01"]) == 0
+    return in_tmp / "sweep", capfd.readouterr().out
+
+
+def test_a_sweep_its_page_and_evaluate(sweep: tuple[Path, str], capfd: pytest.CaptureFixture) -> None:
+    folder, out = sweep
+    below = out[out.index("Sweep of 4 jobs") :]
+    assert "Runs that differ in their seed alone" in below and below.count("±") >= 6
+    for name in ("optimizer.lr=0.001", "optimizer.lr=0.01"):
+        assert sum(line.split()[1:3] == [name, "2"] for line in below.splitlines()) == 1
+    assert "note: 60 images are too few for a sound covariance" in below
+    jobs = sorted(path for path in folder.iterdir() if path.name[0].isdigit())
+    log = jobs[3] / "metrics.jsonl"
+    log.write_text(log.read_text().replace('"num_fake": 60', '"num_fake": 61'))
+    assert main(["report", "run=sweep"]) == 0
+    page = (folder / "report.html").read_text()
+    assert f"* {jobs[3].name} is not ranked: scored with num_fake 61 and not 60" in page and "<td>-*</td>" in page
+    assert "mean ± standard deviation over seeds" in page and "60 images are too few" in page
+    capfd.readouterr()
+    named = ",".join(f"'{job}'" for job in jobs)
+    assert main(["evaluate", f"run=[{named}]", "score=[fd]", "num=60", "num_real=100", "out=table"]) == 0
+    said = [line for line in capfd.readouterr().out.splitlines() if "over seeds (" in line]
+    assert len(said) == 1 and "fd_digits differs by" in said[0] and "optimizer.lr=0.01" in said[0]
+    assert len(json.loads(Path("table/results.json").read_text())[0]["margins"]) == 1
