@@ -75,8 +75,8 @@ class Player:
     loss: Callable[[Batch], Outcome]
     updates: int = 1  # consecutive updates in a round; n_critic for the discriminator
     after_update: Callable[[], None] = lambda: None  # a constraint, such as weight clipping
-    # Real images drawn for this player alone, times as many as in a batch of the round; they come in an order of their
-    # own and do not count as shown. None: the last batches of the round, whoever else has had them.
+    # Real images drawn for it alone, in an order of their own and not counted as shown, times as many as in a batch of
+    # the round; None: the last batches of the round.
     own_batch: float | None = None
     # Whether its optimizer forgets all moments before the round that begins here: a function of position alone.
     begins_anew: Callable[[Progress], bool] = never
@@ -96,21 +96,17 @@ class Regularizer(Protocol):
     @property
     def player(self) -> str:
         """Whose loss it adds to: "discriminator", "generator" or "both"."""
-        ...
 
     @property
     def every(self) -> int:
         """Lazy regularisation (Karras 2020): applied every k-th batch and scaled by k."""
-        ...
 
     @property
     def allow_batch_norm(self) -> bool:
         """False: the network must score each image by itself."""
-        ...
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
         """A scalar."""
-        ...
 
 
 @runtime_checkable
@@ -148,9 +144,9 @@ class Auxiliary(nn.Module, ABC):
 class Loss(ABC):
     """What the players minimise, as functions of raw discriminator scores of any shape (N, ...).
 
-    Parameters of every loss: `regularizers` by name; `constraint`, called with the discriminator after each of its
-    updates; `n_critic`, discriminator updates a round; `top`, the share of the fakes, those that score highest, from
-    which the generator learns, a number or a schedule (Sinha 2020), None: all.
+    Parameters of every loss: `regularizers` by name; `constraint`, called with the discriminator after its updates;
+    `n_critic`, discriminator updates a round; `top`, the share of the fakes, by score, that the generator learns from,
+    a number or a schedule (Sinha 2020), None: all.
     """
 
     needs_real_score = False  # True for relativistic losses: the generator's turn then scores real images too
