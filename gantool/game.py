@@ -62,11 +62,6 @@ class Outcome:
     scores: dict[str, Tensor] = field(default_factory=dict)  # raw discriminator outputs, detached: "real", "fake"
 
 
-def never(progress: Progress) -> bool:
-    """At no position."""
-    return False
-
-
 @dataclass(frozen=True)
 class Player:
     """One side of the game: the networks it owns and a pure loss; the loop does everything else."""
@@ -75,11 +70,11 @@ class Player:
     loss: Callable[[Batch], Outcome]
     updates: int = 1  # consecutive updates in a round; n_critic for the discriminator
     after_update: Callable[[], None] = lambda: None  # a constraint, such as weight clipping
-    # Real images drawn for it alone, in an order of their own and not counted as shown, times as many as in a batch of
-    # the round; None: the last batches of the round.
+    # Real images drawn for this player alone, times as many as in a batch of the round; they come in an order of their
+    # own and do not count as shown. None: the last batches of the round, whoever else has had them.
     own_batch: float | None = None
     # Whether its optimizer forgets all moments before the round that begins here: a function of position alone.
-    begins_anew: Callable[[Progress], bool] = never
+    begins_anew: Callable[[Progress], bool] = lambda progress: False
 
     def batch_size(self, size: int) -> int:
         """Images in one of this player's batches where those of the round have `size`; at least 1."""
@@ -96,17 +91,21 @@ class Regularizer(Protocol):
     @property
     def player(self) -> str:
         """Whose loss it adds to: "discriminator", "generator" or "both"."""
+        ...
 
     @property
     def every(self) -> int:
         """Lazy regularisation (Karras 2020): applied every k-th batch and scaled by k."""
+        ...
 
     @property
     def allow_batch_norm(self) -> bool:
         """False: the network must score each image by itself."""
+        ...
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
         """A scalar."""
+        ...
 
 
 @runtime_checkable
@@ -144,9 +143,9 @@ class Auxiliary(nn.Module, ABC):
 class Loss(ABC):
     """What the players minimise, as functions of raw discriminator scores of any shape (N, ...).
 
-    Parameters of every loss: `regularizers` by name; `constraint`, called with the discriminator after its updates;
-    `n_critic`, discriminator updates a round; `top`, the share of the fakes, by score, that the generator learns from,
-    a number or a schedule (Sinha 2020), None: all.
+    Parameters of every loss: `regularizers` by name; `constraint`, called with the discriminator after each of its
+    updates; `n_critic`, discriminator updates a round; `top`, the share of the fakes, those that score highest, from
+    which the generator learns, a number or a schedule (Sinha 2020), None: all.
     """
 
     needs_real_score = False  # True for relativistic losses: the generator's turn then scores real images too

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from gantool.auxiliaries import Codes
 from gantool.batch import Batch, Draws, Request
 from gantool.errors import GantoolError, check_members
-from gantool.game import Augment, Auxiliary, Game, Loss, Outcome, Player, Progress, Regularizer, Turn, never
+from gantool.game import Augment, Auxiliary, Game, Loss, Outcome, Player, Progress, Regularizer, Turn
 from gantool.games.adversary import Adversary, with_features
 from gantool.growth import Progressive
 from gantool.latents import Latent
@@ -68,12 +68,12 @@ class GAN(Game):
         self.augment = augment
         heads = [self.heads] if len(self.heads) else []
         constrain = self.adversary.constrain
-        anew = never if growth is None else growth.begins_anew
+        anew = {} if growth is None else {"begins_anew": growth.begins_anew}
         self.players = {
             "discriminator": Player(
-                [discriminator, *heads], self.discriminator_loss, loss.n_critic, constrain, begins_anew=anew
+                [discriminator, *heads], self.discriminator_loss, loss.n_critic, constrain, **anew
             ),
-            "generator": Player([generator], self.generator_loss, own_batch=generator_batch, begins_anew=anew),
+            "generator": Player([generator], self.generator_loss, own_batch=generator_batch, **anew),
         }
         self.begin_round(self.progress)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gantool.errors import GantoolError
-from gantool.game import Progress, never
+from gantool.game import Progress
 from gantool.schedules import Schedule, at
 from gantool.training.hardware import MixedPrecision
 
@@ -31,7 +31,7 @@ class PlayerOptimizer:
     clip_norm: float | None = None
     clip_value: float | None = None
     beta2: float | Schedule | None = None
-    begins_anew: Callable[[Progress], bool] = never
+    begins_anew: Callable[[Progress], bool] = lambda progress: False
 
     def __post_init__(self) -> None:
         _without_compiler()
