@@ -39,8 +39,8 @@ class Ranking:
         """A line for each setting, against the best one: whether the difference is beyond the spread."""
         metric = self.metric or ""
         placed = [one for one, place in zip(self.results, self.places, strict=True) if place[0] != "-"]
-        first, *others = self.groups or _groups(placed, metric) or [None]
-        return [_comparison(first, one, metric) for one in others] if first else []
+        groups = self.groups or _groups(placed, metric)
+        return [_comparison(groups[0], one, metric) for one in groups[1:]]
 
 
 def _comparison(best: Group, one: Group, metric: str) -> str:
