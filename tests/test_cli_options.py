@@ -109,7 +109,7 @@ def test_groups_of_the_users_own_folder(own_command: None, tmp_path: Path, capsy
     assert main(words) == 0 and json.loads(Path("told.json").read_text())["features"] == {"width": 7}
     assert main([*words, "--help"]) == 0
     out = capsys.readouterr().out
-    assert "inception-clean, own [own]" in out and "of the net [7]" in out
+    assert "inception-clean, own, " in out and " [own]" in out and "of the net [7]" in out
 
 
 def test_options_are_checked_without_a_command_line() -> None:

@@ -105,7 +105,7 @@ def test_lecam_is_part_of_a_checkpoint(in_tmp) -> None:
 def test_the_generator_learns_from_the_images_that_score_highest(relativistic: bool) -> None:
     adversary, one = Adversary(Sum(), Hinge(top=0.5)), turn()
     one.fake.requires_grad_(True)
-    sum(adversary.generator_terms(one).values()).backward()
+    torch.stack(list(adversary.generator_terms(one).values())).sum().backward()
     assert one.fake.grad is not None
     moved = one.fake.grad.flatten(1).abs().sum(1) > 0
     best = one.fake.detach().flatten(1).sum(1).argsort(descending=True)[:2]

@@ -85,7 +85,7 @@ def test_images_of_unknown_class(labels: list[int], columns: int) -> None:
     ("words", "message"),
     [
         ([], "run=FOLDER names it"),
-        (["run={tmp}"], "no run folder: it has no .hydra/config.yaml"),
+        (["run={tmp}"], "not a run folder: it has no .hydra/config.yaml"),
         (["run={tmp}/run", "classes=12"], "knows classes 0 to 9"),
         (["run={tmp}/run", "num=6000"], "num=6000: only 5000 training images are looked at"),
         (["run={tmp}/run", "num=40", "among=30"], "num=40: only 30 training images are looked at (among=30)"),

@@ -11,13 +11,14 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
+from composing import typed
 from gantool.cli.main import main
 from gantool.data.mnist import Mnist5k
 from gantool.margins import written
 from gantool.metrics.digits import DigitFeatures
 from gantool.metrics.embedding import Embedding
 from gantool.metrics.scores import Coverage, FrechetDistance, Precision
-from runs import CONF, TRANSLATORS, train
+from runs import TRANSLATORS, train
 
 
 @pytest.fixture(scope="module")
@@ -146,13 +147,12 @@ def test_the_numbers_are_those_that_training_logged(in_tmp: Path, model: str, wo
 def test_as_many_images_as_in_training_where_nothing_is_said(runs: Path) -> None:
     protocol = evaluated(runs / "plain", "score=[fd]")["protocol"]
     assert (protocol["num_fake"], protocol["num_real"]) == (5000, 5000)
-    with (CONF / "monitor" / "scores.yaml").open() as file:
-        assert "  num: 5000 " in file.read()
+    assert typed().monitor["scores"].node["num"] == 5000
 
 
 NOT_A_RUN = [
     (["run={tmp}/none"], "no such folder"),
-    (["run={tmp}/cache"], "no run folder: it has no .hydra/config.yaml"),
+    (["run={tmp}/cache"], "not a run folder: it has no .hydra/config.yaml"),
     (["run=[{tmp}/a,{tmp}/empty]"], "empty has no checkpoint yet"),
     ([], "run=FOLDER names it"),
     (["run={tmp}/a", "checkpoint=best"], "has no best checkpoint"),

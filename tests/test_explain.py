@@ -75,7 +75,7 @@ def test_a_run_that_is_still_growing(in_tmp: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["run={tmp}"], "no run folder: it has no .hydra/config.yaml"),
+        (["run={tmp}"], "not a run folder: it has no .hydra/config.yaml"),
         (["run={run}", "classes=12"], "knows classes 0 to 9"),
         (["run={run}", "directions=9"], "has 8 dimensions"),
         (["run={run}", "steps=4"], "steps=4: should be odd"),

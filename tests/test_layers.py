@@ -14,7 +14,18 @@ from gantool.cli.main import COMMANDS
 ROOT = Path(gantool.__file__).parent
 LAYERS = {
     0: {"errors", "files", "launch", "lock", "paths", "schedules", "batch", "game", "randomness", "margins"},
-    1: {"losses", "regularizers", "auxiliaries", "latents", "augment", "growth", "networks", "data", "config"},
+    1: {
+        "losses",
+        "regularizers",
+        "auxiliaries",
+        "consistency",
+        "latents",
+        "augment",
+        "growth",
+        "networks",
+        "data",
+        "config",
+    },
     2: {"games", "metrics", "logging", "sampling"},
     3: {"training", "monitors", "analysis"},
     4: {"runs"},

@@ -70,9 +70,7 @@ class GAN(Game):
         constrain = self.adversary.constrain
         anew = {} if growth is None else {"begins_anew": growth.begins_anew}
         self.players = {
-            "discriminator": Player(
-                [discriminator, *heads], self.discriminator_loss, loss.n_critic, constrain, **anew
-            ),
+            "discriminator": Player([discriminator, *heads], self.discriminator_loss, loss.n_critic, constrain, **anew),
             "generator": Player([generator], self.generator_loss, own_batch=generator_batch, **anew),
         }
         self.begin_round(self.progress)
