@@ -173,7 +173,7 @@ def test_what_is_read_is_resolved_and_typed() -> None:
     assert generator["lr"] == discriminator["lr"] == 0.5 and generator["_target_"] == "torch.optim.Adam"
     assert (generator["eps"], discriminator["eps"]) == (0.1, 1e-8) and "beta2" not in generator
     assert list(config.regularizer) == ["r1", "l2"]
-    common = {"n_critic": 1, "regularizers": {}, "constraint": None}
+    common = {"n_critic": 1, "top": None, "regularizers": {}, "constraint": None}
     assert config.loss.node == {"_target_": "gantool.losses.NonSaturating", "real_label": 1.0, **common}
     assert config.model.latent is not None and config.model.latent.dim == 100
 

@@ -173,7 +173,7 @@ NOT_AN_EXTRACTOR = [
     (["+features._target_=rows.Rows"], "Rows gives (100, 32) and (100, 32) for 100 images, not features (100, 8)"),
     (
         ["+features._target_=rows.noise", "+features.count=1", "+features.seed=0"],
-        "no gantool.metrics.features.Features",
+        "does not derive from gantool.metrics.features.Features",
     ),
     (["+features._target_=nowhere.Features"], "features._target_=nowhere.Features cannot be used"),
     (["+features.weights=x"], "features has weights but no _target_"),

@@ -190,7 +190,7 @@ def test_a_strangers_snapshot_does_not_read_this_machine(run: Path) -> None:
 
 def test_what_is_no_snapshot(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = run / "a.safetensors"
-    with pytest.raises(GantoolError, match="no readable snapshot"):
+    with pytest.raises(GantoolError, match="not a readable snapshot"):
         gantool.load(path)
     none, old = "gantool export run=FOLDER makes one", "was written by gantool 0.1: .* export the run anew"
     for metadata, message in (

@@ -163,7 +163,10 @@ def test_the_folder_of_published_sets_is_stored_absolute(
     dataset: str, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GANTOOL_DATA", "mine")
-    cfg, _ = composed(f"dataset={dataset}", "features.weights='~/w.pth'" if dataset == "celeba" else "score=none")
+    cfg, _ = composed(
+        f"dataset={dataset}",
+        *(["features=inception", "features.weights='~/w.pth'"] if dataset == "celeba" else ["score=none"]),
+    )
     make_absolute(cfg)
     monkeypatch.setenv("GANTOOL_DATA", "other")
     assert cfg.dataset.root == str(in_tmp / "mine")

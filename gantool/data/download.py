@@ -28,6 +28,7 @@ def downloading(name: str, folder: Path, by_hand: str) -> Iterator[None]:
     made = [one for one in (folder, *folder.parents) if not one.exists()]
     place = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with locked(cache_dir() / "downloads" / f"{name}-{place}.lock"):
             yield
     except Exception as error:  # URLError, RuntimeError for a wrong checksum, HTTPException, gdown's own, ...

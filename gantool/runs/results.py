@@ -11,7 +11,6 @@ from omegaconf import OmegaConf
 
 from gantool.config.composed import read_saved, typed_words
 from gantool.errors import GantoolError
-from gantool.logging.jsonl import read_metrics
 from gantool.logging.status import read_status
 
 
@@ -33,6 +32,8 @@ class Result:
     @classmethod
     def read(cls, folder: Path) -> "Result":
         """The job in `folder`; one that says it is running was killed, for its sweep has ended."""
+        from gantool.logging.jsonl import read_metrics  # brings torch, which waits until there are results
+
         status = read_status(folder) or {"state": "not started"}
         state, error = str(status.get("state")), status.get("error")
         if state == "running":

@@ -12,7 +12,7 @@ from gantool.game import Game
 FORMAT = 1  # of a checkpoint; counts up when a key comes to mean something else, not when one is added
 _NUMBER = (int, float)
 _KEYS = ("progress", "metrics", "best", "game", "ema", "optimizers", "scaler", "numerics")
-_LATER = ("watch", "measured", "data")  # keys that earlier checkpoints lack
+_LATER = ("margins", "watch", "measured", "data")  # keys that earlier checkpoints lack
 _FACTORED = ("row_var", "col_var", "variance")  # Adafactor's, of another shape than the weights
 
 
