@@ -73,8 +73,8 @@ class Player:
     # Real images drawn for this player alone, times as many as in a batch of the round; they come in an order of their
     # own and do not count as shown. None: the last batches of the round, whoever else has had them.
     own_batch: float | None = None
-    # Whether its optimizer forgets all moments before the round that begins here: a function of position alone.
-    begins_anew: Callable[[Progress], bool] = lambda progress: False
+    # Whether its optimizer forgets all moments before the round that begins here: a function of position; None: never.
+    begins_anew: Callable[[Progress], bool] | None = None
 
     def batch_size(self, size: int) -> int:
         """Images in one of this player's batches where those of the round have `size`; at least 1."""

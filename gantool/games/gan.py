@@ -68,10 +68,12 @@ class GAN(Game):
         self.augment = augment
         heads = [self.heads] if len(self.heads) else []
         constrain = self.adversary.constrain
-        anew = {} if growth is None else {"begins_anew": growth.begins_anew}
+        anew = None if growth is None else growth.begins_anew
         self.players = {
-            "discriminator": Player([discriminator, *heads], self.discriminator_loss, loss.n_critic, constrain, **anew),
-            "generator": Player([generator], self.generator_loss, own_batch=generator_batch, **anew),
+            "discriminator": Player(
+                [discriminator, *heads], self.discriminator_loss, loss.n_critic, constrain, begins_anew=anew
+            ),
+            "generator": Player([generator], self.generator_loss, own_batch=generator_batch, begins_anew=anew),
         }
         self.begin_round(self.progress)
 

@@ -31,7 +31,7 @@ class PlayerOptimizer:
     clip_norm: float | None = None
     clip_value: float | None = None
     beta2: float | Schedule | None = None
-    begins_anew: Callable[[Progress], bool] = lambda progress: False
+    begins_anew: Callable[[Progress], bool] | None = None
 
     def __post_init__(self) -> None:
         _without_compiler()
@@ -46,7 +46,7 @@ class PlayerOptimizer:
 
     def begin_round(self, progress: Progress, factor: float = 1.0) -> None:
         """Sets the learning rate and beta2 for this position, and begins anew where it is time to."""
-        if self.begins_anew(progress):
+        if self.begins_anew is not None and self.begins_anew(progress):
             self.optimizer.state.clear()  # what torch's optimizers begin with
         factor *= self.schedule(progress.nimg, progress.total)
         if self.warmup:
