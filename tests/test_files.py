@@ -7,7 +7,7 @@ import pytest
 
 from gantool.errors import GantoolError
 from gantool.files import write_whole
-from gantool.runs.output import output, point
+from gantool.runs.output import output, stamp
 
 
 @pytest.mark.parametrize("content", ["é\n", b"12", memoryview(b"12")], ids=["text", "bytes", "memory"])
@@ -34,7 +34,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, call: str, monkeypatch:
 
 
 def test_where_results_go(tmp_path: Path) -> None:
-    with output(tmp_path, "sampled", point(12_500, 3, "png"), None) as out:
+    with output(tmp_path, "sampled", stamp(12_500, 3, "png"), None) as out:
         assert out == tmp_path / "sampled" / "000012.500-seed3-png" and out.is_dir()
     with output(tmp_path, "exported", "", str(tmp_path / "there")) as out:
         assert out == tmp_path / "there"

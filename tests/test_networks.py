@@ -6,6 +6,7 @@ from torch import nn
 
 from gantool.errors import GantoolError
 from gantool.networks import dcgan, infogan, mlp, resnet
+from gantool.networks.layers import FromPixel, ToPixel
 
 
 @pytest.mark.parametrize("resolution", [32, 64, 128])
@@ -126,3 +127,19 @@ def test_infogan_has_the_layers_of_its_table() -> None:
     black = torch.full((1, 1, 28, 28), -1.0)
     assert not discriminator.layers[0](torch.zeros(1, 1, 28, 28)).any()  # biases start at 0
     torch.testing.assert_close(discriminator.features(black), discriminator.layers(torch.zeros(1, 1, 28, 28)))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_maps_of_one_pixel_are_those_of_convolutions(bias: bool) -> None:
+    """Forward, and second derivatives as a gradient penalty takes them."""
+    torch.manual_seed(0)
+    kinds = [(ToPixel, nn.functional.conv2d, (3, 6, 4, 4)), (FromPixel, nn.functional.conv_transpose2d, (3, 6, 1, 1))]
+    for kind, convolve, shape in kinds:
+        layer = kind(6, 5, 4, bias=bias).double().to(memory_format=torch.channels_last)
+        x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+        found = []
+        for maps in (layer(x), convolve(x, layer.weight, layer.bias)):
+            [slope] = torch.autograd.grad(maps.square().sum(), x, create_graph=True)
+            found.append([maps, slope, torch.autograd.grad(slope.square().sum(), layer.weight)[0]])
+        for ours, theirs in zip(*found, strict=True):
+            torch.testing.assert_close(ours, theirs)

@@ -14,6 +14,7 @@ from gantool.lock import locked
 from runs import WIDTHS, small, train
 
 CASES = {
+    "trainer.batch_size=100000000": "real images of a round alone need 410 GB, and there are .* GB: choose a smaller",
     "trainer.batch_size=0": "trainer.batch_size=0: should be greater than 0",
     "optimizer.lr=-1": "optimizer.lr=-1: should be greater than 0",
     "trainer.duration=100": "trainer.duration=100.*a unit",
@@ -89,6 +90,27 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     assert len(error.splitlines()) == 1 and error.startswith("gantool train: error: "), error
     assert re.search(CASES[words], error), error
     assert not (in_tmp / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("can't allocate memory: you tried to allocate 4e9 bytes")]
+)
+def test_no_memory_for_the_first_round_leaves_nothing(in_tmp: Path, error: Exception, capfd, monkeypatch) -> None:
+    """What was there before stays, and so does a run that has something to go on from."""
+
+    def fail(*words: object, **more: object) -> None:
+        raise error
+
+    run, own = in_tmp / "run", in_tmp / "own"
+    train(run)
+    own.mkdir()
+    (own / "notes.txt").write_text("mine")
+    before = set(run.rglob("*"))
+    monkeypatch.setattr("gantool.training.loop.update", fail)
+    assert main(small(in_tmp / "new" / "run")) == main(small(own)) == main(small(run, rounds=8)) == 1
+    error_lines = capfd.readouterr().err.splitlines()
+    assert len(error_lines) == 3 and all("error: out of memory" in line for line in error_lines), error_lines
+    assert not (in_tmp / "new").exists() and (own / "notes.txt").exists() and before <= set(run.rglob("*"))
 
 
 @pytest.mark.parametrize("kind", ["adam", "adamw", "rmsprop", "sgd"])

@@ -53,6 +53,12 @@ def remove_unused() -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def discard(folder: Path) -> None:
+    """Removes a run's folder with all that is in it, where this command made it."""
+    if any(made in (folder, *folder.parents) for made in _made):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _note(folder: Path) -> None:
     missing = [path for path in (folder.absolute(), *folder.absolute().parents) if not path.exists()]
     _made.extend(missing[-1:])

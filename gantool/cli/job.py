@@ -14,9 +14,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from gantool.cli import folders
 from gantool.config.options import CommandOptions, read_options
 from gantool.config.resolvers import register_resolvers
 from gantool.config.wording import in_one_line
+from gantool.errors import out_of_memory
 from gantool.launch import is_first_rank
 from gantool.logging.status import NAME, read_status, write_status
 
@@ -51,6 +53,9 @@ class Job:
             return getattr(importlib.import_module(module), name)(argument)
         except Exception as error:
             text = self._tell(error, f" job {hydra.job.num}" if in_sweep else "")
+            if not in_sweep and out_of_memory(error) and not read_status(folder).get("progress", {}).get("nimg", 1):
+                folders.discard(folder)  # it never played a round, and never will
+                raise SystemExit(1) from None
         except KeyboardInterrupt:
             if read_status(folder).get("state") == "running":  # before the first round
                 write_status(folder, **{**read_status(folder), "state": "stopped"})

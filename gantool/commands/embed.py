@@ -42,7 +42,7 @@ def embed(options: Options) -> None:
     from gantool.analysis.embedding import principal_components, tsne
     from gantool.analysis.report import Board, write_json
     from gantool.runs import embedding
-    from gantool.runs.output import output, point
+    from gantool.runs.output import output, stamp
     from gantool.runs.subject import open_subject
     from gantool.runs.trained import load_run
 
@@ -79,7 +79,7 @@ def embed(options: Options) -> None:
         "explained_variance": shares,
         "nearest": {space: asdict(found.closeness) for space, found in near.items()},
     }
-    with output(run.folder, "embedded", point(run.nimg, options.seed), options.out) as out:
+    with output(run.folder, "embedded", stamp(run.nimg, options.seed), options.out) as out:
         board = Board(out / "tensorboard", run.nimg)
         embedding.write_maps(out, board, subject, features, training[torch.arange(num)], made, maps)
         embedding.write_neighbours(out, board, subject, training, made, near, options.rows)

@@ -49,7 +49,7 @@ def explain(options: Options) -> None:
     from gantool.analysis.draw_explanation import draw_attributions, draw_directions, draw_spectrum
     from gantool.analysis.report import Board, write_csv, write_json
     from gantool.runs.explanation import judged, sensitivity, summary
-    from gantool.runs.output import output, point
+    from gantool.runs.output import output, stamp
     from gantool.runs.subject import open_subject
     from gantool.runs.trained import load_run
 
@@ -74,7 +74,7 @@ def explain(options: Options) -> None:
         "generator": generator,
         "discriminator": judging,
     }
-    with output(run.folder, "explained", point(run.nimg, seed), options.out) as out:
+    with output(run.folder, "explained", stamp(run.nimg, seed), options.out) as out:
         board = Board(out / "tensorboard", run.nimg)
         title = f"{subject.headline}: singular values of the generator's Jacobian"
         board.figure("explained/spectrum", draw_spectrum(sensitivities, title), out / "spectrum.png")

@@ -40,7 +40,7 @@ def interpolate(options: Options) -> None:
     from gantool.games.gan import GAN
     from gantool.logging.grid import grid, save_png
     from gantool.runs.interpolation import between, between_classes, latents, save_gif, traversals
-    from gantool.runs.output import output, point
+    from gantool.runs.output import output, stamp
     from gantool.runs.sampling import chosen_classes
     from gantool.runs.trained import load_run
     from gantool.sampling import filled
@@ -66,7 +66,7 @@ def interpolate(options: Options) -> None:
         columns, way = between_classes(game, run, ends[0], classes, steps=steps), "classes"
     else:
         columns = between(game, run, ends, labels, path=way, steps=steps)
-    with output(run.folder, "interpolated", point(run.nimg, options.seed, way), options.out) as out:
+    with output(run.folder, "interpolated", stamp(run.nimg, options.seed, way), options.out) as out:
         save_png(grid(torch.stack(columns, 1).flatten(0, 1), steps), out / "path.png")
         save_gif([grid(column, round(rows**0.5) or 1) for column in columns], out / "path.gif")
         for code, (images, width) in traversals(game, run, labels, options.seed).items():

@@ -47,7 +47,7 @@ def sample(options: Options) -> None:
 
 def _draw(run: "TrainedRun", options: Options) -> tuple[str, Path]:
     from gantool.logging.progress import follow_images
-    from gantool.runs.output import output, point
+    from gantool.runs.output import output, stamp
     from gantool.runs.sampling import WRITERS, chosen_classes, sampled
 
     for name in ("source", "direction"):
@@ -58,13 +58,13 @@ def _draw(run: "TrainedRun", options: Options) -> tuple[str, Path]:
     classes, num = chosen_classes(run, options.classes), options.num or _NUM
     _check_grid(options, num)
     blocks = sampled(run, num, classes, **options.model_dump(include=IN_BLOCKS))
-    with output(run.folder, "sampled", point(run.nimg, options.seed, options.format), options.out) as out:
+    with output(run.folder, "sampled", stamp(run.nimg, options.seed, options.format), options.out) as out:
         WRITERS[options.format](out, follow_images(blocks, num), num, run)
     return f"{num} images of {run.folder}", out
 
 
 def _translate(run: "TrainedRun", options: Options) -> tuple[str, Path]:
-    from gantool.runs.output import output, point
+    from gantool.runs.output import output, stamp
     from gantool.runs.translation import choose_direction, list_sources, write
     from gantool.sampling import translated
 
@@ -78,7 +78,7 @@ def _translate(run: "TrainedRun", options: Options) -> tuple[str, Path]:
     how = options.model_dump(include={"seed", "batch_size"})
     batches = translated(network, islice(images, len(names)), run.device, **how)
     of = expanded(options.source).resolve().name if options.source else "test"
-    name = point(run.nimg, options.seed, direction, of, options.format)
+    name = stamp(run.nimg, options.seed, direction, of, options.format)
     with output(run.folder, "sampled", name, options.out) as out:
         write(out, names, batches, options.format)
     return f"{len(names)} images translated {direction} by {run.folder}", out

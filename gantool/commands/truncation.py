@@ -36,7 +36,7 @@ def truncation(options: Options) -> None:
     from gantool.metrics.scorer import Scorer
     from gantool.metrics.scores import FrechetDistance, InceptionScore
     from gantool.monitors.scores import made
-    from gantool.runs.output import output, point
+    from gantool.runs.output import output, stamp
     from gantool.runs.trained import load_run
     from gantool.runs.truncation import COLUMNS, draw, row, words
     from gantool.sampling import check_standing
@@ -63,7 +63,7 @@ def truncation(options: Options) -> None:
         rows.append({"threshold": threshold, **scores})
         log.info("%s: %s", words(threshold), ", ".join(f"{name} {value:.2f}" for name, value in scores.items()))
     protocol = {**scorer.protocol(), "ema": options.ema, "standing_statistics": passes, "nimg": run.nimg}
-    with output(run.folder, "truncation", point(run.nimg, options.seed), options.out) as out:
+    with output(run.folder, "truncation", stamp(run.nimg, options.seed), options.out) as out:
         write_csv(list(rows[0]), [list(one.values()) for one in rows], out / "truncation.csv")
         write_json({"protocol": protocol, "scores": rows}, out / "truncation.json")
         save_png(grid(torch.cat(samples), COLUMNS), out / "samples.png")

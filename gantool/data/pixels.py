@@ -48,7 +48,7 @@ def fit_array(pixels: np.ndarray, resolution: int, channels: int) -> np.ndarray:
     return fit(Image.fromarray(pixels), resolution, channels)
 
 
-def opened(path: Path) -> tuple[Image.Image, Seen]:
+def open_image(path: Path) -> tuple[Image.Image, Seen]:
     """One file as L or RGB, and what it held: turned as its EXIF says, transparency on white, 16 bits scaled to 8.
 
     Raises an exception of PIL's choosing for a damaged file, ValueError for one that cannot be meant: several frames or
@@ -99,8 +99,8 @@ def _bits(file: Image.Image) -> int:
 
 
 def decode(path: Path, resolution: int, channels: int) -> tuple[np.ndarray, tuple[Seen, ...]]:
-    """One file as (channels, resolution, resolution) uint8, and what it held; raises as `opened` does."""
-    image, seen = opened(path)
+    """One file as (channels, resolution, resolution) uint8, and what it held; raises as `open_image` does."""
+    image, seen = open_image(path)
     return fit(image, resolution, channels), (seen,)
 
 

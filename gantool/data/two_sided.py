@@ -11,7 +11,7 @@ import torch
 from gantool.data.files import Files, Found
 from gantool.data.folder import Folder, images_in, remarks
 from gantool.data.image_set import ImageSet
-from gantool.data.pixels import decode, decode_each, fit, opened
+from gantool.data.pixels import decode, decode_each, fit, open_image
 from gantool.data.source import Damaged, Decoded, Seen, Source, data_folder, stored_channels
 from gantool.errors import GantoolError, check_choice
 
@@ -187,7 +187,7 @@ def halves(folder: Path, *, resolution: int, channels: int) -> Pairs:
     """The pairs of images that show both sides, A on the left."""
 
     def read(name: str) -> tuple[np.ndarray, tuple[Seen, ...]]:
-        image, seen = opened(folder / name)
+        image, seen = open_image(folder / name)
         if 2 * image.width < 3 * image.height or image.width % 2:
             raise ValueError(f"{image.width}x{image.height} pixels are not two images side by side")
         middle = image.width // 2

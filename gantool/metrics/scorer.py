@@ -112,7 +112,13 @@ class Scorer:
             return
         rows = torch.cat([self._rows, self._held_out, self._others]).unique()  # sorted, as the memory-mapped file is
         found = embed_reals(
-            self.features, self.image_set, rows, self.batch_size, self.device, self._told, keep_images=self._keep
+            self.features,
+            self.image_set,
+            rows,
+            self.batch_size,
+            self.device,
+            self._followed,
+            keep_images=self._keep,
         )
         parts = (self._rows, self._held_out, self._others)
         real, held_out, others = (
@@ -201,7 +207,7 @@ class Scorer:
             found.append(f"{counts}, as there are no more: the scores are of {self.num} against {num_real}")
         return "; ".join(found) or None
 
-    def _told(self, blocks: Iterator[Block], total: int) -> Iterator[Block]:
+    def _followed(self, blocks: Iterator[Block], total: int) -> Iterator[Block]:
         return follow_images(self._announced(blocks, total), total)
 
     def _announced(self, blocks: Iterator[Block], total: int) -> Iterator[Block]:

@@ -102,7 +102,7 @@ class InceptionScore(Score):
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):  # it shuffles the images once more
             warnings.simplefilter("ignore", UserWarning)  # of its memory, and of no spread where there is one split
             for part in fake.logits.double()[order].tensor_split(self.splits):
-                metric = Metric(Given(part.shape[1]), splits=1, sync_on_compute=False)
+                metric = Metric(Precomputed(part.shape[1]), splits=1, sync_on_compute=False)
                 metric.update(part)
                 means.append(float(metric.compute()[0]))
         return sum(means) / len(means)
@@ -190,7 +190,7 @@ def require(least: int, **settings: int) -> None:
             raise GantoolError(f"score: {name}={value}: choose at least {least}")
 
 
-class Given(nn.Module):
+class Precomputed(nn.Module):
     """Stands for the network inside a metric: what the metric is handed are features already.
 
     So one forward serves all scores, and torchmetrics has no network to put into training mode.

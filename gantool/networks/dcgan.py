@@ -14,12 +14,14 @@ from gantool.errors import GantoolError, check_choice
 from gantool.networks.layers import (
     BIASED,
     NORMS,
+    FromPixel,
     HeadedDiscriminator,
     LabelledLatent,
     LabelPlane,
     MinibatchStd,
     Projection,
     SelfAttention,
+    ToPixel,
     apply_spectral_norm,
     check_attention,
     chosen_condition,
@@ -80,7 +82,7 @@ class Generator(nn.Module):
         bias = norm in BIASED
         self.latent = LabelledLatent(latent_dim, num_classes)
         layers = [
-            nn.ConvTranspose2d(self.latent.dim, widths[0], 4, bias=bias),
+            FromPixel(self.latent.dim, widths[0], 4, bias=bias),
             norm_2d(norm, widths[0]),
             nn.ReLU(inplace=True),
             *attend(widths[0], 4, attention),
@@ -135,7 +137,7 @@ class Discriminator(HeadedDiscriminator):
             ]
         self.layers = nn.Sequential(*layers, *([MinibatchStd(minibatch_std)] if minibatch_std else []))
         last = widths[-1] + bool(minibatch_std)
-        self.head = nn.Conv2d(last, 1, 4)
+        self.head = ToPixel(last, 1, 4)
         self.feature_dim = last * 16
         self.projection = Projection(last, num_classes) if condition == "projection" else None
         initialise_dcgan(self)

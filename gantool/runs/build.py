@@ -18,7 +18,7 @@ from gantool.data.two_sided import TwoSided
 from gantool.errors import GantoolError
 from gantool.game import Augment, Auxiliary, Game, Loss, Progress, Regularizer
 from gantool.randomness import seed_everything
-from gantool.runs.compatibility import check_shapes, check_sides
+from gantool.runs.compatibility import check_memory, check_shapes, check_sides
 from gantool.schedules import Schedule, parse_duration
 from gantool.training.ema import EMA
 from gantool.training.hardware import (
@@ -29,6 +29,7 @@ from gantool.training.hardware import (
     limit_memory,
     set_deterministic,
     to_memory_format,
+    total_memory,
 )
 from gantool.training.optimization import PlayerOptimizer
 from gantool.training.ranks import rank, world
@@ -65,6 +66,7 @@ def set_up(cfg: DictConfig, written: Written) -> Setup:
     keep_freed_pages()
     exact_float32()
     mistakes: list[str] = []
+    device = torch.device("cpu")  # until the one asked for is found
     source: Source | TwoSided | None = None
     with collecting(mistakes):
         device = choose_device(trainer.device, int(os.environ.get("LOCAL_RANK", "0")))
@@ -83,6 +85,7 @@ def set_up(cfg: DictConfig, written: Written) -> Setup:
             config = read(cfg, written)
             seed_everything(trainer.seed, "weights")
             game = build_game(config)
+            check_memory(game, source, trainer.batch_size // world(), total_memory(device))
             check_sides(game, source)
             check_shapes(game, source)
     if mistakes:

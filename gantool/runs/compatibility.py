@@ -24,6 +24,18 @@ def check_sides(game: Game, source: Source | TwoSided) -> None:
         raise GantoolError("this model learns from pairs: choose dataset=paired, or model=cyclegan for unpaired images")
 
 
+def check_memory(game: Game, source: Source | TwoSided, batch_size: int, memory: float) -> None:
+    """Raises GantoolError where the real images of one round, float32 in batches of `batch_size`, are more bytes than
+    the device has in all: what fits needs many times as much for the networks, but that only a round can tell."""
+    sides = 2 if game.translates else 1
+    needs = 4 * sides * batch_size * game.batches_per_round * source.channels * source.resolution**2
+    if needs > memory:
+        raise GantoolError(
+            f"trainer.batch_size={batch_size}: the real images of a round alone need {needs / 1e9:.3g} GB, and there "
+            f"are {memory / 1e9:.3g} GB: choose a smaller one"
+        )
+
+
 def check_shapes(game: Game, source: Source | TwoSided) -> None:
     """Plays the sampler and every turn on black images, in eval mode; raises GantoolError unless the networks fit the
     data and each other, and what comes back is what a run can go on with."""

@@ -29,6 +29,6 @@ def writing(place: Path, fix: str = "make room or choose out=FOLDER") -> Iterato
         raise GantoolError(f"cannot write {place} ({error.strerror or error}): {fix}") from error
 
 
-def point(nimg: int, seed: int, *more: str) -> str:
+def stamp(nimg: int, seed: int, *more: str) -> str:
     """The name of what was made at one point of a run: 000100.000-seed0-..., which sorts by images seen."""
     return "-".join([f"{nimg / 1000:010.3f}", f"seed{seed}", *more])

@@ -123,13 +123,13 @@ def _run(
     plan = trainer.watchdog.model_dump(include={"action", "max_rollbacks", "rate_factor"})
     rescue = Rescue(state, checkpoints, **plan)
     text = {"hparams": _hparams(setup, chosen), "config_text": OmegaConf.to_yaml(setup.cfg, resolve=True)}
-    goes_on, well = saved is not None, False
+    resumed, finished = saved is not None, False
     rescue.begin()
-    while not well:
+    while not finished:
         progress = state.progress
-        run_log = Log(run_dir if first else None, resume_from=progress if goes_on else None, **text)
+        run_log = Log(run_dir if first else None, resume_from=progress if resumed else None, **text)
         for every in monitors:
-            if every.at_start and not goes_on:
+            if every.at_start and not resumed:
                 run_log.write(every.look(state), progress)
         recorder = Recorder(
             run_dir if first else None,
@@ -145,10 +145,10 @@ def _run(
         watchdog = build_watchdog(setup, rescue, data, measurements)
         try:
             play(state, data, measurements, [*monitors, *watchdog], recorder, settings)
-            well = True
+            finished = True
         except Breakdown as trouble:
             rescue.after(trouble)
-            goes_on = True
+            resumed = True
         finally:
             recorder.close()
     if first:
@@ -206,8 +206,8 @@ def _headline(setup: Setup, run_dir: Path, num_images: int, nimg: int) -> str:
     source, precision = setup.source, setup.precision
     shape = f"{source.channels}x{source.resolution}x{source.resolution}"
     where = f"{setup.device}, {precision.name}" + (f", {world()} ranks" if world() > 1 else "")
-    goes_on = f"going on at {nimg / 1000:g} kimg, " if nimg else ""
-    return f"{goes_on}{num_images:,} images of {source.name}, {shape}, on {where}, into {run_dir}"
+    resumed = f"going on at {nimg / 1000:g} kimg, " if nimg else ""
+    return f"{resumed}{num_images:,} images of {source.name}, {shape}, on {where}, into {run_dir}"
 
 
 def _farewell(setup: Setup, run_dir: Path, state: State, scorer: Scorer | None) -> str:

@@ -1,6 +1,7 @@
 """Device, precision and allocator: what of the machine a run uses."""
 
 import ctypes
+import math
 import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -91,16 +92,26 @@ def keep_freed_pages() -> None:
     _set_allocator(mmap_threshold=1 << 30, trim_threshold=-1)
 
 
+def total_memory(device: torch.device) -> float:
+    """Bytes that `device` has in all; infinite where the system does not say."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return math.inf
+
+
 def limit_memory() -> None:
     """Asking for more memory than this machine has is an error at once, and no kill by the system later; where the
     system has such a limit. For runs on a CPU: a GPU's driver reserves more addresses than there is memory."""
     try:
         import resource
 
-        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        total = int(total_memory(torch.device("cpu")))
         _, most = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(resource.RLIMIT_DATA, (total if most == resource.RLIM_INFINITY else min(total, most), most))
-    except (ImportError, AttributeError, ValueError, OSError):
+    except (ImportError, OverflowError, ValueError, OSError):
         return
 
 

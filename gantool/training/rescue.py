@@ -60,7 +60,7 @@ class Rescue:
         kimg = back["progress"]["nimg"] / 1000
         if self.action == "stop" or done == self.max_rollbacks:
             tried = f" after {done} rollbacks" if done else ""
-            end = f"{trouble}; stopped{tried}: resume= goes on from {kimg:g} kimg, where it was well"
+            end = f"{trouble}; stopped{tried}: resume= continues from {kimg:g} kimg, before the trouble"
             raise GantoolError(end) from trouble
         best = state.best  # its checkpoint stays, whatever came after it
         noticed = [text for text in state.watch.get("noticed", []) if text != str(trouble)]  # told again below

@@ -1,0 +1,95 @@
+"""gantool's default against PyTorch's DCGAN example at its defaults: the same images, seconds and threads, one judge.
+
+    python tests/against_example.py dataset=celeba [dataset.root=FOLDER] [trainer.seed=1] [any key of gantool train]
+
+Trains each for SECONDS (an environment variable, 480), one after the other, and prints the distance of 5,000 samples of
+each to all real images in EfficientNet-Lite0's features, at the resolution of gantool's run: the example's, made at its
+64 pixels, are resized. The example's samples are made as it makes them, by batch norm over batches of 64.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import gantool
+from composing import composed
+from gantool.cli.arguments import add_arguments
+from gantool.config import Written
+from gantool.data.cache import prepare
+from gantool.logging.progress import Block
+from gantool.metrics.efficientnet import EfficientNetFeatures
+from gantool.metrics.scorer import Scorer
+from gantool.metrics.scores import FrechetDistance
+from gantool.runs.build import set_up
+from gantool.runs.example import BATCH, LATENT, RESOLUTION, Example
+
+SECONDS, NUM = float(os.environ.get("SECONDS", "480")), 5000
+
+
+def example(words: list[str]) -> tuple[float, Tensor]:
+    """Images that the example saw, and (NUM, C, 64, 64) samples of it, uint8."""
+    cfg, _ = composed(*add_arguments([*words, f"dataset.resolution={RESOLUTION}", "score=none"]))
+    setup = set_up(cfg, Written())
+    torch.manual_seed(setup.config.trainer.seed)
+    playing, steps = Example(prepare(setup.source), setup.device), 0
+    start = time.monotonic()
+    while time.monotonic() - start < SECONDS:
+        playing.play()
+        steps += 1
+    with torch.no_grad():
+        made = [
+            playing.generator(torch.randn(BATCH, LATENT, 1, 1, device=setup.device)) for _ in range(NUM // BATCH + 1)
+        ]
+    images = ((torch.cat(made)[:NUM] + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return steps * BATCH, images.cpu()
+
+
+def ours(words: list[str], folder: Path) -> tuple[float, Tensor]:
+    """Images that gantool's run saw, its start among the seconds, and samples of its averaged generator."""
+    command = [sys.executable, "-m", "gantool", "train", *words, "score=none", "trainer.duration=100Mimg"]
+    start = time.monotonic()
+    process = subprocess.Popen([*command, f"hydra.run.dir={folder}"], stdout=subprocess.DEVNULL)
+    time.sleep(SECONDS - (time.monotonic() - start))
+    process.send_signal(signal.SIGTERM)
+    process.wait()
+    run = gantool.load_run(folder)
+    return run.nimg, run.sample(NUM, seed=0)
+
+
+def distance(images: Tensor, scorer: Scorer) -> float:
+    """Of uint8 samples (NUM, C, H, W), resized to the real ones."""
+
+    def blocks() -> Iterator[Block]:
+        for block in images.split(100):
+            if block.shape[-1] != scorer.image_set.images.shape[-1]:
+                side = scorer.image_set.images.shape[-2:]
+                block = F.interpolate(block.float(), side, mode="bilinear", antialias=True).round().to(torch.uint8)
+            yield block, None
+
+    return next(iter(scorer.score(blocks()).values()))
+
+
+def main(words: list[str]) -> None:
+    """Trains both, judges both, prints one line each."""
+    cfg, _ = composed(*add_arguments([*words, "score=none"]))
+    image_set = prepare(set_up(cfg, Written()).source)
+    with tempfile.TemporaryDirectory() as folder:
+        sides = {"gantool": ours(words, Path(folder) / "run"), "example": example(words)}
+    scorer = Scorer(EfficientNetFeatures(), {"fd": FrechetDistance()}, image_set, num=NUM)
+    found = {name: distance(images, scorer) for name, (_, images) in sides.items()}
+    for name, (seen, _) in sides.items():
+        print(f"{name:<8} {seen / 1000:7.1f} kimg in {SECONDS:g} s: fd_efficientnet {found[name]:.1f}")
+    print(f"ratio {found['gantool'] / found['example']:.3f}; real images against real images {scorer.floor}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
