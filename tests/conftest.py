@@ -9,6 +9,7 @@ import pytest
 import yaml
 from hydra._internal.hydra import Hydra
 
+from extent import ALL
 from gantool.cli.main import COMMANDS, main
 from gantool.config import wording
 
@@ -17,6 +18,26 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: tests are small, 
 # does; and PyYAML has the same loader in C.
 Hydra.get_mode = lambda *words, **more: None
 yaml.SafeLoader = yaml.CSafeLoader
+os.fsync = lambda descriptor: None  # a fifth of a small run's time, and no test cuts the power
+
+
+def pytest_configure() -> None:
+    """An error where GANTOOL_TESTS is neither unset nor all."""
+    if (extent := os.environ.get("GANTOOL_TESTS", "all")) != "all":
+        raise pytest.UsageError(f"GANTOOL_TESTS={extent}: leave it unset for a part of the cases, or say all")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves the heavy tests out, unless all are asked for."""
+    if not ALL:
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("thorough")])
+        items[:] = [item for item in items if not item.get_closest_marker("thorough")]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """At the end, as pytest -q has no header."""
+    if not ALL:
+        terminalreporter.write_line("This was a part of the cases: GANTOOL_TESTS=all runs every one.")
 
 
 @pytest.fixture

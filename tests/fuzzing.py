@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -139,20 +140,23 @@ def keys_of(node: Any, path: str = "") -> Iterator[str]:
             yield from keys_of(value, f"{path}.{key}" if path else str(key))
 
 
+@cache
+def keys_of_base(index: int) -> list[str]:
+    """Every key of one of BASES."""
+    cfg, _ = composed(*add_arguments([*SMALL, *BASES[index]]))
+    return sorted(set(keys_of(OmegaConf.to_container(cfg))))
+
+
 def train_cases(random: Random, num: int) -> Iterator[list[str]]:
     """Words of `gantool train`, most of them wrong in one or two keys."""
-    keys = {}
-    for index, base in enumerate(BASES):
-        cfg, _ = composed(*add_arguments([*SMALL, *base]))
-        keys[index] = sorted(set(keys_of(OmegaConf.to_container(cfg))))
     groups = ["model", "loss", "optimizer", "dataset", "augment", "score", "monitor", "features", "regularizer"]
     groups += ["auxiliary", "trainer", "experiment", "optimizer/schedule", "model/latent"]
     for _ in range(num):
         index = random.randrange(len(BASES))
-        words = []
+        keys, words = keys_of_base(index), []
         for _ in range(random.choice((1, 1, 1, 2))):
             kind = random.random()
-            key = random.choice(keys[index])
+            key = random.choice(keys)
             if kind < 0.1:
                 group = random.choice(groups)
                 known = choices(group)
@@ -161,7 +165,7 @@ def train_cases(random: Random, num: int) -> Iterator[list[str]]:
                 before, after = random.choice(["+", "~", "++", ""]), random.choice(["x", ".x", "s", ""])
                 words.append(f"{before}{key}{after}={random.choice(TYPED)}")
             elif key.endswith("_target_") or kind < 0.25:
-                target = random.choice([key for key in keys[index] if key.endswith("_target_")])
+                target = random.choice([key for key in keys if key.endswith("_target_")])
                 words.append(f"{target}={random.choice(CLASSES)}")
             else:
                 words.append(f"{key}={random.choice(TYPED)}")

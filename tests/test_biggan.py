@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from extent import thorough
 from gantool.errors import GantoolError
 from gantool.networks import biggan, dcgan, resnet
 from gantool.networks.layers import SelfAttention
@@ -26,6 +27,7 @@ def generator(**settings) -> biggan.Generator:
     return biggan.Generator(**{**shape, **settings})
 
 
+@thorough
 def test_as_many_parameters_as_published() -> None:
     """At 128 pixels, as Google's compare_gan counts them in its reproduction (architectures/resnet_biggan.py)."""
     shape: dict[str, Any] = {"resolution": 128, "channels": 3, "num_classes": 1000, "width": 96, "attention": 64}
@@ -97,6 +99,7 @@ def test_a_chunk_speaks_to_its_own_block_alone() -> None:
     assert same == [[False] * 3, [False] * 3, [True, False, False], [True, True, False]]
 
 
+@thorough
 def test_spectral_norm_is_the_largest_singular_value_and_leaves_the_embedding() -> None:
     torch.manual_seed(0)
     network = generator(attention=16).train()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from extent import thorough
 from gantool.cli import main
 from gantool.cli.main import COMMANDS, OTHERS
 from runs import choices
@@ -196,6 +197,7 @@ def test_a_part_that_calls_exit_has_failed(capfd: pytest.CaptureFixture[str]) ->
     assert json.loads(Path("run/status.json").read_text())["state"] == "failed"
 
 
+@thorough
 def test_ranks_agree_on_the_run_folder(tmp_path: Path) -> None:
     """Two processes of torchrun, the second half a second late."""
     script = tmp_path / "ranks.py"

@@ -13,6 +13,7 @@ import pytest
 from omegaconf import OmegaConf
 from pydantic import PositiveInt
 
+from extent import some
 from gantool.cli.main import COMMANDS, COMPOSED, main
 from gantool.config.options import CommandOptions, group, key, read_options
 from gantool.errors import GantoolError
@@ -25,7 +26,7 @@ OPTIONS: dict[str, type[CommandOptions]] = {
 pytestmark = pytest.mark.usefixtures("in_tmp")
 
 
-@pytest.mark.parametrize("command", OPTIONS)
+@pytest.mark.parametrize("command", some(OPTIONS, 3))
 def test_every_key_is_in_the_help_and_in_the_completion(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,7 +119,7 @@ def test_options_are_checked_without_a_command_line() -> None:
         read_options(OmegaConf.create({"count": 0, "names": [1]}), Options)
 
 
-@pytest.mark.parametrize("safe", [False, True])
+@pytest.mark.parametrize("safe", some([True, False], 1))
 def test_the_console_script_sees_the_folder_it_is_started_in(safe: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("mine_loss.py").write_text(
         "from gantool.losses import Hinge\n\nclass Loss(Hinge):\n    def __init__(self, wrong: int): ...\n"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from extent import thorough
 from gantool.cli.main import main
 from gantool.runs.results import Result, rank, read_results
 from stand_in import runs
@@ -39,6 +40,7 @@ def test_a_sweep_runs_every_job_and_names_failures(capfd: pytest.CaptureFixture[
     assert "Error executing job" not in err
 
 
+@thorough
 def test_a_sweep_without_failures(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "-m", "trainer.seed=1,2", "sweep_metric=is_digits"]) == 0
     out = capfd.readouterr().out

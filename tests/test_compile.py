@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from torch import nn
 
+from extent import thorough
 from runs import train
 
 
+@thorough
 def test_compiled_networks_get_the_gradient_penalty_too(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["loss=wgan-gp", "loss.regularizers.gradient_penalty.weight=1000"]
     eager = train(in_tmp / "eager", *words, model="mlp", rounds=1)

@@ -7,6 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from composing import composed, typed
+from extent import some
 from gantool.config import Written, changes, choices, drop_inherited, read, save_composed
 from gantool.config.composed import load_composed
 from gantool.config.resolvers import file_name
@@ -37,7 +38,7 @@ SINGLE = [[word] for word in [*named("features"), *named("model"), *named("model
 SINGLE += [[f"model={model}", word] for model in TRANSLATORS for word in named("model/generator")]
 
 
-@pytest.mark.parametrize("words", [*CHOICES, *SINGLE], ids=" ".join)
+@pytest.mark.parametrize("words", [*CHOICES, *some(SINGLE, 8)], ids=" ".join)
 def test_every_choice_is_sound(words: list[str]) -> None:
     assert mistakes(*words) == []
 

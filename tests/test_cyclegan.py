@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from extent import some, thorough
 from gantool.augment import DiffAugment
 from gantool.batch import Batch
 from gantool.cli.main import main
@@ -40,14 +41,14 @@ def pix2pix(loss=None, **parts) -> Pix2Pix:
     return Pix2Pix(UNet(resolution=16, channels=1, width=4), discriminator, loss or NonSaturating(), **parts)
 
 
-def some(count: int = 4) -> Batch:
+def drawn(count: int = 4) -> Batch:
     torch.manual_seed(1)
     return Batch(torch.rand(count, 1, 16, 16) * 2 - 1, source=torch.rand(count, 1, 16, 16) * 2 - 1)
 
 
 def test_cyclegan_minimises_half_of_the_papers_objective() -> None:
     """Zhu 2017, eq. 3 with least squares (section 4), lambda 10, and the identity term of section 5.2 at half of it."""
-    game, batch = cyclegan().eval(), some()
+    game, batch = cyclegan().eval(), drawn()
     f, g = game.generators["b2a"], game.generators["a2b"]
     d_a, d_b = game.discriminators["a"], game.discriminators["b"]
     a, b = batch.source, batch.images
@@ -71,7 +72,7 @@ def test_cyclegan_minimises_half_of_the_papers_objective() -> None:
 
 def test_pix2pix_minimises_the_papers_objective() -> None:
     """Isola 2017, eq. 4 with lambda 100: the discriminator sees source and image together."""
-    game, batch = pix2pix().eval(), some()
+    game, batch = pix2pix().eval(), drawn()
     source, image, sigmoid = batch.source, batch.images, torch.sigmoid
     assert source is not None
     made = game.generators["generator"](source)
@@ -85,7 +86,7 @@ def test_pix2pix_minimises_the_papers_objective() -> None:
 
 def test_every_discriminator_and_generator_has_its_regularizer() -> None:
     game = cyclegan(Wasserstein(regularizers={"penalty": GradientPenalty(weight=3.0)}), regularizers={"l2": L2()})
-    batch, network = some(), game.discriminators["b"]
+    batch, network = drawn(), game.discriminators["b"]
     made = game.translated({"a": batch.source, "b": batch.images})["b"].detach()  # type: ignore[dict-item]
     torch.manual_seed(5)
     terms = game.discriminator_loss(batch).terms
@@ -102,7 +103,7 @@ def test_every_discriminator_and_generator_has_its_regularizer() -> None:
 
 
 def test_discriminators_are_trained_on_what_the_generators_made_before_they_moved() -> None:
-    game, batch, seen = cyclegan(pool_size=0), some(), []
+    game, batch, seen = cyclegan(pool_size=0), drawn(), []
     game.discriminators["b"].register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     game.generator_loss(batch)
     made = seen.pop()
@@ -116,7 +117,7 @@ def test_discriminators_are_trained_on_what_the_generators_made_before_they_move
 
 @pytest.mark.parametrize("make", [cyclegan, pix2pix])
 def test_augmentation_reaches_the_generators_and_treats_a_pair_alike(make) -> None:
-    game, batch = make(augment=DiffAugment(["translation"])), some(8)
+    game, batch = make(augment=DiffAugment(["translation"])), drawn(8)
     terms = game.generator_loss(batch).terms
     torch.stack([value for name, value in terms.items() if name.startswith("adversarial")]).sum().backward()
     generator = next(iter(game.generators.values()))
@@ -126,6 +127,7 @@ def test_augmentation_reaches_the_generators_and_treats_a_pair_alike(make) -> No
         assert torch.equal(source, image) and not torch.equal(source, batch.source)  # type: ignore[arg-type]
 
 
+@thorough
 def test_microbatches_give_the_same_step(in_tmp: Path) -> None:
     """Up to the order of sums; the pools are the same up to the rounding to 8 bits."""
     words = ["model.pool_size=4", "dataset.shift=2", "augment=diffaugment"]
@@ -139,6 +141,7 @@ def test_microbatches_give_the_same_step(in_tmp: Path) -> None:
     assert (pools[0] - pools[1]).abs().max() <= 1 and pools[0].float().std() > 0
 
 
+@thorough
 def test_two_ranks_have_the_same_pools_and_train_as_one(in_tmp: Path) -> None:
     words = ["model.pool_size=10"]
     folder = in_tmp / "two"
@@ -152,17 +155,16 @@ def test_two_ranks_have_the_same_pools_and_train_as_one(in_tmp: Path) -> None:
     assert (pools[0] - pools[1]).abs().float().mean() < 1 and int(one["game"]["pools.b.count"]) == 10
 
 
-@pytest.mark.parametrize(
-    ("model", "words"),
-    [
-        ("cyclegan", ["model/generator=unet", "loss=relativistic", "loss.n_critic=2", "augment=diffaugment"]),
-        ("cyclegan", ["dataset=paired", "loss=wgan", "regularizer=[r1,l1]", "regularizer.r1.every=2"]),
-        ("pix2pix", ["model/generator=resnet", "loss=relativistic", "augment=diffaugment", "trainer.precision=bf16"]),
-    ],
-    ids=["unet", "paired", "pix2pix"],
-)
-def test_crossings_train_and_resume_exactly(in_tmp: Path, model: str, words: list[str]) -> None:
-    words = [*words, "dataset.flip=true", "dataset.shift=2", "optimizer/schedule=constant"]
+CROSSINGS = {
+    "pix2pix": ("pix2pix", "model/generator=resnet loss=relativistic augment=diffaugment trainer.precision=bf16"),
+    "unet": ("cyclegan", "model/generator=unet loss=relativistic loss.n_critic=2 augment=diffaugment"),
+    "paired": ("cyclegan", "dataset=paired loss=wgan regularizer=[r1,l1] regularizer.r1.every=2"),
+}
+
+
+@pytest.mark.parametrize(("model", "text"), some(CROSSINGS.values(), 1), ids=some(CROSSINGS, 1))
+def test_crossings_train_and_resume_exactly(in_tmp: Path, model: str, text: str) -> None:
+    words = [*text.split(), "dataset.flip=true", "dataset.shift=2", "optimizer/schedule=constant"]
     whole = train(in_tmp / "whole", *words, model=model, rounds=3)
     train(in_tmp / "parts", *words, model=model, rounds=1)
     assert same_training(whole, train(in_tmp / "parts", *words, model=model, rounds=3))
@@ -174,7 +176,7 @@ def test_n_critic_counts_updates_of_the_discriminators() -> None:
     assert list(game.players) == ["generator", "discriminator"]
 
 
-@pytest.mark.parametrize("model", ["cyclegan", "pix2pix"])
+@pytest.mark.parametrize("model", some(["cyclegan", "pix2pix"], 1))
 def test_scores_are_of_translated_test_images(in_tmp: Path, model: str) -> None:
     words = ["features=digits", "score=fd", "monitor.scores.every=2it", "trainer.log_every=1it"]
     train(in_tmp / "run", *words, model=model, rounds=2)
@@ -215,7 +217,7 @@ def test_a_model_from_noise_cannot_be_given_two_sides(in_tmp: Path, capfd) -> No
 
 
 def test_pictures_have_a_row_of_sources_of_translations_and_of_what_comes_back() -> None:
-    game, batch = cyclegan().eval(), some(20)
+    game, batch = cyclegan().eval(), drawn(20)
     generators = game.generators
     with torch.no_grad():
         shown = game.pictures(batch, generators)
@@ -226,5 +228,5 @@ def test_pictures_have_a_row_of_sources_of_translations_and_of_what_comes_back()
     assert columns == 8 and len(images) == 48
     for row, expected in zip(images.split(8)[3:], (batch.images[8:16], made, again), strict=True):
         assert torch.allclose(row, expected, atol=1e-5)
-    images, columns = pix2pix().pictures(some(5), pix2pix().generators)["translated"]
-    assert columns == 5 and torch.equal(images[:5], some(5).source) and torch.equal(images[10:], some(5).images)  # type: ignore[arg-type]
+    images, columns = pix2pix().pictures(drawn(5), pix2pix().generators)["translated"]
+    assert columns == 5 and torch.equal(images[:5], drawn(5).source) and torch.equal(images[10:], drawn(5).images)  # type: ignore[arg-type]

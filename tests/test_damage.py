@@ -1,6 +1,7 @@
 """Every file of a run's folder, damaged in every way: each command works or says so in a line, and loses nothing.
 
-GANTOOL_FUZZ=1 runs every command on every damage, in half an hour; without it each file meets a few.
+GANTOOL_FUZZ=1 runs every command on every damage, in half an hour; without it each file meets a few, with
+GANTOOL_TESTS=all some more.
 """
 
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import gantool
+from extent import ALL, FUZZ, some
 from gantool.cli import main
 from gantool.cli.arguments import resume
 from gantool.errors import GantoolError
@@ -34,7 +36,6 @@ COMMANDS = {
     "explain": ["run=run", "out=elsewhere"],
     "embed": ["run=run", "num=20", "out=elsewhere"],
 }
-ALL = bool(os.environ.get("GANTOOL_FUZZ"))
 turns = count()
 
 
@@ -117,7 +118,7 @@ def damages(file: str) -> list[str]:
     return [how for how in ways if how != "unreadable" or not READS_ALL]
 
 
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", FILES if FUZZ else some(FILES, 6))
 def test_what_reads_a_run_reads_it_or_says_why_not(file: str, hurt: Callable[[str, str], Path]) -> None:
     """Before any command."""
     readers: list[Callable[[Path], object]] = [
@@ -127,7 +128,7 @@ def test_what_reads_a_run_reads_it_or_says_why_not(file: str, hurt: Callable[[st
         lambda run: page_of_runs("two", [run, run], None),
         lambda run: resume([], [f"resume={run}"]),
     ]
-    for how in damages(file)[:: 1 if ALL else 3]:
+    for how in damages(file) if FUZZ else some(damages(file)[::3], 2):
         run = hurt(file, how)
         before = contents(run)
         for read in readers:
@@ -139,13 +140,13 @@ def test_what_reads_a_run_reads_it_or_says_why_not(file: str, hurt: Callable[[st
     assert not Path("owned").exists()
 
 
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", FILES if FUZZ else some(FILES, 6))
 def test_every_command_works_or_ends_in_a_line(
     file: str, hurt: Callable[[str, str], Path], capfd: pytest.CaptureFixture[str]
 ) -> None:
     ways, commands, wrong = damages(file), list(COMMANDS), []
-    few = [(ways[(5 * turn) % len(ways)], commands[turn % len(commands)]) for turn in islice(turns, 2)]
-    for how, command in product(ways, commands) if ALL else few:
+    few = [(ways[(5 * turn) % len(ways)], commands[turn % len(commands)]) for turn in islice(turns, 2 if ALL else 1)]
+    for how, command in product(ways, commands) if FUZZ else few:
         run = hurt(file, how)
         before = contents(run)
         capfd.readouterr()

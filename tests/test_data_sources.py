@@ -3,7 +3,6 @@
 import gzip
 import pickle
 import shutil
-import subprocess
 import sys
 import threading
 import urllib.request
@@ -19,12 +18,14 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from composing import typed
+from extent import thorough
 from gantool.data.celeba import CelebA
-from gantool.data.cifar10 import Cifar10
+from gantool.data.cifar10 import FILES, FOLDER, Cifar10
 from gantool.data.mnist import Mnist, Mnist5k
 from gantool.data.source import Decoded, Source
 from gantool.errors import GantoolError
 from gantool.paths import conf_dir
+from presets import files_of
 
 MNIST_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]  # of each digit in the training set
 
@@ -34,14 +35,6 @@ def read(source: Source) -> tuple[np.ndarray, list[int]]:
     assert len(items) == len(source)
     decoded = [item for item in items if isinstance(item, Decoded)]
     return np.stack([item.pixels for item in decoded]), [item.label for item in decoded]
-
-
-@pytest.fixture
-def cifar_root(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.getbasetemp() / "cifar"
-    if not root.exists():
-        subprocess.run([sys.executable, shared_data / "cifar10" / "unpack_cifar10.py", root], check=True)
-    return root
 
 
 @pytest.fixture
@@ -182,24 +175,27 @@ def test_damaged_mnist_is_named(shared_data: Path, tmp_path: Path) -> None:
         read(Mnist(str(raw), split="test"))
 
 
-def test_cifar10_is_bit_for_bit_torchvisions(cifar_root: Path) -> None:
-    pixels, labels = read(Cifar10(str(cifar_root), download=False))
+@thorough
+def test_cifar10_is_bit_for_bit_torchvisions(shared_data: Path, tmp_path: Path) -> None:
+    root = str(files_of("cifar10", shared_data, tmp_path))
+    pixels, labels = read(Cifar10(root, download=False))
     assert np.bincount(labels).tolist() == [5000] * 10
-    official = torchvision.datasets.CIFAR10(str(cifar_root))
+    official = torchvision.datasets.CIFAR10(root)
     assert (pixels.transpose(0, 2, 3, 1) == official.data).all() and labels == official.targets
     assert Cifar10.class_names == official.classes
-    small, _ = read(Cifar10(str(cifar_root), resolution=16, split="test", channels=1))
+    small, _ = read(Cifar10(root, resolution=16, split="test", channels=1))
     assert small.shape == (10_000, 1, 16, 16)
 
 
-def test_unpublished_cifar10_is_never_unpickled(cifar_root: Path, tmp_path: Path) -> None:
+def test_unpublished_cifar10_is_never_unpickled(tmp_path: Path) -> None:
     class Trap:
         def __reduce__(self):
             return (Path.touch, (tmp_path / "trapped",))
 
     root = tmp_path / "data"
-    shutil.copytree(cifar_root, root)
-    (root / "cifar-10-batches-py" / "data_batch_1").write_bytes(pickle.dumps(Trap()))
+    (root / FOLDER).mkdir(parents=True)
+    for name in FILES:
+        (root / FOLDER / name).write_bytes(pickle.dumps(Trap()))
     with pytest.raises(GantoolError, match="cifar-10-batches-py is damaged"):
         read(Cifar10(str(root), download=False))
     assert not (tmp_path / "trapped").exists()

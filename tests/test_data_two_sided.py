@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from extent import thorough
 from gantool.data.cache import prepare
 from gantool.data.image_set import ImageSet
 from gantool.data.stream import Stream
@@ -35,6 +36,7 @@ def which(images: Tensor, among: Tensor) -> list[int]:
     return [int((among == image).flatten(1).all(1).nonzero()[0]) for image in bytes_]
 
 
+@thorough
 def test_the_sides_of_horse2zebra(shared_data: Path) -> None:
     image_set = prepare(Unpaired(str(shared_data / "horse2zebra_128"), resolution=16), progress=False)
     assert image_set.source is not None and image_set.test is not None and image_set.test.source is not None

@@ -14,6 +14,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.projector import projector_config_pb2 as projector
 
+from extent import thorough
 from gantool.analysis.draw_embedding import Points, draw_maps
 from gantool.cli.main import main
 from runs import train
@@ -67,6 +68,7 @@ def test_tensorboard_shows_a_thumbnail_and_a_class_for_each_point(run: Path, in_
     assert set(events.Tags()["images"]) == {"embedded/maps", "embedded/neighbours"}
 
 
+@thorough
 def test_an_unconditional_run_is_coloured_by_the_extractors_word(in_tmp: Path) -> None:
     train(in_tmp / "run", "optimizer.lr=0.01", model="mlp", rounds=2)
     assert main(["embed", f"run={in_tmp / 'run'}", *SMALL, f"out={in_tmp / 'out'}"]) == 0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from extent import some
 from gantool.cli.main import main
 from gantool.launch import agree_on_start
 from processes import Process
@@ -82,7 +83,7 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", some(NAMES, 4))
 def test_a_folder_may_have_any_name(in_tmp: Path, trained_run: Path, name: str, capfd) -> None:
     (in_tmp / name).mkdir()
     run = in_tmp / name / "run"
@@ -108,7 +109,7 @@ def test_an_empty_value_is_refused(in_tmp: Path, key: str, capfd: pytest.Capture
 
 
 @pytest.mark.parametrize(
-    "command", ["sample", "interpolate", "truncation", "evaluate", "embed", "explain", "export", "report"]
+    "command", some(["sample", "interpolate", "truncation", "evaluate", "embed", "explain", "export", "report"], 3)
 )
 def test_where_to_write_is_looked_at_first(
     in_tmp: Path, trained_run: Path, command: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]

@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from composing import typed
+from extent import some, thorough
 from gantool.cli.main import main
 from gantool.data.mnist import Mnist5k
 from gantool.margins import written
@@ -108,6 +109,7 @@ def test_the_same_command_gives_the_same_numbers_and_another_seed_others(runs: P
     assert live["scores"]["fd_digits"] != first["scores"]["fd_digits"] and live["floor"] == first["floor"]
 
 
+@thorough
 def test_a_fitted_classifier_as_features_and_the_accuracy_score(runs: Path) -> None:
     words = ["features=classifier", "features.num_images=300", "num=150", "num_real=200", "score.cas.num_images=400"]
     result = evaluated(runs / "b", *words, "score=[fd,density,cas]")
@@ -122,14 +124,14 @@ def test_a_fitted_classifier_as_features_and_the_accuracy_score(runs: Path) -> N
 
 
 WORDS = {
-    "unconditional": ("mlp", ["score=[fd,kd,is,precision]"]),
     "conditional": ("dcgan", ["model.conditional=true", "score=[fd,is]", "trainer.seed=3"]),
+    "unconditional": ("mlp", ["score=[fd,kd,is,precision]"]),
     "growing": ("progan", ["score=[fd,is]"]),
     **{model: (model, ["features=digits", "score=[fd,kd]"]) for model in TRANSLATORS},
 }
 
 
-@pytest.mark.parametrize(("model", "words"), WORDS.values(), ids=WORDS)
+@pytest.mark.parametrize(("model", "words"), some(WORDS.values(), 1), ids=some(WORDS, 1))
 def test_the_numbers_are_those_that_training_logged(in_tmp: Path, model: str, words: list[str]) -> None:
     run, num = in_tmp / "run", ["num=200"] if model not in TRANSLATORS else []
     train(run, *words, "monitor=scores", *(f"monitor.scores.{word}" for word in num), model=model, rounds=2)
@@ -192,7 +194,7 @@ NOT_A_NUMBER = [
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [*NOT_A_RUN, *((["run={tmp}/a", *words], message) for words, message in NOT_AN_EXTRACTOR + NOT_A_NUMBER)],
+    some([*NOT_A_RUN, *((["run={tmp}/a", *words], text) for words, text in NOT_AN_EXTRACTOR + NOT_A_NUMBER)], 11),
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_mistakes_are_one_line(runs: Path, words: list[str], message: str, capfd: pytest.CaptureFixture) -> None:

@@ -4,30 +4,31 @@ from pathlib import Path
 
 import pytest
 
+from extent import some
 from presets import files_of
 from test_every_key import MLP, QUIET, SMALL, ignored
 
 SCORES = [
-    ("score.", "score=[precision,recall,density,coverage]"),
     ("score.cas.", "score=cas score.cas.num_images=256 model.conditional=true"),
+    ("score.", "score=[precision,recall,density,coverage]"),
     ("features.", "score=fd features=classifier features.num_images=256"),
 ]
 
 
-@pytest.mark.parametrize(("of", "words"), SCORES, ids=[words for _, words in SCORES])
+@pytest.mark.parametrize(("of", "words"), some(SCORES, 1), ids=some([words for _, words in SCORES], 1))
 def test_every_key_of_a_score_counts(of: str, words: str, in_tmp: Path) -> None:
     looks = ["monitor=[scores]", "monitor.scores.every=1it", "monitor.scores.num=20", "trainer.watchdog.action=off"]
     assert ignored([*SMALL, *MLP, *looks, *words.split()], (of,), in_tmp, {"score.cas.num_images": 512}) == []
 
 
-@pytest.mark.parametrize(
-    ("dataset", "others"),
-    [
-        ("mnist", {"dataset.resolution": 32}),
-        ("cifar10", {"dataset.resolution": 24, "dataset.channels": 1}),
-        ("celeba", {"dataset.resolution": 24, "dataset.channels": 1, "dataset.attributes": ["Male"]}),
-    ],
-)
+SETS = [
+    ("celeba", {"dataset.resolution": 24, "dataset.channels": 1, "dataset.attributes": ["Male"]}),
+    ("mnist", {"dataset.resolution": 32}),
+    ("cifar10", {"dataset.resolution": 24, "dataset.channels": 1}),
+]
+
+
+@pytest.mark.parametrize(("dataset", "others"), some(SETS, 1))
 def test_every_key_of_a_published_set_counts(
     dataset: str, others: dict[str, object], shared_data: Path, in_tmp: Path
 ) -> None:

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from extent import thorough
 from gantool.auxiliaries import ClassPrediction
 from gantool.batch import Batch
 from gantool.cli.main import main
@@ -56,6 +57,7 @@ def test_fakes_have_labels_of_their_own_in_every_term() -> None:
     assert all(torch.equal(labels, told) for told in (*made, *scored))
 
 
+@thorough
 def test_a_run_with_them_resumes_exactly_and_is_another_one(in_tmp: Path) -> None:
     words = ["model.conditional=true", "model.fake_labels=uniform", "auxiliary=acgan"]
     words += ["model.discriminator.condition=none"]

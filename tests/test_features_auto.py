@@ -12,6 +12,7 @@ import yaml
 from torch import nn
 
 from composing import typed
+from extent import thorough
 from gantool.cli.main import main
 from gantool.data.download import answers
 from gantool.errors import GantoolError
@@ -45,6 +46,7 @@ def features_of(run: Path) -> dict[str, Any]:
     return yaml.safe_load((run / ".hydra" / "config.yaml").read_text())["features"]
 
 
+@thorough
 def test_a_run_keeps_what_it_began_with(
     alone: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,7 @@
 """Whatever is typed, a command does it or ends soon, in a few clear lines, with a code, and leaves nothing behind.
 
-A few hundred cases; `GANTOOL_FUZZ=5000 pytest tests/test_fuzz.py` runs as many, GANTOOL_SEED=1 others.
+A hundred cases, a few hundred with GANTOOL_TESTS=all; `GANTOOL_FUZZ=5000 pytest tests/test_fuzz.py` runs as many,
+GANTOOL_SEED=1 others.
 """
 
 import logging
@@ -15,12 +16,13 @@ from random import Random
 
 import pytest
 
+from extent import ALL, FUZZ
 from fuzzing import BROKEN, command_cases, train_cases
 from gantool.cli.main import main
 from runs import train
 
 TOGETHER = 20  # cases of one test, which runs in one process
-NUM, SEED = int(os.environ.get("GANTOOL_FUZZ", "240")), int(os.environ.get("GANTOOL_SEED", "0"))
+NUM, SEED = FUZZ or (240 if ALL else 120), int(os.environ.get("GANTOOL_SEED", "0"))
 SECONDS = 60  # on a busy machine; a case takes less than one
 
 

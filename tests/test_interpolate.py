@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from extent import some
 from gantool.cli.main import main
 from gantool.games.gan import GAN
 from gantool.runs.interpolation import blended, spherical
@@ -37,7 +38,7 @@ def test_a_grid_and_an_animation(in_tmp: Path) -> None:
     assert Image.open(round_way.with_suffix(".gif")).n_frames == 5 + 3  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("model", ["mlp", "dcgan", "resnet", "biggan", "r3gan"])
+@pytest.mark.parametrize("model", some(["mlp", "dcgan", "resnet", "biggan", "r3gan"], 1))
 def test_from_class_to_class(in_tmp: Path, model: str) -> None:
     """The ends of a row are the images of its two classes, and the middle is neither's."""
     run_dir = in_tmp / "run"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import gantool
+from extent import some
 from gantool.cli.main import COMMANDS
 
 ROOT = Path(gantool.__file__).parent
@@ -120,20 +121,21 @@ def test_an_upward_import_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert upward(path) == ["gantool.networks", "gantool.training", "gantool.training.loop", "omegaconf"]
 
 
+LIGHT = [
+    (["--help"], {}),
+    (["list"], {}),
+    *(([command, "--help"], {}) for command in COMMANDS),
+    (["sample", "num=0"], {}),
+    (["train", "--cfg", "job"], {}),
+    (["train", "trainer.bach_size=1"], {}),
+    (["-sc", "query=bash"], {"COMP_LINE": "gantool train mo"}),
+    (["-sc", "query=bash"], {"COMP_LINE": "gantool sample fo"}),
+]
+
+
 @pytest.mark.parametrize(
     ("words", "environment"),
-    [
-        (["--help"], {}),
-        (["list"], {}),
-        (["train", "--help"], {}),
-        *(([command, "--help"], {}) for command in COMMANDS if command not in ("train", "bench")),
-        (["bench", "--help"], {}),
-        (["sample", "num=0"], {}),
-        (["train", "--cfg", "job"], {}),
-        (["train", "trainer.bach_size=1"], {}),
-        (["-sc", "query=bash"], {"COMP_LINE": "gantool train mo"}),
-        (["-sc", "query=bash"], {"COMP_LINE": "gantool sample fo"}),
-    ],
+    some(LIGHT, 4),
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_no_torch_before_a_command_runs(words: list[str], environment: dict[str, str], in_tmp: Path) -> None:

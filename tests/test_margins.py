@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from composing import composed
+from extent import some
 from gantool.batch import Batch, Draws
 from gantool.cli.arguments import add_arguments
 from gantool.cli.main import main
@@ -31,7 +32,7 @@ def setup(folder: Path, *words: str, model: str = "dcgan") -> Setup:
     return set_up(cfg, Written.of(hydra))
 
 
-@pytest.mark.parametrize("loss", choices("loss"))
+@pytest.mark.parametrize("loss", some(choices("loss"), 4))
 def test_ada_follows_a_number_that_tells_real_from_fake(in_tmp: Path, loss: str) -> None:
     """Where no score lies half-way between the two it is refused; else real images count as recognised above it."""
     words = ["augment=ada", f"loss={loss}", "model.discriminator.norm=none"]

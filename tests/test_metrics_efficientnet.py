@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms.functional import gaussian_blur, pil_to_tensor
 
+from extent import thorough
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
 from gantool.metrics.efficientnet import EfficientNetFeatures
@@ -94,6 +95,7 @@ def pictures(folder: Path, num: int) -> Tensor:
     return torch.stack([pil_to_tensor(Image.open(file).convert("RGB").resize((32, 32))) for file in files]).float()
 
 
+@thorough
 def test_the_distance_grows_with_every_flaw(network: EfficientNetFeatures, shared_data: Path) -> None:
     faces = pictures(shared_data / "celeba" / "img_align_celeba", 120)
     horses = pictures(shared_data / "horse2zebra_128" / "testA", 40)

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from extent import thorough
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
 from gantool.metrics.features import resized
@@ -66,6 +67,7 @@ def colours(seed: int, contrast: float) -> Tensor:
     return ((smooth - 0.5) * contrast * 255 + 128).clamp(0, 255).to(torch.uint8)
 
 
+@thorough
 def test_agrees_with_torch_fidelity(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from torch_fidelity import calculate_metrics
 
@@ -101,6 +103,7 @@ def test_agrees_with_torch_fidelity(weights: Path, tmp_path: Path, monkeypatch: 
     assert protocol["weights_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()[:8]
 
 
+@thorough
 def test_clean_resizing_is_that_of_pil(weights: Path) -> None:
     images = colours(0, contrast=2.0)[:2]
     for size in (32, 400):  # enlarged and reduced

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torchvision.models import vgg16
 from torchvision.transforms.functional import normalize
 
+from extent import some
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
 from gantool.metrics.clip import CLIPFeatures
@@ -89,7 +90,7 @@ SPACES: dict[str, tuple[type[Features], Callable[[], WEIGHTS]]] = {
 }
 
 
-@pytest.fixture(scope="module", params=SPACES)
+@pytest.fixture(scope="module", params=some(SPACES, 2))
 def space(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Features, WEIGHTS]:
     """A space of random weights that were in a file, and the weights."""
     kind, make = SPACES[request.param]

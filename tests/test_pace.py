@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from composing import composed
+from extent import some
 from gantool.cli.arguments import add_arguments
 from gantool.cli.main import main
 from gantool.config import Written
@@ -40,7 +41,7 @@ GAMES = {
 }
 
 
-@pytest.mark.parametrize("model", GAMES)
+@pytest.mark.parametrize("model", some(GAMES, 3))
 def test_rounds_wait_for_nothing_and_a_check_waits_once(in_tmp: Path, model: str, monkeypatch) -> None:
     cfg, hydra = composed(*add_arguments(small(in_tmp / "run", *GAMES[model], model=model)[1:]))
     setup = set_up(cfg, Written.of(hydra))

@@ -2,13 +2,15 @@
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 import pytest
 
-from composing import typed
+import composing
 from gantool.game import Progress
 from gantool.growth import Progressive
 from gantool.schedules import parse_duration
+from presets import PRESETS
 from runs import CONF
 
 
@@ -80,9 +82,7 @@ PUBLISHED = {
     "cifar10/r3gan": "FID 1.96 ",
     "horse2zebra/cyclegan": "FID 77.2 ",
 }
-PRESETS = sorted(
-    p.relative_to(CONF / "experiment").with_suffix("").as_posix() for p in CONF.glob("experiment/**/*.yaml")
-)
+typed = cache(composing.typed)  # once for all tests of a preset
 
 
 def written(preset: str) -> str:
@@ -220,7 +220,8 @@ SIZES = {"cifar10": 50_000, "celeba": 162_770, "mnist": 60_000, "facades": 400, 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_reaches_the_half_life_that_it_asks_for(preset: str) -> None:
-    trainer, n_critic = typed(f"experiment={preset}").trainer, typed(f"experiment={preset}").loss.n_critic
+    config = typed(f"experiment={preset}")
+    trainer, n_critic = config.trainer, config.loss.n_critic
     asked = (CONF / "experiment" / f"{preset}.yaml").read_text().count("ema_half_life")
     if not asked or not isinstance(trainer.ema_half_life, str):
         return

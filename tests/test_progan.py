@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from extent import thorough
 from gantool.batch import Batch
 from gantool.game import Progress, Turn
 from gantool.growth import Progressive
@@ -93,6 +94,7 @@ def test_optimizers_begin_anew_where_the_authors_do() -> None:
     assert not Progressive(resolution=16).begins_anew(Progress(nimg=200, rounds=20, previous=190, total=total))
 
 
+@thorough
 def test_moments_are_of_the_phase_alone_also_after_a_kill(in_tmp: Path, monkeypatch) -> None:
     from test_contracts import Killed, stop_after
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from extent import thorough
 from gantool.cli.main import main
 from gantool.page.chart import chart, log_ticks, number, thinned, ticks
 from gantool.page.reading import inlined
@@ -103,6 +104,7 @@ def opened(page: Path, shot: Path) -> str:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
+@thorough
 def test_a_page_opens_in_a_browser(in_tmp: Path) -> None:
     train(in_tmp / "run", "trainer.log_every=1it", "score=none", "monitor.samples.every=1it", model="mlp", rounds=3)
     assert main(["report", f"run={in_tmp / 'run'}"]) == 0

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from composing import composed
+from extent import some
 from gantool.cli.main import main
 from gantool.config import make_absolute
 from runs import newest, same_training, small, train
@@ -74,7 +75,7 @@ CHANGES: dict[str, tuple[Callable[[Path], object], str, str]] = {
 }
 
 
-@pytest.mark.parametrize("what", CHANGES)
+@pytest.mark.parametrize("what", some(CHANGES, 5))
 def test_what_became_of_the_images_is_told(what: str, runs: Path, capfd: pytest.CaptureFixture[str]) -> None:
     change, told, refused = CHANGES[what]
     change(runs / "data")

@@ -1,5 +1,6 @@
 """gantool sample: the images of a run, the same whatever the batch size, in every format; and what it refuses."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,17 @@ from gantool.latents import Normal
 from runs import newest, train
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("sampled") / "run"
+    train(run, "model.conditional=true", "optimizer.lr=0.01", model="mlp", rounds=4)  # far from flat grey
+    return run
+
+
 @pytest.fixture
-def run(in_tmp: Path) -> Path:
-    train(in_tmp / "run", "model.conditional=true", "optimizer.lr=0.01", model="mlp", rounds=4)  # far from flat grey
-    return in_tmp / "run"
+def run(trained: Path, in_tmp: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(trained, in_tmp / "run"))
 
 
 def npz(run: Path, out: Path, *words: str) -> tuple[np.ndarray, np.ndarray]:

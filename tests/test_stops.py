@@ -1,7 +1,6 @@
 """Real processes: killed at random moments, stopped by signals, or broken down, and what they leave."""
 
 import json
-import os
 import random
 import signal
 import time
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from extent import ALL, FUZZ, some
 from gantool.cli.main import main
 from gantool.logging.jsonl import read_metrics
 from gantool.training.checkpoint import load
@@ -28,7 +28,7 @@ KILLED = {
     "cyclegan": ["model=cyclegan", "score=[fd]", "features=digits"],
     "ada": ["model=mlp", "augment=ada", "augment.rise=200img", "augment.interval=1", "score=[fd,is]"],
 }
-KILLS = 5 if "GANTOOL_FUZZ" in os.environ else 3
+KILLS = 5 if FUZZ else 3 if ALL else 1
 
 
 def start(folder: Path, *words: str, rounds: int = ROUNDS) -> Process:
@@ -46,7 +46,7 @@ def wait_for_checkpoint(folder: Path, process: Process, newer_than: str = "") ->
     raise AssertionError(f"no new checkpoint: {process.output.read_text()}")
 
 
-@pytest.mark.parametrize("case", KILLED if "GANTOOL_FUZZ" in os.environ else ["wgan-gp conditional"])
+@pytest.mark.parametrize("case", KILLED if FUZZ else ["wgan-gp conditional"])
 def test_killed_at_random_moments_a_run_ends_bit_for_bit_the_same(tmp_path: Path, case: str) -> None:
     """GANTOOL_FUZZ=1 kills six kinds of run five times each."""
     whole = start(tmp_path / "whole", *KILLED[case])
@@ -76,7 +76,7 @@ def without_times(line: dict) -> dict:
     return {tag: value for tag, value in line.items() if tag != "time" and not tag.startswith("speed/")}
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR2])
+@pytest.mark.parametrize("number", some([signal.SIGTERM, signal.SIGINT, signal.SIGUSR2], 1))
 def test_a_signal_leaves_a_checkpoint_and_its_code(tmp_path: Path, number: signal.Signals) -> None:
     process = start(tmp_path / "run", "trainer.checkpoint_seconds=1000", "score=[fd,is]", rounds=100_000)
     wait_for_rounds(tmp_path / "run")

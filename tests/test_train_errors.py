@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from composing import composed
+from extent import some, thorough
 from gantool.cli.main import main
 from gantool.config.parts import find
 from gantool.lock import locked
@@ -73,7 +74,7 @@ class Colour(dcgan.Discriminator):
 LATE = ("model=mlp trainer.batch_size=1", "monitor.scores.num=1", "monitor=scores score=none", "sweep_metric=is_digits")
 
 
-@pytest.mark.parametrize("words", CASES)
+@pytest.mark.parametrize("words", some(CASES, 11))
 def test_a_mistake_is_one_line_and_leaves_nothing(
     in_tmp: Path, words: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,7 +118,7 @@ def test_no_memory_for_the_first_round_leaves_nothing(in_tmp: Path, error: Excep
 def test_no_setting_of_an_optimizer_can_be_taken_away(in_tmp: Path, kind: str, capfd) -> None:
     """null is what a torch optimizer answers with a TypeError of its own, or not at all."""
     keys = inspect.signature(find(composed(f"optimizer={kind}")[0].optimizer._target_, "optimizer")).parameters
-    for key in [key for key, parameter in keys.items() if parameter.default not in (None, parameter.empty)]:
+    for key in some([key for key, p in keys.items() if p.default not in (None, p.empty)], 2):
         assert main(["train", f"optimizer={kind}", f"optimizer.{key}=null", "trainer.duration=1it"]) == 1, key
         err = capfd.readouterr().err
         assert err.count("\n") == 1 and "optimizer" in err and not list(in_tmp.iterdir()), (key, err)
@@ -163,6 +164,7 @@ def test_a_resume_keeps_its_changes(in_tmp: Path, capfd: pytest.CaptureFixture[s
     assert WIDTHS["mlp"][0].partition("=")[2] in (in_tmp / "run" / ".hydra" / "overrides.yaml").read_text()
 
 
+@thorough
 def test_a_sweep_runs_every_job_and_names_the_failure(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
     words = [w for w in small(in_tmp, "score=[fd,is]", "monitor.scores.num=40") if not w.startswith("hydra")]
     assert main([*words, "-m", "trainer.seed=1,2", "model.generator.norm=batch,bach"]) == 1

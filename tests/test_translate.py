@@ -1,5 +1,6 @@
 """gantool sample on runs that translate: files of a folder, both directions, every format, and what it refuses."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,18 @@ from gantool.runs.trained import load_run
 from runs import train
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("translated") / "run"
+    train(run, "optimizer.lr=0.01", model="cyclegan", rounds=1)
+    return run
+
+
 @pytest.fixture
-def run(in_tmp: Path) -> Path:
-    train(in_tmp / "run", "optimizer.lr=0.01", model="cyclegan", rounds=1)
-    return in_tmp / "run"
+def run(trained: Path, in_tmp: Path) -> Path:
+    """A copy of it, beside one of its images."""
+    shutil.copytree(trained.parent / "sides", in_tmp / "sides")
+    return Path(shutil.copytree(trained, in_tmp / "run"))
 
 
 def made(run: Path, out: Path, *words: str) -> dict[str, np.ndarray]:

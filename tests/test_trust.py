@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 import gantool
+from extent import some
 from gantool.cli import main
 from gantool.errors import GantoolError
 from stranger import TARGETS, edit, refused, set_traps, told
@@ -44,7 +45,7 @@ PLACES: dict[str, Callable[[dict, Any], object]] = {
 }
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", some(TARGETS, 11))
 def test_a_target_that_is_no_part_is_refused(target: str, run: Path) -> None:
     edit(run, lambda config: PLACES["loss"](config, {"_target_": target, **TARGETS[target]}))
     refused(run, f"asks for '{target}', which is not gantool's own: trust=true")
@@ -126,7 +127,7 @@ def test_hydra_reads_nothing_in_the_folder(run: Path, capfd: pytest.CaptureFixtu
     assert capfd.readouterr().err.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", [*ON_A_RUN, "train", "bench"])
+@pytest.mark.parametrize("command", some(["train", *ON_A_RUN, "bench"], 3))
 def test_every_command_refuses_what_is_not_gantools(
     command: str, run: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from types import ModuleType
 import pytest
 import torch
 
+from extent import thorough
 from gantool.config.trust import OF_GENERATORS, is_part
 from gantool.paths import conf_dir
 
@@ -25,7 +26,7 @@ gantool numpy torch torchvision hydra omegaconf yaml pydantic joblib safetensors
 os subprocess shutil pathlib pickle importlib runpy code io ctypes socket urllib tempfile functools operator inspect
 types logging multiprocessing
 """
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), thorough]
 # Not imported: scripts, tests, and what wants another machine or takes long.
 LEFT_OUT = re.compile(
     r"test|__main__|conftest|\.(_inductor|_dynamo|distributed|onnx|f2py|distutils|ao|plugins|plugin)\b|bottleneck"
