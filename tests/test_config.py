@@ -176,7 +176,7 @@ def test_what_is_read_is_resolved_and_typed() -> None:
     assert list(config.regularizer) == ["r1", "l2"]
     common = {"n_critic": 1, "top": None, "regularizers": {}, "constraint": None}
     assert config.loss.node == {"_target_": "gantool.losses.NonSaturating", "real_label": 1.0, **common}
-    assert config.model.latent is not None and config.model.latent.dim == 100
+    assert config.model.latent is not None and config.model.latent.dim == 8
 
 
 def test_keys_that_came_with_another_class_are_left_out(caplog: pytest.LogCaptureFixture) -> None:

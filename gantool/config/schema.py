@@ -53,6 +53,7 @@ class RecipeConfig(Loose):
     grid_every: Duration
     score_every: Duration
     score_num: PositiveInt
+    latent_dim: PositiveInt
     lr: PositiveFloat
     betas: Betas
     beta2: Beta2 | None

@@ -40,11 +40,14 @@ def norm_2d(norm: str, channels: int) -> nn.Module:
     return kinds.get(norm, nn.Identity)(channels)
 
 
+_SMALL = 256  # places in a map
+
+
 class InstanceNorm(nn.InstanceNorm2d):
     """Normalises each channel of each image by itself (Ulyanov 2016), with a scale and shift per channel.
 
-    On a CPU image by image through the kernel of batch norm: it alone keeps the channels-last layout, without which
-    norms took as long as convolutions.
+    On a CPU large maps go image by image through the kernel of batch norm, as the backward pass of group norm's takes
+    several times as long there; of small maps that loop is most of the time.
     """
 
     def __init__(self, channels: int) -> None:
@@ -54,6 +57,8 @@ class InstanceNorm(nn.InstanceNorm2d):
         """(N, channels, H, W) -> the same."""
         if input.device.type != "cpu" or torch.compiler.is_compiling():  # a traced loop would fix the number of images
             return super().forward(input)
+        if input.shape[2:].numel() <= _SMALL:
+            return F.group_norm(input, self.num_features, self.weight, self.bias, self.eps)
         images = input.split(1)
         return torch.cat([F.batch_norm(x, None, None, self.weight, self.bias, training=True) for x in images])
 
