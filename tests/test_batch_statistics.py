@@ -60,7 +60,7 @@ def test_statistics_are_averaged_like_weights_and_nothing_else_is() -> None:
 
 
 def test_averaged_statistics_resume_exactly_and_leave_the_training_alone(in_tmp: Path) -> None:
-    run = Composed(in_tmp, "trainer.ema_buffers=average")
+    run = Composed(in_tmp, "trainer.ema_buffers=average", "model.generator.norm=batch")
     whole = run.train("whole")
     run.train("parts", rounds=2)
     assert same_training(whole, run.train("parts"))

@@ -189,7 +189,7 @@ def test_keys_that_came_with_another_class_are_left_out(caplog: pytest.LogCaptur
         "loss: gantool.losses.Hinge takes no real_label; left out",
         "model.generator: gantool.networks.mlp.Generator takes no width, upsampling; left out",
     ]
-    assert cfg.model.generator == {"_target_": "gantool.networks.mlp.Generator", "hidden": [16]}
+    assert cfg.model.generator == {"_target_": "gantool.networks.mlp.Generator", "hidden": [16], "norm": "instance"}
     assert "real_label" not in cfg.loss
     with pytest.raises(GantoolError, match=r"^unknown key 'loss.labels': gantool.losses.Hinge takes no such"):
         read(cfg, Written.of(hydra))

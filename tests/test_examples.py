@@ -75,7 +75,7 @@ def test_a_class_on_the_command_line_is_enough(folder: Path, capfd: pytest.Captu
     """Keys that came with DCGAN's generator and that this one does not take are left out, and said."""
     words = ["train", "model.generator._target_=my_network.Generator", "score=none", *SMALL]
     assert main(words) == 0
-    assert "my_network.Generator takes no upsampling; left out" in capfd.readouterr().out
+    assert "my_network.Generator takes no norm, upsampling; left out" in capfd.readouterr().out
     assert main([*words, "model.generator.upsampling=nearest"]) == 1
     error = capfd.readouterr().err
     assert "unknown key 'model.generator.upsampling'" in error and error.count("\n") == 1

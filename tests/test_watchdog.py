@@ -68,7 +68,7 @@ def test_stop_ends_the_run_where_it_was_well(in_tmp: Path, capfd: pytest.Capture
     words = [*LOOKS, "optimizer.generator.lr=1e-12", "trainer.watchdog.action=stop", "trainer.checkpoint_seconds=0.01"]
     assert main(small(in_tmp / "run", *words, model="mlp", rounds=200)) == 1
     error = capfd.readouterr().err
-    assert "saturation" in error and "resume= goes on from" in error and "Traceback" not in error
+    assert "saturation" in error and "resume= continues from" in error and "Traceback" not in error
     status = json.loads((in_tmp / "run" / "status.json").read_text())
     assert status["state"] == "failed" and "saturation" in status["error"]
     assert list((in_tmp / "run" / "checkpoints").glob("*.abandoned"))
