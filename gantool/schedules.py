@@ -25,6 +25,15 @@ def parse_duration(text: str, *, key: str, images_per_epoch: int, images_per_rou
     return max(1, round(float(match[1]) * images))
 
 
+def parse_seconds(text: str, *, key: str) -> float:
+    """Seconds in '2h', '90min', '30s' or '1d'; raises GantoolError naming `key` for anything else."""
+    units = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:e-?\d+)?)\s*(s|min|h|d)\s*", text)
+    if not match or float(match[1]) <= 0:
+        raise GantoolError(f"{key}={text}: write a positive number and a unit ({', '.join(units)}), such as 2h")
+    return float(match[1]) * units[match[2]]
+
+
 def parse_images(value: float | str, *, key: str) -> float:
     """A number as it is, or the images in '300kimg'; raises GantoolError naming `key` for another unit."""
     if not isinstance(value, str):

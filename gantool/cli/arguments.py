@@ -24,6 +24,7 @@ _FLAGS_WITH_VALUE += ("-cd", "--info", "-i", "--experimental-rerun", "--shell-co
 
 _PATHS = ("run", "out", "source", "root", "dataset.root", "hydra.run.dir", "hydra.sweep.dir")
 _NODES = set(Train.model_fields) - {"recipe", "trainer", "sweep_metric"}  # groups whose keys are arguments of a class
+_FREE = ("trainer.stop.", "trainer.target")  # null by default
 
 
 def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -61,9 +62,9 @@ def name_jobs_by_what_varies(overrides: Sequence[str]) -> list[str]:
 
 
 def add_arguments(overrides: Sequence[str]) -> list[str]:
-    """The overrides, where keys of nodes may be arguments of their class that no YAML file names: Hydra would refuse
-    them, while gantool compares every key with the class (config.parts)."""
-    return [f"++{word}" if word.partition(".")[0] in _NODES else word for word in overrides]
+    """The overrides, where keys of nodes may be arguments of their class that no YAML file names, and trainer.target's
+    are scores: Hydra would refuse them, while gantool compares every key with the class (config.parts)."""
+    return [f"++{word}" if word.partition(".")[0] in _NODES or word.startswith(_FREE) else word for word in overrides]
 
 
 def quote_paths(flags: Sequence[str], overrides: Sequence[str]) -> list[str]:

@@ -29,7 +29,13 @@ COMMANDS = {
     "bench": ("gantool.commands.bench:bench", "time the training step against a plain PyTorch loop"),
 }
 COMPOSED = ("train", "bench")
-OTHERS = {"list": "every choice of every group: gantool list [GROUP]"}
+# Those that read their own words: no key=value of Hydra's.
+OTHERS = {
+    "list": ("gantool.commands.list:list_choices", "every choice of every group: gantool list [GROUP]"),
+    "runs": ("gantool.commands.runs:runs", "the runs in a folder, as a table: gantool runs [FOLDER] [state=failed]"),
+    "diff": ("gantool.commands.diff:diff", "the settings and scores in which two runs differ: gantool diff A B"),
+    "cache": ("gantool.commands.cache:cache", "what is kept prepared, and its removal: gantool cache [clean]"),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,7 +78,7 @@ def _main(words: list[str]) -> int:
 
 def usage() -> str:
     """What `gantool --help` prints."""
-    commands = {name: text for name, (_, text) in COMMANDS.items()} | OTHERS
+    commands = {name: text for name, (_, text) in (COMMANDS | OTHERS).items()}
     lines = "\n".join(f"  {name:<11}  {text}" for name, text in commands.items())
     return f"""usage: gantool COMMAND [group=choice] [key=value] [-m] [flags]
 
@@ -137,11 +143,10 @@ def _run(command: str, words: list[str]) -> int:
 
 
 def _hydra(command: str, words: list[str]) -> int:
-    """Runs the command, under Hydra but for list; raises GantoolError for what is wrong with its words."""
-    if command == "list":
-        from gantool.commands.list import list_choices
-
-        list_choices(words)
+    """Runs the command, under Hydra but for OTHERS; raises GantoolError for what is wrong with its words."""
+    if command in OTHERS:
+        module, _, name = OTHERS[command][0].partition(":")
+        getattr(importlib.import_module(module), name)(words)
         return 0
 
     import hydra

@@ -152,6 +152,11 @@ def _merged(default: Any, value: Any) -> Any:
     return value | {key: _merged(child, value[key]) if key in value else child for key, child in default.items()}
 
 
+def settings(run_dir: Path) -> dict[str, Any]:
+    """Every setting of the run in `run_dir` by its full key, resolved; a ${...} that calls something stays text."""
+    return leaves(resolve(DictConfig(_told(OmegaConf.to_container(read_saved(run_dir)), None))))
+
+
 def changes(cfg: DictConfig, run_dir: Path) -> dict[str, tuple[Any, Any]]:
     """What differs between the configuration in `run_dir` and `cfg`: {key: (before, now)}, None where it is absent.
 

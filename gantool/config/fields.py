@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from gantool.errors import GantoolError
-from gantool.schedules import parse_duration
+from gantool.schedules import parse_duration, parse_seconds
 
 
 def _duration(text: object) -> object:
@@ -23,6 +23,14 @@ def _duration(text: object) -> object:
         parse_duration(str(text), key="", images_per_epoch=1, images_per_round=1)
     except GantoolError:
         raise ValueError("should be a positive number and a unit, such as 150kimg, 20ep or 5000it") from None
+    return text
+
+
+def _time_limit(text: object) -> object:
+    try:
+        parse_seconds(str(text), key="")
+    except GantoolError:
+        raise ValueError("should be a positive number and a unit, such as 2h, 90min or 1d") from None
     return text
 
 
@@ -45,6 +53,7 @@ def _node(value: object) -> object:
 Scheduled = WrapValidator(_or_schedule)  # also a node such as {_target_: gantool.schedules.Ramp, start: 1, end: 0.1}
 AsItIs = PlainSerializer(lambda value: value, return_type=Any)  # else pydantic warns of a node where it knows a number
 Duration = Annotated[str, BeforeValidator(_duration)]
+TimeLimit = Annotated[str, BeforeValidator(_time_limit)]
 Device = Annotated[str, AfterValidator(_device)]
 Betas = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
 Beta2 = Annotated[float, Field(ge=0, lt=1), Scheduled, AsItIs]

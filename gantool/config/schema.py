@@ -7,7 +7,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from gantool.config.fields import AsItIs, Beta2, Betas, Device, Duration, Loose, Node, OneOfTwo, Open, Owned, Scheduled
+from gantool.config.fields import (
+    AsItIs,
+    Beta2,
+    Betas,
+    Device,
+    Duration,
+    Loose,
+    Node,
+    OneOfTwo,
+    Open,
+    Owned,
+    Scheduled,
+    TimeLimit,
+)
 
 
 class WatchdogConfig(Owned):
@@ -20,6 +33,13 @@ class WatchdogConfig(Owned):
     explosion: Annotated[float, Field(gt=1)]
     max_rollbacks: Annotated[int, Field(ge=0)]
     rate_factor: Annotated[float, Field(gt=0, lt=1)]
+
+
+class StopConfig(Owned):
+    """When a run ends because it no longer gets better."""
+
+    metric: str | None = None
+    patience: PositiveInt
 
 
 class TrainerConfig(Owned):
@@ -40,6 +60,9 @@ class TrainerConfig(Owned):
     log_every: Duration
     checkpoint_seconds: Annotated[float, Field(gt=0)]
     keep_checkpoints: PositiveInt
+    stop: StopConfig | None
+    target: dict[str, float] | None
+    time_limit: TimeLimit | None
     watchdog: WatchdogConfig
 
 

@@ -1,5 +1,6 @@
 """What looks at a run while it trains, built from the groups monitor=, score= and features=."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,15 +13,18 @@ from gantool.config.parts import find, parameters
 from gantool.data.fixed import fixed_images
 from gantool.data.image_set import ImageSet
 from gantool.data.stream import Stream
-from gantool.errors import DoesNotApply
+from gantool.errors import DoesNotApply, GantoolError, did_you_mean
 from gantool.logging.record import Record
 from gantool.metrics.features import Features
 from gantool.metrics.scorer import Scorer
 from gantool.monitors.scores import Scores
 from gantool.runs.build import Setup
 from gantool.runs.features import build_features, build_scores, choose
+from gantool.schedules import parse_seconds
+from gantool.training.ending import Ending
 from gantool.training.loop import Every
 from gantool.training.measurements import Measurements
+from gantool.training.ranks import rank
 from gantool.training.rescue import Rescue
 from gantool.training.state import State
 from gantool.training.watchdog import Watchdog
@@ -112,3 +116,29 @@ def build_watchdog(setup: Setup, rescue: Rescue, data: Stream, measurements: Mea
     )
     every = setup.images(settings.every, "trainer.watchdog.every", images_per_epoch=data.num_images)
     return [Every(every, watchdog)]
+
+
+def build_ending(setup: Setup, scorer: Scorer | None, started: float) -> Ending:
+    """What ends the run early; `started` is when its process began with it, by time.monotonic().
+
+    Raises GantoolError on the first rank, which alone has scores, for one that is not measured.
+    """
+    trainer, names = setup.config.trainer, scorer.names if scorer else []
+    stop, target = trainer.stop, trainer.target or {}
+    asked = {f"trainer.target.{name}": name for name in target}
+    if stop is not None:
+        asked |= {"trainer.stop": "score"} if stop.metric is None else {"trainer.stop.metric": stop.metric}
+    for key, name in asked.items() if rank() == 0 else ():
+        if name not in names and (key != "trainer.stop" or not names):
+            known = (
+                f"the scores of this run are {', '.join(names)}" if names else "this run is not scored: add score=fd"
+            )
+            raise GantoolError(f"{key}: no score {name!r}{did_you_mean(name, names)}; {known}")
+    limit = parse_seconds(trainer.time_limit, key="trainer.time_limit") if trainer.time_limit else math.inf
+    return Ending(
+        metric=(stop.metric or next(iter(names), None)) if stop else None,
+        patience=stop.patience if stop else None,
+        target=target,
+        higher_is_better=scorer.higher_is_better if scorer else (),
+        deadline=started + limit,
+    )

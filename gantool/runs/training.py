@@ -2,6 +2,7 @@
 
 import logging
 import shlex
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -11,18 +12,18 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gantool.config import Written, choices, save_composed
-from gantool.config.trust import foreign
 from gantool.data.cache import prepare
 from gantool.data.stream import Stream
 from gantool.errors import GantoolError, did_you_mean
 from gantool.lock import locked
 from gantool.logging.console import Console
 from gantool.logging.log import Log
-from gantool.margins import written
 from gantool.metrics.scorer import Scorer
 from gantool.monitors.summary import summary
 from gantool.runs.build import Setup, build_state, build_stream, compile_networks, set_up
+from gantool.runs.lines import farewell, headline, how_finished
 from gantool.runs.monitors import (
+    build_ending,
     build_measurements,
     build_monitors,
     build_watchdog,
@@ -33,10 +34,11 @@ from gantool.runs.monitors import (
 from gantool.runs.output import writing
 from gantool.runs.resuming import check_changes, check_data, record_of, tell_jumps
 from gantool.training.checkpoint import Checkpoints
+from gantool.training.ending import Ending
 from gantool.training.loop import Every, Settings
 from gantool.training.loop import train as play
 from gantool.training.measurements import Breakdown
-from gantool.training.ranks import process_group, rank, world
+from gantool.training.ranks import process_group, rank
 from gantool.training.recorder import Recorder
 from gantool.training.rescue import Rescue
 from gantool.training.state import State
@@ -51,7 +53,7 @@ def train_run(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> 
     Raises GantoolError for the user's mistakes, before anything is written wherever they can be seen that early, and
     SystemExit(128 + signal) when a signal stopped the run after a checkpoint.
     """
-    written = Written.of(hydra)
+    started, written = time.monotonic(), Written.of(hydra)
     setup = set_up(cfg, written)
     if rank() == 0:
         setup = settle_features(setup, run_dir)
@@ -77,8 +79,9 @@ def train_run(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> 
         in_sweep = hydra.mode == RunMode.MULTIRUN
         if rank() == 0 and (in_sweep or "sweep_metric" in written.typed):
             check_sweep_metric(setup.config.sweep_metric, scorer_of(monitors), in_sweep=in_sweep)
+        ending = build_ending(setup, scorer_of(monitors), started)
         with sole_user(run_dir):
-            _run(setup, run_dir, state, data, monitors, hydra)
+            _run(setup, run_dir, state, data, monitors, ending, hydra)
     return state
 
 
@@ -88,6 +91,7 @@ def _run(
     state: State,
     data: Stream,
     monitors: list[Every],
+    ending: Ending,
     hydra: HydraConf | DictConfig,
 ) -> None:
     """Resumes where there is a checkpoint, trains, and says where to look."""
@@ -106,15 +110,15 @@ def _run(
     if scorer is not None and scorer.warning:
         log.warning("note on the scores: %s", scorer.warning)
     progress = state.progress
-    if progress.done:
-        log.info("%s is finished: trainer.duration=... above %g kimg goes on", run_dir, progress.nimg / 1000)
+    if finished := how_finished(state, ending):
+        log.info("%s is finished: %s", run_dir, finished)
         return
     chosen: dict[str, str] = {}
     if first:
         checkpoints.set_aside()
         save_composed(setup.cfg, run_dir, hydra)
         chosen = choices(run_dir)
-        log.info("%s", _headline(setup, run_dir, data.num_images, progress.nimg))
+        log.info("%s", headline(setup, run_dir, data.num_images, progress.nimg))
         if saved is None:
             log.info("\n%s\n", summary(state.game, data.fixed(2), loss_name=chosen.get("loss", "")))
     if trainer.compile:
@@ -138,7 +142,7 @@ def _run(
             checkpoints if first else None,
             checkpoint_seconds=trainer.checkpoint_seconds,
             best_metric=best_metric,
-            higher_is_better=scorer.higher_is_better if scorer else (),
+            ending=ending,
         )
         recorder.status(state, "running")
         measurements = build_measurements(setup, state, data.num_images)
@@ -152,7 +156,7 @@ def _run(
         finally:
             recorder.close()
     if first:
-        log.info("%s", _farewell(setup, run_dir, state, scorer))
+        log.info("%s", farewell(setup, run_dir, state, scorer, ending))
 
 
 def check_sweep_metric(metric: str | None, scorer: Scorer | None, *, in_sweep: bool) -> None:
@@ -200,30 +204,3 @@ def _tell_numerics(before: dict, now: dict) -> None:
                 before.get(key),
                 value,
             )
-
-
-def _headline(setup: Setup, run_dir: Path, num_images: int, nimg: int) -> str:
-    source, precision = setup.source, setup.precision
-    shape = f"{source.channels}x{source.resolution}x{source.resolution}"
-    where = f"{setup.device}, {precision.name}" + (f", {world()} ranks" if world() > 1 else "")
-    resumed = f"going on at {nimg / 1000:g} kimg, " if nimg else ""
-    return f"{resumed}{num_images:,} images of {source.name}, {shape}, on {where}, into {run_dir}"
-
-
-def _farewell(setup: Setup, run_dir: Path, state: State, scorer: Scorer | None) -> str:
-    lines = []
-    if scorer is not None and state.best:
-        scores = ", ".join(f"{name} {written(value, state.margins.get(name))}" for name, value in state.metrics.items())
-        floor = ", ".join(f"{name} {value:.2f}" for name, value in scorer.floor.items())
-        best = state.best
-        lines.append(f"scores:   {scores} (best {best['metric']} {best['value']:.2f} at {best['nimg'] / 1000:g} kimg)")
-        lines.append(f"          real images against real images: {floor}")
-        lines += [f"          note: {scorer.warning}"] if scorer.warning else []
-    total = 2 * state.progress.total / 1000
-    trust = " trust=true" if any(foreign(OmegaConf.to_container(setup.cfg))) else ""
-    lines += [
-        f"samples:  {run_dir / 'samples'}",
-        f"curves:   tensorboard --logdir {shlex.quote(str(run_dir))}",
-        f"go on:    gantool train {shlex.quote(f'resume={run_dir}')}{trust} trainer.duration={total:g}kimg",
-    ]
-    return "\n".join(lines)

@@ -89,12 +89,16 @@ class Checkpoints:
         """Images seen by the newest checkpoint; None where there is none."""
         return next((_order(path)[0] for path in self._newest_first("")), None)
 
+    @property
+    def best(self) -> Path | None:
+        """The file of the best state by score; None where there is none."""
+        return next(iter(self._newest_first("best")), None)
+
     def load_best(self) -> dict:
         """The best state by score; raises GantoolError where there is none or it is not sound."""
-        best = self._newest_first("best")
-        if not best:
+        if self.best is None:
             raise GantoolError(f"{self.folder} has no best checkpoint, as it was never scored: take checkpoint=newest")
-        return self.load(best[0])
+        return self.load(self.best)
 
     def load(self, path: Path) -> dict:
         """The state in one file; raises GantoolError that names it where it is not sound."""

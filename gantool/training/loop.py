@@ -1,7 +1,7 @@
 """The training loop: every game, one screen. What is played the game says; all that is mechanical happens here."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -91,7 +91,9 @@ def follow(
     for every in due:
         recorder.write(every.look(state), state)
     if looks:
-        [signal_number] = agree([stop.number], device)  # it may have come meanwhile
+        signal_number, ended = agree([stop.number, recorder.is_over(state)], device)  # a signal may have come meanwhile
+        if ended:
+            state.progress = replace(progress, total=progress.nimg)
     recorder.end_round(state, saving=bool(saving), stopping=bool(signal_number))
     return signal_number
 
@@ -104,12 +106,12 @@ def train(
     recorder: Recorder,
     settings: Settings,
 ) -> None:
-    """Plays rounds until the run has seen all its images.
+    """Plays rounds until the run has seen all its images, its scores end it, or its time is over.
 
     A signal ends it after the round with a checkpoint and SystemExit(128 + signal).
     """
-    with StopSignal() as stop:
+    with StopSignal(recorder.ending.is_late) as stop:
         while not state.progress.done:
             play_round(state, data, measurements, settings)
             if signal_number := follow(state, measurements, monitors, recorder, stop):
-                stop.leave(signal_number)
+                return stop.leave(signal_number)

@@ -1,7 +1,6 @@
 """Keeps a run on disk and on the screen: records, progress, status and checkpoints. Only the first rank has one."""
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +10,7 @@ from gantool.logging.log import Log
 from gantool.logging.record import Record
 from gantool.logging.status import write_status
 from gantool.training.checkpoint import Checkpoints
+from gantool.training.ending import Ending
 from gantool.training.state import State
 
 Status = Literal["running", "finished", "stopped"]  # beside "failed", which the command line writes
@@ -19,8 +19,8 @@ Status = Literal["running", "finished", "stopped"]  # beside "failed", which the
 class Recorder:
     """Writes what the loop hands it into `run_dir`; with `run_dir` None (other ranks) writes nothing.
 
-    `best_metric` names the score that decides which checkpoint is kept as the best; `higher_is_better` those of the
-    scores for which it is so.
+    `best_metric` names the score that decides which checkpoint is kept as the best; `ending` knows which scores are
+    better than others, and when the run is over.
     """
 
     def __init__(
@@ -32,11 +32,11 @@ class Recorder:
         *,
         checkpoint_seconds: float,
         best_metric: str | None = None,
-        higher_is_better: Sequence[str] = (),
+        ending: Ending | None = None,
     ) -> None:
         self.run_dir, self.log, self.console, self.checkpoints = run_dir, log, console, checkpoints
         self.checkpoint_seconds, self.best_metric = checkpoint_seconds, best_metric
-        self.higher_is_better = higher_is_better
+        self.ending = ending or Ending()
         self.saved = time.monotonic()
 
     def write(self, record: Record, state: State) -> None:
@@ -49,16 +49,16 @@ class Recorder:
         )
         state.metrics |= scores
         state.margins = {name: value for name, value in state.margins.items() if name not in scores} | margins
-        score = scores.get(self.best_metric or "")
-        if score is not None and self._is_better(score, state.best.get("value")):
+        self.ending.note(scores, state.ending)  # before a checkpoint: the state at this point has seen them
+        score, best = scores.get(self.best_metric or ""), state.best.get("value")
+        if score is not None and self.ending.is_better(self.best_metric or "", score, best):
             state.best = {"metric": self.best_metric, "value": score, "nimg": state.progress.nimg}
             if self.checkpoints is not None:
                 self.checkpoints.save_as("best", state.state_dict(), state.progress.nimg)
 
-    def _is_better(self, score: float, best: float | None) -> bool:
-        if best is None:
-            return score == score  # not NaN
-        return score > best if self.best_metric in self.higher_is_better else score < best
+    def is_over(self, state: State) -> bool:
+        """Whether the scores end the run; only the first rank has any."""
+        return self.ending.reason(state.ending, state.metrics) is not None
 
     def is_due(self) -> bool:
         """Whether it is time for a checkpoint, by the clock; only the first rank has one to write."""
@@ -91,7 +91,7 @@ class Recorder:
                 progress={"nimg": progress.nimg, "rounds": progress.rounds, "total": progress.total},
                 metrics={name: finite(value) for name, value in state.metrics.items()},
                 margins={name: finite(value) for name, value in state.margins.items()},
-                higher_is_better=self.higher_is_better,
+                higher_is_better=list(self.ending.higher_is_better),
                 best=state.best,
                 watchdog={key: state.watch[key] for key in ("noticed", "rollbacks") if key in state.watch},
             )

@@ -12,7 +12,7 @@ from gantool.game import Game
 FORMAT = 1  # of a checkpoint; counts up when a key comes to mean something else, not when one is added
 _NUMBER = (int, float)
 _KEYS = ("progress", "metrics", "best", "game", "ema", "optimizers", "scaler", "numerics")
-_LATER = ("margins", "watch", "measured", "data")  # keys that earlier checkpoints lack
+_LATER = ("margins", "watch", "measured", "data", "ending")  # keys that earlier checkpoints lack
 _FACTORED = ("row_var", "col_var", "variance")  # Adafactor's, of another shape than the weights
 
 
@@ -34,6 +34,9 @@ def check_sound(saved: object, game: Game) -> None:
     counts = [progress.get(key) for key in ("nimg", "rounds", "previous", "total")]
     if len(progress) != len(counts) or not all(isinstance(count, int) and count >= 0 for count in counts):
         raise Unsound("its progress is not a position in a run")
+    ending = saved.get("ending", {})
+    if not (isinstance(ending.get("since", 0), int) and isinstance(ending.get("best"), (*_NUMBER, type(None)))):
+        raise Unsound("what it remembers of its scores is no number")
     numbers = [*saved["metrics"].values(), *([best.get("value"), best.get("nimg")] if best else [])]
     if not all(isinstance(number, _NUMBER) for number in (*numbers, rate)):
         raise Unsound("its scores are not numbers")

@@ -26,6 +26,7 @@ class State:
     metrics: dict[str, float] = field(default_factory=dict)  # the last scores
     margins: dict[str, float] = field(default_factory=dict)  # half of their 95 % intervals
     best: dict[str, Any] = field(default_factory=dict)  # "metric", "value" and "nimg" of the best score so far
+    ending: dict[str, Any] = field(default_factory=dict)  # what it remembers that may end the run early
     data: dict[str, Any] = field(default_factory=dict)  # what the images were, to be compared when the run goes on
     watch: dict[str, Any] = field(default_factory=dict)  # what the watchdog remembers, and how often it rolled back
     measured: dict[str, Any] = field(default_factory=dict)  # what was measured since it was last logged
@@ -41,6 +42,7 @@ class State:
             "metrics": self.metrics,
             "margins": self.margins,
             "best": self.best,
+            "ending": self.ending,
             "watch": self.watch,
             "measured": self.measured,
             "rate_factor": self.rate_factor,
@@ -69,7 +71,7 @@ class State:
             self.precision.scaler.load_state_dict(saved["scaler"])
         self.progress = replace(Progress(**saved["progress"]), total=self.progress.total)
         self.metrics, self.best = saved["metrics"], saved["best"]
-        self.margins = saved.get("margins", {})
+        self.margins, self.ending = saved.get("margins", {}), saved.get("ending", {})
         self.watch, self.rate_factor = saved.get("watch", {}), saved.get("rate_factor", 1.0)
         self.measured = saved.get("measured", {})
 

@@ -1,23 +1,32 @@
-"""Stops by signal: the round is finished, a checkpoint written, and the process leaves with 128 + signal."""
+"""Stops by signal or by the clock: the round is finished, a checkpoint written, and the process leaves."""
 
 import signal
 import types
+from collections.abc import Callable
 from typing import Any
 
 # HUP: the terminal is gone; PIPE: nobody reads what is printed any more (train | head). Windows lacks some.
 _NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGHUP", "SIGPIPE")
+LATE = 1000  # in the place of a signal's number: the time is over
 SIGNALS = tuple(number for number in signal.valid_signals() if getattr(number, "name", "") in _NAMES)
 
 
 class StopSignal:
-    """A context that remembers the first signal; a second SIGINT leaves at once.
+    """A context that remembers the first signal; a second SIGINT leaves at once. It counts as one, LATE, where `is_late`
+    says that the time is over.
 
     Whoever had a handler before (submitit requeues on SIGUSR2) gets the signal once the checkpoint is written.
     """
 
-    def __init__(self) -> None:
-        self.number = 0  # 0: none came
+    def __init__(self, is_late: Callable[[], bool] = lambda: False) -> None:
+        self.is_late = is_late
+        self._came = 0
         self._before: dict[int, Any] = {}
+
+    @property
+    def number(self) -> int:
+        """The signal that came, or LATE; 0 where the run is to go on."""
+        return self._came or (LATE if self.is_late() else 0)
 
     def __enter__(self) -> "StopSignal":
         self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
@@ -28,16 +37,19 @@ class StopSignal:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: types.FrameType | None) -> None:
-        if self.number and number == signal.SIGINT:
+        if self._came and number == signal.SIGINT:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
-        self.number = number
+        self._came = number
 
     def leave(self, number: int) -> None:
-        """Hands the signal to an older handler that is neither Python's nor the system's, then exits with its code.
+        """Hands the signal to an older handler that is neither Python's nor the system's, then exits with its code;
+        after LATE it only returns.
 
         `number` may have reached another rank only.
         """
+        if number == LATE:
+            return
         handler = self._before.get(number)
         if callable(handler) and handler is not signal.default_int_handler:
             handler(number, None)

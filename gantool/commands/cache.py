@@ -1,0 +1,68 @@
+"""gantool cache [clean]: what is kept prepared (data sets, features, weights), how large it is, and its removal."""
+
+import shutil
+import time
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+
+from gantool.errors import GantoolError
+from gantool.paths import cache_dir
+from gantool.runs.housekeeping import confirmed, in_bytes, in_time, size_of
+from gantool.schedules import parse_seconds
+
+
+def cache(words: Sequence[str]) -> None:
+    """Prints each thing that is kept, with its size and when it was last read, or removes those that are named.
+
+    Raises GantoolError where there is nothing of a name, SystemExit after --help.
+    """
+    about = "What is removed is made or fetched again when it is needed. GANTOOL_CACHE=FOLDER moves the cache."
+    parser = ArgumentParser("gantool cache", allow_abbrev=False, epilog=about)
+    parser.add_argument("verb", nargs="?", choices=["list", "clean"], default="list")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which, such as 'datasets/cifar10*'; default: all")
+    parser.add_argument("--older", metavar="TIME", help="only what was not used for so long, such as 30d")
+    parser.add_argument("--yes", action="store_true", help="with clean: no question")
+    given = parser.parse_args(words)
+    root, now = cache_dir(), time.time()
+    seconds = parse_seconds(given.older, key="--older") if given.older else 0.0
+    entries = [path for path in _entries(root) if now - _used(path) >= seconds]
+    if given.names:
+        named = {name: [path for path in entries if fnmatch(_name(path, root), name)] for name in given.names}
+        if missing := [name for name, paths in named.items() if not paths]:
+            raise GantoolError(f"{missing[0]}: nothing of this name in {root}; gantool cache lists what there is")
+        entries = [path for path in entries if any(path in paths for paths in named.values())]
+    width = max((len(_name(path, root)) for path in entries), default=0)
+    for path in entries:
+        print(f"{_name(path, root):<{width}}  {in_bytes(size_of(path)):>8}  used {in_time(now - _used(path))} ago")
+    print(f"{root}: {len(entries)} entries, {in_bytes(sum(map(size_of, entries)))}")
+    if given.verb == "clean" and entries:
+        _clean(entries, given.yes)
+
+
+def _entries(root: Path) -> list[Path]:
+    found = [path for kind in sorted(root.glob("*/")) for path in sorted(kind.iterdir())]
+    return [path for path in found if path.suffix != ".lock" and not path.name.startswith(".")]
+
+
+def _name(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()
+
+
+def _used(path: Path) -> float:
+    """When it was last read or written, as far as the file system notes it; Unix seconds."""
+    files = [path] if not path.is_dir() else [path, *path.iterdir()]
+    return max(max(file.lstat().st_atime, file.lstat().st_mtime) for file in files)
+
+
+def _clean(entries: list[Path], yes: bool) -> None:
+    if not (yes or confirmed(f"Delete {len(entries)} entries? [y/N] ")):
+        print("nothing is deleted")
+        return
+    for path in entries:
+        try:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        except OSError as error:
+            raise GantoolError(f"{path}: cannot be deleted ({error.strerror})") from error
+    print("deleted")

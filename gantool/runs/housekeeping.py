@@ -1,0 +1,123 @@
+"""The runs below a folder, as a table shows them, and how they are removed. No torch: it is to answer at once."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from gantool.config.composed import choices
+from gantool.logging.status import read_status
+
+_KEPT = (".git", ".hydra", "checkpoints", "samples")  # folders that hold no runs
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run, as far as its folder tells without looking into checkpoints."""
+
+    folder: Path
+    state: str  # running, killed, stopped, failed, finished, empty
+    age: float  # seconds since it was last written to
+    model: str
+    data: str
+    kimg: float
+    score: str  # 'fd_digits 2.31', the best of the first score; '' where there is none
+    size: int  # bytes on the disk
+
+    @classmethod
+    def read(cls, folder: Path, now: float) -> "Entry":
+        """The run in `folder`."""
+        status, chosen = read_status(folder), choices(folder)
+        files = [path.lstat() for path in folder.rglob("*") if not path.is_dir()]
+        written = max((file.st_mtime for file in files), default=folder.stat().st_mtime)
+        state = str(status.get("state") or "empty")
+        if state == "running" and not in_use(folder):
+            state = "killed"
+        best, metrics = status.get("best") or {}, status.get("metrics") or {}
+        name, value = best.get("metric"), best.get("value")
+        if not isinstance(value, int | float):
+            name, value = next(((name, value) for name, value in metrics.items() if value is not None), (None, None))
+        score = "" if value is None else f"{name} {value:.4g}"
+        kimg = (status.get("progress") or {}).get("nimg", 0) / 1000
+        model, data = chosen.get("model", "?"), chosen.get("dataset", "?")
+        return cls(folder, state, now - written, model, data, kimg, score, sum(file.st_size for file in files))
+
+
+def find_runs(root: Path) -> list[Path]:
+    """Every run folder in `root` or below it, in order of their names. Links are not followed."""
+    return sorted(_found(root))
+
+
+def _found(root: Path) -> Iterator[Path]:
+    for place, folders, _ in os.walk(root):
+        if (Path(place) / ".hydra" / "config.yaml").is_file():
+            folders.clear()
+            yield Path(place)
+        folders[:] = [name for name in folders if name not in _KEPT]
+
+
+def read_runs(root: Path) -> list[Entry]:
+    """What the runs in `root` are."""
+    now = time.time()
+    return [Entry.read(folder, now) for folder in find_runs(root)]
+
+
+def in_use(folder: Path) -> bool:
+    """Whether a process on this machine trains into `folder`."""
+    if not (folder / ".lock").exists():
+        return False
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # a folder that may only be read
+        return False
+
+
+def remove(folder: Path, root: Path) -> None:
+    """Removes a run with all that is in it, and the folders between it and `root` in which nothing else is left.
+
+    Raises OSError where the disk refuses.
+    """
+    shutil.rmtree(folder)
+    for above in folder.parents:
+        if above == root or root not in above.parents or {path.name for path in above.iterdir()} - {"multirun.yaml"}:
+            return
+        shutil.rmtree(above)
+
+
+def confirmed(question: str) -> bool:
+    """Whether the user answers yes; no where nobody can answer."""
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:
+        print()
+        return False
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    files = [path] if not path.is_dir() else [file for file in path.rglob("*") if not file.is_dir()]
+    return sum(file.lstat().st_size for file in files)
+
+
+def in_bytes(size: float) -> str:
+    """'1.2 GB'."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
+
+
+def in_time(seconds: float) -> str:
+    """'3 h': the largest unit of which there is at least one."""
+    for name, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {name}"
+    return f"{max(seconds, 0):.0f} s"

@@ -1,0 +1,66 @@
+"""What gantool train says of a run, at its start and at its end."""
+
+import shlex
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from gantool.config.trust import foreign
+from gantool.margins import written
+from gantool.metrics.scorer import Scorer
+from gantool.runs.build import Setup
+from gantool.training.checkpoint import Checkpoints
+from gantool.training.ending import Ending
+from gantool.training.ranks import world
+from gantool.training.state import State
+
+
+def headline(setup: Setup, run_dir: Path, num_images: int, nimg: int) -> str:
+    """What is trained on how much, where, and into which folder."""
+    source, precision = setup.source, setup.precision
+    shape = f"{source.channels}x{source.resolution}x{source.resolution}"
+    where = f"{setup.device}, {precision.name}" + (f", {world()} ranks" if world() > 1 else "")
+    resumed = f"going on at {nimg / 1000:g} kimg, " if nimg else ""
+    return f"{resumed}{num_images:,} images of {source.name}, {shape}, on {where}, into {run_dir}"
+
+
+def how_finished(state: State, ending: Ending) -> str | None:
+    """Why there is nothing left to train, and what goes on; None where there is something."""
+    if reason := ending.reason(state.ending, state.metrics):
+        return f"{reason}; {_without(reason)} goes on"
+    if state.progress.done:
+        return f"trainer.duration=... above {state.progress.nimg / 1000:g} kimg goes on"
+    return None
+
+
+def _without(reason: str) -> str:
+    return f"{reason.partition(':')[0]}=null"
+
+
+def farewell(setup: Setup, run_dir: Path, state: State, scorer: Scorer | None, ending: Ending) -> str:
+    """Why it ended where that was early, what it scored, where its files are and how to go on."""
+    reason, nimg = ending.reason(state.ending, state.metrics), state.progress.nimg
+    stopped = not state.progress.done  # by the clock: a signal says so elsewhere
+    early = f"trainer.time_limit={setup.config.trainer.time_limit}: a checkpoint is saved" if stopped else reason
+    lines = [f"ended:    at {nimg / 1000:g} kimg, {early}"] if early else []
+    if scorer is not None and state.best:
+        scores = ", ".join(f"{name} {written(value, state.margins.get(name))}" for name, value in state.metrics.items())
+        floor = ", ".join(f"{name} {value:.2f}" for name, value in scorer.floor.items())
+        best = state.best
+        lines.append(f"scores:   {scores}")
+        lines += [f"          real images against real images: {floor}"] if floor else []
+        lines += [f"          note: {scorer.warning}"] if scorer.warning else []
+        lines.append(f"best:     {best['metric']} {best['value']:.4g} at {best['nimg'] / 1000:g} kimg{_place(run_dir)}")
+    trust = " trust=true" if any(foreign(OmegaConf.to_container(setup.cfg))) else ""
+    more = "" if stopped else f" {_without(reason)}" if reason else f" trainer.duration={2 * nimg / 1000:g}kimg"
+    lines += [
+        f"samples:  {run_dir / 'samples'}",
+        f"curves:   tensorboard --logdir {shlex.quote(str(run_dir))}",
+        f"go on:    gantool train {shlex.quote(f'resume={run_dir}')}{trust}{more}",
+    ]
+    return "\n".join(lines)
+
+
+def _place(run_dir: Path) -> str:
+    path = Checkpoints(run_dir).best
+    return f": {path} (checkpoint=best takes it)" if path else ""

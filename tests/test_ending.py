@@ -1,0 +1,101 @@
+"""Runs that end before their length: by scores, bit for bit also when killed, or by the clock."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from extent import some
+from gantool.cli.main import main
+from gantool.training.ending import Ending
+from gantool.training.stop import LATE, StopSignal
+from runs import newest, same, same_training, small, train
+from test_contracts import Killed, stop_after
+
+SCORED = ["score=[fd,is]", "monitor=[scores]", "monitor.scores.every=1it", "monitor.scores.num=20"]
+STILL = ["optimizer.lr=1e-12", "trainer.ema_half_life=1img"]  # nothing changes: the first score is the best
+
+
+def state_of(run: Path) -> str:
+    return json.loads((run / "status.json").read_text())["state"]
+
+
+def test_a_run_that_no_longer_improves_ends_and_may_go_on(in_tmp: Path, monkeypatch, capfd) -> None:
+    words = [*SCORED, *STILL, "trainer.stop={metric: fd_digits, patience: 3}", "trainer.checkpoint_seconds=1e-9"]
+    ended = train(in_tmp / "run", *words, model="mlp", rounds=9)
+    assert ended["progress"]["rounds"] == 4 and state_of(in_tmp / "run") == "finished"
+    told = capfd.readouterr().out
+    best = next((in_tmp / "run" / "checkpoints").glob("best-*.pt"))
+    assert "ended:    at 0.032 kimg, trainer.stop: fd_digits has not improved in 3 scorings" in told
+    assert f"best:     fd_digits {ended['best']['value']:.4g} at 0.008 kimg: {best} (checkpoint=best" in told
+    assert "trainer.stop=null\n" in told
+    resume = ["train", f"resume={in_tmp / 'run'}"]
+    assert main(resume) == 0 and newest(in_tmp / "run")["progress"]["rounds"] == 4
+    assert "run is finished: trainer.stop: fd_digits" in capfd.readouterr().out
+    stop_after(3, monkeypatch)
+    with pytest.raises(Killed):
+        train(in_tmp / "killed", *words, model="mlp", rounds=9)
+    monkeypatch.undo()
+    monkeypatch.chdir(in_tmp)
+    again = train(in_tmp / "killed", *words, model="mlp", rounds=9)
+    assert same_training(again, ended) and same(again["ending"], ended["ending"])
+    assert again["progress"] == ended["progress"]
+    assert main([*resume, "trainer.stop.patience=4"]) == 0
+    assert newest(in_tmp / "run")["progress"]["rounds"] == 5
+    assert main([*resume, "trainer.stop=null", "trainer.target.fd_digits=1e9"]) == 0, "reached already"
+    assert newest(in_tmp / "run")["progress"]["rounds"] == 5
+    assert main([*resume, "trainer.stop=null"]) == 0
+    assert same_training(newest(in_tmp / "run"), train(in_tmp / "whole", *SCORED, *STILL, model="mlp", rounds=9))
+
+
+@pytest.mark.parametrize("target", some(["{fd_digits: 1e9, is_digits: 0.5}", "{fd_digits: 1e9}", "{is_digits: 1}"], 1))
+def test_scores_that_are_good_enough_end_a_run(in_tmp: Path, target: str, capfd) -> None:
+    state = train(in_tmp / "run", *SCORED, f"trainer.target={target}", model="mlp", rounds=5)
+    assert state["progress"]["rounds"] == 1 and "at 0.008 kimg, trainer.target: " in capfd.readouterr().out
+
+
+def test_when_is_enough() -> None:
+    up = Ending(metric="is", patience=2, target={"fd": 2.0, "is": 9.0}, higher_is_better=["is"])
+    assert up.reason({}, {"fd": 1.9}) is None and up.reason({}, {"fd": 1.9, "is": 8.9}) is None
+    assert up.reason({}, {"fd": 2.0, "is": 9.1}) == "trainer.target: fd 2, is 9.1"
+    assert up.reason({}, {"fd": float("nan"), "is": 9.1}) is None
+    memory: dict = {}
+    since = []
+    for score in (float("nan"), 3.0, 2.0, 4.0, 4.0, 3.9):
+        up.note({"is": score, "fd": 1.0}, memory)
+        since.append(memory["since"])
+    assert since == [1, 0, 1, 0, 1, 2] and memory["best"] == 4.0
+    assert up.reason(memory, {}) == "trainer.stop: is has not improved in 2 scorings"
+    up.note({"fd": 1.0}, memory)
+    assert memory["since"] == 2, "it was not scored"
+
+
+def test_the_clock_ends_a_process_and_a_resume_goes_on(in_tmp: Path, capfd) -> None:
+    whole = train(in_tmp / "whole", model="mlp", rounds=3)
+    assert main([*small(in_tmp / "run", model="mlp", rounds=3), "trainer.time_limit=0.001s"]) == 0
+    assert newest(in_tmp / "run")["progress"]["rounds"] == 1 and state_of(in_tmp / "run") == "stopped"
+    assert "at 0.008 kimg, trainer.time_limit=0.001s: a checkpoint is saved" in capfd.readouterr().out
+    assert main(["train", f"resume={in_tmp / 'run'}", "trainer.time_limit=2h"]) == 0
+    assert same_training(newest(in_tmp / "run"), whole) and state_of(in_tmp / "run") == "finished"
+    with StopSignal(Ending(deadline=time.monotonic()).is_late) as stop:
+        assert stop.number == LATE
+        stop.leave(LATE)
+
+
+WRONG = {
+    "trainer.stop={metric: fd_digitz, patience: 2}": "trainer.stop.metric: no score 'fd_digitz' (did you mean",
+    "trainer.stop={metric: fd_digits}": "trainer.stop.patience is missing",
+    "trainer.stop.patience=0": "trainer.stop.patience=0: should be greater than 0",
+    "trainer.target={fid: 2}": "trainer.target.fid: no score 'fid'",
+    "trainer.target.fd_digits=low": "trainer.target.fd_digits=low: should be a valid number",
+    "trainer.time_limit=2": "trainer.time_limit=2: should be a positive number and a unit",
+    "trainer.time_limit=2x": "trainer.time_limit=2x: should be a positive number and a unit",
+}
+
+
+@pytest.mark.parametrize(("word", "line"), some(WRONG.items(), 2), ids=some(WRONG, 2))
+def test_what_cannot_be_meant_is_told_before_any_work(in_tmp: Path, word: str, line: str, capfd) -> None:
+    assert main([*small(in_tmp / "run", "score=fd", model="mlp"), word]) == 1
+    error = capfd.readouterr().err
+    assert line in error and error.count("\n") == 1 and not (in_tmp / "run" / "status.json").exists()

@@ -1,0 +1,121 @@
+"""gantool runs, diff and cache: what lies in the folders, and what is removed after a question."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gantool.cli.main import main
+from gantool.lock import locked
+from gantool.logging.status import read_status, write_status
+from gantool.runs.housekeeping import in_bytes, in_time
+
+
+@pytest.fixture
+def outputs(in_tmp: Path, trained_run: Path) -> Path:
+    """Four runs: one scored, one killed, one in a sweep that failed, one that never began."""
+    root = in_tmp / "outputs"
+    places = {"day/scored": {}, "day/killed": {"state": "running"}, "sweep/0-a": {"state": "failed"}, "fresh": {}}
+    for place, status in places.items():
+        shutil.copytree(trained_run, root / place)
+        write_status(root / place, **{**read_status(root / place), **status})
+    (root / "fresh" / "status.json").unlink()
+    (root / "sweep" / "multirun.yaml").touch()
+    (root / "notes").mkdir()
+    for path in (root / "day" / "killed").rglob("*"):
+        os.utime(path, (0, 0))
+    return root
+
+
+def listed(capfd: pytest.CaptureFixture[str], *words: str) -> list[str]:
+    assert main(["runs", *words]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    return [line.split()[0].partition("/")[2] for line in lines if line.startswith(("outputs/", " outputs/"))]
+
+
+def test_runs_are_listed_and_filtered(outputs: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs"]) == 0
+    rows = {line.split()[0]: line for line in capfd.readouterr().out.splitlines() if "outputs/" in line}
+    assert len(rows) == 4
+    score = read_status(outputs / "day" / "scored")["best"]["value"]
+    for text in ("finished", "mlp", "mnist-5k", "0.016", f"fd_digits {score:.4g}", "MB", " s "):
+        assert text in rows["outputs/day/scored"]
+    assert "killed" in rows["outputs/day/killed"] and " d " in rows["outputs/day/killed"]
+    assert "failed" in rows["outputs/sweep/0-a"] and "empty" in rows["outputs/fresh"]
+    assert listed(capfd, "outputs", "state=failed,killed") == ["day/killed", "sweep/0-a"]
+    assert listed(capfd, "older=1d") == ["day/killed"] and "day/killed" not in listed(capfd, "newer=1d")
+    assert listed(capfd, "score=none") == ["fresh"] and len(listed(capfd, "model=m*", "data=mnist*")) == 4
+    assert listed(capfd, "below=0.01") == ["fresh"] and listed(capfd, "run=*/sweep/*") == ["sweep/0-a"]
+    with locked(outputs / "day" / "killed" / ".lock"):
+        assert listed(capfd, "state=running") == ["day/killed"]
+
+
+def test_nothing_is_deleted_without_a_yes(outputs: Path, monkeypatch, capfd: pytest.CaptureFixture[str]) -> None:
+    before = sorted(outputs.rglob("*"))
+    for answer in ("n", "", "what"):
+        monkeypatch.setattr("builtins.input", lambda question, answer=answer: answer)
+        assert main(["runs", "--delete"]) == 0 and main(["cache", "clean"]) == 0
+    monkeypatch.setattr("builtins.input", lambda question: (_ for _ in ()).throw(EOFError))
+    assert main(["runs", "--delete"]) == 0
+    assert sorted(outputs.rglob("*")) == before and "nothing is deleted" in capfd.readouterr().out
+    monkeypatch.setattr("builtins.input", lambda question: "y" if "Delete 1 run with" in question else "n")
+    assert main(["runs", "state=failed", "--delete"]) == 0
+    assert not (outputs / "sweep").exists() and (outputs / "day" / "killed").is_dir(), "an empty sweep goes too"
+    with locked(outputs / "fresh" / ".lock"):  # its process has not written a status yet
+        assert main(["runs", "--delete", "--yes"]) == 0
+    assert [path.name for path in outputs.iterdir()] in (["notes", "fresh"], ["fresh", "notes"])
+
+
+def test_two_runs_are_compared(outputs: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    config = outputs / "day" / "killed" / ".hydra" / "config.yaml"
+    config.write_text(
+        config.read_text().replace("seed: 7", "seed: 8").replace("n_critic: 1", "n_critic: ${oc.env:HOME}")
+    )
+    assert main(["diff", "outputs/day/scored", "outputs/day/killed"]) == 0
+    lines = [line.split() for line in capfd.readouterr().out.splitlines()]
+    assert ["trainer.seed", "7", "8"] in lines and ["loss.n_critic", "1", "${oc.env:HOME}"] in lines
+    assert any(
+        line[:2] == ["fd_digits", line[1]] and line[1] == line[4 if "±" in line else 2] for line in lines if line
+    )
+    assert sum("." in line[0] for line in lines if line and line[0].startswith(("trainer", "loss", "model"))) == 2
+    assert main(["diff", "outputs/day/scored", "outputs/fresh"]) == 0
+    assert "no setting differs" in capfd.readouterr().out
+
+
+def test_the_cache_is_listed_and_cleaned(in_tmp: Path, monkeypatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("GANTOOL_CACHE", str(in_tmp / "cache"))
+    for name in ("datasets/digits-1/images.u8", "datasets/digits-1.lock", "weights/net.pth", "last_start"):
+        (in_tmp / "cache" / name).parent.mkdir(parents=True, exist_ok=True)
+        (in_tmp / "cache" / name).write_bytes(b"x" * 2000)
+    os.utime(in_tmp / "cache" / "weights" / "net.pth", (0, 0))
+    assert main(["cache"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0].startswith("datasets/digits-1") and "2 kB" in lines[0] and "used 0 s ago" in lines[0]
+    assert lines[-1] == f"{in_tmp / 'cache'}: 2 entries, 4 kB"
+    assert main(["cache", "clean", "--older=30d", "--yes"]) == 0
+    assert not (in_tmp / "cache" / "weights" / "net.pth").exists()
+    assert main(["cache", "clean", "weights/*"]) == 1 and "nothing of this name" in capfd.readouterr().err
+    assert main(["cache", "clean", "datasets/digits*", "--yes"]) == 0
+    assert [path.name for path in (in_tmp / "cache" / "datasets").iterdir()] == ["digits-1.lock"]
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["runs", "nowhere"], "nowhere: no such folder"),
+        (["runs", ".", "stat=failed"], "no filter 'stat' (did you mean 'state'?)"),
+        (["runs", ".", "older=7"], "older=7: write a positive number and a unit"),
+        (["runs", ".", "below=few"], "below=few: write a number"),
+        (["diff", ".", "."], "run=. is not a run folder"),
+    ],
+)
+def test_mistakes_are_one_line(in_tmp: Path, words: list[str], line: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 1
+    error = capfd.readouterr().err
+    assert line in error and error.count("\n") == 1
+
+
+def test_sizes_and_times_in_words() -> None:
+    assert [in_bytes(size) for size in (0, 999, 1000, 2.5e9, 3e15)] == ["0 B", "999 B", "1 kB", "2.5 GB", "3e+03 TB"]
+    assert [in_time(age) for age in (-1, 59, 60, 7200, 2e5)] == ["0 s", "59 s", "1 min", "2 h", "2 d"]
