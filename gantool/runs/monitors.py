@@ -130,9 +130,7 @@ def build_ending(setup: Setup, scorer: Scorer | None, started: float) -> Ending:
         asked |= {"trainer.stop": "score"} if stop.metric is None else {"trainer.stop.metric": stop.metric}
     for key, name in asked.items() if rank() == 0 else ():
         if name not in names and (key != "trainer.stop" or not names):
-            known = (
-                f"the scores of this run are {', '.join(names)}" if names else "this run is not scored: add score=fd"
-            )
+            known = f"its scores are {', '.join(names)}" if names else "this run is not scored: add score=fd"
             raise GantoolError(f"{key}: no score {name!r}{did_you_mean(name, names)}; {known}")
     limit = parse_seconds(trainer.time_limit, key="trainer.time_limit") if trainer.time_limit else math.inf
     return Ending(

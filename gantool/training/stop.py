@@ -12,7 +12,7 @@ SIGNALS = tuple(number for number in signal.valid_signals() if getattr(number, "
 
 
 class StopSignal:
-    """A context that remembers the first signal; a second SIGINT leaves at once. It counts as one, LATE, where `is_late`
+    """A context that remembers the first signal; a second SIGINT leaves at once. LATE counts as one, where `is_late`
     says that the time is over.
 
     Whoever had a handler before (submitit requeues on SIGUSR2) gets the signal once the checkpoint is written.
