@@ -241,4 +241,9 @@ def test_every_key_of_a_folder_counts(in_tmp: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(folder / f"{number}.png")
     words = [*SMALL, *MLP, *QUIET, "dataset=folder", f"dataset.root={in_tmp / 'images'}", "model.conditional=true"]
-    assert ignored([*words, "dataset.resolution=8"], ("dataset.",), in_tmp, {"dataset.channels": 1}) == []
+    assert (
+        ignored(
+            [*words, "dataset.resolution=8"], ("dataset.",), in_tmp, {"dataset.channels": 1, "dataset.split": "val"}
+        )
+        == []
+    )

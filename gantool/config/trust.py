@@ -27,7 +27,7 @@ PARTS = (
     "augment",
     "auxiliaries",
     "consistency",
-    *(f"data.{name}" for name in ("celeba", "cifar10", "folder", "mnist", "two_sided")),
+    *(f"data.{name}" for name in ("celeba", "cifar10", "folder", "mnist", "torchvision_sets", "two_sided")),
     *(f"games.{name}" for name in ("cyclegan", "gan", "pix2pix")),
     "losses",
     *(

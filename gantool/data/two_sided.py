@@ -56,7 +56,7 @@ class Unpaired(TwoSided):
         super().__init__("unpaired", resolution, channels)
         folders = side_folders(root, a, b, test_a, test_b)
         self.parts = {
-            part: Folder(str(folder), resolution, channels, labels="none", key=key)
+            part: Folder(str(folder), resolution, channels, labels="none", key=key, split="all")
             for part, (key, folder) in folders.items()
         }
 
