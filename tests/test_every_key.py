@@ -44,6 +44,7 @@ OTHERS: dict[str, Any] = {
     "trainer.target": {"fd_digits": 1e9},
     "trainer.time_limit": "0.001s",
     "trainer.keep_checkpoints": 1,
+    "recipe.ema_half_life": "1img",
     "recipe.beta2": 0.5,
     "recipe.betas": [0.1, 0.5],
     "recipe.discriminator_norm": "layer",

@@ -110,6 +110,8 @@ def _without_effect(config: Train, written: Written) -> Iterator[str]:
             yield f"{key} does nothing with augment=none: leave it out, or choose an augment"
     if {"optimizer.lr", "optimizer.generator.lr", "optimizer.discriminator.lr"} <= written.typed:
         yield "optimizer.lr does nothing where both players have a rate of their own: leave it out"
+    if {"model.reuse_fakes", "trainer.generator_batch"} <= written.typed and config.model.node.get("reuse_fakes"):
+        yield "model.reuse_fakes does nothing with trainer.generator_batch, whose images are others: leave one out"
     if not config.score and "features" in written.typed:
         yield "features has no effect with score=none: choose a score, or leave it out"
 

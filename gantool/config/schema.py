@@ -71,6 +71,7 @@ class RecipeConfig(Loose):
 
     duration: Duration
     batch_size: PositiveInt
+    ema_half_life: Annotated[Duration, Scheduled, AsItIs]
     log_every: Duration
     watch_every: Duration
     grid_every: Duration

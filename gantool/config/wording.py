@@ -104,6 +104,10 @@ def _other(message: str) -> str:
         return f"{override}: several values need -m, which runs each{list_hint}"
     if unused := re.match(r"Could not override '([^']+)'\. No match in the defaults list", first):
         return f"nothing to override: '{unused[1]}' is not among the groups of this command"
+    if lost := re.match(
+        r"Error resolving interpolation '\$\{model\}_\$\{loss\}', possible interpolation keys: (.*)", first
+    ):
+        return next(f"{group} is missing" for group in ("model", "loss") if group not in lost[1].split(", "))
     if clash := re.match(r"In '(.+)': \w+ raised while composing config:\s*(.*)", message):
         preset = clash[1].replace("/", "=", 1)  # the key it sets is not in Hydra's message
         return f"{preset} sets keys of a part that another choice has replaced ({clash[2]}): leave one of the two out"

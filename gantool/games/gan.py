@@ -1,7 +1,7 @@
 """One generator against one discriminator (Goodfellow 2014); what kind of GAN it is, its parts say."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,14 @@ def stage_of(network: nn.Module) -> Tensor:
     return stage
 
 
+class Fakes(NamedTuple):
+    """What the generator made of latents and labels."""
+
+    images: Tensor  # (N, C, H, W) in [-1, 1]
+    z: Tensor  # (N, latent dim)
+    labels: Tensor | None  # (N,) int64
+
+
 class GAN(Game):
     """The discriminator moves first, `loss.n_critic` times; then the generator, once.
 
@@ -31,7 +39,8 @@ class GAN(Game):
     applied to real and fake images alike; `growth` sets the `stage` of both networks; with `conditional` both are given
     the labels, of generated images those of the real ones or, with `fake_labels` 'uniform', new ones.
     `generator_batch`: the generator's turn has real images of its own, so many times as many as the discriminator's;
-    None: those of its last update.
+    None: those of its last update. `reuse_fakes`: then it also learns from the generated images of that update, as in
+    DCGAN's authors' code, and makes none anew; their graphs are kept in memory meanwhile.
     """
 
     def __init__(
@@ -48,6 +57,7 @@ class GAN(Game):
         fake_labels: Literal["real", "uniform"] = "real",
         num_classes: int = 0,
         generator_batch: float | None = None,
+        reuse_fakes: bool = False,
     ) -> None:
         super().__init__()
         check_members(latent, Latent, "model.latent")
@@ -59,6 +69,8 @@ class GAN(Game):
         self.discriminator = discriminator
         self.latent, self.conditional, self.growth = latent, conditional, growth
         self.fake_labels, self.num_classes = fake_labels, num_classes
+        self.reuse_fakes = reuse_fakes and generator_batch is None
+        self.kept: list[Fakes] = []  # for the generator's turn, a part of the batch each
         self.codes = [f"category{i}" for i in range(len(latent.categories))] if isinstance(latent, Codes) else []
         self.adversary = Adversary(discriminator, loss, regularizers, augment, auxiliaries)
         for auxiliary in self.adversary.auxiliaries.values():
@@ -80,6 +92,7 @@ class GAN(Game):
     def begin_round(self, progress: Progress) -> None:
         """With a growth, sets the stage of both networks."""
         super().begin_round(progress)
+        self.kept.clear()
         if self.growth is not None:
             self.stage = self.growth.stage(progress)
             for network in (self.generators["generator"], self.discriminator):
@@ -95,32 +108,42 @@ class GAN(Game):
         """(N,) int64 for a conditional game, else None."""
         return labels if self.conditional else None
 
-    def turn(self, batch: Batch, *, grad: bool) -> Turn:
-        """Fresh fakes beside the real images, both augmented; `grad` says if the generator is to learn from them."""
+    def make(self, batch: Batch) -> Fakes:
+        """As many images as in `batch`, from new latents."""
         z, labels = self.latent.sample(batch.draws), self.labels(batch.labels)
         asked = batch.draws.randint(self.num_classes) if self.fake_labels == "uniform" else labels
+        return Fakes(self.generators["generator"](z, asked), z, asked)
+
+    def turn(self, batch: Batch, fakes: Fakes, *, grad: bool) -> Turn:
+        """The fakes beside the real images, both augmented; `grad` says if the generator is to learn from them."""
 
         def see(images: Tensor) -> Tensor:
             return self.adversary.see(images, batch.draws)
 
         def generate(z: Tensor) -> Tensor:
             with torch.set_grad_enabled(grad):
-                return self.generators["generator"](z, asked)
+                return self.generators["generator"](z, fakes.labels)
 
-        fake = generate(z)
+        fake = fakes.images if grad else fakes.images.detach()
         with torch.set_grad_enabled(grad):
             seen = see(fake)
         real = batch.images if self.growth is None else self.growth.shrink(batch.images, self.stage)
-        before = self.adversary.before(real, fake, see)
-        return Turn(see(real), seen, labels, z, batch, self.progress, asked, before, generate)
+        before, labels = self.adversary.before(real, fake, see), self.labels(batch.labels)
+        return Turn(see(real), seen, labels, fakes.z, batch, self.progress, fakes.labels, before, generate)
 
     def discriminator_loss(self, batch: Batch) -> Outcome:
         """The adversarial term, the auxiliaries' and the discriminator's regularizers."""
-        return self.adversary.discriminator_loss(self.turn(batch, grad=False))
+        keep = self.reuse_fakes and (batch.step + 1) % self.players["discriminator"].updates == 0
+        if keep:
+            self.generators.requires_grad_(True)  # their graph is for the generator's turn, which comes next
+        with torch.set_grad_enabled(keep):
+            fakes = self.make(batch)
+        self.kept += [fakes] if keep else []
+        return self.adversary.discriminator_loss(self.turn(batch, fakes, grad=False))
 
     def generator_loss(self, batch: Batch) -> Outcome:
         """The adversarial term, the auxiliaries' and the generator's regularizers."""
-        turn = self.turn(batch, grad=True)
+        turn = self.turn(batch, self.kept.pop(0) if self.kept else self.make(batch), grad=True)
         terms = self.adversary.generator_terms(turn)
         return Outcome(terms | self.adversary.regularize("generator", self.generators["generator"], turn))
 
