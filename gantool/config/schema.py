@@ -49,6 +49,7 @@ class TrainerConfig(Owned):
     batch_size: PositiveInt
     generator_batch: Annotated[float, Field(gt=0, le=64)] | None
     microbatch: PositiveInt | None
+    dry_run: bool
     precision: Literal["auto", "fp32", "bf16", "fp16"]
     compile: bool
     channels_last: bool
