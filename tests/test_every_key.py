@@ -40,6 +40,8 @@ OTHERS: dict[str, Any] = {
     "trainer.duration": "2it",
     "trainer.watchdog.action": "off",
     "trainer.checkpoint_seconds": 1000.0,
+    "init": "nowhere",
+    "trainer.freeze": {"discriminator": 1},
     "trainer.stop": {"patience": 1},
     "trainer.target": {"fd_digits": 1e9},
     "trainer.time_limit": "0.001s",

@@ -48,6 +48,8 @@ def make_absolute(cfg: DictConfig) -> None:
             if isinstance(value, str) and value and _PLACE.fullmatch(key) and "://" not in value:
                 with open_dict(cfg):
                     OmegaConf.update(cfg, f"{path}.{key}", str(expanded(value).absolute()))
+    if isinstance(plain.get("init"), str):
+        cfg.init = str(expanded(plain["init"]).absolute())
 
 
 def choices(run_dir: Path) -> dict[str, str]:
@@ -142,7 +144,9 @@ def _defaults() -> dict[str, Any]:
     conf = _read(conf_dir() / "train.yaml")
     kept = {"dataset": DATASET_OWNED, "optimizer": OPTIMIZER_OWNED}
     own = {group: {key: value for key, value in conf[group].items() if key in keys} for group, keys in kept.items()}
-    own |= {key: conf[key] for key in ("recipe", "regularizer", "auxiliary", "score", "monitor", "sweep_metric")}
+    own |= {
+        key: conf[key] for key in ("recipe", "regularizer", "auxiliary", "score", "monitor", "init", "sweep_metric")
+    }
     return own | {"trainer": _read(conf_dir() / "trainer" / "default.yaml")}
 
 

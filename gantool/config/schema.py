@@ -55,6 +55,7 @@ class TrainerConfig(Owned):
     channels_last: bool
     device: Device
     deterministic: bool
+    freeze: dict[str, PositiveInt] | None
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     ema_half_life: Annotated[Duration, Scheduled, AsItIs]
     ema_buffers: Literal["copy", "average"]
@@ -192,6 +193,7 @@ class Train(Owned):
     features: Annotated[dict[str, Any], OneOfTwo]  # a node, or two to choose from (features=auto)
     score: dict[str, Node]
     monitor: dict[str, MonitorConfig]
+    init: str | None
     sweep_metric: str | None
 
     @property

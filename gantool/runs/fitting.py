@@ -100,8 +100,8 @@ class Trial:
 
 
 def what_fits(setup: Setup, state: State, data: Stream, text: str) -> GantoolError:
-    """The error for a run that was out of memory, as `text` of gantool.errors.out_of_memory says. The state is of no use
-    afterwards."""
+    """The error for a run that was out of memory, as `text` of gantool.errors.out_of_memory says; the state is of no
+    use afterwards."""
     if world() > 1:
         return GantoolError(text)
     trainer, what = setup.config.trainer, text.partition(":")[0]
@@ -118,8 +118,8 @@ def what_fits(setup: Setup, state: State, data: Stream, text: str) -> GantoolErr
 
 
 def assume_batch(cfg: DictConfig) -> str | None:
-    """Lets trainer.batch_size in `cfg` follow the recipe where it is auto or auto-micro; returns which it was, None where
-    it is a number."""
+    """Lets trainer.batch_size in `cfg` follow the recipe where it is auto or auto-micro; returns which it was, None
+    where it is a number."""
     asked = OmegaConf.select(cfg, "trainer.batch_size", throw_on_resolution_failure=False)
     if asked not in _AUTO:
         return None

@@ -100,7 +100,7 @@ def load(path: str | Path, name: str | None = None, *, trust: bool = False) -> A
     """
     path = expanded(path)
     path = path / NAME if path.is_dir() else path
-    state, config, version = _read(path)
+    state, config, version = read_snapshot(path)
     if not trust:
         check(config["parts"], path, OF_GENERATORS)
     names = config["names"]
@@ -130,8 +130,9 @@ def _built(config: dict[str, Any], state: dict[str, Tensor]) -> nn.Module:
     return FromLatent(network, latent, growth, handed["num_classes"])
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
-    """The weights, the configuration, and the version of gantool that wrote them."""
+def read_snapshot(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
+    """The weights, the configuration (parts, names, shape), and the version of gantool that wrote them; raises
+    GantoolError for a file that is none or is damaged. Nothing is built."""
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}

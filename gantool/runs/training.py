@@ -35,6 +35,7 @@ from gantool.runs.monitors import (
 from gantool.runs.output import writing
 from gantool.runs.rehearsal import rehearse
 from gantool.runs.resuming import check_changes, check_data, record_of, tell_jumps
+from gantool.runs.transfer import begin_from
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.ending import Ending
 from gantool.training.loop import Every, Settings
@@ -118,6 +119,9 @@ def _run(
         _tell_numerics(saved["numerics"], state.numerics())
         if state.best.get("metric") != best_metric:
             state.best, state.metrics, state.margins = {}, {}, {}
+    elif setup.config.init is not None:
+        table = begin_from(setup.config.init, state, setup.config)
+        log.info("%s", table)
     if scorer is not None and scorer.warning:
         log.warning("note on the scores: %s", scorer.warning)
     progress = state.progress
