@@ -61,7 +61,9 @@ def _main(words: list[str]) -> int:
     _see_working_folder()
     first = words[0] if words else ""
     if first in ("-sc", "--shell-completion"):
-        return _complete(words)
+        from gantool.cli.completion import complete
+
+        return complete(words, COMMANDS, OTHERS, _run)
     if first in ("", "-h", "--help"):
         print(usage())
         return 0 if first else 2
@@ -216,26 +218,3 @@ def _as_hydra_sees_it(words: list[str]) -> Iterator[None]:
         yield
     finally:
         sys.argv, os.environ["HYDRA_FULL_ERROR"] = argv, full_error
-
-
-def _complete(words: list[str]) -> int:
-    """Tab completion: the command by us, the rest by Hydra, which must not see the command in COMP_LINE."""
-    line = os.environ.get("COMP_LINE", "")
-    typed = line.split()
-    command = "train"
-    if any(word.startswith("query=") for word in words):
-        done = typed[1:] if line.endswith(" ") else typed[1:-1]  # the words before the one being typed
-        if not done:
-            print(" ".join((*COMMANDS, *OTHERS)))
-            return 0
-        command = done[0]
-        if command == "list" and len(done) == 1:
-            from gantool.paths import conf_dir
-
-            print(
-                " ".join(sorted(path.name for path in conf_dir().iterdir() if path.is_dir() and path.name != "hydra"))
-            )
-        if command not in COMMANDS:
-            return 0
-        os.environ["COMP_LINE"] = typed[0] + (line.split(command, 1)[1] or " ")
-    return _run(command, words)

@@ -38,7 +38,7 @@ def interpolate(options: Options) -> None:
     import torch
 
     from gantool.games.gan import GAN
-    from gantool.logging.grid import grid, save_png
+    from gantool.logging.grid import grid, save_grid
     from gantool.runs.interpolation import between, between_classes, latents, save_gif, traversals
     from gantool.runs.output import output, stamp
     from gantool.runs.sampling import chosen_classes
@@ -67,8 +67,8 @@ def interpolate(options: Options) -> None:
     else:
         columns = between(game, run, ends, labels, path=way, steps=steps)
     with output(run.folder, "interpolated", stamp(run.nimg, options.seed, way), options.out) as out:
-        save_png(grid(torch.stack(columns, 1).flatten(0, 1), steps), out / "path.png")
+        save_grid(grid(torch.stack(columns, 1).flatten(0, 1), steps), out / "path.png")
         save_gif([grid(column, round(rows**0.5) or 1) for column in columns], out / "path.gif")
         for code, (images, width) in traversals(game, run, labels, options.seed).items():
-            save_png(grid(images, width), out / f"{code.replace('/', '-')}.png")
+            save_grid(grid(images, width), out / f"{code.replace('/', '-')}.png")
     log.info("%d paths of %s at %g kimg: %s", rows, run.folder, run.nimg / 1000, out)

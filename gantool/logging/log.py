@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gantool.game import Progress
-from gantool.logging.grid import save_png
+from gantool.logging.grid import save_grid
 from gantool.logging.jsonl import JsonLines
 from gantool.logging.record import Record
 from gantool.logging.tensorboard import TensorBoard
@@ -57,4 +57,4 @@ def save_samples(record: Record, progress: Progress, folder: Path) -> None:
     for tag, image in record.images.items():
         folder.mkdir(exist_ok=True)
         name = tag.removeprefix("samples/").replace("/", "-")
-        save_png(image, folder / f"{name}-{progress.nimg / 1000:010.3f}.png")
+        save_grid(image, folder / f"{name}-{progress.nimg / 1000:010.3f}.png")

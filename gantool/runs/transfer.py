@@ -36,7 +36,7 @@ def begin_from(source: str, state: State, config: Train) -> str:
     """Puts what fits of a run (its newest checkpoint), a checkpoint file or a snapshot into the networks and averages
     of `state`; returns a table of what was taken and what was not.
 
-    Of a snapshot, that is the generators. Raises GantoolError where there is none of these, or next to nothing in it fits.
+    Of a snapshot, that is the generators. Raises GantoolError where there is none of these, or next to nothing fits.
     """
     origin = _read(source)
     latent = config.model.latent

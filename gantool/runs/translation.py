@@ -15,7 +15,7 @@ from gantool.data.source import Damaged
 from gantool.data.two_sided import DIRECTIONS
 from gantool.errors import GantoolError
 from gantool.files import whole
-from gantool.logging.grid import grid, save_png
+from gantool.logging.grid import grid, save_grid, save_png
 from gantool.paths import expanded
 from gantool.runs.trained import TrainedRun
 
@@ -81,7 +81,7 @@ def write(out: Path, names: list[str], batches: Iterator[tuple[Tensor, Tensor]],
         return
     sources, made = (torch.cat(parts) for parts in zip(*batches, strict=True))
     if kind == "grid":
-        save_png(grid(torch.stack([sources, made], 1).flatten(0, 1), min(_COLUMNS, 2 * len(made))), out / "grid.png")
+        save_grid(grid(torch.stack([sources, made], 1).flatten(0, 1), min(_COLUMNS, 2 * len(made))), out / "grid.png")
     else:
         with whole(out / "samples.npz") as partial:
             np.savez(partial, made.permute(0, 2, 3, 1).contiguous().numpy())
