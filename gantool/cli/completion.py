@@ -10,7 +10,8 @@ from gantool.paths import conf_dir, expanded
 
 _BASH = """_gantool() {
     local IFS=$'\\n'
-    COMPREPLY=($(COMP_LINE="$COMP_LINE" COMP_POINT="$COMP_POINT" COMP_WORDBREAKS="$COMP_WORDBREAKS" "$1" -sc query=bash))
+    export COMP_LINE COMP_POINT COMP_WORDBREAKS
+    COMPREPLY=($("$1" -sc query=bash))
 }
 complete -o nospace -F _gantool gantool"""
 _OF_RUNS = ("run", "resume", "init")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gantool.errors import GantoolError
 from gantool.files import whole
-from gantool.logging.grid import grid, save_grid
+from gantool.logging.grid import grid, save_grid, save_png
 from gantool.logging.progress import Block
 from gantool.runs.trained import TrainedRun
 from gantool.sampling import filled
