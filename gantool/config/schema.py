@@ -193,6 +193,7 @@ class Train(Owned):
     features: Annotated[dict[str, Any], OneOfTwo]  # a node, or two to choose from (features=auto)
     score: dict[str, Node]
     monitor: dict[str, MonitorConfig]
+    logger: dict[str, Node]
     init: str | None
     sweep_metric: str | None
 

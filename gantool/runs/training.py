@@ -27,6 +27,7 @@ from gantool.runs.monitors import (
     build_ending,
     build_measurements,
     build_monitors,
+    build_trackers,
     build_watchdog,
     features_for_scores,
     scorer_of,
@@ -108,7 +109,7 @@ def _run(
 ) -> None:
     """Resumes where there is a checkpoint, trains, and says where to look."""
     trainer, first = setup.config.trainer, rank() == 0
-    scorer = scorer_of(monitors)
+    scorer, trackers = scorer_of(monitors), build_trackers(setup) if first else {}
     checkpoints = Checkpoints(run_dir, trainer.keep_checkpoints, state.check)
     saved = checkpoints.load_newest()
     best_metric = scorer.names[0] if scorer else None
@@ -146,7 +147,7 @@ def _run(
     rescue.begin()
     while not finished:
         progress = state.progress
-        run_log = Log(run_dir if first else None, resume_from=progress if resumed else None, **text)
+        run_log = Log(run_dir if first else None, resume_from=progress if resumed else None, trackers=trackers, **text)
         for every in monitors:
             if every.at_start and not resumed:
                 run_log.write(every.look(state), progress)
