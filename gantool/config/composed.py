@@ -145,10 +145,8 @@ def _defaults() -> dict[str, Any]:
     conf = _read(conf_dir() / "train.yaml")
     kept = {"dataset": DATASET_OWNED, "optimizer": OPTIMIZER_OWNED}
     own = {group: {key: value for key, value in conf[group].items() if key in keys} for group, keys in kept.items()}
-    own |= {
-        key: conf[key]
-        for key in ("recipe", "regularizer", "auxiliary", "score", "monitor", "logger", "init", "sweep_metric")
-    }
+    others = ("recipe", "regularizer", "auxiliary", "score", "monitor", "logger", "init", "sweep_metric")
+    own |= {key: conf[key] for key in others}
     return own | {"trainer": _read(conf_dir() / "trainer" / "default.yaml")}
 
 
