@@ -25,7 +25,7 @@ class Tracker(ABC):
     def write(self, record: Record, progress: Progress) -> None:
         """Keeps `record` as what was seen at `progress`."""
 
-    def flush(self) -> None:
+    def flush(self) -> None:  # noqa: B027
         """Everything that was written is kept: a resume may start from here."""
 
     @abstractmethod
