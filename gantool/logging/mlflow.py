@@ -27,12 +27,8 @@ class MLflow(Tracker):
         from mlflow import MlflowClient
         from mlflow.entities import Metric, Param
 
-        self.sent, self.client, self.metric, self.finished = (
-            Sent(run_dir, "mlflow", first),
-            MlflowClient(),
-            Metric,
-            False,
-        )
+        self.sent, self.client, self.metric = Sent(run_dir, "mlflow", first), MlflowClient(), Metric
+        self.finished = False
         if self.sent.id is None:
             found = self.client.get_experiment_by_name(experiment)
             place = found.experiment_id if found else self.client.create_experiment(experiment)

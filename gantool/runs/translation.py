@@ -1,7 +1,7 @@
 """Images of a folder as a trained run translates them."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -69,13 +69,16 @@ def list_sources(run: TrainedRun, source: str | None, direction: str) -> tuple[l
     return names, decoded()
 
 
+def file_names(names: Sequence[str]) -> list[Path]:
+    """The sources' own, as PNG."""
+    files = [Path(name).with_suffix(".png") for name in names]
+    return files if len(set(files)) == len(files) else [Path(f"{name}.png") for name in names]  # a.jpg beside a.png
+
+
 def write(out: Path, names: list[str], batches: Iterator[tuple[Tensor, Tensor]], kind: str) -> None:
     """Files named as the sources (png), source and translation side by side (grid), or one archive (npz)."""
     if kind == "png":
-        files = [Path(name).with_suffix(".png") for name in names]
-        if len(set(files)) < len(files):  # a.jpg beside a.png
-            files = [Path(f"{name}.png") for name in names]
-        for file, image in zip(files, (image for _, made in batches for image in made), strict=True):
+        for file, image in zip(file_names(names), (image for _, made in batches for image in made), strict=True):
             (out / file).parent.mkdir(parents=True, exist_ok=True)
             save_png(image, out / file)
         return
