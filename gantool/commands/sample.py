@@ -33,7 +33,7 @@ class Options(OneRun, OfClasses, InBlocks):
     source: str | None = key(None, "folder of images to translate, of a cyclegan or pix2pix run; null: its test images")
     size: Literal["own", "run"] = key(
         "own",
-        "of source= as format=png: own, as the image is (padded, and tiled where memory asks for it); run, the run's",
+        "of source= as format=png: own, each image's (padded, in tiles where memory asks for it); run, the run's",
     )
     tile: PositiveInt | None = key(None, "side of the tiles of size=own, in pixels; null: as large as memory allows")
     direction: Literal["a2b", "b2a"] | None = key(None, "a2b, b2a; null: the run's own, or a2b")

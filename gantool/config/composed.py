@@ -48,7 +48,7 @@ def make_absolute(cfg: DictConfig) -> None:
             if isinstance(value, str) and value and _PLACE.fullmatch(key) and "://" not in value:
                 with open_dict(cfg):
                     OmegaConf.update(cfg, f"{path}.{key}", str(expanded(value).absolute()))
-    if isinstance(plain.get("init"), str):
+    if isinstance(plain.get("init"), str) and expanded(plain["init"]).exists():  # else it may be on the Hub
         cfg.init = str(expanded(plain["init"]).absolute())
 
 

@@ -12,7 +12,8 @@ from gantool.config import Train
 from gantool.config.composed import find_run
 from gantool.errors import GantoolError
 from gantool.paths import expanded
-from gantool.runs.snapshot import NAME, read_snapshot
+from gantool.runs.hub import NAME, find_snapshot, is_on_hub
+from gantool.runs.snapshot import read_snapshot
 from gantool.training.checkpoint import Checkpoints, load
 from gantool.training.state import State
 
@@ -57,8 +58,8 @@ def begin_from(source: str, state: State, config: Train) -> str:
 
 def _read(source: str) -> Origin:
     path = expanded(source)
-    if path.suffix == ".safetensors" or (path / NAME).is_file():
-        weights, config, _ = read_snapshot(path / NAME if path.is_dir() else path)
+    if path.suffix == ".safetensors" or (path / NAME).is_file() or is_on_hub(source):
+        weights, config, _ = read_snapshot(find_snapshot(source))
         sizes = {**config["shape"], **_whole_numbers({"latent_dim": config["parts"].get("latent", {}).get("dim")})}
         return Origin("a snapshot, which has no discriminator", weights, weights, sizes)
     if path.suffix == ".pt":
