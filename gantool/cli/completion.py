@@ -15,7 +15,17 @@ _BASH = """_gantool() {
 }
 complete -o nospace -F _gantool gantool"""
 _OF_RUNS = ("run", "resume", "init")
-_PATHS = ("source", "images", "out", "root", "dataset.root", "hydra.run.dir", "hydra.sweep.dir", "--config-dir")
+_PATHS = (
+    "source",
+    "images",
+    "latents",
+    "out",
+    "root",
+    "dataset.root",
+    "hydra.run.dir",
+    "hydra.sweep.dir",
+    "--config-dir",
+)
 
 
 def complete(

@@ -19,6 +19,7 @@ COMMANDS = {
     "train": ("gantool.commands.train:train", "train a GAN; resume=RUN_FOLDER continues a run, -m sweeps over values"),
     "sample": ("gantool.commands.sample:sample", "images of a trained run, or its translations: run=RUN_FOLDER"),
     "interpolate": ("gantool.commands.interpolate:interpolate", "paths between latents of a run: run=RUN_FOLDER"),
+    "project": ("gantool.commands.project:project", "the latents behind images: run=RUN_FOLDER images=FOLDER"),
     "truncation": ("gantool.commands.truncation:truncation", "variety against fidelity of a run: run=RUN_FOLDER"),
     "evaluate": ("gantool.commands.evaluate:evaluate", "every score of trained runs, ranked: run=[RUN_FOLDER,...]"),
     "calibrate": ("gantool.commands.calibrate:calibrate", "FID of CIFAR-10's training against its test images"),

@@ -86,8 +86,8 @@ def save_snapshot(path: Path, run: TrainedRun) -> None:
 
 
 def load(path: str | Path, name: str | None = None, *, trust: bool = False) -> Any:
-    """The generator in a snapshot, in eval mode on the CPU: `path` is the file, the folder that it lies in, or a model on
-    the Hugging Face Hub, 'user/model'.
+    """The generator in a snapshot, in eval mode on the CPU: `path` is the file, the folder that it lies in, or a model
+    on the Hugging Face Hub, 'user/model'.
 
     `generator(z)`, or `generator(z, labels)` where it is conditional, gives (N, C, H, W) float32 in [-1, 1];
     `generator.sample(count, seed=0)` draws the latents too. Of a run that translates, `name` says which generator

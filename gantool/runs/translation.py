@@ -41,7 +41,6 @@ def list_sources(run: TrainedRun, source: str | None, direction: str) -> tuple[l
 
     Raises GantoolError for a folder without images, and on the way for a damaged one.
     """
-    channels, resolution, _ = run.shape
     if source is None:
         try:
             prepared = run.images(on_bad_image="skip")
@@ -51,20 +50,29 @@ def list_sources(run: TrainedRun, source: str | None, direction: str) -> tuple[l
         backwards = len(run.generators) > 1 and direction == DIRECTIONS[1]
         images = shown.images if backwards or shown.source is None else shown.source
         return [f"{index:06d}" for index in range(len(images))], images
+    return read_folder(run, source, "source")
+
+
+def read_folder(run: TrainedRun, source: str, key: str) -> tuple[list[str], Iterable[Tensor]]:
+    """Names and (C, H, W) uint8 images of a folder at the run's resolution; `key` names it in messages.
+
+    Raises GantoolError for a folder without images, and on the way for a damaged one.
+    """
+    channels, resolution, _ = run.shape
     folder = expanded(source)
     if not folder.is_dir():
-        raise GantoolError(f"source={source} is not a folder: name the folder of the images to translate")
-    names = list(images_in("source", folder).images)
+        raise GantoolError(f"{key}={source} is not a folder: name the folder of the images")
+    names = list(images_in(key, folder).images)
 
     def decoded() -> Iterator[Tensor]:
         account = Account([])
         for item in account.watch(decode_files(folder, names, [0] * len(names), resolution, channels)):
             if isinstance(item, Damaged):
-                raise GantoolError(f"source={source}: {item.path} is damaged ({item.reason}): mend or remove it")
+                raise GantoolError(f"{key}={source}: {item.path} is damaged ({item.reason}): mend or remove it")
             yield torch.tensor(item.pixels)
         told = account.told()
         for line in filter(None, [*told["warnings"], told["refusal"]]):
-            log.warning("source=%s: %s", source, line)
+            log.warning("%s=%s: %s", key, source, line)
 
     return names, decoded()
 
