@@ -82,8 +82,7 @@ def interpolate(options: Options) -> None:
     with output(run.folder, "interpolated", stamp(run.nimg, options.seed, way), options.out) as out:
         save_grid(grid(torch.stack(columns, 1).flatten(0, 1), steps), out / "path.png")
         save_gif([grid(column, round(rows**0.5) or 1) for column in columns], out / "path.gif")
-        for code, (images, width) in traversals(
-            game, run, None if labels is None else labels.reshape(-1), options.seed
-        ).items():
+        shown = None if labels is None else labels.flatten()
+        for code, (images, width) in traversals(game, run, shown, options.seed).items():
             save_grid(grid(images, width), out / f"{code.replace('/', '-')}.png")
     log.info("%d paths of %s at %g kimg: %s", rows, run.folder, run.nimg / 1000, out)

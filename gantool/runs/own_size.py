@@ -30,23 +30,23 @@ def translate_file(
     channels, resolution, _ = run.shape
     image, deep = _read(source, channels)
     seed_torch("translate", *seed)
-    step = 4 if isinstance(network, ResNet) else resolution & -resolution
-    made = translate(network, image.to(run.device), step=step, tile=tile)
+    step, least = (4, 16) if isinstance(network, ResNet) else 2 * (resolution & -resolution,)
+    made = translate(network, image.to(run.device), step=step, least=least, tile=tile)
     target.parent.mkdir(parents=True, exist_ok=True)
     _save(made.cpu(), target, deep=deep)
 
 
-def translate(network: nn.Module, image: Tensor, *, step: int, tile: int | None = None) -> Tensor:
-    """(C, H, W) in [-1, 1] for an image of any size, by a network that takes multiples of `step`. In tiles of `tile`
-    pixels, or where memory does not hold the whole, of half its side, a quarter, and so on.
+def translate(network: nn.Module, image: Tensor, *, step: int, least: int, tile: int | None = None) -> Tensor:
+    """(C, H, W) in [-1, 1] for an image of any size, by a network that takes multiples of `step` from `least` on: in
+    tiles of `tile` pixels, or where memory does not hold the whole, of half its side, a quarter, and so on.
 
     Tiles fade into each other; a network with instance norm sees each of them alone, so that contrasts may differ from
-    one to the next. Raises GantoolError where not even tiles of `step` pixels fit.
+    one to the next. Raises GantoolError where not even tiles of `least` pixels fit.
     """
     height, width = image.shape[1:]
-    padded = _pad(image, -height % step, -width % step)
+    padded = _pad(image, *(max(-side % step, least - side) for side in (height, width)))
     side = max(padded.shape[1:]) if tile is None else -(-tile // step) * step
-    while side >= step:
+    while side >= least:
         if (made := _in_tiles(network, padded, side, step)) is not None:
             return made[:, :height, :width]
         side = side // 2 // step * step
