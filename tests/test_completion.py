@@ -49,8 +49,9 @@ class Terminal:
     def line_after_tab(self, typed: str, tabs: int = 1) -> str:
         """All that stands on the screen once the tab key was pressed and the line was given up."""
         self.type(f"{typed}" + "\t" * tabs)
-        self.type("#END\x03")  # appears behind what was completed
+        self.type("#END")  # appears behind what was completed
         text = self.read(until="#END")
+        self.type("\x03")
         self.read(seconds=0.3)
         return text.replace("\a", "").replace("\r", "")
 
