@@ -70,7 +70,7 @@ def test_a_folder_is_projected_and_its_images_are_gone_between(run: Path, in_tmp
     for wrong, line in (
         (["project", f"run={run}"], "which images? images=FOLDER"),
         (["project", f"run={run}", "images=none"], "images=none is not a folder"),
-        (["interpolate", f"run={run}", "latents=mine"], "cannot be read: name what gantool project wrote"),
+        (["interpolate", f"run={run}", "latents=mine"], "cannot be read: name the folder or file"),
         ([*way, "classes=3"], "latents= brings its own classes"),
     ):
         assert main(wrong) == 1
