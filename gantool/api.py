@@ -33,6 +33,7 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
     """
     if not logging.root.handlers:
         logging.basicConfig(level=logging.INFO, format="%(message)s")
+        logging.getLogger("matplotlib").setLevel(logging.WARNING)  # which tells of the fonts that it finds
     register_resolvers()
     GlobalHydra.instance().clear()
     words = list(overrides)

@@ -59,7 +59,7 @@ def test_models_are_listed_with_what_their_presets_reached_and_what_was_publishe
     [
         ("gantool ", {"train", "bench", "list"}),
         ("gantool tr", {"train"}),
-        ("gantool train mo", {"model", "model."}),
+        ("gantool train mo", {"model=", "model."}),
         ("gantool train model=", {"model=dcgan", "model=mlp"}),
         ("gantool train loss=wgan-gp loss.n", {"loss.n_critic="}),
         ("gantool sample fo", {"format="}),
@@ -79,7 +79,7 @@ def test_completion(
 
 def test_completion_installs_for_gantool(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-sc", "install=bash"]) == 0
-    assert "hydra_bash_completion gantool" in capsys.readouterr().out
+    assert "complete -o nospace -F _gantool gantool" in capsys.readouterr().out
 
 
 def test_experiments_are_listed_and_found_by_folder_and_name(capsys: pytest.CaptureFixture[str]) -> None:

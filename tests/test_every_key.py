@@ -40,6 +40,8 @@ OTHERS: dict[str, Any] = {
     "trainer.duration": "2it",
     "trainer.watchdog.action": "off",
     "trainer.checkpoint_seconds": 1000.0,
+    "init": "nowhere",
+    "trainer.freeze": {"discriminator": 1},
     "trainer.stop": {"patience": 1},
     "trainer.target": {"fd_digits": 1e9},
     "trainer.time_limit": "0.001s",
@@ -49,8 +51,6 @@ OTHERS: dict[str, Any] = {
     "recipe.betas": [0.1, 0.5],
     "recipe.discriminator_norm": "layer",
     "recipe.pooling": "mean",
-    "recipe.burn_in": 0.9,
-    "recipe.rate_burn_in": 0.9,
     "dataset.resolution": 16,
     "dataset.channels": 3,
     "dataset.num_classes": 7,
@@ -118,7 +118,7 @@ def other(key: str, value: Any) -> Any:
     """Another value of a key."""
     if key in OTHERS:
         return OTHERS[key]
-    if key.endswith(".until"):
+    if key.endswith((".until", "burn_in")):
         return 0.9
     if isinstance(value, bool):
         return not value

@@ -70,7 +70,7 @@ def test_every_format_without_gantool_and_the_snapshot_in_two_lines(run: Path) -
     assert main(["export", f"run={run}"]) == 0
     out = run / "exported"
     names = {"config.yaml", "export.json", "generator.onnx", "generator.pt2", "snapshot.safetensors"}
-    assert {path.name for path in out.iterdir()} == names
+    assert {path.name for path in out.iterdir()} == names | {"README.md", "samples.png"}
     about = json.loads((out / "export.json").read_text())
     assert set(about["largest_difference"]) == names - {"config.yaml", "export.json"}
     assert max(about["largest_difference"].values()) < 1e-5 and about["nimg"] == newest(run)["progress"]["nimg"] == 16
@@ -217,5 +217,5 @@ def test_what_is_no_snapshot(run: Path, capfd: pytest.CaptureFixture[str]) -> No
     with pytest.raises(GantoolError, match="does not fit gantool"):
         gantool.load(path)
     assert main(["export", f"run={run}", "format=tflite"]) == 1
-    assert "format=tflite: should be 'all', 'snapshot', 'onnx' or 'torch'" in capfd.readouterr().err
+    assert "format=tflite: should be 'all', 'snapshot', 'onnx', 'torch' or 'hub'" in capfd.readouterr().err
     assert not (run / "exported").exists()

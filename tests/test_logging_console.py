@@ -37,7 +37,7 @@ def test_plain_lines_are_first_last_and_ten_seconds_apart(monkeypatch: pytest.Mo
     console.close()
     lines = out.getvalue().splitlines()
     assert [line.split("/")[0].strip() for line in lines] == ["1.0", "11.0", "21.0", "26.0"]
-    assert lines[-1] == " 26.0/150 kimg  17%  1000 images/s  02:04 left  G 25.5"
+    assert lines[-1] == " 26.0/150 kimg  17%  1000 images/s  02:04 left  loss G 25.5"
     assert "\x1b" not in out.getvalue()
 
 
@@ -49,7 +49,7 @@ def test_last_losses_and_scores_stay_on_the_line(monkeypatch: pytest.MonkeyPatch
     clock.now += 11
     console.update(Progress(nimg=2000, total=TOTAL), {"loss/discriminator/total": 1.2345, "speed/images_per_second": 9})
     console.close()
-    assert out.getvalue().splitlines()[-1].endswith("left  D 1.23  fd_digits 12.3  D(real) 0.5")
+    assert out.getvalue().splitlines()[-1].endswith("left  fd_digits 12.3  loss D 1.23  real logit 0.5")
 
 
 def test_a_resumed_session_counts_its_own_images_in_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,14 +88,28 @@ def test_a_terminal_gets_one_line_rewritten(monkeypatch: pytest.MonkeyPatch) -> 
     assert "\x1b[?25h" in text, "the cursor stays visible"
 
 
+def test_eighty_columns_show_the_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "80")
+    out, clock = io.StringIO(), Clock(monkeypatch)
+    console = Console(TOTAL, file=out)
+    clock.now += 1
+    scores = {"metrics/fd_digits": 12.345, "margin/fd_digits": 0.2}
+    losses = {f"loss/{player}/total": 0.693 for player in ("discriminator", "generator")}
+    console.update(Progress(nimg=148_000, total=TOTAL), losses | scores | {"discriminator_score/real": 0.5})
+    console.close()
+    assert "00:00 left  fd_digits 12.35 ± 0.20" in out.getvalue()
+
+
 @pytest.mark.parametrize(
     ("tag", "name"),
     [
-        ("loss/discriminator/total", (0, "D")),
-        ("loss/translators/total", (0, "translators")),
+        ("loss/discriminator/total", (1, "loss D")),
+        ("loss/translators/total", (1, "loss translators")),
         ("loss/discriminator/r1", None),
-        ("discriminator_score/fake", (2, "D(fake)")),
-        ("metrics/fid", (1, "fid")),
+        ("discriminator_score/fake", (2, "fake logit")),
+        ("metrics/fid", (0, "fid")),
         ("learning_rate/generator", None),
     ],
 )

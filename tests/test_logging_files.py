@@ -183,7 +183,7 @@ def test_samples_are_png_files_by_kimg(tmp_path: Path) -> None:
     log.write(Record(images={"samples/generated": colour, "samples/real": colour[:1]}), Progress(nimg=12048))
     log.close()
     rgb = np.asarray(Image.open(tmp_path / "samples" / "generated-000012.048.png"))
-    assert rgb.shape == (4, 5, 3) and (rgb == [250, 3, 7]).all()
+    assert rgb.shape == (4 * 4, 4 * 5, 3) and (rgb == [250, 3, 7]).all()
     assert Image.open(tmp_path / "samples" / "real-000012.048.png").mode == "L"
 
 

@@ -55,7 +55,7 @@ def test_the_averaged_generator_or_the_live_one(run: Path) -> None:
 def test_a_grid_and_files_by_class(run: Path) -> None:
     assert main(["sample", f"run={run}", "num=20"]) == 0
     (grid,) = (run / "sampled").rglob("grid.png")
-    assert Image.open(grid).size == (10 * 34 + 2, 2 * 34 + 2)
+    assert Image.open(grid).size == (2 * (10 * 34 + 2), 2 * (2 * 34 + 2))
     assert main(["sample", f"run={run}", "format=png", "num=6", "classes=[3,7]", f"out={run / 'files'}"]) == 0
     assert sorted(path.parent.name for path in (run / "files").rglob("*.png")) == ["class003"] * 3 + ["class007"] * 3
     archive, _ = npz(run, run / "a", "num=6", "classes=[3,7]")

@@ -39,8 +39,8 @@ def test_a_folder_is_translated_in_both_directions(run: Path) -> None:
     digit = Image.open(run.parent / "sides" / "testA" / "0.png")
     digit.save(folder / "a.png")
     digit.resize((50, 60)).save(folder / "deep" / "b.bmp")
-    there = made(run, run / "1", f"source={folder}")
-    back = made(run, run / "2", f"source={folder}", "direction=b2a")
+    there = made(run, run / "1", f"source={folder}", "size=run")
+    back = made(run, run / "2", f"source={folder}", "direction=b2a", "size=run")
     assert list(there) == ["a.png", "deep/b.png"] == list(back)
     assert (there["a.png"] != back["a.png"]).any() and there["a.png"].shape == (32, 32, 3)
     loaded = load_run(str(run))
@@ -59,8 +59,8 @@ def test_test_images_by_default_whatever_the_batch_size(run: Path) -> None:
     assert all(np.abs(whole[name].astype(int) - parts[name]).max() <= 1 for name in whole)
     assert main(["sample", f"run={run}", "num=5"]) == 0
     (grid,) = (run / "sampled").rglob("grid.png")
-    assert Image.open(grid).size == (8 * 34 + 2, 2 * 34 + 2) and "a2b-test" in grid.parent.name
-    tile = np.asarray(Image.open(grid))[2:34, 36:68]
+    assert Image.open(grid).size == (2 * (8 * 34 + 2), 2 * (2 * 34 + 2)) and "a2b-test" in grid.parent.name
+    tile = np.asarray(Image.open(grid))[::2, ::2][2:34, 36:68]
     assert np.abs(tile.astype(int) - whole["000000.png"]).max() <= 1, "each source has its translation on its right"
     assert main(["sample", f"run={run}", "format=npz", f"out={run / '3'}"]) == 0
     with np.load(run / "3" / "samples.npz") as archive:

@@ -1,6 +1,7 @@
 """Keys that cannot show in a small run, each with the reason: the list of test_every_key."""
 
 REASONS = {
+    "trainer.dry_run": "nothing is trained: test_fitting",
     "trainer.device": "another device, the same run",
     "trainer.compile": "the same numbers, faster",
     "trainer.channels_last": "the layout in memory, not the numbers",

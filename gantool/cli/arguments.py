@@ -22,9 +22,10 @@ from gantool.paths import conf_dir, expanded
 _FLAGS_WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir")
 _FLAGS_WITH_VALUE += ("-cd", "--info", "-i", "--experimental-rerun", "--shell-completion", "-sc")
 
-_PATHS = ("run", "out", "source", "root", "dataset.root", "hydra.run.dir", "hydra.sweep.dir")
-_NODES = set(Train.model_fields) - {"recipe", "trainer", "sweep_metric"}  # groups whose keys are arguments of a class
-_FREE = ("trainer.stop.", "trainer.target")  # null by default
+_PATHS = ("run", "out", "source", "images", "latents", "root", "init", "dataset.root")
+_PATHS += ("hydra.run.dir", "hydra.sweep.dir")
+_NODES = set(Train.model_fields) - {"recipe", "trainer", "init", "sweep_metric"}  # whose keys are arguments of a class
+_FREE = ("trainer.stop.", "trainer.target", "trainer.freeze")  # null by default
 
 
 def split(words: Sequence[str]) -> tuple[list[str], list[str]]:

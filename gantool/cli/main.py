@@ -19,6 +19,7 @@ COMMANDS = {
     "train": ("gantool.commands.train:train", "train a GAN; resume=RUN_FOLDER continues a run, -m sweeps over values"),
     "sample": ("gantool.commands.sample:sample", "images of a trained run, or its translations: run=RUN_FOLDER"),
     "interpolate": ("gantool.commands.interpolate:interpolate", "paths between latents of a run: run=RUN_FOLDER"),
+    "project": ("gantool.commands.project:project", "the latents behind images: run=RUN_FOLDER images=FOLDER"),
     "truncation": ("gantool.commands.truncation:truncation", "variety against fidelity of a run: run=RUN_FOLDER"),
     "evaluate": ("gantool.commands.evaluate:evaluate", "every score of trained runs, ranked: run=[RUN_FOLDER,...]"),
     "calibrate": ("gantool.commands.calibrate:calibrate", "FID of CIFAR-10's training against its test images"),
@@ -61,7 +62,9 @@ def _main(words: list[str]) -> int:
     _see_working_folder()
     first = words[0] if words else ""
     if first in ("-sc", "--shell-completion"):
-        return _complete(words)
+        from gantool.cli.completion import complete
+
+        return complete(words, COMMANDS, OTHERS, _run)
     if first in ("", "-h", "--help"):
         print(usage())
         return 0 if first else 2
@@ -216,26 +219,3 @@ def _as_hydra_sees_it(words: list[str]) -> Iterator[None]:
         yield
     finally:
         sys.argv, os.environ["HYDRA_FULL_ERROR"] = argv, full_error
-
-
-def _complete(words: list[str]) -> int:
-    """Tab completion: the command by us, the rest by Hydra, which must not see the command in COMP_LINE."""
-    line = os.environ.get("COMP_LINE", "")
-    typed = line.split()
-    command = "train"
-    if any(word.startswith("query=") for word in words):
-        done = typed[1:] if line.endswith(" ") else typed[1:-1]  # the words before the one being typed
-        if not done:
-            print(" ".join((*COMMANDS, *OTHERS)))
-            return 0
-        command = done[0]
-        if command == "list" and len(done) == 1:
-            from gantool.paths import conf_dir
-
-            print(
-                " ".join(sorted(path.name for path in conf_dir().iterdir() if path.is_dir() and path.name != "hydra"))
-            )
-        if command not in COMMANDS:
-            return 0
-        os.environ["COMP_LINE"] = typed[0] + (line.split(command, 1)[1] or " ")
-    return _run(command, words)

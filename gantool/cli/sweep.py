@@ -74,6 +74,7 @@ def _mistakes(overrides: Sequence[str], config_dir: str | None) -> list[str]:
     """Lines about a run with these overrides, as far as they can be seen before it begins."""
     from gantool.config import Written
     from gantool.runs.build import set_up
+    from gantool.runs.fitting import assume_batch
 
     words = [*overrides, *([f"hydra.searchpath=[file://{Path(config_dir).absolute()}]"] if config_dir else [])]
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
@@ -81,6 +82,7 @@ def _mistakes(overrides: Sequence[str], config_dir: str | None) -> list[str]:
     HydraConfig.instance().set_config(whole)
     try:
         cfg = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
+        assume_batch(cfg)
         set_up(cfg, Written.of(whole.hydra))
     except GantoolError as error:
         return str(error).splitlines()

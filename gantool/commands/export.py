@@ -20,9 +20,12 @@ class Options(OneRun):
     called good.
     """
 
-    format: Literal["all", "snapshot", "onnx", "torch"] = key(
-        "all", "snapshot (safetensors and config: gantool.load(PATH) makes images), onnx, torch (.pt2), all"
+    format: Literal["all", "snapshot", "onnx", "torch", "hub"] = key(
+        "all",
+        "snapshot (safetensors, config and model card: gantool.load(PATH) makes images), onnx, torch (.pt2), all; hub: "
+        "a folder of snapshot and model card to be uploaded to the Hugging Face Hub",
     )
+    license: str | None = key(None, "of the weights, for the model card, by the Hub's names: cc-by-4.0, mit, ...")
 
 
 def export(options: Options) -> None:
@@ -34,21 +37,26 @@ def export(options: Options) -> None:
     from gantool.runs.output import output
     from gantool.runs.trained import load_run
 
-    formats = ("snapshot", "onnx", "torch") if options.format == "all" else (options.format,)
+    hub = options.format == "hub"
+    several = {"all": ("snapshot", "onnx", "torch"), "hub": ("snapshot",)}
+    formats = several.get(options.format, (options.format,))
     if "onnx" in formats:
         require("export", "onnxscript", "onnxruntime", what="format=onnx")
     run = load_run(options.run, ema=options.ema, device="cpu", checkpoint=options.checkpoint, trust=options.trust)
     about = {"run": str(run.folder), "nimg": run.nimg, "ema": options.ema, "tolerance": TOLERANCE}
-    with output(run.folder, "exported", "", options.out) as out:
-        differences = write_formats(run, formats, out)
+    with output(run.folder, "hub" if hub else "exported", "", options.out) as out:
+        differences = write_formats(run, formats, out, license=options.license, alone=hub)
         wrong = {name: value for name, value in differences.items() if not value <= TOLERANCE}
         sound = {name: value for name, value in differences.items() if name not in wrong}
         for name in wrong:
             (out / name).unlink()
         about |= {"largest_difference": sound, "batch_sizes": BATCHES, "torch": str(torch.__version__)}
-        write_whole(out / "export.json", json.dumps(about, indent=2) + "\n")
+        if not hub:
+            write_whole(out / "export.json", json.dumps(about, indent=2) + "\n")
     for name, value in sound.items():
         log.info("%s  differs from the run by at most %.1e", out / name, value)
+    if hub and not wrong:
+        log.info("hf upload USER/MODEL %s  puts it on the Hub; gantool.load('USER/MODEL') takes it from there", out)
     if wrong:
         listed = ", ".join(f"{name} by {value:.2g}" for name, value in wrong.items())
         raise GantoolError(f"not exported, as their images are not the run's: {listed} of 2; try another format=")

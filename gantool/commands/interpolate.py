@@ -7,6 +7,7 @@ from pydantic import Field, PositiveInt
 
 from gantool.config.options import OfClasses, OneRun, key
 from gantool.errors import GantoolError
+from gantool.paths import expanded
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,9 @@ class Options(OneRun, OfClasses):
     path: Literal["spherical", "linear"] | None = key(
         None, "of latents: spherical (in what of them is normal), linear; null: spherical where it can be"
     )
+    latents: str | None = key(
+        None, "what gantool project wrote: rows go from each of its images to the next; null: random latents"
+    )
     rows: PositiveInt = key(8, "pairs of latents, a row each")
     steps: Annotated[int, Field(ge=2)] = key(10, "images from one to the other")
 
@@ -38,9 +42,10 @@ def interpolate(options: Options) -> None:
     import torch
 
     from gantool.games.gan import GAN
-    from gantool.logging.grid import grid, save_png
+    from gantool.logging.grid import grid, save_grid
     from gantool.runs.interpolation import between, between_classes, latents, save_gif, traversals
     from gantool.runs.output import output, stamp
+    from gantool.runs.projection import load_latents
     from gantool.runs.sampling import chosen_classes
     from gantool.runs.trained import load_run
     from gantool.sampling import filled
@@ -60,15 +65,24 @@ def interpolate(options: Options) -> None:
     labels = filled(torch.tensor(classes, device=run.device), rows) if classes else None
     if options.path == "spherical" and not game.latent.normal:
         raise GantoolError("path=spherical is for normal latents: this run's are not; leave it out, or path=linear")
-    ends = latents(game, run, rows, options.seed)
+    if options.latents is not None:
+        if options.over == "classes" or options.classes is not None:
+            raise GantoolError("latents= brings its own classes: leave over and classes out")
+        z, found = load_latents(expanded(options.latents), run, game.latent.dim)
+        rows = min(rows, len(z))
+        ends = (z[:rows], z.roll(-1, 0)[:rows])
+        labels = None if found is None else torch.stack([found, found.roll(-1)])[:, :rows]
+    else:
+        ends = latents(game, run, rows, options.seed)
     way = options.path or ("spherical" if game.latent.normal else "linear")
     if options.over == "classes":
         columns, way = between_classes(game, run, ends[0], classes, steps=steps), "classes"
     else:
         columns = between(game, run, ends, labels, path=way, steps=steps)
     with output(run.folder, "interpolated", stamp(run.nimg, options.seed, way), options.out) as out:
-        save_png(grid(torch.stack(columns, 1).flatten(0, 1), steps), out / "path.png")
+        save_grid(grid(torch.stack(columns, 1).flatten(0, 1), steps), out / "path.png")
         save_gif([grid(column, round(rows**0.5) or 1) for column in columns], out / "path.gif")
-        for code, (images, width) in traversals(game, run, labels, options.seed).items():
-            save_png(grid(images, width), out / f"{code.replace('/', '-')}.png")
+        shown = None if labels is None else labels.flatten()
+        for code, (images, width) in traversals(game, run, shown, options.seed).items():
+            save_grid(grid(images, width), out / f"{code.replace('/', '-')}.png")
     log.info("%d paths of %s at %g kimg: %s", rows, run.folder, run.nimg / 1000, out)

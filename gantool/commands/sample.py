@@ -31,6 +31,11 @@ class Options(OneRun, OfClasses, InBlocks):
     )
     num: PositiveInt | None = key(None, "images; null: 64, or all that are to be translated")
     source: str | None = key(None, "folder of images to translate, of a cyclegan or pix2pix run; null: its test images")
+    size: Literal["own", "run"] = key(
+        "own",
+        "of source= as format=png: own, each image's (padded, in tiles where memory asks for it); run, the run's",
+    )
+    tile: PositiveInt | None = key(None, "side of the tiles of size=own, in pixels; null: as large as memory allows")
     direction: Literal["a2b", "b2a"] | None = key(None, "a2b, b2a; null: the run's own, or a2b")
 
 
@@ -64,8 +69,10 @@ def _draw(run: "TrainedRun", options: Options) -> tuple[str, Path]:
 
 
 def _translate(run: "TrainedRun", options: Options) -> tuple[str, Path]:
+    from gantool.logging.progress import follow_steps
     from gantool.runs.output import output, stamp
-    from gantool.runs.translation import choose_direction, list_sources, write
+    from gantool.runs.own_size import translate_file
+    from gantool.runs.translation import choose_direction, file_names, list_sources, write
     from gantool.sampling import translated
 
     for name in ("classes", "truncation", "standing_statistics"):
@@ -74,13 +81,21 @@ def _translate(run: "TrainedRun", options: Options) -> tuple[str, Path]:
     direction, network = choose_direction(run, options.direction)
     names, images = list_sources(run, options.source, direction)
     names = names[: options.num]
+    own = options.source is not None and options.format == "png" and options.size == "own"
+    if options.tile is not None and not own:
+        raise GantoolError(f"tile={options.tile} is for source=FOLDER format=png size=own: leave it out")
     _check_grid(options, 2 * len(names))
     how = options.model_dump(include={"seed", "batch_size"})
     batches = translated(network, islice(images, len(names)), run.device, **how)
     of = expanded(options.source).resolve().name if options.source else "test"
     name = stamp(run.nimg, options.seed, direction, of, options.format)
     with output(run.folder, "sampled", name, options.out) as out:
-        write(out, names, batches, options.format)
+        if own:
+            for number, (source, file) in enumerate(follow_steps(list(zip(names, file_names(names), strict=True)))):
+                place = expanded(str(options.source)) / source
+                translate_file(run, network, place, out / file, seed=(options.seed, number), tile=options.tile)
+        else:
+            write(out, names, batches, options.format)
     return f"{len(names)} images translated {direction} by {run.folder}", out
 
 

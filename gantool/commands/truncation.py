@@ -32,7 +32,7 @@ def truncation(options: Options) -> None:
 
     from gantool.analysis.report import write_csv, write_json
     from gantool.games.gan import GAN
-    from gantool.logging.grid import grid, save_png
+    from gantool.logging.grid import grid, save_grid
     from gantool.metrics.scorer import Scorer
     from gantool.metrics.scores import FrechetDistance, InceptionScore
     from gantool.monitors.scores import made
@@ -66,7 +66,7 @@ def truncation(options: Options) -> None:
     with output(run.folder, "truncation", stamp(run.nimg, options.seed), options.out) as out:
         write_csv(list(rows[0]), [list(one.values()) for one in rows], out / "truncation.csv")
         write_json({"protocol": protocol, "scores": rows}, out / "truncation.json")
-        save_png(grid(torch.cat(samples), COLUMNS), out / "samples.png")
+        save_grid(grid(torch.cat(samples), COLUMNS), out / "samples.png")
         if options.plot:
             draw(rows, out / "curve.png")
     log.info("%d thresholds of %s at %g kimg: %s", len(rows), run.folder, run.nimg / 1000, out)

@@ -48,6 +48,8 @@ def make_absolute(cfg: DictConfig) -> None:
             if isinstance(value, str) and value and _PLACE.fullmatch(key) and "://" not in value:
                 with open_dict(cfg):
                     OmegaConf.update(cfg, f"{path}.{key}", str(expanded(value).absolute()))
+    if isinstance(plain.get("init"), str) and expanded(plain["init"]).exists():  # else it may be on the Hub
+        cfg.init = str(expanded(plain["init"]).absolute())
 
 
 def choices(run_dir: Path) -> dict[str, str]:
@@ -133,6 +135,7 @@ def read_saved(run_dir: Path) -> DictConfig:
         raise GantoolError(f"{run_dir} was made by a later version of gantool (format {made!r}): use that one")
     if strange := [key for key in saved if key not in Train.model_fields]:
         raise GantoolError(f"{path} has {strange[0]!r}, which is not a key of a run: take it out")
+    saved.setdefault("logger", _read(conf_dir() / "logger" / "tensorboard.yaml"))  # all that there was before it
     return DictConfig(_merged(_defaults(), saved))
 
 
@@ -142,7 +145,8 @@ def _defaults() -> dict[str, Any]:
     conf = _read(conf_dir() / "train.yaml")
     kept = {"dataset": DATASET_OWNED, "optimizer": OPTIMIZER_OWNED}
     own = {group: {key: value for key, value in conf[group].items() if key in keys} for group, keys in kept.items()}
-    own |= {key: conf[key] for key in ("recipe", "regularizer", "auxiliary", "score", "monitor", "sweep_metric")}
+    others = ("recipe", "regularizer", "auxiliary", "score", "monitor", "logger", "init", "sweep_metric")
+    own |= {key: conf[key] for key in others}
     return own | {"trainer": _read(conf_dir() / "trainer" / "default.yaml")}
 
 

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from gantool.config.leaves import leaves
 from gantool.errors import did_you_mean
 
-NAMED = ("regularizer", "auxiliary", "score", "monitor")  # groups that hold parts by name
+NAMED = ("regularizer", "auxiliary", "score", "monitor", "logger")  # groups that hold parts by name
 
 
 def in_words(mistakes: list[ErrorDetails], cfg: DictConfig, plain: Mapping[Any, Any]) -> Iterator[str]:

@@ -49,11 +49,13 @@ class TrainerConfig(Owned):
     batch_size: PositiveInt
     generator_batch: Annotated[float, Field(gt=0, le=64)] | None
     microbatch: PositiveInt | None
+    dry_run: bool
     precision: Literal["auto", "fp32", "bf16", "fp16"]
     compile: bool
     channels_last: bool
     device: Device
     deterministic: bool
+    freeze: dict[str, PositiveInt] | None
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     ema_half_life: Annotated[Duration, Scheduled, AsItIs]
     ema_buffers: Literal["copy", "average"]
@@ -192,6 +194,8 @@ class Train(Owned):
     features: Annotated[dict[str, Any], OneOfTwo]  # a node, or two to choose from (features=auto)
     score: dict[str, Node]
     monitor: dict[str, MonitorConfig]
+    logger: dict[str, Node]
+    init: str | None
     sweep_metric: str | None
 
     @property

@@ -29,6 +29,7 @@ PARTS = (
     "consistency",
     *(f"data.{name}" for name in ("celeba", "cifar10", "folder", "mnist", "torchvision_sets", "two_sided")),
     *(f"games.{name}" for name in ("cyclegan", "gan", "pix2pix")),
+    *(f"logging.{name}" for name in ("csv_file", "mlflow", "tensorboard", "trackio", "wandb")),
     "losses",
     *(
         f"metrics.{name}"

@@ -20,7 +20,8 @@ from gantool.margins import written
 _WINDOW = 60.0  # seconds over which the rate is taken, so monitors and scores count in the time left
 _BAR = 12  # characters
 _PLAYERS = {"generator": "G", "discriminator": "D"}
-_SHOWN = ((r"loss/(.+)/total", "{}"), (r"metrics/(.+)", "{}"), (r"discriminator_score/(.+)", "D({})"))
+_WIDE = 100  # columns from which on there is room for the bar
+_SHOWN = ((r"metrics/(.+)", "{}"), (r"loss/(.+)/total", "loss {}"), (r"discriminator_score/(.+)", "{} logit"))
 
 
 class Console:
@@ -73,11 +74,13 @@ class Console:
         if self.live is None:
             self.terminal.print(f"{done}  {rest}", soft_wrap=True)
             return
-        line = Table.grid(padding=(0, 1))
+        line, cells = Table.grid(padding=(0, 1)), [Text(done), Text(rest)]
         line.add_column(no_wrap=True, min_width=len(done))
-        line.add_column(min_width=_BAR)
+        if self.terminal.width >= _WIDE:
+            line.add_column(min_width=_BAR)
+            cells.insert(1, ProgressBar(total=self.total, completed=progress.nimg, width=_BAR))
         line.add_column(no_wrap=True, overflow="ellipsis")
-        line.add_row(Text(done), ProgressBar(total=self.total, completed=progress.nimg, width=_BAR), Text(rest))
+        line.add_row(*cells)
         if not self.live.is_started:
             self.live.start()
             self.terminal.show_cursor(True)  # a run that is ended at once would leave it hidden
@@ -97,7 +100,8 @@ class Console:
 
 
 def place_and_name(tag: str) -> tuple[int, str] | None:
-    """The players' losses ('D', 'G'), then metrics ('fid'), then scores ('D(real)', 'D(fake)'); None: not shown."""
+    """Scores ('fid'), then the players' losses ('loss D', 'loss G'), then what the discriminator says, which is no
+    probability ('real logit', 'fake logit'); None: not shown."""
     for place, (pattern, name) in enumerate(_SHOWN):
         if match := re.fullmatch(pattern, tag):
             return place, name.format(_PLAYERS.get(match[1], match[1]))

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from gantool.files import whole
 
+SIDE, MOST = 512, 4  # a grid's longer side is enlarged to so many pixels at least, but not more than so many times
 LINE = 64  # grey between the images: tells black digits' edges without drawing the eye
 
 
@@ -30,6 +31,12 @@ def to_uint8(images: Tensor) -> Tensor:
     if images.dtype == torch.uint8:
         return images
     return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def save_grid(image: Tensor, path: Path) -> None:
+    """Write one (C, H, W) uint8 grid, enlarged by a whole number where it is too small to be looked at."""
+    times = min(MOST, -(-SIDE // max(image.shape[1:])))
+    save_png(image.repeat_interleave(times, 1).repeat_interleave(times, 2), path)
 
 
 def save_png(image: Tensor, path: Path) -> None:

@@ -1,13 +1,15 @@
-"""Where records go: TensorBoard, metrics.jsonl and samples/, all under one run folder."""
+"""Where records go: metrics.jsonl and samples/ in the run folder, and the trackers that were chosen."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from gantool.game import Progress
-from gantool.logging.grid import save_png
+from gantool.logging.grid import save_grid
 from gantool.logging.jsonl import JsonLines
 from gantool.logging.record import Record
 from gantool.logging.tensorboard import TensorBoard
+from gantool.logging.tracker import Guarded, Tracker
 
 
 class Log:
@@ -15,6 +17,7 @@ class Log:
 
     `run_dir` None (ranks other than 0) keeps nothing. `resume_from` is where the run goes on: what a session before it
     wrote past that point is cut off, so no point stands twice; without it the folder's log starts anew.
+    `trackers` are made by name, TensorBoard's alone where none are given; one that fails is left out with a warning.
     """
 
     def __init__(
@@ -24,14 +27,17 @@ class Log:
         resume_from: Progress | None = None,
         hparams: Mapping[str, object] | None = None,
         config_text: str = "",
+        trackers: Mapping[str, Callable[..., Tracker]] | None = None,
     ) -> None:
         self.run_dir = run_dir
-        self.files: list[JsonLines | TensorBoard] = []
+        self.files: list[JsonLines | Guarded] = []
         if run_dir is not None:
             first = resume_from.nimg + 1 if resume_from else 0
             run_dir.mkdir(parents=True, exist_ok=True)
-            board = TensorBoard(run_dir, first=first, hparams=hparams or {}, config_text=config_text)
-            self.files = [JsonLines(run_dir, first=first), board]
+            trackers = {"tensorboard": TensorBoard} if trackers is None else trackers
+            text = {"first": first, "hparams": hparams or {}, "config_text": config_text}
+            chosen = [Guarded(name, partial(make, run_dir, **text)) for name, make in trackers.items()]
+            self.files = [JsonLines(run_dir, first=first), *chosen]
 
     def write(self, record: Record, progress: Progress) -> None:
         """Keeps `record` as what was seen at `progress`."""
@@ -57,4 +63,4 @@ def save_samples(record: Record, progress: Progress, folder: Path) -> None:
     for tag, image in record.images.items():
         folder.mkdir(exist_ok=True)
         name = tag.removeprefix("samples/").replace("/", "-")
-        save_png(image, folder / f"{name}-{progress.nimg / 1000:010.3f}.png")
+        save_grid(image, folder / f"{name}-{progress.nimg / 1000:010.3f}.png")

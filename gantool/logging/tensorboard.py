@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gantool.game import Progress
 from gantool.logging.record import Record
+from gantool.logging.tracker import Tracker
 
 # Title, tags, and whether the axis of gantool report is logarithmic (None: as the values are). Whatever shares a chart
 # shares a unit; both players stand in every one of them.
@@ -40,7 +41,7 @@ HPARAM_METRICS = (
 )
 
 
-class TensorBoard:
+class TensorBoard(Tracker):
     """Writes to `run_dir`; hides what an earlier session left at step `first` or later.
 
     `hparams` are the columns of the HParams tab, which would show true as 1.0000.

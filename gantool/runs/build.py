@@ -18,7 +18,8 @@ from gantool.data.two_sided import TwoSided
 from gantool.errors import GantoolError
 from gantool.game import Augment, Auxiliary, Game, Loss, Progress, Regularizer
 from gantool.randomness import seed_everything
-from gantool.runs.compatibility import check_memory, check_shapes, check_sides
+from gantool.runs.compatibility import blank, check_memory, check_shapes, check_sides
+from gantool.runs.freezing import frozen_parameters
 from gantool.schedules import Schedule, parse_duration
 from gantool.training.ema import EMA
 from gantool.training.hardware import (
@@ -46,6 +47,7 @@ class Setup:
     precision: MixedPrecision
     source: Source | TwoSided
     game: Game
+    frozen: frozenset[str] = frozenset()  # parameters of the game that are not trained
 
     def images(self, duration: str | None, key: str, *, images_per_epoch: int) -> int:
         """Images in a duration, 0 for none; `key` names it in messages."""
@@ -88,12 +90,13 @@ def set_up(cfg: DictConfig, written: Written) -> Setup:
             check_memory(game, source, trainer.batch_size // world(), total_memory(device))
             check_sides(game, source)
             check_shapes(game, source)
+            frozen = frozen_parameters(game, trainer.freeze or {}, blank(game, source))
     if mistakes:
         raise GantoolError("\n".join(mistakes))
     assert source is not None
     game.to(device)
     to_memory_format(game, channels_last=trainer.channels_last)
-    setup = Setup(cfg, config, device, precision, source, game)
+    setup = Setup(cfg, config, device, precision, source, game, frozen)
     for look in (build_optimizers, build_average):  # what is wrong with them is told before an image is decoded
         look(setup, num_images=1)
     return setup
@@ -218,9 +221,10 @@ def build_average(setup: Setup, num_images: int) -> EMA:
 def build_optimizers(setup: Setup, num_images: int) -> dict[str, PlayerOptimizer]:
     """By player."""
     settings = setup.config.optimizer
+    kept = {id(parameter) for name, parameter in setup.game.named_parameters() if name in setup.frozen}
     return {
         name: PlayerOptimizer(
-            player.parameters(),
+            [parameter for parameter in player.parameters() if id(parameter) not in kept],
             build({**settings.of(name), "_partial_": True}, f"optimizer.{name}"),
             build(settings.schedule, "optimizer.schedule", kind=Schedule),
             setup.images(settings.warmup, "optimizer.warmup", images_per_epoch=num_images),

@@ -36,12 +36,18 @@ def check_memory(game: Game, source: Source | TwoSided, batch_size: int, memory:
         )
 
 
+def blank(game: Game, source: Source | TwoSided) -> Batch:
+    """Two black images of the data set, as the game takes them."""
+    images = torch.zeros(2, source.channels, source.resolution, source.resolution)
+    labels = torch.zeros(2, dtype=torch.int64) if source.num_classes else None
+    return Batch(images, labels, images if game.translates else None)
+
+
 def check_shapes(game: Game, source: Source | TwoSided) -> None:
     """Plays the sampler and every turn on black images, in eval mode; raises GantoolError unless the networks fit the
     data and each other, and what comes back is what a run can go on with."""
-    images = torch.zeros(2, source.channels, source.resolution, source.resolution)
-    labels = torch.zeros(2, dtype=torch.int64) if source.num_classes else None
-    batch = Batch(images, labels, images if game.translates else None)
+    batch = blank(game, source)
+    images = batch.images
     shape = "x".join(map(str, images.shape[1:]))
     for name, player in game.players.items():
         if not player.parameters():

@@ -22,7 +22,9 @@ from gantool.errors import GantoolError
 from gantool.files import whole, write_whole
 from gantool.networks.translators import Dropout
 from gantool.randomness import seed_torch
-from gantool.runs.snapshot import NAME, FromLatent, callables, load, save_snapshot
+from gantool.runs.card import write_card
+from gantool.runs.hub import NAME
+from gantool.runs.snapshot import FromLatent, callables, load, save_snapshot
 from gantool.runs.trained import TrainedRun
 
 TOLERANCE = 1 / 1275  # a tenth of a grey level of 256
@@ -52,16 +54,21 @@ print(json.dumps(differences))
 
 
 @torch.no_grad()
-def write_formats(run: TrainedRun, formats: tuple[str, ...], out: Path) -> dict[str, float]:
-    """Writes the files; the largest differences of their images from the run's, by file name."""
+def write_formats(
+    run: TrainedRun, formats: tuple[str, ...], out: Path, *, license: str | None = None, alone: bool = False
+) -> dict[str, float]:
+    """Writes the files, beside a snapshot its model card and, unless it is to be `alone`, the configuration; gives the
+    largest differences of their images from the run's, by file name."""
     live = {name: silent(module) for name, module in callables(run).items()}
     cases = {name: [_inputs(run, module, size) for size in BATCHES] for name, module in live.items()}
     expected = {name: [module(*case.values()) for case in cases[name]] for name, module in live.items()}
     differences: dict[str, float] = {}
     if "snapshot" in formats:
         save_snapshot(out / NAME, run)
-        config = run.config.model_dump(by_alias=True, exclude_unset=True)
-        write_whole(out / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
+        write_card(out, run, license)
+        if not alone:
+            config = run.config.model_dump(by_alias=True, exclude_unset=True)
+            write_whole(out / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
         for name in live:  # trusted: it is this run's own configuration
             loaded = silent(load(out / NAME, name, trust=True))
             pairs = zip(cases[name], expected[name], strict=True)

@@ -1,5 +1,6 @@
 """What looks at a run while it trains, built from the groups monitor=, score= and features=."""
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,8 +14,9 @@ from gantool.config.parts import find, parameters
 from gantool.data.fixed import fixed_images
 from gantool.data.image_set import ImageSet
 from gantool.data.stream import Stream
-from gantool.errors import DoesNotApply, GantoolError, did_you_mean
+from gantool.errors import DoesNotApply, GantoolError, did_you_mean, require
 from gantool.logging.record import Record
+from gantool.logging.tracker import Tracker
 from gantool.metrics.features import Features
 from gantool.metrics.scorer import Scorer
 from gantool.monitors.scores import Scores
@@ -90,6 +92,21 @@ def build_monitors(
 def scorer_of(monitors: Sequence[Every]) -> Scorer | None:
     """What measures the scores, if they were chosen."""
     return next((every.monitor.scorer for every in monitors if isinstance(every.monitor, Scores)), None)
+
+
+def build_trackers(setup: Setup) -> dict[str, Callable[..., Tracker]]:
+    """What makes the chosen trackers, by name; raises GantoolError where a package is missing or one is no tracker."""
+    made: dict[str, Callable[..., Tracker]] = {}
+    for name, node in setup.config.logger.items():
+        target = find(node["_target_"], f"logger.{name}")
+        if not (inspect.isclass(target) and issubclass(target, Tracker)):
+            raise GantoolError(
+                f"logger.{name}: {node['_target_']} does not derive from gantool.logging.tracker.Tracker"
+            )
+        if target.needs:
+            require(target.needs, target.needs, what=f"logger={name}")
+        made[name] = build({**node, "_partial_": True}, f"logger.{name}")
+    return made
 
 
 def build_measurements(setup: Setup, state: State, num_images: int) -> Measurements:

@@ -37,6 +37,8 @@ FIXED = (
     "dataset.channels",
     "dataset.num_classes",
     "optimizer._target_",
+    "trainer.freeze",
+    "init",
 )
 OWN = {f"gantool.schedules.{kind}" for kind in ("Constant", "Cosine", "Decay", "Delayed", "Linear", "Ramp", "Step")}
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gantool.errors import GantoolError
 from gantool.files import whole
-from gantool.logging.grid import grid, save_png
+from gantool.logging.grid import grid, save_grid, save_png
 from gantool.logging.progress import Block
 from gantool.runs.trained import TrainedRun
 from gantool.sampling import filled
@@ -55,7 +55,7 @@ def sampled(
 def write_grid(out: Path, blocks: Iterator[Block], num: int, run: TrainedRun) -> None:
     """grid.png, of about as many rows as columns; a column per class where labels come in turn."""
     images = torch.cat([images for images, _ in blocks])
-    save_png(grid(images, run.num_classes or round(num**0.5) or 1), out / "grid.png")
+    save_grid(grid(images, run.num_classes or round(num**0.5) or 1), out / "grid.png")
 
 
 def write_png(out: Path, blocks: Iterator[Block], num: int, run: TrainedRun) -> None:

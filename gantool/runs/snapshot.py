@@ -20,11 +20,10 @@ from gantool.files import whole
 from gantool.games.gan import GAN, stage_of
 from gantool.growth import Progressive
 from gantool.latents import Latent
-from gantool.paths import expanded
 from gantool.randomness import seed_torch
+from gantool.runs.hub import find_snapshot
 from gantool.runs.trained import TrainedRun
 
-NAME = "snapshot.safetensors"
 FORMAT = "gantool snapshot 2"
 
 
@@ -87,7 +86,8 @@ def save_snapshot(path: Path, run: TrainedRun) -> None:
 
 
 def load(path: str | Path, name: str | None = None, *, trust: bool = False) -> Any:
-    """The generator in a snapshot (the file, or the folder it lies in), in eval mode on the CPU.
+    """The generator in a snapshot, in eval mode on the CPU: `path` is the file, the folder that it lies in, or a model
+    on the Hugging Face Hub, 'user/model'.
 
     `generator(z)`, or `generator(z, labels)` where it is conditional, gives (N, C, H, W) float32 in [-1, 1];
     `generator.sample(count, seed=0)` draws the latents too. Of a run that translates, `name` says which generator
@@ -98,9 +98,8 @@ def load(path: str | Path, name: str | None = None, *, trust: bool = False) -> A
     as running its author's program: say it only of snapshots whose author you know. Raises GantoolError for a file that
     is not a snapshot, is damaged, or names other code.
     """
-    path = expanded(path)
-    path = path / NAME if path.is_dir() else path
-    state, config, version = _read(path)
+    path = find_snapshot(path)
+    state, config, version = read_snapshot(path)
     if not trust:
         check(config["parts"], path, OF_GENERATORS)
     names = config["names"]
@@ -130,8 +129,9 @@ def _built(config: dict[str, Any], state: dict[str, Tensor]) -> nn.Module:
     return FromLatent(network, latent, growth, handed["num_classes"])
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
-    """The weights, the configuration, and the version of gantool that wrote them."""
+def read_snapshot(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
+    """The weights, the configuration (parts, names, shape), and the version of gantool that wrote them; raises
+    GantoolError for a file that is none or is damaged. Nothing is built."""
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}

@@ -14,25 +14,29 @@ from omegaconf import DictConfig, OmegaConf
 from gantool.config import Written, choices, save_composed
 from gantool.data.cache import prepare
 from gantool.data.stream import Stream
-from gantool.errors import GantoolError, did_you_mean
+from gantool.errors import GantoolError, did_you_mean, out_of_memory
 from gantool.lock import locked
 from gantool.logging.console import Console
 from gantool.logging.log import Log
 from gantool.metrics.scorer import Scorer
 from gantool.monitors.summary import summary
 from gantool.runs.build import Setup, build_state, build_stream, compile_networks, set_up
+from gantool.runs.fitting import settle_batch, what_fits
 from gantool.runs.lines import farewell, headline, how_finished
 from gantool.runs.monitors import (
     build_ending,
     build_measurements,
     build_monitors,
+    build_trackers,
     build_watchdog,
     features_for_scores,
     scorer_of,
     settle_features,
 )
 from gantool.runs.output import writing
+from gantool.runs.rehearsal import rehearse
 from gantool.runs.resuming import check_changes, check_data, record_of, tell_jumps
+from gantool.runs.transfer import begin_from
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.ending import Ending
 from gantool.training.loop import Every, Settings
@@ -54,6 +58,7 @@ def train_run(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> 
     SystemExit(128 + signal) when a signal stopped the run after a checkpoint.
     """
     started, written = time.monotonic(), Written.of(hydra)
+    settle_batch(cfg, written, run_dir)
     setup = set_up(cfg, written)
     if rank() == 0:
         setup = settle_features(setup, run_dir)
@@ -80,9 +85,17 @@ def train_run(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> 
         if rank() == 0 and (in_sweep or "sweep_metric" in written.typed):
             check_sweep_metric(setup.config.sweep_metric, scorer_of(monitors), in_sweep=in_sweep)
         ending = build_ending(setup, scorer_of(monitors), started)
+        if setup.config.trainer.dry_run:
+            rehearse(setup, run_dir, state, data, monitors)
+            return state
         with sole_user(run_dir):
-            _run(setup, run_dir, state, data, monitors, ending, hydra)
-    return state
+            try:
+                _run(setup, run_dir, state, data, monitors, ending, hydra)
+                return state
+            except Exception as error:
+                if (text := out_of_memory(error)) is None:
+                    raise
+            raise what_fits(setup, state, data, text)  # here, where the error no longer holds on to what it was made of
 
 
 def _run(
@@ -96,7 +109,7 @@ def _run(
 ) -> None:
     """Resumes where there is a checkpoint, trains, and says where to look."""
     trainer, first = setup.config.trainer, rank() == 0
-    scorer = scorer_of(monitors)
+    scorer, trackers = scorer_of(monitors), build_trackers(setup) if first else {}
     checkpoints = Checkpoints(run_dir, trainer.keep_checkpoints, state.check)
     saved = checkpoints.load_newest()
     best_metric = scorer.names[0] if scorer else None
@@ -107,6 +120,9 @@ def _run(
         _tell_numerics(saved["numerics"], state.numerics())
         if state.best.get("metric") != best_metric:
             state.best, state.metrics, state.margins = {}, {}, {}
+    elif setup.config.init is not None:
+        table = begin_from(setup.config.init, state, setup.config)
+        log.info("%s", table)
     if scorer is not None and scorer.warning:
         log.warning("note on the scores: %s", scorer.warning)
     progress = state.progress
@@ -131,7 +147,7 @@ def _run(
     rescue.begin()
     while not finished:
         progress = state.progress
-        run_log = Log(run_dir if first else None, resume_from=progress if resumed else None, **text)
+        run_log = Log(run_dir if first else None, resume_from=progress if resumed else None, trackers=trackers, **text)
         for every in monitors:
             if every.at_start and not resumed:
                 run_log.write(every.look(state), progress)

@@ -1,7 +1,7 @@
 """Images of a folder as a trained run translates them."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from gantool.data.source import Damaged
 from gantool.data.two_sided import DIRECTIONS
 from gantool.errors import GantoolError
 from gantool.files import whole
-from gantool.logging.grid import grid, save_png
+from gantool.logging.grid import grid, save_grid, save_png
 from gantool.paths import expanded
 from gantool.runs.trained import TrainedRun
 
@@ -41,7 +41,6 @@ def list_sources(run: TrainedRun, source: str | None, direction: str) -> tuple[l
 
     Raises GantoolError for a folder without images, and on the way for a damaged one.
     """
-    channels, resolution, _ = run.shape
     if source is None:
         try:
             prepared = run.images(on_bad_image="skip")
@@ -51,37 +50,49 @@ def list_sources(run: TrainedRun, source: str | None, direction: str) -> tuple[l
         backwards = len(run.generators) > 1 and direction == DIRECTIONS[1]
         images = shown.images if backwards or shown.source is None else shown.source
         return [f"{index:06d}" for index in range(len(images))], images
+    return read_folder(run, source, "source")
+
+
+def read_folder(run: TrainedRun, source: str, key: str) -> tuple[list[str], Iterable[Tensor]]:
+    """Names and (C, H, W) uint8 images of a folder at the run's resolution; `key` names it in messages.
+
+    Raises GantoolError for a folder without images, and on the way for a damaged one.
+    """
+    channels, resolution, _ = run.shape
     folder = expanded(source)
     if not folder.is_dir():
-        raise GantoolError(f"source={source} is not a folder: name the folder of the images to translate")
-    names = list(images_in("source", folder).images)
+        raise GantoolError(f"{key}={source} is not a folder: name the folder of the images")
+    names = list(images_in(key, folder).images)
 
     def decoded() -> Iterator[Tensor]:
         account = Account([])
         for item in account.watch(decode_files(folder, names, [0] * len(names), resolution, channels)):
             if isinstance(item, Damaged):
-                raise GantoolError(f"source={source}: {item.path} is damaged ({item.reason}): mend or remove it")
+                raise GantoolError(f"{key}={source}: {item.path} is damaged ({item.reason}): mend or remove it")
             yield torch.tensor(item.pixels)
         told = account.told()
         for line in filter(None, [*told["warnings"], told["refusal"]]):
-            log.warning("source=%s: %s", source, line)
+            log.warning("%s=%s: %s", key, source, line)
 
     return names, decoded()
+
+
+def file_names(names: Sequence[str]) -> list[Path]:
+    """The sources' own, as PNG."""
+    files = [Path(name).with_suffix(".png") for name in names]
+    return files if len(set(files)) == len(files) else [Path(f"{name}.png") for name in names]  # a.jpg beside a.png
 
 
 def write(out: Path, names: list[str], batches: Iterator[tuple[Tensor, Tensor]], kind: str) -> None:
     """Files named as the sources (png), source and translation side by side (grid), or one archive (npz)."""
     if kind == "png":
-        files = [Path(name).with_suffix(".png") for name in names]
-        if len(set(files)) < len(files):  # a.jpg beside a.png
-            files = [Path(f"{name}.png") for name in names]
-        for file, image in zip(files, (image for _, made in batches for image in made), strict=True):
+        for file, image in zip(file_names(names), (image for _, made in batches for image in made), strict=True):
             (out / file).parent.mkdir(parents=True, exist_ok=True)
             save_png(image, out / file)
         return
     sources, made = (torch.cat(parts) for parts in zip(*batches, strict=True))
     if kind == "grid":
-        save_png(grid(torch.stack([sources, made], 1).flatten(0, 1), min(_COLUMNS, 2 * len(made))), out / "grid.png")
+        save_grid(grid(torch.stack([sources, made], 1).flatten(0, 1), min(_COLUMNS, 2 * len(made))), out / "grid.png")
     else:
         with whole(out / "samples.npz") as partial:
             np.savez(partial, made.permute(0, 2, 3, 1).contiguous().numpy())

@@ -1,0 +1,68 @@
+"""gantool project: the latents behind images of one's own, as a grid and as files for gantool interpolate."""
+
+import json
+import logging
+from itertools import islice
+from typing import Annotated
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from gantool.config.options import OfClasses, OneRun, key
+from gantool.errors import GantoolError
+from gantool.paths import expanded
+
+log = logging.getLogger(__name__)
+
+
+class Options(OneRun, OfClasses):
+    """Finds the latents of a trained run whose images come closest to those of a folder.
+
+    Writes grid.png (each image with what was found on its right), latents.npz, latents.safetensors and errors.json to
+    RUN_FOLDER/projected; gantool interpolate run=RUN_FOLDER latents=THAT_FOLDER goes from one image to the next.
+    Of a conditional run, each image gets the class of the random latent that comes closest to it.
+    """
+
+    images: str | None = key(None, "folder of the images, brought to the run's resolution")
+    num: PositiveInt = key(16, "images at most, the first ones by name")
+    steps: Annotated[int, Field(ge=1)] = key(300, "of the search")
+    starts: PositiveInt = key(256, "random latents, of which the search begins with the best")
+    lr: PositiveFloat = key(0.05, "rate of the search")
+    feature_weight: Annotated[float, Field(ge=0)] = key(0.5, "of the discriminator's features beside pixels; 0: pixels")
+
+
+def project(options: Options) -> None:
+    """Raises GantoolError for the user's mistakes."""
+    import torch
+
+    from gantool.files import write_whole
+    from gantool.games.gan import GAN
+    from gantool.logging.grid import grid, save_grid
+    from gantool.runs import projection
+    from gantool.runs.output import output, stamp
+    from gantool.runs.sampling import chosen_classes
+    from gantool.runs.trained import load_run
+    from gantool.runs.translation import read_folder
+
+    if options.images is None:
+        raise GantoolError("which images? images=FOLDER names a folder of them")
+    run = load_run(
+        options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint, trust=options.trust
+    )
+    if not isinstance(run.game, GAN):
+        raise GantoolError(f"{run.folder} is a CycleGAN or pix2pix run: it has no latent")
+    classes = chosen_classes(run, options.classes)
+    names, images = read_folder(run, options.images, "images")
+    names = names[: options.num]
+    stored = torch.stack(list(islice(images, len(names))))
+    wanted = stored.to(run.device).float() / 127.5 - 1
+    how = options.model_dump(include={"seed", "steps", "starts", "lr", "feature_weight"})
+    found = projection.project(run.game, run, wanted, classes=classes, **how)
+    of = expanded(options.images).resolve().name
+    with output(run.folder, "projected", stamp(run.nimg, options.seed, of), options.out) as out:
+        found.save(out)
+        pairs = torch.stack([wanted.cpu(), found.images.cpu()], 1).flatten(0, 1)
+        save_grid(grid(pairs, min(8, len(pairs))), out / "grid.png")
+        errors = {name: round(float(error), 4) for name, error in zip(names, found.errors, strict=True)}
+        write_whole(out / "errors.json", json.dumps(errors, indent=2) + "\n")
+    mean = float(found.errors.mean())
+    log.info("%d images projected, off by %.3f of 2 in the mean square root over pixels: %s", len(names), mean, out)

@@ -1,0 +1,105 @@
+"""The model card beside a snapshot: what it was trained on and how, what it scores and how that was measured."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from gantool import __version__
+from gantool.config.composed import choices
+from gantool.errors import GantoolError
+from gantool.files import write_whole
+from gantool.logging.grid import grid, save_grid
+from gantool.margins import written
+from gantool.runs.results import Result
+from gantool.runs.trained import TrainedRun
+from gantool.runs.translation import choose_direction, list_sources
+
+NAME, GRID = "README.md", "samples.png"
+_SAMPLES = 64
+_PROTOCOL = ("extractor", "weights_sha256", "resize", "split", "num_fake", "num_real", "seed", "floor", "warning")
+
+
+def write_card(folder: Path, run: TrainedRun, license: str | None) -> None:
+    """Writes README.md and, where samples can be made, samples.png into `folder`; `license` is a Hub's name of one,
+    such as cc-by-4.0. No path of this machine is in them."""
+    shown = _draw(folder / GRID, run)
+    write_whole(folder / NAME, "\n".join(_lines(run, license, shown=shown)) + "\n")
+
+
+@torch.no_grad()
+def _draw(path: Path, run: TrainedRun) -> bool:
+    if not run.game.translates:
+        save_grid(grid(run.sample(_SAMPLES), run.num_classes or 8), path)
+        return True
+    try:
+        direction, network = choose_direction(run, None)
+        images = torch.stack([image for image, _ in zip(list_sources(run, None, direction)[1], range(8), strict=False)])
+    except GantoolError:  # its images are not here
+        return False
+    made = ((network(images.to(run.device).float() / 127.5 - 1).cpu() + 1) * 127.5).round().to(torch.uint8)
+    save_grid(grid(torch.stack([images, made], 1).flatten(0, 1), 8), path)
+    return True
+
+
+def _lines(run: TrainedRun, license: str | None, *, shown: bool) -> Iterator[str]:
+    chosen, config, result = choices(run.folder), run.config, Result.read(run.folder)
+    model, data = chosen.get("model", "GAN"), chosen.get("dataset", "images")
+    task = "image-to-image" if run.game.translates else "unconditional-image-generation"
+    channels, height, width = run.shape
+    yield from ("---", "library_name: gantool", f"pipeline_tag: {task}", f"license: {license or 'unknown'}")
+    yield from ("tags:", "- gan", f"- {model}", "---", "", f"# {model} trained on {data}", "")
+    if shown:
+        yield from (f"![samples]({GRID})", "")
+    call = "generator(images)  # (N, C, H, W) in [-1, 1]" if run.game.translates else "generator.sample(64, seed=0)"
+    names = list(run.generators)
+    name = "" if len(names) == 1 else f', "{names[0]}"'
+    yield from ("## Use", "", "```python", "import gantool", "")
+    yield from (f'generator = gantool.load("USER/MODEL"{name})  # or this folder', f"images = {call}", "```", "")
+    classes = f", {run.num_classes} classes" if run.num_classes else ""
+    yield from ("## Data", "", f"{data}: {channels}x{height}x{width} pixels{classes}.", "")
+    rates = {player: config.optimizer.of(player)["lr"] for player in run.game.players}
+    trainer = config.trainer
+    settings = {
+        "model": model,
+        "loss": chosen.get("loss", "?"),
+        "optimizer": f"{chosen.get('optimizer', '?')}, "
+        + ", ".join(f"{name} {rate:g}" for name, rate in rates.items()),
+        "augmentation": chosen.get("augment", "none"),
+        "batch": trainer.batch_size,
+        "images seen": f"{run.nimg:,}",
+        "precision": trainer.precision,
+        "seed": trainer.seed,
+        "weights": f"averaged, half-life {trainer.ema_half_life}" if run.ema else "as trained",
+        "gantool, torch": f"{__version__}, {torch.__version__}",
+    }
+    yield from (
+        "## Settings",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {key} | {value} |" for key, value in settings.items()),
+        "",
+    )
+    yield from ("## Scores", "", *_scores(result, run.nimg), "")
+    yield from ("## Licence", "", _licence(license))
+
+
+def _scores(result: Result, nimg: int) -> Iterator[str]:
+    if not result.metrics:
+        yield "Not scored."
+        return
+    yield from ("| score | value |", "|---|---|")
+    for name, value in result.metrics.items():
+        better = "higher" if name in result.higher_is_better else "lower"
+        yield f"| {name} ({better} is better) | {written(value, result.margins.get(name))} |"
+    protocol = result.protocol or {}
+    yield from ("", f"Of {result.nimg / 1000:g} kimg; the weights here have seen {nimg / 1000:g}. Measured by:", "")
+    yield from (f"- {key}: {protocol[key]}" for key in _PROTOCOL if protocol.get(key) is not None)
+
+
+def _licence(license: str | None) -> str:
+    own = (
+        f"The weights: {license}." if license else "Not stated: the weights may be used as far as their author allows."
+    )
+    return f"{own} The data has its own terms."

@@ -1,0 +1,174 @@
+"""What fits into memory: the batch or the micro-batch that rounds of every kind were played with."""
+
+import gc
+import io
+import logging
+import os
+import time
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from gantool.config import Written
+from gantool.config.composed import settings
+from gantool.data.cache import prepare
+from gantool.data.stream import Stream
+from gantool.errors import GantoolError, out_of_memory
+from gantool.game import Progress
+from gantool.games.gan import GAN
+from gantool.runs.build import Setup, build_state, build_stream, set_up
+from gantool.runs.monitors import build_measurements
+from gantool.training.loop import Settings, play_round
+from gantool.training.ranks import world
+from gantool.training.state import State
+
+log = logging.getLogger(__name__)
+
+_AUTO = ("auto", "auto-micro")
+_WORTH = 1.05  # a batch twice as large is taken if it makes training so many times as fast
+_ROUNDS, _SECONDS = 16, 2.0  # timed at each place, and after which no more are begun
+
+
+class Trial:
+    """Plays rounds of a run to see whether they fit and how long they take. With `restored` the state comes back as it
+    was; without, it is of no use afterwards."""
+
+    def __init__(self, setup: Setup, state: State, data: Stream, *, restored: bool = True) -> None:
+        self.setup, self.state, self.data = setup, state, data
+        self.saved = io.BytesIO() if restored else None
+        if self.saved is not None:
+            torch.save(state.state_dict(), self.saved)
+
+    def play(self, batch_size: int, microbatch: int | None) -> float | None:
+        """Seconds an image takes in the mean over the run; None where memory does not hold it."""
+        try:
+            paces = [self._pace(start, batch_size, microbatch) for start in self._places(batch_size)]
+            return sum(paces) / len(paces)
+        except Exception as error:
+            if out_of_memory(error) is None:
+                raise
+        finally:
+            self._restore()
+        gc.collect()
+        if self.state.precision.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return None
+
+    def _places(self, batch_size: int) -> Iterator[Progress]:
+        """Where the rounds are played: at the start, where every lazy term is due; of a growing network, at five places
+        up to the end."""
+        game, total = self.state.game, self.state.progress.total
+        grows = isinstance(game, GAN) and game.growth is not None
+        for part in (1.0, 0.75, 0.5, 0.25, 0.0) if grows else (0.0,):
+            size = game.batch_size(batch_size) * game.batches_per_round
+            nimg = int(part * total) // size * size
+            yield Progress(nimg, nimg // size, nimg, total)
+
+    def _pace(self, start: Progress, batch_size: int, microbatch: int | None) -> float:
+        state = self.state
+        state.progress = start
+        how = Settings(seed=0, batch_size=batch_size, microbatch=microbatch)
+        measurements = build_measurements(self.setup, state, self.data.num_images)
+        play_round(state, self.data, measurements, how)  # which allocates
+        measurements.check(state.game)
+        began, first = time.perf_counter(), state.progress.nimg
+        for played in range(_ROUNDS):
+            if played and time.perf_counter() - began > _SECONDS:
+                break
+            play_round(state, self.data, measurements, how)
+        measurements.check(state.game)  # waits for the device
+        return (time.perf_counter() - began) / (state.progress.nimg - first)
+
+    def _restore(self) -> None:
+        if self.saved is not None:
+            self.saved.seek(0)
+            self.state.load_state_dict(torch.load(self.saved, map_location="cpu", weights_only=True))
+
+    def microbatch(self, batch_size: int) -> int | None:
+        """The largest micro-batch that fits, `batch_size` halved as often as need be; None where none does."""
+        least = 2 if any(isinstance(m, nn.BatchNorm1d) for m in self.state.game.modules()) else 1
+        size = batch_size
+        while size >= least:
+            if self.play(batch_size, size) is not None:
+                return size
+            size //= 2
+        return None
+
+
+def what_fits(setup: Setup, state: State, data: Stream, text: str) -> GantoolError:
+    """The error for a run that was out of memory, as `text` of gantool.errors.out_of_memory says; the state is of no
+    use afterwards."""
+    if world() > 1:
+        return GantoolError(text)
+    trainer, what = setup.config.trainer, text.partition(":")[0]
+    trial = Trial(setup, state, data, restored=False)
+    now = min(trainer.microbatch or trainer.batch_size, trainer.batch_size)
+    if trial.play(trainer.batch_size, now) is not None:
+        return GantoolError(
+            f"{what}: rounds fit, what looks at the run does not: choose a smaller monitor.scores.batch_size or "
+            "monitor.scores.num, or leave a monitor out"
+        )
+    if (fits := trial.microbatch(now // 2)) is None:
+        return GantoolError(f"{what}: no trainer.microbatch fits: choose a smaller network or dataset.resolution")
+    return GantoolError(f"{what}: trainer.microbatch={fits} fits (the batch stays {trainer.batch_size} images)")
+
+
+def assume_batch(cfg: DictConfig) -> str | None:
+    """Lets trainer.batch_size in `cfg` follow the recipe where it is auto or auto-micro; returns which it was, None
+    where it is a number."""
+    asked = OmegaConf.select(cfg, "trainer.batch_size", throw_on_resolution_failure=False)
+    if asked not in _AUTO:
+        return None
+    cfg.trainer.batch_size = "${recipe.batch_size}"
+    return asked
+
+
+def settle_batch(cfg: DictConfig, written: Written, run_dir: Path) -> None:
+    """Writes the numbers that fit into `cfg` where it says trainer.batch_size=auto: the largest batch, the recipe's
+    doubled as long as it fits and training gets faster; or auto-micro: the largest micro-batch for the recipe's batch.
+    A run that is there keeps what it began with.
+
+    Raises GantoolError where none fits, under torchrun, and as set_up does.
+    """
+    if (asked := assume_batch(cfg)) is None:
+        return
+    if (run_dir / ".hydra" / "config.yaml").exists():
+        before = settings(run_dir)
+        cfg.recipe.batch_size, cfg.trainer.microbatch = before["trainer.batch_size"], before["trainer.microbatch"]
+        return
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise GantoolError(f"trainer.batch_size={asked} is for one process: give torchrun's processes a number")
+    if asked == "auto-micro" and cfg.trainer.microbatch is not None:
+        raise GantoolError("trainer.batch_size=auto-micro chooses trainer.microbatch: leave one of them out")
+    setup = set_up(deepcopy(cfg), written)
+    image_set = prepare(setup.source, on_bad_image=setup.config.dataset.on_bad_image)
+    trainer, num_images = setup.config.trainer, len(image_set.images)
+    trial = Trial(setup, build_state(setup, num_images), build_stream(setup, image_set))
+    if asked == "auto-micro":
+        fits = trial.microbatch(trainer.batch_size)
+        cfg.trainer.microbatch = None if fits == trainer.batch_size else fits
+        log.info("trainer.batch_size=auto-micro: batches of %d, trainer.microbatch=%s", trainer.batch_size, fits)
+    else:
+        fits = _fastest(trial, trainer.batch_size, trainer.microbatch, num_images)
+        cfg.recipe.batch_size = fits or trainer.batch_size
+        log.info("trainer.batch_size=auto: %s; rates stay as they are", fits)
+    if fits is None:
+        raise GantoolError("out of memory: no batch fits: choose a smaller network or dataset.resolution")
+
+
+def _fastest(trial: Trial, size: int, microbatch: int | None, num_images: int) -> int | None:
+    best = trial.play(size, microbatch)
+    while best is None and size > 1:
+        size //= 2
+        if (best := trial.play(size, microbatch)) is not None:
+            return size
+    while best is not None and 2 * size <= num_images:
+        pace = trial.play(2 * size, microbatch)
+        if pace is None or pace * _WORTH > best:
+            break
+        size, best = 2 * size, pace
+    return None if best is None else size

@@ -1,0 +1,125 @@
+"""Images translated at their own sizes: padded to what the network takes, and in tiles where memory asks for it."""
+
+import gc
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from gantool.data.pixels import open_image
+from gantool.errors import GantoolError, out_of_memory
+from gantool.files import whole
+from gantool.networks.translators import ResNet
+from gantool.randomness import seed_torch
+from gantool.runs.trained import TrainedRun
+
+_OVERLAP = 4  # of a tile's side, the part in which it fades into the next one: 1 / _OVERLAP
+
+
+def translate_file(
+    run: TrainedRun, network: nn.Module, source: Path, target: Path, *, seed: tuple[int, int], tile: int | None
+) -> None:
+    """Translates one image by a generator of `run` into a PNG of its size and depth (16 bits where a grey image has
+    them). `tile`: the side of the tiles, in pixels; None: as large as memory allows. Seeds torch.
+
+    Raises GantoolError that names the file for one that is damaged.
+    """
+    channels, resolution, _ = run.shape
+    image, deep = _read(source, channels)
+    seed_torch("translate", *seed)
+    step, least = (4, 16) if isinstance(network, ResNet) else 2 * (resolution & -resolution,)
+    made = translate(network, image.to(run.device), step=step, least=least, tile=tile)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _save(made.cpu(), target, deep=deep)
+
+
+def translate(network: nn.Module, image: Tensor, *, step: int, least: int, tile: int | None = None) -> Tensor:
+    """(C, H, W) in [-1, 1] for an image of any size, by a network that takes multiples of `step` from `least` on: in
+    tiles of `tile` pixels, or where memory does not hold the whole, of half its side, a quarter, and so on.
+
+    Tiles fade into each other; a network with instance norm sees each of them alone, so that contrasts may differ from
+    one to the next. Raises GantoolError where not even tiles of `least` pixels fit.
+    """
+    height, width = image.shape[1:]
+    padded = _pad(image, *(max(-side % step, least - side) for side in (height, width)))
+    side = max(padded.shape[1:]) if tile is None else -(-tile // step) * step
+    while side >= least:
+        if (made := _in_tiles(network, padded, side, step)) is not None:
+            return made[:, :height, :width]
+        side = side // 2 // step * step
+    raise GantoolError("out of memory: not even the smallest tiles fit")
+
+
+def _pad(image: Tensor, below: int, right: int) -> Tensor:
+    """Reflected, again and again where the image is smaller than what is added."""
+    while below or right:
+        height, width = image.shape[1:]
+        rows, columns = min(below, height - 1), min(right, width - 1)
+        how = "reflect" if rows or columns else "replicate"  # of one pixel there is nothing to reflect
+        rows, columns = (rows, columns) if rows or columns else (below, right)
+        image = F.pad(image[None], (0, columns, 0, rows), mode=how)[0]
+        below, right = below - rows, right - columns
+    return image
+
+
+@torch.no_grad()
+def _in_tiles(network: nn.Module, image: Tensor, side: int, step: int) -> Tensor | None:
+    """None where memory does not hold a tile."""
+    height, width = (min(side, length) for length in image.shape[1:])
+    rows, columns = _starts(image.shape[1], height, step), _starts(image.shape[2], width, step)
+    try:
+        if len(rows) == len(columns) == 1:
+            return network(image[None])[0]
+        total, weights = torch.zeros_like(image), torch.zeros_like(image[:1])
+        weight = _ramp(height, image)[:, None] * _ramp(width, image)[None]
+        for top in rows:
+            for left in columns:
+                place = (slice(None), slice(top, top + height), slice(left, left + width))
+                total[place] += network(image[place][None])[0] * weight
+                weights[place] += weight
+        return total / weights
+    except Exception as error:
+        if out_of_memory(error) is None:
+            raise
+    gc.collect()
+    return None
+
+
+def _starts(length: int, side: int, step: int) -> list[int]:
+    """Where tiles begin so that they overlap and the last one ends with the image."""
+    stride = max(step, (side - side // _OVERLAP) // step * step)
+    return [*range(0, max(length - side, 0), stride), length - side]
+
+
+def _ramp(side: int, like: Tensor) -> Tensor:
+    """(side,) weights that rise from a tile's border to 1 where it no longer overlaps."""
+    places = torch.arange(1, side + 1, device=like.device, dtype=like.dtype)
+    return torch.minimum(places, places.flip(0)).clamp(max=max(1, side // _OVERLAP)) / max(1, side // _OVERLAP)
+
+
+def _read(path: Path, channels: int) -> tuple[Tensor, bool]:
+    """(channels, H, W) in [-1, 1], and whether it has 16 bits."""
+    try:
+        image, seen = open_image(path)
+        if seen.bits == 16 and channels == 1:
+            with Image.open(path) as file:
+                if file.mode.startswith("I"):
+                    values = np.asarray(file).astype(np.float32) / 65535
+                    return torch.from_numpy(values)[None] * 2 - 1, True
+        pixels = torch.from_numpy(np.array(image.convert("L" if channels == 1 else "RGB")))
+    except Exception as error:  # PIL raises a dozen kinds for bytes that are no image
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        raise GantoolError(f"{path} is damaged ({reason}): mend or remove it") from error
+    pixels = pixels[None] if channels == 1 else pixels.permute(2, 0, 1)
+    return pixels.float() / 127.5 - 1, False
+
+
+def _save(image: Tensor, path: Path, *, deep: bool) -> None:
+    top = 65535 if deep else 255
+    values = ((image.float() + 1) / 2 * top).round().clamp(0, top).permute(1, 2, 0).numpy()
+    array = values.astype(np.uint16 if deep else np.uint8)
+    with whole(path) as partial:
+        Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array).save(partial, compress_level=3)

@@ -1,0 +1,162 @@
+"""The latents behind images: found by gradients through the generator, from the best of many random ones."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from gantool.batch import Draws
+from gantool.errors import GantoolError
+from gantool.files import whole
+from gantool.game import FeatureDiscriminator
+from gantool.games.gan import GAN
+from gantool.latents import Structured
+from gantool.logging.progress import follow_steps
+from gantool.randomness import seed_torch
+from gantool.runs.trained import TrainedRun
+
+NAME = "latents.safetensors"
+_BATCH = 64  # random latents that are looked at together
+_NOISE = 0.05  # of the search, at its start, in standard deviations of a latent
+
+
+@dataclass(frozen=True)
+class Projection:
+    """What was found for N images."""
+
+    z: Tensor  # (N, latent dim)
+    labels: Tensor | None  # (N,) int64 of a conditional run
+    images: Tensor  # (N, C, H, W) in [-1, 1]: what the generator makes of them
+    errors: Tensor  # (N,) root mean square over pixels, of [-1, 1]
+
+    def save(self, folder: Path) -> None:
+        """Writes latents.safetensors (z, labels) and latents.npz (the same, and errors)."""
+        arrays = {"z": self.z.cpu().contiguous()} | ({} if self.labels is None else {"labels": self.labels.cpu()})
+        with whole(folder / NAME) as partial:
+            save_file(arrays, partial)
+        with whole(folder / "latents.npz") as partial:
+            np.savez(partial, **{key: value.numpy() for key, value in (arrays | {"errors": self.errors.cpu()}).items()})
+
+
+def load_latents(path: Path, run: TrainedRun, dim: int) -> tuple[Tensor, Tensor | None]:
+    """z (N, dim) and labels (N,) as `save` wrote them; raises GantoolError for a file of another kind or run."""
+    path = path / NAME if path.is_dir() else path
+    try:
+        found = load_file(path, str(run.device))
+    except Exception as error:  # what safetensors raises for other bytes
+        raise GantoolError(
+            f"latents={path} cannot be read: name the folder or file that gantool project wrote"
+        ) from error
+    z, labels = found.get("z"), found.get("labels")
+    if z is None or z.dim() != 2 or z.shape[1] != dim or (labels is None) != (run.num_classes == 0):
+        raise GantoolError(f"latents={path} are of another run: {run.folder} has latents of {dim} numbers")
+    if labels is not None and not (
+        len(labels) == len(z) and 0 <= int(labels.min()) <= int(labels.max()) < run.num_classes
+    ):
+        raise GantoolError(f"latents={path}: its labels are not those of {run.folder}")
+    return z.float(), labels
+
+
+def project(
+    game: GAN,
+    run: TrainedRun,
+    images: Tensor,
+    *,
+    classes: list[int],
+    seed: int,
+    steps: int,
+    starts: int,
+    lr: float,
+    feature_weight: float,
+) -> Projection:
+    """The latents whose images come closest to (N, C, H, W) in [-1, 1]: in the mean square of pixels, and with
+    `feature_weight` of the discriminator's features, each as a share of what random images are off.
+
+    The best of `starts` random latents, of `classes` in turn, is followed down for `steps` steps of Adam at `lr`, which
+    falls to zero; normal latents are kept as long as such are. Codes of a latent stay as the best start had them. Seeds
+    torch.
+    """
+    seed_torch("project", seed)
+    search = _Search(game, run, images, feature_weight)
+    z, labels = search.best_starts(starts, classes)
+    latent, fixed = game.latent, z.clone()
+    free = latent.normal or (latent.noise.dim if isinstance(latent, Structured) else latent.dim)
+    part = z[:, :free].clone().requires_grad_(True)
+    length = part.detach().norm(dim=1, keepdim=True).mean()
+    optimizer = torch.optim.Adam([part], lr=lr)
+    best, lowest = z.clone(), torch.full((len(z),), float("inf"), device=z.device)
+    for step in follow_steps(range(steps)):
+        left = 1 - step / steps
+        optimizer.param_groups[0]["lr"] = lr * min(1.0, 4 * left)
+        moved = part + _NOISE * max(0.0, left - 0.25) * torch.randn_like(part)
+        whole_z = torch.cat([moved, fixed[:, free:]], 1)
+        distance = search.distance(whole_z, labels)
+        with torch.no_grad():
+            better = distance < lowest
+            lowest = torch.where(better, distance, lowest)
+            best = torch.where(better[:, None], whole_z, best)
+        optimizer.zero_grad()
+        distance.sum().backward()
+        optimizer.step()
+        with torch.no_grad():  # in many dimensions normal latents lie close to one sphere
+            part.copy_(length * part / part.norm(dim=1, keepdim=True) if latent.normal else part.clamp(-1, 1))
+    with torch.no_grad():
+        made = game.generate(best, labels, run.generators)
+        errors = (made - images).square().flatten(1).mean(1).sqrt()
+    return Projection(best.detach(), labels, made, errors)
+
+
+class _Search:
+    """How far what is made of latents is from the images."""
+
+    def __init__(self, game: GAN, run: TrainedRun, images: Tensor, feature_weight: float) -> None:
+        self.game, self.run, self.images, self.weight = game, run, images, feature_weight
+        network = game.discriminator
+        self.network = network if feature_weight and isinstance(network, FeatureDiscriminator) else None
+        if feature_weight and self.network is None:
+            raise GantoolError(f"{run.folder}: its discriminator has no features; say feature_weight=0")
+        self.scales = (1.0, 1.0)
+
+    def features(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """(N, F) of the discriminator."""
+        assert self.network is not None
+        growth = self.game.growth
+        shown = images if growth is None else growth.shrink(images, self.game.stage)
+        return self.network.features(shown, labels).flatten(1).float()
+
+    def parts(self, z: Tensor, labels: Tensor | None, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(N,) mean squares of pixels and of features."""
+        made = self.game.generate(z, labels, self.run.generators)
+        pixels = (made - images).square().flatten(1).mean(1)
+        if self.network is None:
+            return pixels, torch.zeros_like(pixels)
+        theirs = self.features(images, labels).detach()
+        return pixels, (self.features(made, labels) - theirs).square().mean(1)
+
+    def distance(self, z: Tensor, labels: Tensor | None, images: Tensor | None = None) -> Tensor:
+        """(N,): of pixels and features, each 1 where it is as far as random images are."""
+        pixels, features = self.parts(z, labels, self.images if images is None else images)
+        return pixels / self.scales[0] + self.weight * features / self.scales[1]
+
+    @torch.no_grad()
+    def best_starts(self, starts: int, classes: list[int]) -> tuple[Tensor, Tensor | None]:
+        """For each image the closest of `starts` random latents, and its label."""
+        device = self.run.device
+        z = torch.cat(
+            [self.game.latent.sample(Draws(min(_BATCH, starts - at), device)) for at in range(0, starts, _BATCH)]
+        )
+        labels = torch.tensor(classes, device=device).repeat(-(-starts // len(classes)))[:starts] if classes else None
+        found = []
+        for number, image in enumerate(self.images):
+            parts: list[tuple[Tensor, Tensor]] = []
+            for rows in torch.arange(starts, device=device).split(_BATCH):
+                own = None if labels is None else labels[rows]
+                parts.append(self.parts(z[rows], own, image.expand(len(rows), -1, -1, -1)))
+            pixels, features = (torch.cat(side) for side in zip(*parts, strict=True))
+            if number == 0:
+                self.scales = (float(pixels.mean()) or 1.0, float(features.mean()) or 1.0)
+            found.append(int((pixels / self.scales[0] + self.weight * features / self.scales[1]).argmin()))
+        return z[found], None if labels is None else labels[found]

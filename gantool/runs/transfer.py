@@ -1,0 +1,175 @@
+"""A new run that begins with trained networks: what fits by name and shape is taken over, and told."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gantool.config import Train
+from gantool.config.composed import find_run
+from gantool.errors import GantoolError
+from gantool.paths import expanded
+from gantool.runs.hub import NAME, find_snapshot, is_on_hub
+from gantool.runs.snapshot import read_snapshot
+from gantool.training.checkpoint import Checkpoints, load
+from gantool.training.state import State
+
+_LISTED = 4  # tensors of a network that are named one by one
+_SIZES = ("channels", "num_classes", "latent_dim")
+
+Weights = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Trained weights: those of the networks in training, and the averaged generators'."""
+
+    name: str
+    networks: Weights  # by the network's name: generator.layers.0.weight
+    averaged: Weights
+    sizes: Mapping[str, int]  # of _SIZES, as far as known
+
+
+def begin_from(source: str, state: State, config: Train) -> str:
+    """Puts what fits of a run (its newest checkpoint), a checkpoint file or a snapshot into the networks and averages
+    of `state`; returns a table of what was taken and what was not.
+
+    Of a snapshot, that is the generators. Raises GantoolError where there is none of these, or next to nothing fits.
+    """
+    origin = _read(source)
+    latent = config.model.latent
+    sizes = {"channels": config.dataset.channels or 0, "num_classes": config.num_classes}
+    sizes |= {"latent_dim": latent.dim} if latent else {}
+    pairs = {(origin.sizes[key], sizes[key]): key for key in _SIZES if origin.sizes.get(key) and sizes.get(key)}
+    rows, total = [f"init={source}: from {origin.name}"], 0
+    for name, network in state.game.networks().items():
+        sums = name not in state.game.generators  # over the channels of an image
+        taken, line = _take(_part(origin.networks, name), network, pairs, sums=sums)
+        rows, total = [*rows, f"  {name:<14} {line}"], total + taken
+    if 100 * total < sum(parameter.numel() for parameter in state.game.parameters()):  # a bias fits anything
+        raise GantoolError(f"init={source}: its weights do not fit these networks in name and shape; leave it out")
+    for name, network in state.ema.generators.named_children():
+        _take(_part(origin.averaged, name), network, pairs, sums=False)
+    return "\n".join(rows)
+
+
+def _read(source: str) -> Origin:
+    path = expanded(source)
+    if path.suffix == ".safetensors" or (path / NAME).is_file() or is_on_hub(source):
+        weights, config, _ = read_snapshot(find_snapshot(source))
+        sizes = {**config["shape"], **_whole_numbers({"latent_dim": config["parts"].get("latent", {}).get("dim")})}
+        return Origin("a snapshot, which has no discriminator", weights, weights, sizes)
+    if path.suffix == ".pt":
+        saved = load(path)
+    else:
+        run = find_run(source, "init", "is no run folder and no snapshot")
+        saved = Checkpoints(run).load_newest()
+        if saved is None:
+            raise GantoolError(f"init={source} has no checkpoint yet: train it first")
+    match saved:
+        case {"game": dict(game), "ema": dict(averaged), "progress": {"nimg": int(nimg)}, "config": dict(config)}:
+            networks = {name.removeprefix("generators."): value for name, value in game.items()}
+            return Origin(f"the state at {nimg / 1000:g} kimg", networks, averaged, _sizes(config))
+    raise GantoolError(f"init={source}: its checkpoint is no state of a run")
+
+
+def _sizes(config: Mapping[str, Any]) -> dict[str, int]:
+    match config:
+        case {"dataset": dict(dataset), "model": dict(model)}:
+            latent = model.get("latent")
+            classes = dataset.get("num_classes") if model.get("conditional") else None
+            dim = latent.get("dim") if isinstance(latent, dict) else None
+            return _whole_numbers({"channels": dataset.get("channels"), "num_classes": classes, "latent_dim": dim})
+    return {}
+
+
+def _whole_numbers(values: Mapping[str, Any]) -> dict[str, int]:
+    return {key: value for key, value in values.items() if isinstance(value, int)}
+
+
+def _part(weights: Weights, name: str) -> dict[str, Tensor]:
+    """The weights of one network, as its own state_dict names them."""
+    own = {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
+    return {key: value for key, value in own.items() if isinstance(value, Tensor)}
+
+
+@torch.no_grad()
+def _take(
+    old: dict[str, Tensor], network: nn.Module, pairs: Mapping[tuple[int, int], str], *, sums: bool
+) -> tuple[int, str]:
+    """Copies what fits into `network`; how many parameters came, and the line that says so."""
+    own = {key: value for key, value in network.state_dict(keep_vars=True).items() if value.dim()}
+    old = dict(_aligned(old, own))
+    came, new, adapted = 0, [], []
+    for key, value in own.items():
+        found, how = _fitting(old[key], value, pairs, sums) if key in old else (None, "")
+        if found is not None:
+            value.copy_(found)
+        if not isinstance(value, nn.Parameter):
+            continue
+        came += 0 if found is None else value.numel()
+        if how:
+            adapted.append(f"{key} ({how})")
+        if found is None:
+            there = f" for {tuple(old[key].shape)}" if key in old else ""
+            new.append(f"{key} {tuple(value.shape)}{there}")
+    total = sum(parameter.numel() for parameter in network.parameters())
+    told = [f"{came:,} of {total:,} parameters taken"]
+    told += [f"{title}: {_few(names)}" for title, names in (("adapted", adapted), ("new", new)) if names]
+    return came, "; ".join(told)
+
+
+def _few(names: list[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
+
+
+def _aligned(old: dict[str, Tensor], own: Weights) -> Iterator[tuple[str, Tensor]]:
+    """The old weights under the names that they have here: the layers of a network for another resolution are counted
+    from its start or from its end, whichever lets more of them fit."""
+    for container in {_place(key)[0] for key in old}:
+        inside = {key: value for key, value in old.items() if _place(key)[0] == container}
+        ends = [max((_place(key)[1] for key in keys if _place(key)[0] == container), default=0) for keys in (old, own)]
+        shifts = {0, ends[1] - ends[0]} if container else {0}
+        moved = [{_shifted(key, shift): value for key, value in inside.items()} for shift in sorted(shifts, key=abs)]
+        yield from max(moved, key=lambda names: _fit(names, own)).items()
+
+
+def _place(key: str) -> tuple[str, int]:
+    """'layers.3.weight' lies in ('layers', 3); ('', 0) for what is in no list of layers."""
+    found = re.match(r"(.*?)\.(\d+)\.", key)
+    return (found[1], int(found[2])) if found else ("", 0)
+
+
+def _shifted(key: str, shift: int) -> str:
+    return re.sub(r"\.(\d+)\.", lambda found: f".{int(found[1]) + shift}.", key, count=1) if shift else key
+
+
+def _fit(names: Weights, own: Weights) -> int:
+    return sum(value.numel() for key, value in names.items() if key in own and own[key].shape == value.shape)
+
+
+def _fitting(old: Tensor, own: Tensor, pairs: Mapping[tuple[int, int], str], sums: bool) -> tuple[Tensor | None, str]:
+    """The old weights in the new shape, and how they were adapted; None where they do not fit. Other channels get the
+    mean of the old ones, in a network that adds up over them so that the sum stays; of other classes and latents, the
+    first ones that both have are taken."""
+    if old.shape == own.shape:
+        return old, ""
+    differ = [dim for dim, (a, b) in enumerate(zip(old.shape, own.shape, strict=False)) if a != b]
+    if old.dim() != own.dim() or len(differ) != 1:
+        return None, ""
+    [dim] = differ
+    before, now = old.shape[dim], own.shape[dim]
+    kind = pairs.get((before, now))
+    if kind is None:
+        return None, ""
+    if kind == "channels":
+        factor = before / now if sums else 1.0
+        return (old.float().mean(dim, keepdim=True) * factor).expand(own.shape), f"{before} to {now} channels"
+    made = own.detach().clone()
+    both = min(before, now)
+    made.narrow(dim, 0, both).copy_(old.narrow(dim, 0, both))
+    return made, f"the first {both} of {before} {kind.replace('num_', '').replace('latent_dim', 'latent numbers')}"

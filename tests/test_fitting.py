@@ -1,0 +1,108 @@
+"""Memory: dry runs, batches that are chosen by what fits, and the micro-batch that an error names."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from extent import some
+from gantool.cli.main import main
+from gantool.config.composed import settings
+from gantool.networks import mlp
+from runs import newest, same_training, small, train
+
+MLP = ["train", *(word for word in small(Path("run"), model="mlp")[1:] if not word.startswith("trainer.batch_size"))]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One timed round at each place."""
+    monkeypatch.setattr("gantool.runs.fitting._SECONDS", 0.0)
+
+
+@pytest.fixture
+def few_fit(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The generator of model=mlp has memory for four images at once."""
+    forward = mlp.Generator.forward
+
+    def limited(self: mlp.Generator, z: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
+        if len(z) > 4 and self.training:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return forward(self, z, *more)
+
+    monkeypatch.setattr(mlp.Generator, "forward", limited)
+
+
+def trainer(run: Path) -> tuple[object, object]:
+    saved = settings(run)
+    return saved["trainer.batch_size"], saved["trainer.microbatch"]
+
+
+@pytest.mark.usefixtures("few_fit")
+def test_out_of_memory_names_the_microbatch_that_fits(in_tmp: Path, capfd) -> None:
+    for more in ([], ["trainer.dry_run=true"]):
+        assert main([*MLP, "trainer.batch_size=32", *more]) == 1
+        error = capfd.readouterr().err
+        assert error == ("gantool train: error: out of memory: trainer.microbatch=4 fits (the batch stays 32 images)\n")
+        assert not (in_tmp / "run").exists()
+    assert main([*MLP, "trainer.batch_size=32", "trainer.microbatch=4"]) == 0
+
+
+@pytest.mark.usefixtures("few_fit")
+def test_the_microbatch_is_found_and_kept(in_tmp: Path, capfd) -> None:
+    words = [*MLP, "trainer.batch_size=auto-micro", "recipe.batch_size=16"]
+    assert main(words) == 0
+    assert trainer(in_tmp / "run") == (16, 4)
+    assert main([*words, "trainer.duration=6it"]) == 0, "the same command goes on with the same numbers"
+    assert newest(in_tmp / "run")["progress"]["nimg"] == 6 * 16 and trainer(in_tmp / "run") == (16, 4)
+    assert main([*words, "trainer.microbatch=2", "hydra.run.dir=other"]) == 1
+    assert "leave one of them out" in capfd.readouterr().err
+    assert main([*MLP, "trainer.batch_size=auto", "hydra.run.dir=auto"]) == 0, "the recipe's 32 do not fit"
+    assert trainer(in_tmp / "auto") == (4, None)
+
+
+def test_a_batch_grows_while_that_is_faster(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paces = {32: 1.0, 64: 0.6, 128: 0.4, 256: 0.39, 512: 0.1}
+    monkeypatch.setattr("gantool.runs.fitting.Trial.play", lambda self, size, micro: paces[size])
+    assert main([*MLP, "trainer.batch_size=auto"]) == 0
+    assert trainer(in_tmp / "run") == (128, None)
+
+
+def test_looking_for_a_batch_changes_nothing(in_tmp: Path) -> None:
+    whole = train(in_tmp / "whole", "augment=ada", "augment.interval=1", model="mlp")
+    found = ["trainer.batch_size=auto-micro", "recipe.batch_size=8"]
+    assert same_training(whole, train(in_tmp / "found", "augment=ada", "augment.interval=1", *found, model="mlp"))
+
+
+MODELS = {"mlp": ["score=fd", "monitor=[samples,scores]"], "cyclegan": [], "progan": [], "biggan": []}
+
+
+@pytest.mark.parametrize("model", some(MODELS, 2))
+def test_a_dry_run_tells_and_leaves_nothing(in_tmp: Path, model: str, capfd) -> None:
+    assert main([*small(in_tmp / "run", *MODELS[model], model=model), "trainer.dry_run=true"]) == 0
+    out = capfd.readouterr().out
+    for start in ("parameters", "memory", "pace", "whole run", "looks", "disk"):
+        assert f"\n{start} " in out
+    assert not (in_tmp / "run").exists()
+    if model == "mlp":
+        assert "generator 17,856, discriminator 16,689" in out or "discriminator 16,689, generator 17,856" in out
+        assert "looks       samplegrid" in out and "scores" in out and "disk        3 checkpoints of" in out
+
+
+def test_a_dry_run_of_a_run_that_is_there_leaves_it(in_tmp: Path, capfd) -> None:
+    train(in_tmp / "run", model="mlp", rounds=2)
+    before = {path: path.stat().st_mtime_ns for path in (in_tmp / "run").rglob("*")}
+    assert main(["train", f"resume={in_tmp / 'run'}", "trainer.duration=9it", "trainer.dry_run=true"]) == 0
+    assert {path: path.stat().st_mtime_ns for path in (in_tmp / "run").rglob("*")} == before
+    assert json.loads((in_tmp / "run" / "status.json").read_text())["state"] == "finished"
+
+
+def test_a_look_that_does_not_fit_is_told(in_tmp: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> None:
+    def fail(*words: object, **more: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("gantool.monitors.samples.SampleGrid.__call__", fail)
+    for more in ([], ["trainer.dry_run=true"]):
+        assert main([*MLP, "trainer.batch_size=8", "monitor=samples", *more]) == 1
+        assert "out of memory: rounds fit, what looks at the run does not" in capfd.readouterr().err

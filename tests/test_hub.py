@@ -1,0 +1,76 @@
+"""The model card beside every snapshot, the folder for the Hub, and what comes from there, without a network."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+import gantool
+from gantool.cli.main import main
+from gantool.errors import GantoolError
+from gantool.logging.status import read_status
+from gantool.runs.hub import NAME, is_on_hub
+
+REVISION = "0" * 40
+
+
+@pytest.fixture
+def on_hub(in_tmp: Path, trained_run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of format=hub, in huggingface_hub's own cache as someone/digits; there is no network."""
+    constants = pytest.importorskip("huggingface_hub.constants")
+    run = shutil.copytree(trained_run, in_tmp / "run")
+    assert main(["export", f"run={run}", "format=hub", "license=cc-by-4.0"]) == 0
+    place = in_tmp / "cache" / "models--someone--digits"
+    shutil.copytree(run / "hub", place / "snapshots" / REVISION)
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text(REVISION)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(in_tmp / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return run
+
+
+def test_a_folder_for_the_hub_has_a_card_and_no_path_of_this_machine(on_hub: Path, in_tmp: Path) -> None:
+    folder = on_hub / "hub"
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "samples.png", NAME]
+    card = (folder / "README.md").read_text()
+    _, head, text = card.split("---\n", 2)
+    assert yaml.safe_load(head) == {
+        "library_name": "gantool",
+        "pipeline_tag": "unconditional-image-generation",
+        "license": "cc-by-4.0",
+        "tags": ["gan", "mlp"],
+    }
+    score, status = "fd_digits", read_status(on_hub)
+    assert f"| {score} (lower is better) | {status['metrics'][score]:.1f}"[:34] in text and "floor" in text
+    for line in ("| loss | non-saturating |", "| seed | 7 |", "mnist-5k: 1x32x32 pixels", "The weights: cc-by-4.0."):
+        assert line in text
+    assert Image.open(folder / "samples.png").size[0] >= 512
+    for path in folder.iterdir():
+        assert str(in_tmp).encode() not in path.read_bytes()
+
+
+def test_load_and_init_take_a_name_on_the_hub(on_hub: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    here = gantool.load(on_hub / "hub").sample(3)
+    for name in ("someone/digits", f"someone/digits@{REVISION}", "hf://someone/digits"):
+        assert torch.equal(gantool.load(name).sample(3), here)
+    for name, reason in (("someone/else", "not to be had from the Hub"), ("some/where/else", "not a readable")):
+        with pytest.raises(GantoolError, match=reason):
+            gantool.load(name)
+    words = ["model=mlp", "model.generator.hidden=[16,16]", "model.discriminator.hidden=[16,16]", "model.latent.dim=8"]
+    words += ["score=none", "trainer.duration=1it", "hydra.run.dir=new"]
+    assert main(["train", "init=someone/digits", *words]) == 0
+    assert "17,856 of 17,856 parameters taken" in capfd.readouterr().out
+
+
+def test_every_snapshot_has_a_card(trained_run: Path) -> None:
+    card = (trained_run / "exported" / "README.md").read_text()
+    assert "license: unknown" in card and "Not stated" in card and (trained_run / "exported" / "samples.png").is_file()
+
+
+def test_what_is_here_is_never_looked_for_on_the_hub(in_tmp: Path) -> None:
+    (in_tmp / "a" / "b").mkdir(parents=True)
+    found = {name: is_on_hub(name) for name in ("a/b", "a/c", "a/b.safetensors", "./a", "~/a", "a", "a/b/c")}
+    assert [name for name, hub in found.items() if hub] == ["a/c"]
