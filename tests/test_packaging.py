@@ -52,7 +52,7 @@ def test_the_wheel_ships_everything_that_is_no_python(site: Path) -> None:
 
 def test_the_wheel_works_from_anywhere(site: Path) -> None:
     assert str(site / "gantool" / "conf") in run(site, "train", "--info", "searchpath")
-    assert "discriminator_norm: batch" in run(site, "train", "--cfg", "job")
+    assert "discriminator_norm: spectral" in run(site, "train", "--cfg", "job")
     assert "wgan-gp" in run(site, "list", "loss")
 
 
