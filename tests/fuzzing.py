@@ -78,6 +78,7 @@ QUICK = {
     "evaluate": ["num=20"],
     "embed": ["num=20"],
     "interpolate": ["rows=2", "steps=2"],
+    "project": ["num=2", "steps=2", "starts=4"],
     "truncation": ["num=20", "thresholds=[1.0]"],
     "explain": ["latents=2", "images=2", "shown=1"],
 }

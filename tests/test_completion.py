@@ -1,10 +1,13 @@
 """The tab key in a real bash."""
 
+import fcntl
 import os
 import pty
 import select
 import shutil
+import struct
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +16,7 @@ import pytest
 
 from extent import some
 
+_PROMPT = "READY> "
 BASH = shutil.which("bash") or ""
 
 
@@ -25,15 +29,17 @@ class Terminal:
         program.write_text(f'#!/bin/sh\nexec {sys.executable} -m gantool "$@"\n')
         program.chmod(0o755)
         root = Path(__file__).resolve().parents[1]
-        more = {"PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONPATH": str(root), "PS1": "$ ", "TERM": "dumb"}
+        more = {"PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONPATH": str(root), "TERM": "dumb"}
+        more |= {"PS1": _PROMPT}
         pid, self.screen = pty.fork()
         if pid == 0:
             os.chdir(home)
             os.execve(BASH, [BASH, "--norc", "--noprofile", "-i"], {**os.environ, **more})
         self.pid = pid
-        self.type('bind "set enable-bracketed-paste off"; bind "set completion-query-items 0"; stty columns 400\n')
+        fcntl.ioctl(self.screen, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 400, 0, 0))
+        self.type('bind "set enable-bracketed-paste off"; bind "set completion-query-items 0"\n')
         self.type('bind "set page-completions off"; eval "$(gantool -sc install=bash)"; echo rea""dy\n')
-        self.read(until="ready")
+        self.read(until=f"ready\r\n{_PROMPT}")
 
     def type(self, text: str) -> None:
         os.write(self.screen, text.encode())
@@ -52,7 +58,7 @@ class Terminal:
         self.type("#END")  # appears behind what was completed
         text = self.read(until="#END")
         self.type("\x03")
-        self.read(seconds=0.3)
+        self.read(until=_PROMPT)
         return text.replace("\a", "").replace("\r", "")
 
 

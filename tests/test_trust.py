@@ -14,7 +14,7 @@ from gantool.cli import main
 from gantool.errors import GantoolError
 from stranger import TARGETS, edit, refused, set_traps, told
 
-ON_A_RUN = ["sample", "interpolate", "truncation", "evaluate", "embed", "explain", "export", "report"]
+ON_A_RUN = ["sample", "interpolate", "project", "truncation", "evaluate", "embed", "explain", "export", "report"]
 
 
 @pytest.fixture

@@ -43,11 +43,11 @@ def project(options: Options) -> None:
     from gantool.runs.trained import load_run
     from gantool.runs.translation import read_folder
 
-    if options.images is None:
-        raise GantoolError("which images? images=FOLDER names a folder of them")
     run = load_run(
         options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint, trust=options.trust
     )
+    if options.images is None:
+        raise GantoolError("which images? images=FOLDER names a folder of them")
     if not isinstance(run.game, GAN):
         raise GantoolError(f"{run.folder} is a CycleGAN or pix2pix run: it has no latent")
     classes = chosen_classes(run, options.classes)
