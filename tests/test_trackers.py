@@ -6,6 +6,7 @@ import logging
 import struct
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,7 @@ def kept_offline(path: Path) -> Iterator[bytes]:
 
 def test_wandb_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb")
-    from wandb.proto.wandb_internal_pb2 import Record as Sent
+    Sent = import_module("wandb.proto.wandb_internal_pb2").Record  # its types are made when it is imported
 
     from gantool.logging.wandb import WandB
 

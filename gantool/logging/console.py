@@ -74,13 +74,13 @@ class Console:
         if self.live is None:
             self.terminal.print(f"{done}  {rest}", soft_wrap=True)
             return
-        line, cells = Table.grid(padding=(0, 1)), [Text(done), Text(rest)]
+        line, wide = Table.grid(padding=(0, 1)), self.terminal.width >= _WIDE
         line.add_column(no_wrap=True, min_width=len(done))
-        if self.terminal.width >= _WIDE:
+        if wide:
             line.add_column(min_width=_BAR)
-            cells.insert(1, ProgressBar(total=self.total, completed=progress.nimg, width=_BAR))
         line.add_column(no_wrap=True, overflow="ellipsis")
-        line.add_row(*cells)
+        bar = [ProgressBar(total=self.total, completed=progress.nimg, width=_BAR)] if wide else []
+        line.add_row(Text(done), *bar, Text(rest))
         if not self.live.is_started:
             self.live.start()
             self.terminal.show_cursor(True)  # a run that is ended at once would leave it hidden

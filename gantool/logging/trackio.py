@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from gantool.game import Progress
@@ -28,8 +29,8 @@ class Trackio(Tracker):
         self.sent, self.trackio = Sent(run_dir, "trackio", first), trackio
         self.sent.id = self.sent.id or f"{run_dir.name}-{secrets.token_hex(3)}"  # it knows runs by their names
         config = {**hparams, "configuration": config_text}
-        quiet = {"embed": False, "auto_log_gpu": False, "auto_log_cpu": False}
-        self.run = trackio.init(project, self.sent.id, config=config, resume="allow", **quiet)
+        start = partial(trackio.init, embed=False, auto_log_gpu=False, auto_log_cpu=False)
+        self.run = start(project, self.sent.id, config=config, resume="allow")
 
     def write(self, record: Record, progress: Progress) -> None:
         if not self.sent.is_new(progress):

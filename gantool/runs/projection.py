@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -34,11 +34,13 @@ class Projection:
 
     def save(self, folder: Path) -> None:
         """Writes latents.safetensors (z, labels) and latents.npz (the same, and errors)."""
-        arrays = {"z": self.z.cpu().contiguous()} | ({} if self.labels is None else {"labels": self.labels.cpu()})
+        labels = {} if self.labels is None else {"labels": self.labels.cpu()}
+        arrays = {"z": self.z.cpu().contiguous(), **labels}
         with whole(folder / NAME) as partial:
             save_file(arrays, partial)
+        numbers: dict[str, Any] = {name: value.numpy() for name, value in arrays.items()}
         with whole(folder / "latents.npz") as partial:
-            np.savez(partial, **{key: value.numpy() for key, value in (arrays | {"errors": self.errors.cpu()}).items()})
+            np.savez(partial, errors=self.errors.cpu().numpy(), **numbers)
 
 
 def load_latents(path: Path, run: TrainedRun, dim: int) -> tuple[Tensor, Tensor | None]:
