@@ -1,10 +1,23 @@
 """How this process was started: alone, or as one of the ranks of torchrun. No torch unless there are several."""
 
 import os
+import signal
+import threading
 import time
+from contextlib import suppress
+from datetime import timedelta
+from functools import cache
+from itertools import count
+from typing import TYPE_CHECKING
 
 from gantool.lock import locked
 from gantool.paths import cache_dir
+
+if TYPE_CHECKING:
+    from torch.distributed import Store  # pyright: ignore[reportPrivateImportUsage]
+
+_starts = count()  # commands of this process: a script may run several
+_LISTENS = 1.0  # seconds between two looks at torchrun
 
 
 def is_first_rank() -> bool:
@@ -12,20 +25,63 @@ def is_first_rank() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def agree_on_start(*, claim: bool = False) -> float:
-    """The time (seconds since 1970) that names run folders: the first rank's, for all ranks that torchrun started. With
-    `claim` it is a second that no other start has, so that no two runs share a folder."""
-    now = _claimed(time.time()) if claim and is_first_rank() else time.time()
-    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
-        return now
+def local_rank() -> int:
+    """This process's number on its machine."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+@cache
+def meeting() -> "Store | None":
+    """Where the processes that torchrun started find each other; None for one that is alone."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return None
     from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
-    store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
-    key = "gantool/started/" + os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    if is_first_rank():
-        store.set(key, repr(now))
+    hosts = is_first_rank() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    where = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    threading.Thread(target=_follow_torchrun, args=(os.getppid(),), daemon=True).start()
+    return TCPStore(*where, is_master=hosts, wait_for_workers=False)
+
+
+def attempt() -> str:
+    """How often torchrun has started the ranks before: what they left in the store then is no longer true."""
+    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+
+
+def agree_on_start(*, claim: bool = False) -> float:
+    """The time (seconds since 1970) that names run folders: the first rank's, for all ranks that torchrun started, and
+    for those that it starts again, which so go on in the same folder. With `claim` it is a second that no other start
+    has, so that no two runs share a folder."""
+    now = _claimed(time.time()) if claim and is_first_rank() else time.time()
+    store = meeting()
+    if store is None:
         return now
-    return float(store.get(key))
+    key = f"gantool/started/{next(_starts)}"
+    return float(store.compare_set(key, "", repr(now)) if is_first_rank() else store.get(key))
+
+
+def first_failure(job: str, text: str, *, patience: float) -> tuple[bool, str]:
+    """Whether this rank is the first to fail at `job`, and what the first one failed of: so that one rank tells. Others
+    have `patience` seconds to fail before."""
+    store = meeting()
+    if store is None:
+        return True, text
+    key, own = f"gantool/failed/{attempt()}/{job}", text if is_first_rank() else f"rank {os.environ['RANK']}: {text}"
+    try:
+        with suppress(Exception):  # none has failed
+            store.wait([key], timedelta(seconds=patience or 0.01))
+        first = store.compare_set(key, "", own)
+    except Exception:  # torchrun is gone, and the store with it
+        return True, own
+    found = first.decode(errors="replace") if isinstance(first, bytes) else str(first)
+    return found == own, found
+
+
+def _follow_torchrun(parent: int) -> None:
+    """Stops this rank as SIGTERM does once torchrun is gone, which leaves its ranks behind at signals unknown to it."""
+    while os.getppid() == parent:
+        time.sleep(_LISTENS)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _claimed(now: float) -> float:

@@ -29,10 +29,12 @@ def sampled(
     labels: Tensor | None = None,
     truncation: float | None = None,
     batch_size: int = BLOCK,
+    firsts: Iterable[int] | None = None,
 ) -> Iterator[Block]:
     """(n, C, H, W) uint8 on the CPU and their labels, until there are `num`. `labels` (at least num,) of a conditional
-    game; at most `batch_size` images go through the generator at once. Seeds torch."""
-    for first in range(0, num, BLOCK):
+    game; at most `batch_size` images go through the generator at once. `firsts`: the numbers of the first images of the
+    blocks that are wanted, multiples of BLOCK; None: all. Seeds torch."""
+    for first in range(0, num, BLOCK) if firsts is None else firsts:
         count = min(BLOCK, num - first)
         asked = None if labels is None else filled(labels[first : first + BLOCK], BLOCK)
         request = Request(Draws(BLOCK, device), None if asked is None else asked.to(device), truncation=truncation)
@@ -89,12 +91,12 @@ def _batch_norms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
 
 @torch.no_grad()
 def translated(
-    network: nn.Module, images: Iterable[Tensor], device: torch.device, *, seed: int, batch_size: int
+    network: nn.Module, images: Iterable[Tensor], device: torch.device, *, seed: int, batch_size: int, first: int = 0
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of sources and translations, (n, C, H, W) uint8 on the CPU, of (C, H, W) uint8 images. Dropout, pix2pix's
-    noise, goes by batch. Seeds torch."""
+    """Batches of sources and translations, (n, C, H, W) uint8 on the CPU, of (C, H, W) uint8 images, the number `first`
+    and those after it. Dropout, pix2pix's noise, goes by batch. Seeds torch."""
     rest = iter(images)
-    done = 0
+    done = first
     while batch := list(islice(rest, batch_size)):
         seed_torch("translate", seed, done)
         source = torch.stack(batch)

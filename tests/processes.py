@@ -4,7 +4,9 @@ all that a run needs, which takes seconds."""
 import multiprocessing
 import os
 import signal
+import socket
 import sys
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -15,11 +17,20 @@ _forked.set_forkserver_preload(["conftest", "processes", "gantool.runs.training"
 
 
 class Process:
-    """`gantool WORDS`, its output in a file; `stdout`: another file for what is no error, "" for none at all."""
+    """`gantool WORDS`, its output in a file; `stdout`: another file for what is no error, "" for none at all; `more`:
+    variables of its environment. `run`: what is called with the words in gantool's place."""
 
-    def __init__(self, words: list[str], output: Path, stdout: str | None = None) -> None:
+    def __init__(
+        self,
+        words: list[str],
+        output: Path,
+        stdout: str | None = None,
+        more: dict[str, str] | None = None,
+        run: Callable[[list[str]], int] = main,
+    ) -> None:
         self.output = output
-        self.process: BaseProcess = _forked.Process(target=_run, args=(words, os.getcwd(), output, stdout))
+        args = (words, os.getcwd(), output, stdout, {**os.environ, **(more or {})}, run)
+        self.process: BaseProcess = _forked.Process(target=_run, args=args)
         self.process.start()
 
     @property
@@ -39,7 +50,43 @@ class Process:
         return self.output.read_text()
 
 
-def _run(words: list[str], folder: str, output: Path, stdout: str | None) -> None:
+def ranks(
+    words: list[str],
+    output: Path,
+    *,
+    count: int = 2,
+    run: Callable[[list[str]], int] = main,
+) -> list[Process]:
+    """`gantool WORDS` as so many ranks, with the environment that torchrun gives them; rank 1 writes to `output`.1."""
+    shared = {
+        "TORCHELASTIC_RUN_ID": "test",
+        "WORLD_SIZE": f"{count}",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": f"{free_port()}",
+    }
+    return [
+        Process(words, Path(f"{output}.{rank}"), more={**shared, "RANK": f"{rank}", "LOCAL_RANK": f"{rank}"}, run=run)
+        for rank in range(count)
+    ]
+
+
+def free_port() -> int:
+    """One that nobody listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def _run(
+    words: list[str],
+    folder: str,
+    output: Path,
+    stdout: str | None,
+    environment: dict[str, str],
+    run: Callable[[list[str]], int],
+) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
         os.dup2(descriptor, stream)
@@ -48,4 +95,4 @@ def _run(words: list[str], folder: str, output: Path, stdout: str | None) -> Non
     if stdout == "":
         sys.stdout = None  # type: ignore[assignment]  # as Python has it where the descriptor is closed
     os.chdir(folder)
-    sys.exit(main(words))
+    sys.exit(run(words))

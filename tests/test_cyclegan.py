@@ -1,7 +1,6 @@
 """CycleGAN and pix2pix: terms against their formulas, the pool of earlier images, the order of play, refusals."""
 
 import json
-import subprocess
 from itertools import chain
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from gantool.networks.patchgan import PatchGAN
 from gantool.networks.translators import ResNet, UNet
 from gantool.regularizers import L2, GradientPenalty
 from runs import newest, same_training, small, train
-from test_ranks import torchrun
+from test_ranks import keep_the_end, together
 
 
 def cyclegan(loss=None, **parts) -> CycleGAN:
@@ -143,15 +142,12 @@ def test_microbatches_give_the_same_step(in_tmp: Path) -> None:
 
 @thorough
 def test_two_ranks_have_the_same_pools_and_train_as_one(in_tmp: Path) -> None:
-    words = ["model.pool_size=10"]
-    folder = in_tmp / "two"
-    command = torchrun(in_tmp, {"two": small(folder, *words, model="cyclegan", rounds=3)})
-    process = subprocess.run(command, capture_output=True, text=True, timeout=240)
-    assert process.returncode == 0, process.stdout + process.stderr
-    ranks = [torch.load(in_tmp / f"two-{k}.pt", weights_only=True) for k in (0, 1)]
-    assert same_training(*ranks) and same_training(ranks[0], newest(folder))
+    words = ["model.pool_size=10", "trainer.batch_size=7"]
+    together(small(in_tmp / "two", *words, model="cyclegan", rounds=3), in_tmp / "out", keep_the_end)
+    first, second = (torch.load(in_tmp / f"two-{k}.pt", weights_only=True) for k in (0, 1))
+    assert same_training(first, second) and same_training(first, newest(in_tmp / "two"))
     one = train(in_tmp / "one", *words, model="cyclegan", rounds=3)
-    pools = [state["game"]["pools.b.images"].int() for state in (ranks[0], one)]
+    pools = [state["game"]["pools.b.images"].int() for state in (first, one)]
     assert (pools[0] - pools[1]).abs().float().mean() < 1 and int(one["game"]["pools.b.count"]) == 10
 
 

@@ -2,7 +2,6 @@
 
 import importlib
 import logging
-import os
 import shlex
 import sys
 import traceback
@@ -18,11 +17,13 @@ from gantool.cli import folders
 from gantool.config.options import CommandOptions, read_options
 from gantool.config.resolvers import register_resolvers
 from gantool.config.wording import in_one_line
-from gantool.errors import out_of_memory
-from gantool.launch import is_first_rank
+from gantool.errors import RankLost, out_of_memory
+from gantool.launch import first_failure, is_first_rank
 from gantool.logging.status import NAME, read_status, write_status
 
 _MOST = 20  # lines of one error
+_SHARED = ("train", "evaluate", "sample")  # commands whose work the ranks share; the others are the first one's
+_SAME, _LOST = 1.0, 3.0  # seconds for another rank to tell of the same mistake, or of why it ended
 
 register_resolvers()  # a sweep's other processes import no more of the command line than this
 
@@ -42,17 +43,20 @@ class Job:
     full_error: bool  # the user asked for tracebacks (HYDRA_FULL_ERROR=1)
 
     def __call__(self, cfg: DictConfig) -> float | None:
+        if not is_first_rank() and self.command not in _SHARED:
+            return None
         hydra = HydraConfig.get()
         in_sweep = hydra.mode == RunMode.MULTIRUN
         folder = Path(hydra.runtime.output_dir)
-        before = _written(folder)
+        before, tells, lost = _written(folder), is_first_rank(), False
         logging.raiseExceptions = False  # a line that cannot be printed is no reason for a traceback
         try:
             module, name = self.target.split(":")
             argument = cfg if self.options is None else read_options(cfg, self.options)
             return getattr(importlib.import_module(module), name)(argument)
         except Exception as error:
-            text = self._tell(error, f" job {hydra.job.num}" if in_sweep else "")
+            text, mine = self._tell(error, f" job {hydra.job.num}" if in_sweep else "", folder)
+            tells, lost = tells or mine, isinstance(error, RankLost)
             if not in_sweep and out_of_memory(error) and not read_status(folder).get("progress", {}).get("nimg", 1):
                 folders.discard(folder)  # it never played a round, and never will
                 raise SystemExit(1) from None
@@ -66,9 +70,9 @@ class Job:
                 raise
             text = f"a part called exit({stop.code})"
             tell(self.command, text)
-        if in_sweep or _written(folder) != before:  # not where a run that is there was refused to go on
+        if tells and (in_sweep or _written(folder) != before or lost):  # not where a run that is there was refused
             record_failure(folder, text)
-        if in_sweep:
+        if in_sweep and not lost:
             return float("nan")
         raise SystemExit(1)
 
@@ -81,15 +85,18 @@ class Job:
             with suppress(OSError):
                 print(f"stopped at {kimg:g} kimg, checkpoint saved; go on: {again}", file=sys.stderr, flush=True)
 
-    def _tell(self, error: Exception, job: str) -> str:
-        rank = "" if is_first_rank() else f" rank {os.environ['RANK']}"
+    def _tell(self, error: Exception, job: str, folder: Path) -> tuple[str, bool]:
         line = None if self.full_error else in_one_line(error, in_job=True)
-        if line is None:
+        text = line or f"{type(error).__name__}: {error}"
+        # One rank tells: of a mistake that all make the first; of a rank that is lost what it said itself, if anything.
+        patience = _LOST if isinstance(error, RankLost) else 0 if is_first_rank() else _SAME
+        mine, first = first_failure(str(folder), text, patience=patience)
+        if mine and line is None:
             frames = error.__traceback__
             traceback.print_exception(type(error), error, frames.tb_next if frames else None)  # ours, not Hydra's
-        else:
-            tell(self.command + job + rank, line)
-        return line or f"{type(error).__name__}: {error}"
+        elif mine:
+            tell(self.command + job, first)
+        return first, mine
 
 
 def tell(who: str, text: str) -> None:
@@ -102,9 +109,8 @@ def tell(who: str, text: str) -> None:
 
 def record_failure(folder: Path, error: str) -> None:
     """Notes a failure in `folder`/status.json, as far as the disk allows."""
-    if is_first_rank():
-        with suppress(OSError):
-            write_status(folder, **{**read_status(folder), "state": "failed", "error": error})
+    with suppress(OSError):
+        write_status(folder, **{**read_status(folder), "state": "failed", "error": error})
 
 
 def _written(folder: Path) -> int:

@@ -8,6 +8,7 @@ from pydantic import Field, PositiveInt
 
 from gantool.config.options import InBlocks, Out, Weights, group, key
 from gantool.errors import GantoolError, did_you_mean
+from gantool.launch import is_first_rank
 from gantool.paths import expanded
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Options(Weights, InBlocks):
 
 def evaluate(options: Options) -> None:
     """Raises GantoolError for the user's mistakes: before the long work, as far as they can be seen then."""
+    from gantool.ranks import process_group
     from gantool.runs.evaluations import Evaluation, print_table, ranked, save, save_table
     from gantool.runs.panel import Panel
     from gantool.runs.trained import TrainedRun, load_run
@@ -54,19 +56,23 @@ def evaluate(options: Options) -> None:
 
     targets = find_targets(options)
     judging = options.model_dump(exclude={"run", "trust", "checkpoint", "ema", "device", "rank_by", "out"})
-    panel = Panel(load(targets[0]), **judging)
-    names = panel.scorer.names
-    if options.rank_by not in (None, *names):
-        near = did_you_mean(str(options.rank_by), names)
-        raise GantoolError(f"rank_by={options.rank_by}{near}: the scores are {', '.join(names)}")
-    for target in targets[1:]:
-        panel.check_comparable(load(target))
     evaluations: list[Evaluation] = []
     places: list[Path] = []
     places_of = _places([expanded(str(run)) for run, _ in targets], options.out)
-    for target in targets:
-        evaluations.append(panel.judge(load(target)))
-        places.append(save(evaluations[-1], places_of[evaluations[-1].run]))
+    with process_group():
+        panel = Panel(load(targets[0]), **judging)
+        names = panel.scorer.names
+        if options.rank_by not in (None, *names):
+            near = did_you_mean(str(options.rank_by), names)
+            raise GantoolError(f"rank_by={options.rank_by}{near}: the scores are {', '.join(names)}")
+        for target in targets[1:]:
+            panel.check_comparable(load(target))
+        for target in targets:
+            evaluations.append(panel.judge(load(target)))
+            if is_first_rank():
+                places.append(save(evaluations[-1], places_of[evaluations[-1].run]))
+    if not is_first_rank():
+        return
     metric = options.rank_by or names[0]
     evaluations, order = ranked(evaluations, metric)
     print_table(evaluations, metric, order)

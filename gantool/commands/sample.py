@@ -9,6 +9,7 @@ from pydantic import PositiveInt
 
 from gantool.config.options import IN_BLOCKS, InBlocks, OfClasses, OneRun, key
 from gantool.errors import GantoolError
+from gantool.launch import is_first_rank
 from gantool.paths import expanded
 
 if TYPE_CHECKING:
@@ -41,12 +42,16 @@ class Options(OneRun, OfClasses, InBlocks):
 
 def sample(options: Options) -> None:
     """Raises GantoolError for the user's mistakes."""
+    from gantool.ranks import process_group
     from gantool.runs.trained import load_run
 
-    run = load_run(
-        options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint, trust=options.trust
-    )
-    what, where = _translate(run, options) if run.game.translates else _draw(run, options)
+    with process_group():
+        run = load_run(
+            options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint, trust=options.trust
+        )
+        if run.game.translates and not is_first_rank():
+            return  # a translation is short work
+        what, where = _translate(run, options) if run.game.translates else _draw(run, options)
     log.info("%s at %g kimg: %s", what, run.nimg / 1000, where)
 
 
@@ -63,6 +68,8 @@ def _draw(run: "TrainedRun", options: Options) -> tuple[str, Path]:
     classes, num = chosen_classes(run, options.classes), options.num or _NUM
     _check_grid(options, num)
     blocks = sampled(run, num, classes, **options.model_dump(include=IN_BLOCKS))
+    if not is_first_rank():  # it makes its share, which the first one writes
+        return f"{len(list(blocks))} images", run.folder
     with output(run.folder, "sampled", stamp(run.nimg, options.seed, options.format), options.out) as out:
         WRITERS[options.format](out, follow_images(blocks, num), num, run)
     return f"{num} images of {run.folder}", out

@@ -56,6 +56,8 @@ class TrainerConfig(Owned):
     device: Device
     deterministic: bool
     freeze: dict[str, PositiveInt] | None
+    parallel: Literal["data", "players", "sharded"]
+    sync_batch_norm: bool
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     ema_half_life: Annotated[Duration, Scheduled, AsItIs]
     ema_buffers: Literal["copy", "average"]

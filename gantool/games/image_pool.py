@@ -1,10 +1,10 @@
 """A history of generated images for the discriminator (Shrivastava 2017), the same on every rank."""
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from gantool.batch import Draws
+from gantool.ranks import of_all_ranks
 
 
 class ImagePool(nn.Module):
@@ -46,12 +46,3 @@ class ImagePool(nn.Module):
         old = self.images[draws.randint(self.size)].float() / 127.5 - 1
         chosen = (draws.rand(1, 1, 1) < 0.5) & (self.count == self.size)
         return torch.where(chosen, old, made)
-
-
-def of_all_ranks(rows: Tensor) -> Tensor:
-    """The rows of every rank, in the order of the ranks."""
-    if not dist.is_initialized():
-        return rows
-    parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, rows)
-    return torch.cat(parts)

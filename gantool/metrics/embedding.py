@@ -17,6 +17,7 @@ from gantool.metrics.features import Features
 from gantool.metrics.neighbours import nearest
 from gantool.metrics.tensors import load_tensors, save_tensors
 from gantool.paths import cache_dir
+from gantool.ranks import from_first, in_turn, mine, rank
 
 T = TypeVar("T")
 CPU = torch.device("cpu")
@@ -89,7 +90,8 @@ def moments(features: Tensor, rows: int = 4096) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def embed(features: Features, blocks: Iterable[Block], device: torch.device, *, keep_images: bool = False) -> Embedding:
-    """Of the images in `blocks`; raises GantoolError for an extractor that does not give what it says."""
+    """Of the images in `blocks`; on the first rank of all ranks' (see gantool.ranks.mine). Raises GantoolError for an
+    extractor that does not give what it says."""
     made: list[list[Tensor]] = []
     kept: list[Block] = []
     for images, labels in blocks:
@@ -99,6 +101,9 @@ def embed(features: Features, blocks: Iterable[Block], device: torch.device, *, 
         made.append([tensor.float().cpu() for tensor in seen])
         if keep_images:
             kept.append((images, labels))
+    made, kept = in_turn(made), in_turn(kept)
+    if not made:  # another rank, which had none
+        made = [[torch.empty(0, features.num_features), torch.empty(0, 0)]]
     sides = [torch.cat(side) for side in zip(*made, strict=True)]
     labels = [labels for _, labels in kept if labels is not None]
     return Embedding(
@@ -131,7 +136,8 @@ def embed_reals(
     *,
     keep_images: bool = False,
 ) -> Embedding:
-    """Of the real images at `rows`, sorted; from the cache where they were embedded before.
+    """Of the real images at `rows`, sorted; from the cache where they were embedded before. On the first rank: the
+    others help to embed.
 
     `follow(blocks, total)` passes blocks on and tells the user how far it is.
     """
@@ -144,17 +150,19 @@ def embed_reals(
     }
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     path = cache_dir() / "embeddings" / f"{key}.safetensors"
-    known = load_tensors(path)
-    if known is None or not _is_whole(known, (len(rows), features.num_features)):
-        blocks = ((image_set.images[part], None) for part in rows.split(batch_size))
+    known = load_tensors(path) if rank() == 0 else None
+    if from_first(lambda: known is None or not _is_whole(known, (len(rows), features.num_features))):
+        blocks = ((image_set.images[part], None) for part in mine(rows.split(batch_size)))
         made = embed(features, follow(blocks, len(rows)), device)
         known = {"features": made.features, "logits": made.logits}
-        save_tensors(known, path)
+        if rank() == 0:
+            save_tensors(known, path)
     images, labels = image_set.images, image_set.labels
     if not keep_images:
         images = labels = None
     elif len(rows) < len(image_set.images):  # all of them stay in their memory-mapped file
         images, labels = image_set.images[rows], None if labels is None else labels[rows]
+    known = known or dict.fromkeys(("features", "logits"), torch.empty(0, 0))
     return Embedding(known["features"], known["logits"], images, labels, device)
 
 

@@ -14,6 +14,7 @@ from gantool.logging.progress import Block, follow_images
 from gantool.metrics.embedding import Embedding, embed, embed_reals
 from gantool.metrics.features import Features
 from gantool.metrics.score import Score
+from gantool.ranks import from_first, world
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ class Scorer:
 
     def prepare(self) -> None:
         """Embeds the real images and measures the floor; the first score does it if nobody has."""
-        if self._real is not None:
+        if self.floor:
             return
         rows = torch.cat([self._rows, self._held_out, self._others]).unique()  # sorted, as the memory-mapped file is
         found = embed_reals(
@@ -120,22 +121,31 @@ class Scorer:
             self._followed,
             keep_images=self._keep,
         )
+        self.floor = from_first(lambda: self._take(found, rows))
+
+    def _take(self, found: Embedding, rows: Tensor) -> dict[str, float]:
+        """Takes in the real images at `rows`, as they were embedded; returns the floor."""
         parts = (self._rows, self._held_out, self._others)
         real, held_out, others = (
             found if len(part) == len(rows) else found[torch.searchsorted(rows, part)] for part in parts
         )
         # Where the floor leaves the reference whole, what is computed of it is computed once.
         others = real if torch.equal(self._others, self._rows) else others
-        self.floor = self._measured(held_out, others)
         self._real = real
+        return self._measured(held_out, others)
 
     def score(self, blocks: Iterable[Block]) -> dict[str, float]:
-        """By name, of `num` generated images: blocks of uint8 (n, C, H, W), and labels (n,) or None, on the CPU."""
-        return self._measured(*self._sides(blocks))
+        """By name, of `num` generated images: blocks of uint8 (n, C, H, W), and labels (n,) or None, on the CPU. Each
+        rank gives its share of the blocks (see gantool.ranks.mine), and all get the scores."""
+        fake = self._embedded(blocks)
+        return from_first(lambda: self._measured(*self._sides(fake)))
 
     def score_with_margins(self, blocks: Iterable[Block]) -> tuple[dict[str, float], dict[str, float]]:
         """As `score`, and the margins of those scores that have one (see Score.margin)."""
-        fake, real = self._sides(blocks)
+        fake = self._embedded(blocks)
+        return from_first(lambda: self._with_margins(*self._sides(fake)))
+
+    def _with_margins(self, fake: Embedding, real: Embedding) -> tuple[dict[str, float], dict[str, float]]:
         scores, fewer = self._measured(fake, real), self.features.num_features > WIDE
         found = {
             name: self._calmly(score.margin, fake, real, min(score.parts, FEWER if fewer else score.parts))
@@ -143,11 +153,13 @@ class Scorer:
         }
         return scores, {name: value for name, value in found.items() if value is not None}
 
-    def _sides(self, blocks: Iterable[Block]) -> tuple[Embedding, Embedding]:
+    def _embedded(self, blocks: Iterable[Block]) -> Embedding:
+        """On the first rank all images; the others have their own blocks."""
         self.prepare()
-        assert self._real is not None
-        blocks = self._announced(iter(blocks), self.num)
-        fake = embed(self.features, blocks, self.device, keep_images=self._keep)
+        return embed(self.features, self._announced(iter(blocks), self.num), self.device, keep_images=self._keep)
+
+    def _sides(self, fake: Embedding) -> tuple[Embedding, Embedding]:
+        assert self._real is not None, "the first rank has prepared it"
         if len(fake) != self.num:
             raise ValueError(f"{len(fake)} images were given, not {self.num}")
         return fake, self._real
@@ -208,14 +220,14 @@ class Scorer:
         return "; ".join(found) or None
 
     def _followed(self, blocks: Iterator[Block], total: int) -> Iterator[Block]:
-        return follow_images(self._announced(blocks, total), total)
+        return follow_images(self._announced(blocks, total), total // world())
 
     def _announced(self, blocks: Iterator[Block], total: int) -> Iterator[Block]:
         """The blocks; when the first is done, how long they will take is told if it is long."""
         start = time.perf_counter()
         for count, (images, labels) in enumerate(blocks):
             yield images, labels
-            if count == 0 and (seconds := (time.perf_counter() - start) / len(images) * total) > 60:
+            if count == 0 and (seconds := (time.perf_counter() - start) / len(images) * total / world()) > 60:
                 text = "scoring %d images through %s takes about %.0f min (fewer: num, num_real)"
                 log.info(text, total, self.features.name, seconds / 60)
 

@@ -1,6 +1,7 @@
 """Scores the averaged generators while they train."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,13 +14,15 @@ from gantool.logging.record import Record
 from gantool.metrics.features import Features
 from gantool.metrics.score import Score
 from gantool.metrics.scorer import Scorer
-from gantool.sampling import check_standing, sampled, standing, translated
+from gantool.ranks import mine
+from gantool.sampling import BLOCK, check_standing, sampled, standing, translated
 
 NUM = 5000  # images that are made for a score where nothing else is said
 
 
 class Scores:
-    """Makes `num` images, those of `gantool sample` with the same seed, and scores them against the data set.
+    """Makes `num` images, those of `gantool sample` with the same seed, and scores them against the data set. The ranks
+    have a share of the work each.
 
     Labels are as frequent as in the data set. Of a game that translates, each source is translated once. The same
     generators always get the same scores, and those that gantool evaluate gives them. `standing_statistics`: passes in
@@ -62,16 +65,15 @@ class Scores:
 
 
 def made(game: Game, generators: nn.ModuleDict, scorer: Scorer, truncation: float | None = None) -> Iterator[Block]:
-    """The images that are to be scored. Seeds torch."""
-    settings = {"seed": scorer.seed, "batch_size": scorer.batch_size}
+    """The images that are to be scored, this rank's share of them. Seeds torch."""
+    settings: dict[str, Any] = {"seed": scorer.seed, "batch_size": scorer.batch_size}
     if not game.translates:
-        labels = scorer.labels(scorer.num)
-        yield from sampled(
-            game, generators, scorer.device, num=scorer.num, labels=labels, truncation=truncation, **settings
-        )
+        settings |= {"labels": scorer.labels(scorer.num), "firsts": mine(range(0, scorer.num, BLOCK))}
+        yield from sampled(game, generators, scorer.device, num=scorer.num, truncation=truncation, **settings)
         return
     source = scorer.image_set.source
     assert source is not None, "the data set has two sides, as the game translates"
     network = next(iter(generators.values()))  # from side A to side B
-    for _, images in translated(network, source[: scorer.num], scorer.device, **settings):
-        yield images, None
+    for first in mine(range(0, scorer.num, scorer.batch_size)):
+        batch = source[first : min(first + scorer.batch_size, scorer.num)]
+        yield from ((made, None) for _, made in translated(network, batch, scorer.device, first=first, **settings))

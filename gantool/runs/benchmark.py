@@ -29,6 +29,7 @@ from gantool.logging.log import Log
 from gantool.runs.build import Setup, build_state, build_stream, compile_networks, set_up
 from gantool.runs.example import BATCH, RESOLUTION, Example
 from gantool.runs.monitors import build_measurements, build_monitors
+from gantool.runs.parallel import check_parallel
 from gantool.runs.plain_loop import PlainLoop, copied
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.hardware import keep_freed_pages
@@ -51,6 +52,7 @@ def compare(cfg: DictConfig, written: Written) -> float:
     Returns the ratio: how many times as fast as the plain loop the composed step is.
     """
     setup = set_up(cfg, written)
+    check_parallel(setup)
     image_set = prepare(setup.source, on_bad_image=setup.config.dataset.on_bad_image)
     data = build_stream(setup, image_set)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,5 @@
 """From a composed configuration to the parts of a run, the same for every command: all wiring happens here."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,9 @@ from gantool.data.stream import Stream
 from gantool.data.two_sided import TwoSided
 from gantool.errors import GantoolError
 from gantool.game import Augment, Auxiliary, Game, Loss, Progress, Regularizer
+from gantool.launch import local_rank
 from gantool.randomness import seed_everything
+from gantool.ranks import rank, world
 from gantool.runs.compatibility import blank, check_memory, check_shapes, check_sides
 from gantool.runs.freezing import frozen_parameters
 from gantool.schedules import Schedule, parse_duration
@@ -33,7 +34,7 @@ from gantool.training.hardware import (
     total_memory,
 )
 from gantool.training.optimization import PlayerOptimizer
-from gantool.training.ranks import rank, world
+from gantool.training.placement import place_generators
 from gantool.training.state import State
 
 
@@ -71,7 +72,7 @@ def set_up(cfg: DictConfig, written: Written) -> Setup:
     device = torch.device("cpu")  # until the one asked for is found
     source: Source | TwoSided | None = None
     with collecting(mistakes):
-        device = choose_device(trainer.device, int(os.environ.get("LOCAL_RANK", "0")))
+        device = choose_device(trainer.device, local_rank())
         precision = MixedPrecision(device, trainer.precision)
         set_deterministic(trainer.deterministic)
         if device.type == "cpu":
@@ -96,6 +97,8 @@ def set_up(cfg: DictConfig, written: Written) -> Setup:
     assert source is not None
     game.to(device)
     to_memory_format(game, channels_last=trainer.channels_last)
+    if trainer.parallel == "players":
+        place_generators(game, device)
     setup = Setup(cfg, config, device, precision, source, game, frozen)
     for look in (build_optimizers, build_average):  # what is wrong with them is told before an image is decoded
         look(setup, num_images=1)
@@ -178,9 +181,8 @@ def _check_labels(config: Train) -> None:
         target = config.model.node[name]["_target_"]
         known = parameters(find(target, f"model.{name}"))
         if "num_classes" not in known and not any(p.kind is p.VAR_KEYWORD for p in known.values()):
-            raise GantoolError(
-                f"model.conditional=true: {target} takes no num_classes, so it cannot be told the labels"
-            )
+            lacks = f"{target} takes no num_classes, so it cannot be told the labels"
+            raise GantoolError(f"model.conditional=true: {lacks}")
 
 
 def build_stream(setup: Setup, image_set: Any) -> Stream:
@@ -189,9 +191,8 @@ def build_stream(setup: Setup, image_set: Any) -> Stream:
     smallest = setup.game.smallest_batch(trainer.batch_size)
     sizes = {player.batch_size(smallest) for player in setup.game.players.values()}
     if min(sizes) < world():
-        raise GantoolError(
-            f"batches of {min(sizes)} images cannot be shared by {world()} ranks: raise trainer.batch_size"
-        )
+        few = f"batches of {min(sizes)} images cannot be shared by {world()} ranks"
+        raise GantoolError(f"{few}: raise trainer.batch_size")
     shares = {share for size in sizes for share in (size // world(), -(-size // world()))}
     parts = {len(part) for rows in shares for part in torch.arange(rows).split(trainer.microbatch or rows)}
     if 1 in parts and any(isinstance(m, torch.nn.BatchNorm1d) for m in setup.game.modules()):

@@ -20,10 +20,10 @@ from gantool.data.stream import Stream
 from gantool.errors import GantoolError, out_of_memory
 from gantool.game import Progress
 from gantool.games.gan import GAN
+from gantool.ranks import world
 from gantool.runs.build import Setup, build_state, build_stream, set_up
 from gantool.runs.monitors import build_measurements
 from gantool.training.loop import Settings, play_round
-from gantool.training.ranks import world
 from gantool.training.state import State
 
 log = logging.getLogger(__name__)

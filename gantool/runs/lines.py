@@ -8,10 +8,10 @@ from omegaconf import OmegaConf
 from gantool.config.trust import foreign
 from gantool.margins import written
 from gantool.metrics.scorer import Scorer
+from gantool.ranks import world
 from gantool.runs.build import Setup
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.ending import Ending
-from gantool.training.ranks import world
 from gantool.training.state import State
 
 

@@ -20,13 +20,13 @@ from gantool.logging.tracker import Tracker
 from gantool.metrics.features import Features
 from gantool.metrics.scorer import Scorer
 from gantool.monitors.scores import Scores
+from gantool.ranks import from_first, rank
 from gantool.runs.build import Setup
 from gantool.runs.features import build_features, build_scores, choose
 from gantool.schedules import parse_seconds
 from gantool.training.ending import Ending
 from gantool.training.loop import Every
 from gantool.training.measurements import Measurements
-from gantool.training.ranks import rank
 from gantool.training.rescue import Rescue
 from gantool.training.state import State
 from gantool.training.watchdog import Watchdog
@@ -37,7 +37,7 @@ def settle_features(setup: Setup, run_dir: Path) -> Setup:
     it. A run that goes on keeps what it began with."""
     if not _looks(setup):
         return setup
-    chosen = dict(choose(setup.config.features, target_of(run_dir, "features")))
+    chosen = from_first(lambda: dict(choose(setup.config.features, target_of(run_dir, "features"))))
     with open_dict(setup.cfg):
         setup.cfg.features = chosen
     return replace(setup, config=setup.config.model_copy(update={"features": chosen}))
@@ -57,7 +57,7 @@ def features_for_scores(setup: Setup) -> Features | None:
 def build_monitors(
     setup: Setup, data: Stream, image_set: ImageSet, features: Features | None, written: Written
 ) -> list[Every]:
-    """The chosen monitors.
+    """The chosen monitors; on other ranks than the first those that all ranks share the work of: the scores.
 
     They are handed, by the names of their parameters: fixed (`fixed(count)` real images, always the same), image_set,
     num_classes, game, device, and where there is a score features and scores. One that has nothing to do in this run is
@@ -83,6 +83,8 @@ def build_monitors(
         except DoesNotApply:
             if "monitor" in written.typed or any(key.startswith(f"{path}.") for key in written.typed):
                 raise
+            continue
+        if rank() and not isinstance(part, Scores):
             continue
         interval = setup.images(monitor.every, f"{path}.every", images_per_epoch=data.num_images)
         built.append(Every(interval, part, monitor.at_start))
@@ -138,14 +140,14 @@ def build_watchdog(setup: Setup, rescue: Rescue, data: Stream, measurements: Mea
 def build_ending(setup: Setup, scorer: Scorer | None, started: float) -> Ending:
     """What ends the run early; `started` is when its process began with it, by time.monotonic().
 
-    Raises GantoolError on the first rank, which alone has scores, for one that is not measured.
+    Raises GantoolError for one that is not measured.
     """
     trainer, names = setup.config.trainer, scorer.names if scorer else []
     stop, target = trainer.stop, trainer.target or {}
     asked = {f"trainer.target.{name}": name for name in target}
     if stop is not None:
         asked |= {"trainer.stop": "score"} if stop.metric is None else {"trainer.stop.metric": stop.metric}
-    for key, name in asked.items() if rank() == 0 else ():
+    for key, name in asked.items():
         if name not in names and (key != "trainer.stop" or not names):
             known = f"its scores are {', '.join(names)}" if names else "this run is not scored: add score=fd"
             raise GantoolError(f"{key}: no score {name!r}{did_you_mean(name, names)}; {known}")

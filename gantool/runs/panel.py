@@ -9,6 +9,7 @@ from gantool.logging.progress import follow_images
 from gantool.metrics.per_class import OfClass
 from gantool.metrics.scorer import Scorer
 from gantool.monitors.scores import NUM, made
+from gantool.ranks import world
 from gantool.runs.evaluations import Evaluation
 from gantool.runs.features import build_scores
 from gantool.runs.trained import TrainedRun
@@ -87,5 +88,5 @@ class Panel:
         log.info("scoring %d images of %s at %g kimg", num, run.folder, run.nimg / 1000)
         generators = run.standing(self.passes, self.scorer.seed, self.truncation)
         blocks = made(run.game, generators, self.scorer, self.truncation)
-        scores, margins = self.scorer.score_with_margins(follow_images(blocks, num))
+        scores, margins = self.scorer.score_with_margins(follow_images(blocks, num // world()))
         return Evaluation(run.folder, run.nimg, scores, self.scorer.floor, protocol, margins)

@@ -17,8 +17,8 @@ from gantool.config.parts import find, nodes
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
 from gantool.game import Progress
+from gantool.ranks import rank
 from gantool.runs.build import Setup
-from gantool.training.ranks import rank
 
 log = logging.getLogger(__name__)
 

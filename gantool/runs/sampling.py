@@ -15,8 +15,9 @@ from gantool.errors import GantoolError
 from gantool.files import whole
 from gantool.logging.grid import grid, save_grid, save_png
 from gantool.logging.progress import Block
+from gantool.ranks import mine, streamed
 from gantool.runs.trained import TrainedRun
-from gantool.sampling import filled
+from gantool.sampling import BLOCK, filled
 from gantool.sampling import sampled as blocks_of
 
 _WRITERS = 8  # threads that write PNG files
@@ -45,11 +46,13 @@ def sampled(
     standing_statistics: int | None,
     batch_size: int,
 ) -> Iterator[Block]:
-    """(n, C, H, W) uint8 on the CPU and (n,) labels or None, until `num` were made. Seeds torch."""
+    """(n, C, H, W) uint8 on the CPU and (n,) labels or None, until `num` were made: by all ranks, a block each in turn,
+    for the first one. Seeds torch."""
     labels = filled(torch.tensor(classes), num) if classes else None
     generators = run.standing(standing_statistics, seed, truncation)
-    how: dict[str, Any] = {"seed": seed, "truncation": truncation, "batch_size": batch_size}
-    return blocks_of(run.game, generators, run.device, num=num, labels=labels, **how)
+    firsts = range(0, num, BLOCK)
+    how: dict[str, Any] = {"seed": seed, "truncation": truncation, "batch_size": batch_size, "firsts": mine(firsts)}
+    return streamed(blocks_of(run.game, generators, run.device, num=num, labels=labels, **how), len(firsts))
 
 
 def write_grid(out: Path, blocks: Iterator[Block], num: int, run: TrainedRun) -> None:

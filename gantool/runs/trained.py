@@ -17,6 +17,7 @@ from gantool.data.cache import prepare
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
 from gantool.game import Game
+from gantool.launch import local_rank
 from gantool.metrics.features import Features
 from gantool.runs.build import build_game, build_source
 from gantool.runs.features import build_features
@@ -133,7 +134,7 @@ def load_run(
 
 def open_run(path: Path, cfg: DictConfig, *, ema: bool, device: str, checkpoint: str) -> TrainedRun:
     """As load_run, by a configuration that was checked or that the user has written."""
-    config, where = read(cfg), choose_device(device)
+    config, where = read(cfg), choose_device(device, local_rank())
     exact_float32()
     game = build_game(config)
     saved = _saved(path, checkpoint, game)

@@ -20,6 +20,7 @@ from gantool.logging.console import Console
 from gantool.logging.log import Log
 from gantool.metrics.scorer import Scorer
 from gantool.monitors.summary import summary
+from gantool.ranks import from_first, process_group, rank
 from gantool.runs.build import Setup, build_state, build_stream, compile_networks, set_up
 from gantool.runs.fitting import settle_batch, what_fits
 from gantool.runs.lines import farewell, headline, how_finished
@@ -34,6 +35,7 @@ from gantool.runs.monitors import (
     settle_features,
 )
 from gantool.runs.output import writing
+from gantool.runs.parallel import check_parallel
 from gantool.runs.rehearsal import rehearse
 from gantool.runs.resuming import check_changes, check_data, record_of, tell_jumps
 from gantool.runs.transfer import begin_from
@@ -42,10 +44,10 @@ from gantool.training.ending import Ending
 from gantool.training.loop import Every, Settings
 from gantool.training.loop import train as play
 from gantool.training.measurements import Breakdown
-from gantool.training.ranks import process_group, rank
 from gantool.training.recorder import Recorder
 from gantool.training.rescue import Rescue
 from gantool.training.state import State
+from gantool.training.synchronised import synchronise
 
 log = logging.getLogger(__name__)
 
@@ -60,11 +62,11 @@ def train_run(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> 
     started, written = time.monotonic(), Written.of(hydra)
     settle_batch(cfg, written, run_dir)
     setup = set_up(cfg, written)
-    if rank() == 0:
+    with process_group():
+        check_parallel(setup)
         setup = settle_features(setup, run_dir)
-    check_changes(setup.cfg, run_dir)
-    with process_group(setup.device):
-        features = features_for_scores(setup) if rank() == 0 else None
+        from_first(lambda: check_changes(setup.cfg, run_dir))
+        features = features_for_scores(setup)
         image_set = prepare(setup.source, on_bad_image=setup.config.dataset.on_bad_image, progress=rank() == 0)
         data = build_stream(setup, image_set)
         state = build_state(setup, len(image_set.images))
@@ -80,9 +82,9 @@ def train_run(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> 
                 setup.config.trainer.ema_half_life,
                 state.progress.total / 20_000,
             )
-        monitors = build_monitors(setup, data, image_set, features, written) if rank() == 0 else []
+        monitors = build_monitors(setup, data, image_set, features, written)
         in_sweep = hydra.mode == RunMode.MULTIRUN
-        if rank() == 0 and (in_sweep or "sweep_metric" in written.typed):
+        if in_sweep or "sweep_metric" in written.typed:
             check_sweep_metric(setup.config.sweep_metric, scorer_of(monitors), in_sweep=in_sweep)
         ending = build_ending(setup, scorer_of(monitors), started)
         if setup.config.trainer.dry_run:
@@ -111,7 +113,7 @@ def _run(
     trainer, first = setup.config.trainer, rank() == 0
     scorer, trackers = scorer_of(monitors), build_trackers(setup) if first else {}
     checkpoints = Checkpoints(run_dir, trainer.keep_checkpoints, state.check)
-    saved = checkpoints.load_newest()
+    saved = from_first(checkpoints.load_newest)
     best_metric = scorer.names[0] if scorer else None
     if saved is not None:
         check_data(setup, run_dir, saved.get("data", {}), state.data)
@@ -137,6 +139,8 @@ def _run(
         log.info("%s", headline(setup, run_dir, data.num_images, progress.nimg))
         if saved is None:
             log.info("\n%s\n", summary(state.game, data.fixed(2), loss_name=chosen.get("loss", "")))
+    if trainer.sync_batch_norm:
+        synchronise(state.game)
     if trainer.compile:
         compile_networks(state.game)
     settings = Settings(seed=trainer.seed, batch_size=trainer.batch_size, microbatch=trainer.microbatch)
@@ -145,12 +149,15 @@ def _run(
     text = {"hparams": _hparams(setup, chosen), "config_text": OmegaConf.to_yaml(setup.cfg, resolve=True)}
     resumed, finished = saved is not None, False
     rescue.begin()
+    if trainer.parallel == "sharded":
+        state.share()
     while not finished:
         progress = state.progress
         run_log = Log(run_dir if first else None, resume_from=progress if resumed else None, trackers=trackers, **text)
-        for every in monitors:
-            if every.at_start and not resumed:
-                run_log.write(every.look(state), progress)
+        with state.whole():
+            for every in monitors if not resumed else ():
+                if every.at_start:
+                    run_log.write(every.look(state), progress)
         recorder = Recorder(
             run_dir if first else None,
             run_log,

@@ -1,6 +1,7 @@
 """The averaged generator: an exponential moving average of the weights (Karras 2018; Yazici 2019)."""
 
 import copy
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from gantool.errors import GantoolError
 from gantool.game import Progress
 from gantool.schedules import Schedule
+from gantool.training.shards import Shards
 
 _RAMP = 20  # images seen for one of half-life
 _STATISTICS = ("running_mean", "running_var")
@@ -27,8 +29,25 @@ class EMA:
     def __init__(self, generators: nn.ModuleDict, half_life: int | Schedule, *, average_buffers: bool = False) -> None:
         self.generators = cast(nn.ModuleDict, copy.deepcopy(generators).eval().requires_grad_(False))
         self.half_life, self.averaged = half_life, _STATISTICS if average_buffers else ()
+        self.shards: list[tuple[Shards, Shards]] = []  # of the averages, and of what they follow
         if average_buffers and not any(name.endswith(_STATISTICS) for name, _ in generators.named_buffers()):
             raise GantoolError("trainer.ema_buffers=average: this generator has no batch norm; leave it out")
+
+    def share(self, live: nn.ModuleDict, players: Sequence[Shards]) -> None:
+        """From now on this rank averages its part of the weights, as `players` share those of `live`. Raises
+        GantoolError for a player that owns generators and more."""
+        twins = {id(now): mean for now, mean in zip(live.parameters(), self.generators.parameters(), strict=True)}
+        for shards in players:
+            owned = [twins[id(tensor)] for tensor in shards.tensors if id(tensor) in twins]
+            if owned and len(owned) < len(shards.tensors):
+                raise GantoolError("trainer.parallel=sharded: a player owns generators and more; take parallel=data")
+            self.shards += [(Shards(owned), shards)] if owned else []
+
+    def unshare(self) -> None:
+        """All ranks have the whole averages again."""
+        for own, _ in self.shards:
+            own.gather()
+        self.shards = []
 
     def reaches_half_life(self, total: int) -> bool:
         """Whether the half-life is as long as asked for by the end of a run of `total` images."""
@@ -42,8 +61,8 @@ class EMA:
             half_life = max(self.half_life(progress.nimg, progress.total), 1e-8)
         else:
             half_life = min(self.half_life, progress.nimg / _RAMP)
-        means: list[Tensor] = [*self.generators.parameters()]
-        values: list[Tensor] = [*live.parameters()]
+        means: list[Tensor] = [own.part for own, _ in self.shards] or [*self.generators.parameters()]
+        values: list[Tensor] = [followed.part for _, followed in self.shards] or [*live.parameters()]
         copies: dict[bool, tuple[list[Tensor], list[Tensor]]] = {False: ([], []), True: ([], [])}  # counts apart
         for (name, mean), now in zip(self.generators.named_buffers(), live.buffers(), strict=True):
             if name.endswith(self.averaged):

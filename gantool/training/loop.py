@@ -11,8 +11,8 @@ from gantool.data.stream import Stream
 from gantool.game import Game, Progress
 from gantool.logging.record import Record
 from gantool.randomness import seed_everything
+from gantool.ranks import agree, average_buffers
 from gantool.training.measurements import CHECKED, Measurements
-from gantool.training.ranks import agree, average_buffers
 from gantool.training.recorder import Recorder
 from gantool.training.state import State
 from gantool.training.stop import StopSignal
@@ -84,13 +84,15 @@ def follow(
     progress, device = state.progress, state.precision.device
     watching = [Every(measurements.interval, measurements), *monitors]
     due = [every for every in watching if progress.crossed(every.interval) or progress.done]
-    # One message a round: only the first rank has monitors and a clock, and all must come to the same end.
+    # One message a round: only the first rank has every monitor and a clock, and all must come to the same end.
     looks, saving, signal_number = agree([bool(due), recorder.is_due(), stop.number], device)
     if looks or saving or signal_number or progress.rounds % CHECKED == 0:
-        measurements.check(state.game)
-    for every in due:
-        recorder.write(every.look(state), state)
+        with state.whole(averages=False):
+            measurements.check(state.game)
     if looks:
+        with state.whole():  # on all ranks, whoever has monitors
+            for every in due:
+                recorder.write(every.look(state), state)
         signal_number, ended = agree([stop.number, recorder.is_over(state)], device)  # a signal may have come meanwhile
         if ended:
             state.progress = replace(progress, total=progress.nimg)
@@ -112,6 +114,7 @@ def train(
     """
     with StopSignal(recorder.ending.is_late) as stop:
         while not state.progress.done:
-            play_round(state, data, measurements, settings)
+            with state.whole(averages=False):
+                play_round(state, data, measurements, settings)
             if signal_number := follow(state, measurements, monitors, recorder, stop):
                 return stop.leave(signal_number)

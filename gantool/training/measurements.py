@@ -11,8 +11,8 @@ from torch.amp.grad_scaler import GradScaler
 from gantool.errors import GantoolError
 from gantool.game import Game, Outcome, Progress
 from gantool.logging.record import Record
+from gantool.ranks import average
 from gantool.training.optimization import PlayerOptimizer
-from gantool.training.ranks import average
 
 CHECKED = 16  # rounds after which what they measured is looked at, if nothing asked for it before
 
@@ -78,17 +78,18 @@ class Measurements:
         or of the weights is not finite: to be called before anything is made of the state."""
         if not self.rounds:
             return
-        weights = nn.utils.get_total_norm(list(game.parameters()))
-        *values, norm = torch.cat([*(values for _, _, values in self.rounds), weights[None]]).tolist()
+        found = [values for _, _, values in self.rounds]
+        weights = nn.utils.get_total_norm(list(game.parameters())).to(found[0].device)
+        *values, norm = torch.cat([*found, weights[None]]).tolist()
         rounds, self.rounds = self.rounds, []
         if self.scaler is not None and self.scaler.get_scale() < 1:
             raise breakdown("gradients in fp16", rounds[-1][0])
         rest = iter(values)
         for nimg, names, _ in rounds:
-            found = list(zip(names, rest, strict=False))
-            if wrong := [tag for (_, tag), value in found if not math.isfinite(value)]:
+            measured = list(zip(names, rest, strict=False))
+            if wrong := [tag for (_, tag), value in measured if not math.isfinite(value)]:
                 raise breakdown(", ".join(dict.fromkeys(wrong)), nimg)
-            for (player, tag), value in found:
+            for (player, tag), value in measured:
                 sums = self.memory["sums"].setdefault(player, {})
                 sums[tag] = sums.get(tag, 0.0) + value
         if not math.isfinite(norm):

@@ -12,6 +12,7 @@ from gantool.errors import GantoolError
 from gantool.game import Progress
 from gantool.schedules import Schedule, at
 from gantool.training.hardware import MixedPrecision
+from gantool.training.shards import Shards
 
 
 @dataclass
@@ -36,6 +37,7 @@ class PlayerOptimizer:
     def __post_init__(self) -> None:
         _without_compiler()
         _check_steps(self.make)
+        self.shards: Shards | None = None
         self.optimizer = self.make(self.parameters)
         _step_alone(self.optimizer)
         self.configured = [
@@ -65,9 +67,42 @@ class PlayerOptimizer:
             nn.utils.clip_grads_with_norm_(self.parameters, self.clip_norm, norm)
         if self.clip_value is not None:
             nn.utils.clip_grad_value_(self.parameters, self.clip_value)
+        if self.shards is not None:
+            self.shards.take_gradients()
         precision.scaler.step(self.optimizer)
         precision.scaler.update()
+        if self.shards is not None:
+            self.shards.gather()
         return norm
+
+    def share(self) -> None:
+        """From now on this rank steps its part of the parameters and remembers what belongs to it."""
+        before, self.shards = self.optimizer, Shards(self.parameters)
+        self.optimizer = self.make([piece for *_, piece in self.shards.pieces] or [nn.Parameter(torch.empty(0))])
+        _step_alone(self.optimizer)
+        for number, start, piece in self.shards.pieces:
+            shape = self.parameters[number].shape
+            for name, value in before.state.get(self.parameters[number], {}).items():
+                is_moment = isinstance(value, Tensor) and value.ndim and value.shape == shape
+                own = self.shards.cut(number, start, len(piece), value) if is_moment else value
+                self.optimizer.state[piece][name] = own
+
+    def unshare(self) -> None:
+        """All ranks have all parameters again; what was remembered of them is lost."""
+        if self.shards is not None:
+            self.shards.gather()
+            self.shards, self.optimizer = None, self.make(self.parameters)
+            _step_alone(self.optimizer)
+
+    def keep(self) -> None:
+        """Called once parameters were changed by anything but a step."""
+        if self.shards is not None:
+            self.shards.keep()
+
+    def state_dict(self) -> dict:
+        """Of torch's optimizer; where the ranks share it, on the first one the whole state, from all of them."""
+        own = self.optimizer.state_dict()
+        return own if self.shards is None else self.shards.joined(own)
 
     def load_state_dict(self, state: dict) -> None:
         """Takes moments and counts from `state`, but keeps the configured settings (an override on resume counts)."""

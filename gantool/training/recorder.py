@@ -53,8 +53,9 @@ class Recorder:
         score, best = scores.get(self.best_metric or ""), state.best.get("value")
         if score is not None and self.ending.is_better(self.best_metric or "", score, best):
             state.best = {"metric": self.best_metric, "value": score, "nimg": state.progress.nimg}
+            saved = state.state_dict()  # by all ranks, as they may share it
             if self.checkpoints is not None:
-                self.checkpoints.save_as("best", state.state_dict(), state.progress.nimg)
+                self.checkpoints.save_as("best", saved, state.progress.nimg)
 
     def is_over(self, state: State) -> bool:
         """Whether the scores end the run; only the first rank has any."""
@@ -73,10 +74,11 @@ class Recorder:
 
     def checkpoint(self, state: State, status: Status) -> None:
         """Writes a checkpoint and the status; what was logged before is on disk first."""
+        saved = state.state_dict()
         if self.run_dir is None or self.checkpoints is None:
             return
         self.log.flush()
-        self.checkpoints.save(state.state_dict(), state.progress.nimg)
+        self.checkpoints.save(saved, state.progress.nimg)
         self.status(state, status)
         self.saved = time.monotonic()
 

@@ -6,9 +6,9 @@ from typing import Literal
 
 from gantool.errors import GantoolError
 from gantool.game import Progress
+from gantool.ranks import from_first, rank
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.measurements import Breakdown
-from gantool.training.ranks import rank
 from gantool.training.state import State
 
 log = logging.getLogger(__name__)
@@ -34,13 +34,15 @@ class Rescue:
 
     def begin(self) -> None:
         """Keeps the state that a run begins with, where none is kept yet."""
-        if not any(self.checkpoints.folder.glob("good-*.pt")):
+        if not from_first(lambda: any(self.checkpoints.folder.glob("good-*.pt"))):
             self.keep()
 
     def keep(self) -> None:
         """The state as it is now is one to go back to."""
-        if self.action in ("stop", "rollback") and rank() == 0:
-            self.checkpoints.save_as("good", self.state.state_dict(), self.state.progress.nimg)
+        if self.action in ("stop", "rollback"):
+            saved = self.state.state_dict()
+            if rank() == 0:
+                self.checkpoints.save_as("good", saved, self.state.progress.nimg)
 
     def act(self, text: str, progress: Progress) -> None:
         """Told of a sign that has lasted; raises Breakdown unless it is only to warn."""
@@ -53,7 +55,8 @@ class Rescue:
 
     def after(self, trouble: Breakdown) -> None:
         """Goes back; raises GantoolError where the run is to end instead."""
-        back = self.checkpoints.go_back() if self.action in ("stop", "rollback") else None
+        shares = self.state.unshare()
+        back = from_first(self.checkpoints.go_back) if self.action in ("stop", "rollback") else None
         if back is None:
             raise GantoolError(f"{trouble}; {self._way_on()}") from trouble
         state, done = self.state, self.state.watch.get("rollbacks", 0)
@@ -65,17 +68,20 @@ class Rescue:
         best = state.best  # its checkpoint stays, whatever came after it
         noticed = [text for text in state.watch.get("noticed", []) if text != str(trouble)]  # told again below
         state.load_state_dict(back)
+        if shares:
+            state.share()
         state.best, state.rate_factor = best, state.rate_factor * self.rate_factor
         state.watch |= {"rollbacks": done + 1, "noticed": noticed}
         text = f"{trouble}; back to {kimg:g} kimg with rates times {state.rate_factor:g}"
         self._note(f"{text} (rollback {done + 1} of {self.max_rollbacks})")
+        saved = state.state_dict()
         if rank() == 0:
             log.warning("%s", state.watch["noticed"][-1])
-            self.checkpoints.save(state.state_dict(), state.progress.nimg)
+            self.checkpoints.save(saved, state.progress.nimg)
 
     def _way_on(self) -> str:
         run = self.checkpoints.folder.parent
-        if (nimg := self.checkpoints.newest_nimg()) is None:
+        if (nimg := from_first(self.checkpoints.newest_nimg)) is None:
             return "there is no checkpoint from before: start again"
         return f"gantool train {shlex.quote(f'resume={run}')} goes on from {nimg / 1000:g} kimg"
 

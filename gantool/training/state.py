@@ -1,15 +1,18 @@
 """All that a run is at one position: what a checkpoint holds, no more and no less."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
 
 from gantool.game import Game, Progress
+from gantool.ranks import rank, world
 from gantool.training.ema import EMA
 from gantool.training.hardware import MixedPrecision
 from gantool.training.optimization import PlayerOptimizer
-from gantool.training.ranks import world
+from gantool.training.shards import Shards
 from gantool.training.sound import FORMAT, Unsound, check_moments, check_sound
 
 
@@ -32,8 +35,49 @@ class State:
     measured: dict[str, Any] = field(default_factory=dict)  # what was measured since it was last logged
     rate_factor: float = 1.0  # of every learning rate: below 1 once the watchdog has lowered it
 
+    def share(self) -> None:
+        """The ranks share weights, moments and averages (see gantool.training.shards): what they have is theirs to
+        play with inside `whole` alone."""
+        for optimizer in self.optimizers.values():
+            optimizer.share()
+        self.ema.share(self.game.generators, [o.shards for o in self.optimizers.values() if o.shards is not None])
+        for shards in self._shards():
+            shards.release()
+
+    def unshare(self) -> bool:
+        """All ranks have everything again, but for what optimizers remember: for a state to be loaded. Whether they
+        shared it."""
+        shared = bool(self._shards())
+        for part in (self.ema, *self.optimizers.values()):
+            part.unshare()
+        return shared
+
+    def _shards(self, *, averages: bool = True) -> list[Shards]:
+        own = [o.shards for o in self.optimizers.values() if o.shards is not None]
+        return own + [shards for shards, _ in self.ema.shards if averages]
+
+    @contextmanager
+    def whole(self, *, averages: bool = True) -> Iterator[None]:
+        """Inside, this rank has all weights, and with `averages` the averaged ones. All ranks must enter together."""
+        gathered = [shards for shards in self._shards(averages=averages) if shards.whole is None]
+        for shards in gathered:
+            shards.gather()
+        try:
+            yield
+        finally:
+            for shards in gathered:
+                shards.release()
+
     def state_dict(self) -> dict:
-        """Plain containers and the live tensors."""
+        """Plain containers and tensors, the live ones unless the ranks share them: all must ask together then, and the
+        first one gets it."""
+        with self.whole():
+            found = self._state_dict()
+            if self._shards() and rank() == 0:
+                found |= {part: {k: v.cpu().clone() for k, v in found[part].items()} for part in ("game", "ema")}
+        return found
+
+    def _state_dict(self) -> dict:
         return {
             "format": FORMAT,
             "config": self.config,
@@ -48,7 +92,7 @@ class State:
             "rate_factor": self.rate_factor,
             "game": self.game.state_dict(),
             "ema": self.ema.generators.state_dict(),
-            "optimizers": {name: o.optimizer.state_dict() for name, o in self.optimizers.items()},
+            "optimizers": {name: o.state_dict() for name, o in self.optimizers.items()},
             "scaler": self.precision.scaler.state_dict(),
             "numerics": self.numerics(),
         }

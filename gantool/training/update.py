@@ -6,7 +6,7 @@ from torch import Tensor
 from gantool.batch import Batch
 from gantool.game import Outcome
 from gantool.randomness import seed_torch
-from gantool.training.ranks import average, world
+from gantool.ranks import average, world
 from gantool.training.state import State
 
 
@@ -35,13 +35,15 @@ def update(
         seed_torch(*seed)
         with precision.autocast():
             outcome = player.loss(part)
-        first, *rest = outcome.terms.values()
+        terms = {term: value.to(precision.device) for term, value in outcome.terms.items()}
+        first, *rest = terms.values()
         precision.scaler.scale(sum(rest, first) * share).backward()
-        parts.append((Outcome({name: term.detach() for name, term in outcome.terms.items()}, outcome.scores), share))
+        parts.append((Outcome({term: value.detach() for term, value in terms.items()}, outcome.scores), share))
     average([p.grad for p in optimizer.parameters if p.grad is not None])
     norm = optimizer.step(precision)
     player.after_update()
-    return _whole(parts), norm
+    optimizer.keep()
+    return _whole(parts), norm.to(precision.device)
 
 
 def _whole(parts: list[tuple[Outcome, float]]) -> Outcome:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from gantool.batch import Batch
 from gantool.game import Game, Progress
 from gantool.logging.record import Record
+from gantool.ranks import average
 from gantool.training.measurements import Measurements
-from gantool.training.ranks import average
 
 _REMEMBERED = 20  # looks back that a median is taken over
 _FEWEST = 4  # looks before there is a usual

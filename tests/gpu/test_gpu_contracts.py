@@ -109,14 +109,24 @@ def test_compiled_networks_train(in_tmp: Path) -> None:
         assert (other - moments["exp_avg"]).norm() <= 1e-2 * moments["exp_avg"].norm() + 1e-8, name
 
 
-@pytest.mark.parametrize("ranks", [1, 2])
-def test_ranks_train_with_nccl(in_tmp: Path, ranks: int) -> None:
+@pytest.mark.parametrize(("ranks", "mode"), [(1, "data"), (2, "data"), (2, "sharded")])
+def test_ranks_train_with_nccl(in_tmp: Path, ranks: int, mode: str) -> None:
     if torch.cuda.device_count() < ranks:
         pytest.skip(f"needs {ranks} CUDA devices")
     command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={ranks}", "--standalone", "-m"]
     words = ["gantool", "train", "trainer.duration=20it", "score=none", f"hydra.run.dir={in_tmp / 'run'}"]
+    words.append(f"trainer.parallel={mode}")
     done = subprocess.run([*command, *words], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("loss", ["wgan-gp", "r3gan"])
+def test_players_on_two_gpus_train_as_on_one(in_tmp: Path, loss: str) -> None:
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs 2 CUDA devices")
+    words = ["trainer.device=cuda", "trainer.deterministic=true", f"loss={loss}", "model.generator.norm=layer"]
+    one = train(in_tmp / "one", *words)
+    assert same_training(one, train(in_tmp / "two", *words, "trainer.parallel=players"))
 
 
 @pytest.mark.parametrize("model", choices("model"))

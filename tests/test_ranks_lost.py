@@ -1,0 +1,133 @@
+"""A rank that dies, a mistake that one or all make, torchrun that goes or starts them again: the run ends or goes on,
+and says so in one line."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from extent import some, thorough
+from gantool.cli.main import main
+from gantool.logging.status import read_status
+from processes import free_port, ranks
+from runs import newest, small, wait_for_rounds
+
+LONG = ["trainer.log_every=1it"]
+
+
+def told(output: str) -> list[str]:
+    return [line for line in output.splitlines() if "error:" in line or "Traceback" in line or "gloo" in line]
+
+
+@pytest.mark.parametrize("victim", some([1, 0], 1))
+def test_the_others_end_when_a_rank_is_killed(in_tmp: Path, victim: int) -> None:
+    both = ranks(small(in_tmp / "run", *LONG, model="mlp", rounds=100_000), in_tmp / "out")
+    wait_for_rounds(in_tmp / "run")
+    both[victim].send(signal.SIGKILL)
+    said = both[1 - victim].wait(15)
+    both[victim].wait(15)
+    assert both[1 - victim].code == 1
+    [line] = told(said)
+    assert line.startswith("gantool train: error: ") and "another rank was killed" in line and line.isascii()
+    status = read_status(in_tmp / "run")
+    assert status["state"] == "failed" and "another rank was killed" in str(status["error"])
+
+
+def trip(words: list[str]) -> int:
+    """gantool, which fails on the second rank."""
+    import gantool.runs.training as training
+    from gantool.errors import GantoolError
+
+    def play(*rest) -> None:
+        raise GantoolError("its disk is full")
+
+    if os.environ["RANK"] == "1":
+        training.play = play
+    return main(words)
+
+
+def test_what_one_rank_failed_of_is_told_once_and_noted(in_tmp: Path) -> None:
+    both = ranks(small(in_tmp / "run", model="mlp", rounds=100_000), in_tmp / "out", run=trip)
+    said = [process.wait(30) for process in both]
+    assert [process.code for process in both] == [1, 1]
+    assert [told(text) for text in said] == [[], ["gantool train: error: rank 1: its disk is full"]]
+    assert read_status(in_tmp / "run")["error"] == "rank 1: its disk is full"
+
+
+def test_a_mistake_of_all_ranks_is_told_once(in_tmp: Path) -> None:
+    both = ranks(small(in_tmp / "run", "dataset.shift=40"), in_tmp / "out")
+    said = [process.wait(30) for process in both]
+    assert [len(told(text)) for text in said] == [1, 0] and "dataset.shift=40" in said[0]
+
+
+@thorough
+def test_a_signal_to_one_rank_stops_both_after_the_same_round(in_tmp: Path) -> None:
+    both = ranks(small(in_tmp / "run", *LONG, model="mlp", rounds=100_000), in_tmp / "out")
+    wait_for_rounds(in_tmp / "run")
+    both[1].send(signal.SIGUSR1)
+    said = [process.wait(30) for process in both]
+    assert [process.code for process in both] == [128 + signal.SIGUSR1] * 2, said
+    assert read_status(in_tmp / "run")["state"] == "stopped" and newest(in_tmp / "run")["progress"]["nimg"] > 0
+
+
+def torchrun(words: list[str], *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"]
+    return subprocess.Popen(
+        [*command, *options, "-m", "gantool", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def children(process: subprocess.Popen[str]) -> dict[str, int]:
+    """The ranks' process numbers."""
+    found = {}
+    for number in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+        environment = Path(f"/proc/{number}/environ").read_bytes().split(b"\0")
+        found |= {word[5:].decode(): int(number) for word in environment if word.startswith(b"RANK=")}
+    return found
+
+
+@thorough
+def test_no_rank_outlives_torchrun(in_tmp: Path) -> None:
+    process = torchrun(small(in_tmp / "run", *LONG, model="mlp", rounds=100_000))
+    wait_for_rounds(in_tmp / "run")
+    own = children(process)
+    assert own.keys() == {"0", "1"}
+    process.send_signal(signal.SIGUSR1)
+    process.communicate(timeout=60)
+    until = time.monotonic() + 30
+    while any(Path(f"/proc/{number}").exists() for number in own.values()) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not any(Path(f"/proc/{number}").exists() for number in own.values())
+    assert read_status(in_tmp / "run")["state"] == "stopped"
+
+
+@thorough
+def test_ranks_that_torchrun_starts_again_go_on_in_their_folder(in_tmp: Path) -> None:
+    words = small(in_tmp / "run", *LONG, "trainer.checkpoint_seconds=0.1", model="mlp", rounds=400)
+    words = [word for word in words if not word.startswith("hydra.run.dir")]  # it is named by the time of its start
+    process = torchrun(words, "--max-restarts=1")
+    until = time.monotonic() + 90
+    while not list(Path("outputs").rglob("checkpoints/*.pt")) and time.monotonic() < until:
+        time.sleep(0.05)
+    os.kill(children(process)["1"], signal.SIGKILL)
+    output, _ = process.communicate(timeout=120)
+    [status] = Path("outputs").rglob("status.json")
+    assert process.returncode == 0 and read_status(status.parent)["state"] == "finished", output
+    assert newest(status.parent)["progress"]["rounds"] == 400 and "going on at" in output
+
+
+@thorough
+def test_two_machines_meet(in_tmp: Path) -> None:
+    """README's line for several machines, both of them here."""
+    port = free_port()
+    options = ["--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{port}"]
+    command = [sys.executable, "-m", "torch.distributed.run", *options, "-m", "gantool"]
+    words = small(in_tmp / "run", model="mlp", rounds=2)
+    both = [subprocess.Popen([*command, *words], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=120)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0] and sum(text.count("go on:") for text in said) == 1
+    assert newest(in_tmp / "run")["numerics"]["ranks"] == 2
