@@ -10,7 +10,7 @@ from PIL import Image
 
 from gantool.cli.main import main
 from gantool.games.gan import GAN
-from gantool.runs.projection import Projection, project
+from gantool.runs.projection import Projected, project
 from gantool.runs.trained import load_run
 from runs import train
 
@@ -24,7 +24,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def found(run: Path, **how: float) -> tuple[torch.Tensor, Projection]:
+def found(run: Path, **how: float) -> tuple[torch.Tensor, Projected]:
     """Eight images of the run's own, and what was found for them."""
     loaded = load_run(run)
     assert isinstance(loaded.game, GAN)

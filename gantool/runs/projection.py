@@ -25,7 +25,7 @@ _NOISE = 0.05  # of the search, at its start, in standard deviations of a latent
 
 
 @dataclass(frozen=True)
-class Projection:
+class Projected:
     """What was found for N images."""
 
     z: Tensor  # (N, latent dim)
@@ -74,7 +74,7 @@ def project(
     starts: int,
     lr: float,
     feature_weight: float,
-) -> Projection:
+) -> Projected:
     """The latents whose images come closest to (N, C, H, W) in [-1, 1]: in the mean square of pixels, and with
     `feature_weight` of the discriminator's features, each as a share of what random images are off.
 
@@ -109,7 +109,7 @@ def project(
     with torch.no_grad():
         made = game.generate(best, labels, run.generators)
         errors = (made - images).square().flatten(1).mean(1).sqrt()
-    return Projection(best.detach(), labels, made, errors)
+    return Projected(best.detach(), labels, made, errors)
 
 
 class _Search:
