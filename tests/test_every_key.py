@@ -102,6 +102,8 @@ OTHERS: dict[str, Any] = {
     "auxiliary": {"feature_matching": {"_target_": "gantool.auxiliaries.FeatureMatching"}},
     "augment": {"_target_": "gantool.augment.DiffAugment"},
 }
+OTHERS |= {"dataset.fit": "pad", "dataset.crop": 6, "dataset.range": [0.0, 100.0], "dataset.bits": 16}
+OTHERS |= {"dataset.vector_labels": True, "dataset.columns": ["kind"]}
 
 
 def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
