@@ -108,7 +108,8 @@ def mutual_information(before: Tensor, after: Tensor) -> Tensor:
 
 class ClassPrediction(Auxiliary):
     """AC-GAN (Odena 2017): the discriminator also names the class, of real and of generated images; the generator is
-    paid for images of the class that it was asked for. Wants `model.conditional=true`.
+    paid for images of the class that it was asked for. Wants `model.conditional=true`. Of labels that are vectors the
+    term is the squared error of each number.
 
     `weight` is that of the discriminator's term and, without a `generator_weight`, of the generator's. `real_only`: the
     discriminator is not taught by what the generator makes of a class.
@@ -134,7 +135,8 @@ class ClassPrediction(Auxiliary):
 
     def _wrong(self, features: Tensor, labels: Tensor | None) -> Tensor:
         assert labels is not None, "build has checked it"
-        return F.cross_entropy(self.classifier(features).float(), labels)
+        named = self.classifier(features).float()
+        return F.mse_loss(named, labels) if labels.is_floating_point() else F.cross_entropy(named, labels)
 
 
 class FeatureMatching(Auxiliary):

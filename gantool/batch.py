@@ -40,7 +40,7 @@ class Request:
     """Images that a game is asked to make: how many, of which classes, from which sources."""
 
     draws: Draws  # how many, where, and the random numbers of their latents
-    labels: Tensor | None = None  # (N,) int64 class indices
+    labels: Tensor | None = None  # (N,) int64 class indices, or vectors (N, K) float32
     source: Tensor | None = None  # (N, C, H, W) images to translate
     truncation: float | None = None  # latents are to stay within this many standard deviations; None: as they fall
 
@@ -63,7 +63,7 @@ class Batch:
     """Real images and their place in the run."""
 
     images: Tensor  # (N, C, H, W) float32 in [-1, 1]
-    labels: Tensor | None = None  # (N,) int64 class indices
+    labels: Tensor | None = None  # (N,) int64 class indices, or vectors (N, K) float32
     source: Tensor | None = None  # (N, C, H, W) images to translate
     position: int = 0  # nimg at the first image of the whole batch
     offset: int = 0  # index of this part's first image in the whole batch

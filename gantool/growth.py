@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gantool.errors import GantoolError
 from gantool.game import Progress
+from gantool.shapes import Resolution, first_map, sides
 
 
 class Progressive:
@@ -22,23 +23,25 @@ class Progressive:
     def __init__(
         self,
         *,
-        resolution: int,
+        resolution: Resolution,
         start: int = 4,
         growing: float = 0.5,
         batch_sizes: Mapping[int, int | None] | None = None,
         reset_optimizers: bool = False,
     ) -> None:
-        if start not in (4, 8) or resolution < start or resolution & (resolution - 1):
+        levels, _ = first_map(resolution, "progan", range(12))
+        short = 4 << levels  # counted as a square whose first map is 4x4
+        if start not in (4, 8) or short < start:
             raise GantoolError(f"model.growth.start={start}: growth starts at 4 or 8 and doubles to dataset.resolution")
         if not 0 < growing <= 1:
             raise GantoolError(f"model.growth.growing={growing}: a fraction of the run, above 0 and at most 1")
-        self.resolution, self.growing, self.reset_optimizers = resolution, growing, reset_optimizers
-        self.first, self.last = start.bit_length() - 3, resolution.bit_length() - 3
+        self.size, self.growing, self.reset_optimizers = sides(resolution), growing, reset_optimizers
+        self.first, self.last = start.bit_length() - 3, levels
         self.batch_sizes = {int(side): size for side, size in (batch_sizes or {}).items() if size}
         for side, size in self.batch_sizes.items():
-            if not start <= side <= resolution:
+            if not start <= side <= short:
                 raise GantoolError(
-                    f"model.growth.batch_sizes.{side}={size}: the run goes from {start} to {resolution} pixels"
+                    f"model.growth.batch_sizes.{side}={size}: the run goes from {start} to {short} pixels"
                 )
 
     def stage(self, progress: Progress) -> float:
@@ -65,7 +68,7 @@ class Progressive:
 
     def shrink(self, images: Tensor, stage: float) -> Tensor:
         """(N, C, R, R) -> the stage's resolution; while it fades in, mixed with half that resolution."""
-        factor = images.shape[-1] // (4 * 2 ** math.ceil(stage))
+        factor = 2 ** (self.last - math.ceil(stage))
         images = F.avg_pool2d(images, factor) if factor > 1 else images
         alpha = stage - math.floor(stage)
         if not alpha:
@@ -75,4 +78,4 @@ class Progressive:
 
     def enlarge(self, images: Tensor, stage: float) -> Tensor:
         """(N, C, r, r) -> (N, C, R, R), nearest."""
-        return images if images.shape[-1] == self.resolution else F.interpolate(images, size=self.resolution)
+        return images if images.shape[2:] == self.size else F.interpolate(images, size=self.size)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gantool.batch import Draws, Request
 from gantool.errors import GantoolError
 from gantool.game import Game
-from gantool.logging.grid import to_uint8
+from gantool.images import to_stored, to_uint8
 from gantool.logging.progress import Block
 from gantool.randomness import seed_torch
 
@@ -30,10 +30,12 @@ def sampled(
     truncation: float | None = None,
     batch_size: int = BLOCK,
     firsts: Iterable[int] | None = None,
+    bits: int = 8,
 ) -> Iterator[Block]:
-    """(n, C, H, W) uint8 on the CPU and their labels, until there are `num`. `labels` (at least num,) of a conditional
-    game; at most `batch_size` images go through the generator at once. `firsts`: the numbers of the first images of the
-    blocks that are wanted, multiples of BLOCK; None: all. Seeds torch."""
+    """(n, C, H, W) of 8 or 16 `bits` as they are stored (images.py), on the CPU, and their labels, until there are
+    `num`. `labels` (at least num,) of a conditional game; at most `batch_size` images go through the generator at once.
+    `firsts`: the numbers of the first images of the blocks that are wanted, multiples of BLOCK; None: all. Seeds
+    torch."""
     for first in range(0, num, BLOCK) if firsts is None else firsts:
         count = min(BLOCK, num - first)
         asked = None if labels is None else filled(labels[first : first + BLOCK], BLOCK)
@@ -42,7 +44,7 @@ def sampled(
         for part in request.split(batch_size):
             if part.draws.offset < count:
                 seed_torch("sample", seed, first)  # each part takes its own rows of the same draws
-                made.append(to_uint8(game.sample(part, generators)).cpu())
+                made.append(to_stored(game.sample(part, generators), bits).cpu())
         yield torch.cat(made)[:count], None if asked is None else asked[:count]
 
 
@@ -54,12 +56,13 @@ def standing(
     passes: int,
     *,
     seed: int,
-    num_classes: int = 0,
+    pool: int | Tensor = 0,
     truncation: float | None = None,
 ) -> nn.ModuleDict:
     """A copy of `generators` with standing statistics (Brock 2019): its batch norm has the mean and variance of
-    `passes` batches of 100 images, of latents as they will be sampled and of random labels. 0 passes: the same
-    generators. Seeds torch; raises GantoolError where there is no batch norm."""
+    `passes` batches of 100 images, of latents as they will be sampled and of random labels: of so many classes, or of
+    a `pool` of vectors. 0 passes: the same generators. Seeds torch; raises GantoolError where there is no batch norm.
+    """
     if not passes:
         return generators
     check_standing(game, passes)
@@ -71,7 +74,10 @@ def standing(
     for number in range(passes):
         seed_torch("standing", seed, number)
         draws = Draws(BLOCK, device)
-        labels = draws.randint(num_classes) if num_classes else None
+        if isinstance(pool, Tensor):
+            labels = pool.to(device)[draws.randint(len(pool))]
+        else:
+            labels = draws.randint(pool) if pool else None
         game.sample(Request(draws, labels, truncation=truncation), made)
     return made.eval()
 
@@ -105,5 +111,5 @@ def translated(
 
 
 def filled(labels: Tensor, count: int) -> Tensor:
-    """(count,) labels: these, from the start again where they are not enough."""
-    return labels.repeat(-(-count // len(labels)))[:count]
+    """`count` labels: these, from the start again where they are not enough."""
+    return labels[torch.arange(count, device=labels.device) % len(labels)]

@@ -58,9 +58,9 @@ def test_a_value_of_the_wrong_type_is_one_line_for_every_key(command: str, capfd
 
 
 def test_all_mistakes_are_told_together_each_once(capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["sample", "num=0", "classes=a", "+sed=1", "format=gif"]) == 1
+    assert main(["sample", "num=0", "classes=1.5", "+sed=1", "format=gif"]) == 1
     assert sorted(line.partition("error: ")[2] for line in capfd.readouterr().err.splitlines()) == [
-        "classes=a: should be a valid list or a valid integer",
+        "classes=1.5: should be a valid list or a valid integer or a valid string",
         "format=gif: should be 'grid', 'png' or 'npz'",
         "num=0: should be greater than 0",
         "unknown key 'sed' (did you mean 'seed'?)",

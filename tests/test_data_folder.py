@@ -153,8 +153,8 @@ def test_mistakes_are_found_at_once(root: Path, tmp_path: Path) -> None:
         Folder(str(root))
     with pytest.raises(GantoolError, match=r"dataset\.labels"):
         Folder(str(root), labels="folder")
-    with pytest.raises(GantoolError, match=r"dataset\.channels=2"):
+    with pytest.raises(GantoolError, match=r"dataset\.channels=17"):
         (root / "a.png").touch()
-        Folder(str(root), channels=2)
+        Folder(str(root), channels=17)
     with pytest.raises(GantoolError, match="did you mean 'skip'"):
         prepare(Folder(str(root)), on_bad_image="skipp")

@@ -128,7 +128,6 @@ REFUSED = {
     "webp": (several(".webp"), "3 frames"),
     "png": (several(".png"), "3 frames"),
     "avif": (several(".avif"), "3 frames"),
-    "tif": (several(".tif"), "3 frames"),
 }
 
 

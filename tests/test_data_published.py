@@ -20,7 +20,7 @@ from gantool.data.mnist import Mnist
 from gantool.data.source import Decoded, Source
 from gantool.data.torchvision_sets import TorchvisionSet
 from gantool.errors import GantoolError
-from gantool.runs.build import build_source
+from gantool.runs.sources import build_source
 
 noise = np.random.default_rng(0)
 COUNT = 6

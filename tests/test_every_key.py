@@ -51,10 +51,8 @@ OTHERS: dict[str, Any] = {
     "recipe.betas": [0.1, 0.5],
     "recipe.discriminator_norm": "layer",
     "recipe.pooling": "mean",
-    "dataset.resolution": 16,
     "dataset.channels": 3,
     "dataset.num_classes": 7,
-    "dataset.labels": "none",
     "dataset.side_by_side": True,
     "dataset.direction": "b2a",
     "dataset.shift": 2,
@@ -102,6 +100,8 @@ OTHERS: dict[str, Any] = {
     "auxiliary": {"feature_matching": {"_target_": "gantool.auxiliaries.FeatureMatching"}},
     "augment": {"_target_": "gantool.augment.DiffAugment"},
 }
+OTHERS |= {"dataset.fit": "pad", "dataset.crop": 6, "dataset.range": [0.0, 100.0], "dataset.labels": "none"}
+OTHERS |= {"dataset.vector_labels": True, "dataset.columns": ["kind"], "dataset.bits": 16, "dataset.resolution": 16}
 
 
 def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from gantool.logging.grid import to_uint8
+from gantool.images import to_uint8
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,10 @@ def show(axes: "Axes", pixels: np.ndarray) -> None:
 
 
 def rgb(images: Tensor) -> np.ndarray:
-    """(..., H, W, 3) uint8 from (..., 1 or 3, H, W), float in [-1, 1] or uint8."""
+    """(..., H, W, 3) uint8 from (..., C, H, W), float in [-1, 1] or stored: of two channels the first, of more than
+    three the first three."""
+    channels = images.shape[-3]
+    images = images.narrow(-3, 0, 1 if channels == 2 else min(channels, 3))
     pixels = to_uint8(images).cpu().movedim(-3, -1).numpy()
     return np.repeat(pixels, 3, -1) if pixels.shape[-1] == 1 else pixels
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gantool.files import whole, write_whole
-from gantool.logging.grid import to_uint8
+from gantool.images import colours, to_uint8
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,9 +65,9 @@ class Board:
         self, tag: str, points: Tensor, images: Tensor, header: list[str], rows: Sequence[tuple[object, ...]]
     ) -> None:
         """Points (N, F) with a thumbnail (N, C, H, W) and a row of metadata each."""
-        side = min(_THUMBNAIL, images.shape[-1], int(_SPRITE / math.ceil(len(images) ** 0.5)))
-        thumbnails = to_uint8(images).float() / 255
-        if side < images.shape[-1]:
+        side = min(_THUMBNAIL, min(images.shape[-2:]), int(_SPRITE / math.ceil(len(images) ** 0.5)))
+        thumbnails = to_uint8(colours(images)).float() / 255
+        if side < max(images.shape[-2:]):
             thumbnails = F.interpolate(thumbnails, (side, side), mode="bilinear", antialias=True).clamp(0, 1)
         with redirect_stdout(StringIO()):  # it prints what it does
             self.writer.add_embedding(points, rows, thumbnails, self.step, tag, header)

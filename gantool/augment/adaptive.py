@@ -41,11 +41,9 @@ class Transforming(nn.Module, Augment):
 
     def forward(self, images: Tensor, draws: Draws) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W) float32, where nothing happens bit for bit the same."""
-        if images.shape[1] not in (1, 3):
-            raise GantoolError(f"augment=ada changes images of 1 or 3 channels, not {images.shape[1]}")
         with torch.autocast(images.device.type, enabled=False):  # matrices of angles and places are not for bf16
             chance = {part: self.p * self.policy.get(part, 0.0) for part in PARTS}
-            back = blit(draws, chance["blit"], images.shape[-1]) @ warp(draws, chance["geometry"])
+            back = blit(draws, chance["blit"], max(images.shape[2:])) @ warp(draws, chance["geometry"])
             images = recolor(resample(images, back), color(draws, chance["color"]))
             return cutout(images, draws, chance["cutout"])
 

@@ -13,8 +13,9 @@ from gantool.game import Augment
 class DiffAugment(Augment):
     """Augments images (N, C, H, W) in [-1, 1] by the parts of `policy` in order; an empty policy changes nothing.
 
-    'color': brightness by up to 0.5 either way, saturation times 0 to 2, contrast times 0.5 to 1.5.
-    'translation': by up to an eighth of the size, zeros moving in. 'cutout': a square of half the size set to zero.
+    'color', of one channel or three: brightness by up to 0.5 either way, saturation times 0 to 2, contrast times 0.5 to
+    1.5. 'translation': by up to an eighth of the size, zeros moving in. 'cutout': a square of half the size set to
+    zero.
     Beside the paper's, 'mirror': left and right change places in half of the images.
     """
 
@@ -30,6 +31,8 @@ class DiffAugment(Augment):
 
 
 def _color(images: Tensor, draws: Draws) -> Tensor:
+    if images.shape[1] not in (1, 3):
+        return images  # no colours
     brightness, saturation, contrast = draws.rand(3, 1, 1, 1).unbind(1)
     images = images + (brightness - 0.5)
     grey = images.mean(1, keepdim=True)

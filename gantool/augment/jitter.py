@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gantool.augment.transforms import matrix, rotate, scale, translate
+from gantool.augment.transforms import matrix, proportioned, rotate, scale, translate
 from gantool.batch import Draws
 from gantool.errors import GantoolError
 
@@ -37,7 +37,7 @@ class Jitter:
             back = rotate(self.rotation * turn) @ matrix((1, self.shear * slant, 0), (0, 1, 0), (0, 0, 1))
             back = back @ scale(torch.exp2(self.size * wide), torch.exp2(self.size * high))
             back = back @ translate(self.shift * x, self.shift * y)
-            grid = F.affine_grid(back[:, :2], list(images.shape), align_corners=False)
+            grid = F.affine_grid(proportioned(back, images)[:, :2], list(images.shape), align_corners=False)
             light = (F.grid_sample(images.float() + 1, grid, align_corners=False) / 2).clamp(1e-3, 1)  # 0 moves in
             # From 0.001 on: a power below 1 is infinitely steep at 0.
             return 2 * light ** torch.exp2(self.gamma * power)[:, None, None, None] - 1

@@ -64,10 +64,20 @@ def warp(draws: Draws, chance: Tensor) -> Tensor:
 
 
 def resample(images: Tensor, back: Tensor) -> Tensor:
-    """(N, C, R, R) -> (N, C, R, R), from where `back` says, mirrored at the border; the identity changes no bit."""
-    grid = F.affine_grid(back[:, :2], list(images.shape), align_corners=False)
+    """(N, C, H, W) -> (N, C, H, W), from where `back` says, in units of half the longer side, mirrored at the border;
+    the identity changes no bit."""
+    grid = F.affine_grid(proportioned(back, images)[:, :2], list(images.shape), align_corners=False)
     moved = _Sampled.apply(images, grid)
     return torch.where(differs(back)[:, None, None, None], moved, images)
+
+
+def proportioned(back: Tensor, images: Tensor) -> Tensor:
+    """(N, 3, 3) in units of half the longer side, where turns keep shapes, as places from -1 to 1 on either side."""
+    height, width = images.shape[2:]
+    if height == width:
+        return back
+    sides = back.new_tensor([width, height, max(height, width)]) / max(height, width)
+    return back * sides / sides[:, None]
 
 
 class _Sampled(torch.autograd.Function):
@@ -148,7 +158,10 @@ def color(draws: Draws, chance: Tensor) -> Tensor:
 
 
 def recolor(images: Tensor, change: Tensor) -> Tensor:
-    """(N, 1 or 3, R, R) -> (N, 1 or 3, R, R); one channel counts as grey, which no hue or saturation changes."""
+    """(N, C, H, W) -> (N, C, H, W); one channel counts as grey, which no hue or saturation changes; other numbers than
+    1 and 3 are no colours, and stay."""
+    if images.shape[1] not in (1, 3):
+        return images
     pixels = images.expand(-1, 3, -1, -1).flatten(2)
     changed = change[:, :3, :3] @ pixels + change[:, :3, 3:]
     changed = changed.unflatten(2, images.shape[2:])[:, : images.shape[1]]
@@ -156,9 +169,9 @@ def recolor(images: Tensor, change: Tensor) -> Tensor:
 
 
 def cutout(images: Tensor, draws: Draws, chance: Tensor) -> Tensor:
-    """(N, C, R, R) with a square of half the size set to zero, which may reach over the border."""
-    place = (torch.arange(images.shape[-1], device=images.device) + 0.5) / images.shape[-1]
-    rows, columns = ((place - draws.rand(1)).abs() < 0.25 for _ in range(2))  # (N, R)
+    """(N, C, H, W) with a box of half the size set to zero, which may reach over the border."""
+    places = ((torch.arange(size, device=images.device) + 0.5) / size for size in images.shape[2:])
+    rows, columns = ((place - draws.rand(1)).abs() < 0.25 for place in places)  # (N, H), (N, W)
     happens = (draws.rand() < chance)[:, None, None]
     return images * ~(rows[:, :, None] & columns[:, None, :] & happens)[:, None]
 

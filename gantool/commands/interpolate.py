@@ -46,7 +46,7 @@ def interpolate(options: Options) -> None:
     from gantool.runs.interpolation import between, between_classes, latents, save_gif, traversals
     from gantool.runs.output import output, stamp
     from gantool.runs.projection import load_latents
-    from gantool.runs.sampling import chosen_classes
+    from gantool.runs.sampling import chosen_labels
     from gantool.runs.trained import load_run
     from gantool.sampling import filled
 
@@ -56,13 +56,15 @@ def interpolate(options: Options) -> None:
     game, rows, steps = run.game, options.rows, options.steps
     if not isinstance(game, GAN):
         raise GantoolError(f"{run.folder} is a CycleGAN or pix2pix run: it has no latent to interpolate")
-    classes = chosen_classes(run, options.classes)
+    chosen = chosen_labels(run, options.classes)
+    classes = [] if chosen is None or not run.num_classes else chosen.tolist()
     if options.over == "classes" and len(classes) < 2:
         known = f"knows {len(classes)}" if classes else "is unconditional; train with model.conditional=true"
+        known = "has labels that are vectors" if run.labelled.vectors is not None else known
         raise GantoolError(f"over=classes goes from class to class, and {run.folder} {known}")
     if options.over == "classes" and options.path is not None:
         raise GantoolError(f"path={options.path} is for over=latents: between classes the embedding goes straight")
-    labels = filled(torch.tensor(classes, device=run.device), rows) if classes else None
+    labels = None if chosen is None else filled(chosen.to(run.device), rows)
     if options.path == "spherical" and not game.latent.normal:
         raise GantoolError("path=spherical is for normal latents: this run's are not; leave it out, or path=linear")
     if options.latents is not None:

@@ -39,7 +39,7 @@ def project(options: Options) -> None:
     from gantool.logging.grid import grid, save_grid
     from gantool.runs import projection
     from gantool.runs.output import output, stamp
-    from gantool.runs.sampling import chosen_classes
+    from gantool.runs.sampling import chosen_labels
     from gantool.runs.trained import load_run
     from gantool.runs.translation import read_folder
 
@@ -50,7 +50,10 @@ def project(options: Options) -> None:
         raise GantoolError("which images? images=FOLDER names a folder of them")
     if not isinstance(run.game, GAN):
         raise GantoolError(f"{run.folder} is a CycleGAN or pix2pix run: it has no latent")
-    classes = chosen_classes(run, options.classes)
+    if run.labelled.vectors is not None:
+        raise GantoolError(f"{run.folder} has labels that are vectors: gantool project knows classes alone")
+    chosen = chosen_labels(run, options.classes)
+    classes = [] if chosen is None else chosen.tolist()
     names, images = read_folder(run, options.images, "images")
     names = names[: options.num]
     stored = torch.stack(list(islice(images, len(names))))

@@ -28,7 +28,7 @@ class Options(OneRun, OfClasses, InBlocks):
     """
 
     format: Literal["grid", "png", "npz"] = key(
-        "grid", "grid (one PNG), png (a file an image), npz (one archive: arr_0 (N, H, W, C) uint8, arr_1 labels)"
+        "grid", "grid (one PNG), png (a file an image), npz (one archive: arr_0 (N, H, W, C), arr_1 labels)"
     )
     num: PositiveInt | None = key(None, "images; null: 64, or all that are to be translated")
     source: str | None = key(None, "folder of images to translate, of a cyclegan or pix2pix run; null: its test images")
@@ -58,16 +58,16 @@ def sample(options: Options) -> None:
 def _draw(run: "TrainedRun", options: Options) -> tuple[str, Path]:
     from gantool.logging.progress import follow_images
     from gantool.runs.output import output, stamp
-    from gantool.runs.sampling import WRITERS, chosen_classes, sampled
+    from gantool.runs.sampling import WRITERS, chosen_labels, sampled
 
     for name in ("source", "direction"):
         if (value := getattr(options, name)) is not None:
             raise GantoolError(
                 f"{name}={value}: {run.folder} makes images from noise and translates none; leave it out"
             )
-    classes, num = chosen_classes(run, options.classes), options.num or _NUM
+    labels, num = chosen_labels(run, options.classes), options.num or _NUM
     _check_grid(options, num)
-    blocks = sampled(run, num, classes, **options.model_dump(include=IN_BLOCKS))
+    blocks = sampled(run, num, labels, bits=run.bits, **options.model_dump(include=IN_BLOCKS))
     if not is_first_rank():  # it makes its share, which the first one writes
         return f"{len(list(blocks))} images", run.folder
     with output(run.folder, "sampled", stamp(run.nimg, options.seed, options.format), options.out) as out:

@@ -122,8 +122,10 @@ class Drawing(OnDevice):
 class OfClasses(Drawing):
     """Of classes that the user chooses."""
 
-    classes: list[Annotated[int, Field(ge=0)]] | Annotated[int, Field(ge=0)] | None = key(
-        None, "of a conditional run: one class, or a list taken in turn, e.g. classes=[3,7]; null: all in turn"
+    classes: list[Annotated[int, Field(ge=0)] | str] | Annotated[int, Field(ge=0)] | str | None = key(
+        None,
+        "of a conditional run: one class by number or name, or a list taken in turn, e.g. classes=[3,zebra]; where "
+        "labels are vectors names and values, e.g. smiling+age:0.3; null: all in turn",
     )
 
 

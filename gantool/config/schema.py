@@ -22,6 +22,8 @@ from gantool.config.fields import (
     TimeLimit,
 )
 
+Side = Annotated[int, Field(ge=4)]  # pixels
+
 
 class WatchdogConfig(Owned):
     """What is done about a run that goes wrong, and what counts as that."""
@@ -96,9 +98,14 @@ class RecipeConfig(Loose):
 class DatasetConfig(Open):
     """What to train on, and how it is prepared and augmented; the rest is the source's own."""
 
-    resolution: Annotated[int, Field(ge=4)]
-    channels: PositiveInt | None
+    resolution: Side | Annotated[list[Side], Field(min_length=2, max_length=2)]
+    channels: Annotated[int, Field(ge=1, le=16)] | None
     num_classes: Annotated[int, Field(ge=0)] | None
+    vector_labels: bool | None
+    fit: Literal["crop", "pad", "stretch"]
+    crop: Side | Annotated[list[Side], Field(min_length=2, max_length=2)] | None
+    range: Literal["auto", "full"] | Annotated[list[float], Field(min_length=2, max_length=2)] | None
+    bits: Literal[8, 16] | None
     on_bad_image: Literal["stop", "skip"]
     device_resident: Literal["auto", True, False]
     zoom: Annotated[float, Field(ge=1, le=4)]
@@ -202,8 +209,13 @@ class Train(Owned):
 
     @property
     def num_classes(self) -> int:
-        """Classes that the networks are told; 0 for an unconditional model."""
+        """Classes, or numbers of a vector, that the networks are told; 0 for an unconditional model."""
         return (self.dataset.num_classes or 0) if self.model.conditional else 0
+
+    @property
+    def shown_classes(self) -> int:
+        """As `num_classes`, 0 too where labels are vectors: what is looked at class by class."""
+        return 0 if self.dataset.vector_labels else self.num_classes
 
 
 OPTIMIZER_OWNED = tuple(name for name in OptimizerConfig.__annotations__ if name != "target")

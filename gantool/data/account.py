@@ -1,17 +1,34 @@
 """What went into a prepared set: a short account, what looks wrong in it, and what cannot be meant."""
 
 import statistics
+from bisect import bisect
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TypedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
+from gantool.data.fitting import PLAIN, Fitting
 from gantool.data.source import Damaged, Decoded, Seen
+from gantool.shapes import Resolution, sides
 
 DARK = 0.066  # of the range: 12 bits in 16 reach 0.0625
 HALF = 0.51  # 15 bits in 16
 KEPT = 0.5  # of a typical picture's area
+
+
+_COUNTERS = ("labels", "kinds", "sizes", "remarks")
+_NUMBERS = ("num", "damaged", "grey", "plain", "enlarged", "turned_grey")
+
+
+class Peaks(NamedTuple):
+    """The brightness of images of so many bits."""
+
+    num: int = 0
+    dark: int = 0
+    first_dark: str = ""
+    brightest: tuple[float, str] = (-1.0, "")  # with the path
 
 
 class Told(TypedDict):
@@ -26,13 +43,14 @@ class Told(TypedDict):
 class Account:
     """Counts the images that pass through it."""
 
-    def __init__(self, class_names: Sequence[str]) -> None:
-        self.class_names = class_names
-        self.labels: Counter[int] = Counter()
+    def __init__(self, class_names: Sequence[str], fitting: Fitting = PLAIN, resolution: Resolution = 1) -> None:
+        self.class_names, self.fitting, self.resolution = class_names, fitting, resolution
+        self.labels: Counter[object] = Counter()
         self.kinds: Counter[tuple[str, str, int]] = Counter()
-        self.peaks: dict[int, list[tuple[float, str]]] = {}  # by bits; with the path
-        self.sizes: list[tuple[int, int]] = []
+        self.peaks: dict[int, Peaks] = {}  # by bits
+        self.sizes: Counter[tuple[int, int]] = Counter()
         self.remarks: Counter[str] = Counter()
+        self.spans: list[tuple[float, float]] = []  # of the values, and of those that are black and white
         self.num = self.damaged = self.grey = self.plain = self.enlarged = self.turned_grey = 0
 
     def watch(self, items: Iterable[Decoded | Damaged]) -> Iterator[Decoded | Damaged]:
@@ -47,7 +65,8 @@ class Account:
     def _add(self, item: Decoded) -> None:
         pixels = item.pixels
         self.num += 1
-        self.labels[item.label] += 1
+        if self.class_names:
+            self.labels[item.label] += 1
         self.plain += bool((pixels == pixels[:, :1, :1]).all())
         self.grey += len(pixels) == 3 and bool((pixels == pixels[:1]).all())
         for seen in item.seen:
@@ -55,11 +74,40 @@ class Account:
 
     def _see(self, seen: Seen, pixels: np.ndarray) -> None:
         self.kinds[seen.kind, seen.mode, seen.bits] += 1
-        self.peaks.setdefault(seen.bits, []).append((seen.peak, seen.path))
-        self.sizes.append(seen.size)
+        before = self.peaks.get(seen.bits, Peaks())
+        is_dark = seen.peak < DARK
+        self.peaks[seen.bits] = Peaks(
+            before.num + 1,
+            before.dark + is_dark,
+            before.first_dark or (seen.path if is_dark else ""),
+            max(before.brightest, (seen.peak, seen.path)),
+        )
+        self.sizes[seen.size] += 1
         self.remarks.update(seen.remarks)
-        self.enlarged += min(seen.size) < pixels.shape[-1]
-        self.turned_grey += len(pixels) == 1 and seen.mode not in ("L", "1", "LA", "I", "I;16", "I;16B")
+        if seen.values is not None and seen.span is not None:
+            now = [seen.values, seen.span]
+            both = zip(self.spans or now, now, strict=True)
+            self.spans = [(min(a[0], b[0]), max(a[1], b[1])) for a, b in both]
+        self.enlarged += seen.size[0] < pixels.shape[2] or seen.size[1] < pixels.shape[1]
+        self.turned_grey += (
+            len(pixels) == 1 and seen.values is None and seen.mode not in ("L", "1", "LA", "I", "I;16", "I;16B")
+        )
+
+    def state(self) -> dict[str, Any]:
+        """All that was counted, as JSON."""
+        counted = {name: [*vars(self)[name].items()] for name in _COUNTERS}
+        peaks = [[bits, *peaks] for bits, peaks in self.peaks.items()]
+        return {**counted, "peaks": peaks, "spans": self.spans, **{name: vars(self)[name] for name in _NUMBERS}}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from what `state` gave."""
+        for name in _COUNTERS:
+            pairs = [(tuple(key) if isinstance(key, list) else key, num) for key, num in state[name]]
+            setattr(self, name, Counter(dict(pairs)))
+        self.peaks = {bits: Peaks(num, dark, path, tuple(top)) for bits, num, dark, path, top in state["peaks"]}
+        self.spans = [(low, high) for low, high in state["spans"]]
+        for name in _NUMBERS:
+            setattr(self, name, state[name])
 
     def told(self) -> Told:
         """All of it, once everything has passed."""
@@ -86,9 +134,12 @@ class Account:
         if self.sizes:
             small, typical, large = _spread(self.sizes)
             yield f"sizes {small}" if small == large else f"sizes {small} to {large}, typically {typical}"
-        if cropped := [kept for kept in map(_kept, self.sizes) if kept < 1]:
+        if cropped := [kept for kept in self._all_kept() if kept < 0.999]:
             share = f"{100 * statistics.median(cropped):.0f} % of a typical one"
-            yield f"cropped to the centre square: {len(cropped):,}, which keeps {share}"
+            yield f"cropped to the centre{self._square}: {len(cropped):,}, which keeps {share}"
+        if self.spans:
+            held, taken = (f"{low:g} to {high:g}" for low, high in self.spans)
+            yield f"values from {held}; {taken} is black to white (dataset.range)"
         if self.enlarged:
             yield f"smaller than dataset.resolution and so enlarged: {self.enlarged:,}"
         if self.turned_grey:
@@ -102,10 +153,11 @@ class Account:
         for label, name in enumerate(self.class_names):
             if self.labels[label] < 2:
                 yield f"class {name} has {'one image' if self.labels[label] else 'no image'}: add some or remove it"
-        if self.sizes and (kept := statistics.median(map(_kept, self.sizes))) < KEPT:
+        asked = self.fitting.crop is not None
+        if self.sizes and not asked and (kept := statistics.median(self._all_kept())) < KEPT:
             _, typical, _ = _spread(self.sizes)
-            lost = f"the centre square of a typical picture ({typical}) is {100 * kept:.0f} % of it"
-            yield f"{lost}, the rest is lost: cut the pictures into squares first"
+            lost = f"the centre{self._square} of a typical picture ({typical}) is {100 * kept:.0f} % of it"
+            yield f"{lost}, the rest is lost: cut the pictures first, or set dataset.fit=pad"
         if self.enlarged > self.num / 2:
             yield f"{self.enlarged:,} of {self.num:,} images are enlarged: choose a lower dataset.resolution"
         if 0 < self.grey < self.num:
@@ -115,20 +167,32 @@ class Account:
         if self.plain:
             yield f"{self.plain:,} of {self.num:,} images are of one colour throughout"
         for bits, peaks in self.peaks.items():
-            dark, brightest = [path for peak, path in peaks if peak < DARK], max(peaks)[0]
+            brightest, _ = peaks.brightest
             if 0 < brightest < DARK:
                 continue  # it is refused
-            if dark and (bits > 8 or len(dark) > len(peaks) / 10):
-                yield f"{len(dark):,} of {len(peaks):,} {bits}-bit images are nearly black, such as {dark[0]}"
+            if peaks.dark and (bits > 8 or peaks.dark > peaks.num / 10):
+                which = f"such as {peaks.first_dark}"
+                yield f"{peaks.dark:,} of {peaks.num:,} {bits}-bit images are nearly black, {which}"
             if bits > 1 and brightest < (HALF if bits > 8 else HALF / 2):
                 yield f"no {bits}-bit image is bright: {_scale(bits, brightest)}"
 
+    def _all_kept(self) -> list[float]:
+        """The part of each picture that is not cut away."""
+        kept = ((self.fitting.kept(size, self.resolution), num) for size, num in self.sizes.items())
+        return [part for part, num in kept for _ in range(num)]
+
+    @property
+    def _square(self) -> str:
+        height, width = sides(self.resolution)
+        return " square" if height == width else ""
+
     def _refusals(self) -> Iterator[str]:
         for bits, peaks in self.peaks.items():
-            brightest, path = max(peaks)
+            brightest, path = peaks.brightest
             if 0 < brightest < DARK:
-                dark = f"{_many(len(peaks), f'{bits}-bit image')} would be nearly black, such as {path}"
-                yield f"{dark}: {_scale(bits, brightest)}"
+                dark = f"{_many(peaks.num, f'{bits}-bit image')} would be nearly black, such as {path}"
+                top = 2 ** round(brightest * (2**bits - 1)).bit_length() - 1
+                yield f"{dark}: {_scale(bits, brightest)}, or set dataset.range=[0,{top}]"
 
 
 def _scale(bits: int, peak: float) -> str:
@@ -141,13 +205,10 @@ def _scale(bits: int, peak: float) -> str:
     return f"the largest value uses {used} of {bits} bits; save them with their values multiplied by {factor}"
 
 
-def _kept(size: tuple[int, int]) -> float:
-    return min(size) / max(size)
-
-
-def _spread(sizes: list[tuple[int, int]]) -> tuple[str, str, str]:
+def _spread(sizes: Counter[tuple[int, int]]) -> tuple[str, str, str]:
     ordered = sorted(sizes, key=lambda size: size[0] * size[1])
-    small, typical, large = (f"{w}x{h}" for w, h in (ordered[0], ordered[len(ordered) // 2], ordered[-1]))
+    middle = bisect(list(accumulate(sizes[size] for size in ordered)), sizes.total() // 2)
+    small, typical, large = (f"{w}x{h}" for w, h in (ordered[0], ordered[middle], ordered[-1]))
     return small, typical, large
 
 

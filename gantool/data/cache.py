@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import math
 import shutil
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,14 @@ import torch
 from gantool.data import stored
 from gantool.data.account import Account
 from gantool.data.files import few
+from gantool.data.fitting import PLAIN
 from gantool.data.image_set import ImageSet
 from gantool.data.source import Damaged, Decoded, Source
 from gantool.data.two_sided import TwoSided
 from gantool.errors import GantoolError, check_choice
 from gantool.lock import locked
 from gantool.paths import cache_dir
+from gantool.shapes import sides
 
 VERSION = 2  # counts up when the same source and settings come to give other pixels, or lie otherwise on the disk
 
@@ -66,12 +70,15 @@ def _prepared(source: Source, title: str, on_bad_image: str, tell: Tell) -> Imag
             f"cannot write the image cache {folder} ({error.strerror or error}): make room or set GANTOOL_CACHE=FOLDER"
         ) from error
     _report(source, title, meta, stop=on_bad_image == "stop" or not meta["shape"][0], tell=tell, fresh=fresh)
-    pixels = np.memmap(folder / "images.u8", np.uint8, mode="r", shape=tuple(meta["shape"]))
+    name, dtype = stored.PIXELS[source.bits]
+    pixels = np.memmap(folder / name, dtype, mode="r", shape=tuple(meta["shape"]))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch would have it writable, but then all of it counts as memory in use
         images = torch.from_numpy(pixels)
-    rows = torch.from_numpy(np.load(folder / "rows.npy"))
+    rows = torch.from_numpy(np.load(folder / "rows.npy", allow_pickle=False))
     labels = rows[:, 1].clone() if source.num_classes else None
+    if source.vectors:
+        labels = torch.from_numpy(np.load(folder / "vectors.npy", allow_pickle=False))
     # Of the pixels themselves, so that statistics of other ones are never taken for theirs.
     fingerprint = hashlib.sha256((key + json.dumps(meta["sums"], sort_keys=True)).encode()).hexdigest()
     names = list(source.class_names)
@@ -80,6 +87,8 @@ def _prepared(source: Source, title: str, on_bad_image: str, tell: Tell) -> Imag
 
 def _hash(source: Source) -> str:
     shape = [source.name, source.resolution, source.channels, source.num_classes, VERSION]
+    if source.fitting != PLAIN:
+        shape.append(asdict(source.fitting))
     return hashlib.sha256(json.dumps([shape, source.fingerprint()], sort_keys=True).encode()).hexdigest()
 
 
@@ -115,15 +124,24 @@ def _report(source: Source, title: str, meta: dict[str, Any], *, stop: bool, tel
 
 def _write(source: Source, folder: Path, key: str, tell: Tell) -> dict[str, Any]:
     source.fetch()
-    shape = [source.channels, source.resolution, source.resolution]
+    shape = [source.channels, *sides(source.resolution)]
     _require_space(source, folder.parent)
-    account = Account(source.class_names)
-    items = account.watch(_tracked(source, tell))
-    return stored.write(folder, key, items, source.files(), shape, account.told)
+    account = Account([] if source.vectors else source.class_names, source.fitting, source.resolution)
+    name, _ = stored.PIXELS[source.bits]
+
+    def read(first: int) -> Iterator[Decoded | Damaged]:
+        if first:
+            tell(f"{source.name}: going on with a preparation that was stopped after {first:,} images")
+        return account.watch(_tracked(source, tell, first))
+
+    return stored.write(folder, key, read, source.files(), shape, account, name)
 
 
 def _require_space(source: Source, folder: Path) -> None:
-    needed, free = len(source) * source.channels * source.resolution**2, shutil.disk_usage(folder).free
+    needed, free = (
+        len(source) * source.channels * math.prod(sides(source.resolution)) * source.bits // 8,
+        shutil.disk_usage(folder).free,
+    )
     if needed > free:
         raise GantoolError(
             f"{source.name} takes {needed / 1e9:.1f} GB in the cache {folder} and {free / 1e9:.1f} GB are free: "
@@ -131,17 +149,20 @@ def _require_space(source: Source, folder: Path) -> None:
         )
 
 
-def _tracked(source: Source, tell: Tell) -> Iterator[Decoded | Damaged]:
-    """source.read() with a progress bar on a terminal, elsewhere a plain line at most every ten seconds."""
-    what = f"preparing {source.name} at {source.resolution}x{source.resolution}"
+def _tracked(source: Source, tell: Tell, first: int) -> Iterator[Decoded | Damaged]:
+    """The images from the `first` on, with a progress bar on a terminal, elsewhere a plain line at most every ten
+    seconds."""
+    height, width = sides(source.resolution)
+    what = f"preparing {source.name} at {width}x{height}"
+    items = source.read_from(first) if first else source.read()
     if tell is _tell and sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import track
 
-        yield from track(source.read(), what, total=len(source), console=Console(stderr=True))
+        yield from track(items, what, total=len(source), completed=first, console=Console(stderr=True))
         return
     logged = 0.0
-    for done, item in enumerate(source.read()):
+    for done, item in enumerate(items, first):
         if time.monotonic() - logged > 10:
             tell(f"{what}: {done:,} of {len(source):,} images")
             logged = time.monotonic()

@@ -5,12 +5,14 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
+from gantool.data.decoding import decode_files
 from gantool.data.download import downloading
 from gantool.data.files import File, Files, Found, find_images, status_of
+from gantool.data.fitting import PLAIN, Fitting
 from gantool.data.folder import remarks
-from gantool.data.pixels import decode_files
 from gantool.data.source import Damaged, Decoded, Source, data_folder, stored_channels
 from gantool.errors import GantoolError, check_choice, did_you_mean
+from gantool.shapes import Resolution
 
 IMAGES, ATTRIBUTES, PARTITION = "img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt"
 SPLITS = {"train": ["0"], "valid": ["1"], "test": ["2"], "all": ["0", "1", "2"]}
@@ -36,11 +38,12 @@ class CelebA(Source):
     def __init__(
         self,
         root: str | None,
-        resolution: int = 64,
+        resolution: Resolution = 64,
         split: str = "train",
         download: bool = True,
         channels: int | None = None,
         attributes: Sequence[str] | str = (),
+        fitting: Fitting = PLAIN,
     ) -> None:
         check_choice("dataset.split", split, tuple(SPLITS))
         self.attributes = [attributes] if isinstance(attributes, str) else list(attributes)
@@ -49,7 +52,7 @@ class CelebA(Source):
                 raise GantoolError(f"no CelebA attribute '{attribute}'{did_you_mean(attribute, ATTRIBUTE_NAMES)}")
         if len(self.attributes) > MAX_ATTRIBUTES:
             raise GantoolError(f"dataset.attributes: at most {MAX_ATTRIBUTES}, not {len(self.attributes)}")
-        self.resolution = resolution
+        self.resolution, self.fitting = resolution, fitting.plain(self.name)
         self.channels = stored_channels(channels, native=3)
         self.split = split
         combinations = product(*[(f"not {attribute}", attribute) for attribute in self.attributes])
@@ -94,7 +97,8 @@ class CelebA(Source):
 
     def read(self) -> Iterator[Decoded | Damaged]:
         folder = (self._folder() or self.root) / IMAGES
-        return decode_files(folder, list(self._found.images), self._labels(), self.resolution, self.channels)
+        names, labels = list(self._found.images), self._labels()
+        return decode_files(folder, names, labels, self.resolution, self.channels, self.fitting)
 
     def _folder(self) -> Path | None:
         return next((p for p in (self.root / "celeba", self.root) if (p / IMAGES).is_dir()), None)

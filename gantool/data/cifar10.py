@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from gantool.data.download import downloading
+from gantool.data.fitting import PLAIN, Fitting
 from gantool.data.pixels import fit_array
 from gantool.data.source import Damaged, Decoded, Source, data_folder, stored_channels
 from gantool.errors import GantoolError, check_choice
+from gantool.shapes import Resolution
 
 if TYPE_CHECKING:
     from torchvision.datasets import CIFAR10
@@ -36,16 +38,17 @@ class Cifar10(Source):
     def __init__(
         self,
         root: str | None,
-        resolution: int = 32,
+        resolution: Resolution = 32,
         split: str = "train",
         download: bool = True,
         channels: int | None = None,
         variant: str = "CIFAR10",
+        fitting: Fitting = PLAIN,
     ) -> None:
         check_choice("dataset.split", split, tuple(PARTS))
         check_choice("dataset.variant", variant, tuple(NAMES))
         self.variant, self.name, self.class_names = variant, variant.lower(), NAMES[variant]
-        self.resolution = resolution
+        self.resolution, self.fitting = resolution, fitting.plain(self.name)
         self.channels = stored_channels(channels, native=3)
         self.split = split
         self.root = data_folder(root)
@@ -76,7 +79,7 @@ class Cifar10(Source):
             except OSError as error:
                 raise GantoolError(f"cannot read {self.root / FOLDERS[self.variant]}: {error.strerror}") from error
             for image, label in zip(part.data, part.targets, strict=True):
-                yield Decoded(fit_array(image, self.resolution, self.channels), label)
+                yield Decoded(fit_array(image, self.resolution, self.channels, self.fitting), label)
 
     def _complete(self) -> bool:
         return all((self.root / FOLDERS[self.variant] / name).is_file() for name in FILES_OF[self.variant])

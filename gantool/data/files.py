@@ -11,13 +11,27 @@ from typing import NamedTuple
 from gantool.errors import GantoolError
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif"}
+SUFFIXES |= {".heic", ".heif", ".hif", ".npy", ".npz", ".dcm", ".dicom"}
+
+
+class Status(NamedTuple):
+    """What os.stat says of a file, as far as it matters: sets have millions."""
+
+    st_size: int
+    st_mtime_ns: int
+    st_ctime_ns: int
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> "Status":
+        """Of one file."""
+        return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 class File(NamedTuple):
     """A file that a data set is read from."""
 
     path: str
-    status: os.stat_result
+    status: Status
 
 
 Files = Mapping[str, File]  # by a name that does not depend on where the data set lies
@@ -72,7 +86,7 @@ def find_images(folder: Path) -> Found:
                 else:
                     walk(entry.path, f"{prefix}{entry.name}/", (*above, identity))
             elif entry.is_file() and _suffix(entry.name) in SUFFIXES:
-                found.images[prefix + entry.name] = File(entry.path, status)
+                found.images[prefix + entry.name] = File(entry.path, Status.of(status))
                 if (first := paths.setdefault(other, prefix + entry.name)) != prefix + entry.name:
                     found.links.append(f"{prefix}{entry.name} is the same file as {first}")
             else:
@@ -90,7 +104,15 @@ def find_images(folder: Path) -> Found:
 def status_of(path: Path) -> File:
     """One file beside the images; raises GantoolError where it cannot be read."""
     try:
-        return File(str(path), path.stat())
+        return File(str(path), Status.of(path.stat()))
+    except OSError as error:
+        raise GantoolError(f"cannot read {path}: {error.strerror}") from error
+
+
+def read_whole(path: Path) -> bytes:
+    """The content of one file; raises GantoolError where it cannot be read."""
+    try:
+        return path.read_bytes()
     except OSError as error:
         raise GantoolError(f"cannot read {path}: {error.strerror}") from error
 

@@ -12,9 +12,9 @@ _NOTHING = torch.empty(0, 2, dtype=torch.int64)
 class ImageSet:
     """All images of a data set at their final resolution."""
 
-    images: Tensor  # (N, C, H, W) uint8, memory-mapped
-    labels: Tensor | None  # (N,) int64; None: unlabelled
-    class_names: list[str]
+    images: Tensor  # (N, C, H, W) uint8, or of 16 bits int16 (images.py), memory-mapped
+    labels: Tensor | None  # (N,) int64, or vectors (N, num_classes) float32; None: unlabelled
+    class_names: list[str]  # or what the numbers of a vector are
     fingerprint: str  # of the files and settings that gave these images
     name: str
     split: str = "all"  # the part of the published set that these are
@@ -22,12 +22,22 @@ class ImageSet:
     source: Tensor | None = None  # (M, C, H, W) uint8 to be translated into such images; None: nothing is translated
     paired: bool = False  # source i belongs to image i
     test: "ImageSet | None" = None  # of the same kind, for grids and scores alone
-    rows: Tensor = _NOTHING  # (M, 2) int64 of the whole set: a hash of the pixels, and the label; of sides, 0 or 1
+    rows: Tensor = _NOTHING  # (M, 2) int64 of the whole set: hashes of the pixels, labels (or their hashes, or sides)
 
     @property
     def num_classes(self) -> int:
-        """0 for an unlabelled set."""
+        """Classes, or numbers in a label that is a vector; 0 for an unlabelled set."""
         return len(self.class_names)
+
+    @property
+    def vectors(self) -> Tensor | None:
+        """Its labels where they are vectors."""
+        return None if self.labels is None or self.labels.ndim == 1 else self.labels
+
+    @property
+    def classes(self) -> Tensor | None:
+        """Its labels where they are classes."""
+        return None if self.labels is None or self.labels.ndim > 1 else self.labels
 
     def at(self, rows: Tensor) -> "ImageSet":
         """Some of its images, in memory."""

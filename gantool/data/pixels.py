@@ -1,20 +1,20 @@
-"""From an image file or array to what is stored: square, at the final resolution, (channels, height, width) uint8."""
+"""From an image file or array to what is stored: at the final resolution, (channels, height, width)."""
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, TiffImagePlugin
 
-from gantool.data.source import Damaged, Decoded, Seen
-from gantool.errors import GantoolError
+from gantool.data.arrays import ARRAYS, DICOM, extra, one_image, read_dicom, read_numbers
+from gantool.data.fitting import NO_RANGE, PLAIN, Fitting, channels_of, extremes
+from gantool.data.source import Seen
+from gantool.shapes import Resolution, sides
 
 _ORIENTATION = 0x0112  # of EXIF
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # of TIFF
-_NO_RANGE = "have no agreed range: save it with 8 or 16 bits, black 0 and white 255 or 65535"
+HEIC = (".heic", ".heif", ".hif")
 
 # What the endings of images stand for, and no other: PIL has other programs run for some (EPS).
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "AVIF")
@@ -27,34 +27,40 @@ def formats() -> tuple[str, ...]:
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
-def fit(image: Image.Image, resolution: int, channels: int) -> np.ndarray:
-    """The centre square of the short side, resized with PIL's antialiased Lanczos filter (as NVlabs prepare theirs)."""
-    image = image.convert("L" if channels == 1 else "RGB")
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    image = image.crop((left, top, left + side, top + side))
-    if side != resolution:
-        image = image.resize((resolution, resolution), Image.Resampling.LANCZOS)
+def formats_of(name: str) -> tuple[str, ...]:
+    """Those that a file of this name may have; raises GantoolError for HEIC where its extra is missing."""
+    if Path(name).suffix.lower() not in HEIC:
+        return formats()
+    extra("pillow_heif", "a HEIC picture").register_heif_opener()
+    return ("HEIF",)
+
+
+def fit(image: Image.Image, resolution: Resolution, channels: int, fitting: Fitting = PLAIN) -> np.ndarray:
+    """(channels, height, width) uint8: placed as `fitting` says, by default the centre square of the short side, and
+    resized with PIL's antialiased Lanczos filter (as NVlabs prepare theirs)."""
+    image = fitting.place(image.convert("L" if channels == 1 else "RGB"), resolution)
     pixels = np.asarray(image)
     return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def fit_array(pixels: np.ndarray, resolution: int, channels: int) -> np.ndarray:
-    """As `fit`, of a square (H, W) or (H, W, 3) uint8."""
-    if pixels.shape == (resolution, resolution) and channels == 1:  # as it is: thirty times faster than through PIL
+def fit_array(pixels: np.ndarray, resolution: Resolution, channels: int, fitting: Fitting = PLAIN) -> np.ndarray:
+    """As `fit`, of (H, W) or (H, W, 3) uint8."""
+    as_it_is = pixels.shape[:2] == sides(resolution) and fitting.crop is None
+    if as_it_is and pixels.ndim == 2 and channels == 1:  # thirty times faster than through PIL
         return pixels[None]
-    if pixels.shape == (resolution, resolution, channels):
+    if as_it_is and pixels.ndim == 3 and channels == pixels.shape[2]:
         return pixels.transpose(2, 0, 1)
-    return fit(Image.fromarray(pixels), resolution, channels)
+    return fit(Image.fromarray(pixels), resolution, channels, fitting)
 
 
-def open_image(path: Path) -> tuple[Image.Image, Seen]:
-    """One file as L or RGB, and what it held: turned as its EXIF says, transparency on white, 16 bits scaled to 8.
+def open_image(path: Path | BinaryIO, name: str = "") -> tuple[Image.Image, Seen]:
+    """One file, called `name`, as L or RGB, and what it held: turned as its EXIF says, transparency on white, 16 bits
+    scaled to 8.
 
     Raises an exception of PIL's choosing for a damaged file, ValueError for one that cannot be meant: several frames or
     pages, numbers without an agreed range.
     """
-    with Image.open(path, formats=formats()) as file:
+    with Image.open(path, formats=formats_of(name or str(path))) as file:
         kind, mode, size, bits, remarks = file.format or "", file.mode, file.size, _bits(file), []
         tags = file.tag_v2 if isinstance(file, TiffImagePlugin.TiffImageFile) else {}
         if (frames := getattr(file, "n_frames", 1)) > 1:
@@ -62,9 +68,9 @@ def open_image(path: Path) -> tuple[Image.Image, Seen]:
                 raise ValueError(f"{frames} frames or pages: save each as a file of its own")
             remarks.append("the first of several views was taken")
         if mode == "F":
-            raise ValueError(f"floating-point pixels {_NO_RANGE}")
+            raise ValueError(f"floating-point pixels {NO_RANGE}")
         if bits > 16 or 2 in np.atleast_1d(tags.get(_SAMPLE_FORMAT, 1)):
-            raise ValueError(f"{bits}-bit {'' if bits > 16 else 'signed '}integers {_NO_RANGE}")
+            raise ValueError(f"{bits}-bit {'' if bits > 16 else 'signed '}integers {NO_RANGE}")
         if file.getexif().get(_ORIENTATION, 1) != 1:
             remarks.append("turned as EXIF says")
         image = ImageOps.exif_transpose(file)
@@ -83,7 +89,7 @@ def open_image(path: Path) -> tuple[Image.Image, Seen]:
             if image.mode not in ("L", "RGB"):
                 image = image.convert("L" if image.mode == "1" else "RGB")
             peak = np.max(image.getextrema()) / 255
-        return image, Seen(str(path), kind, mode, bits, size, float(peak), tuple(remarks))
+        return image, Seen(name or str(path), kind, mode, bits, size, float(peak), tuple(remarks))
 
 
 def _bits(file: Image.Image) -> int:
@@ -98,33 +104,57 @@ def _bits(file: Image.Image) -> int:
     return 1 if file.mode == "1" else 8
 
 
-def decode(path: Path, resolution: int, channels: int) -> tuple[np.ndarray, tuple[Seen, ...]]:
-    """One file as (channels, resolution, resolution) uint8, and what it held; raises as `open_image` does."""
-    image, seen = open_image(path)
-    return fit(image, resolution, channels), (seen,)
+class Piece(NamedTuple):
+    """One image of a file that may hold several: its page, or None for the whole of it; STACK: pages are channels."""
+
+    name: str
+    page: int | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.page in (None, STACK) else f"{self.name}[{self.page}]"
 
 
-def decode_files(
-    root: Path, names: Sequence[str], labels: Sequence[int], resolution: int, channels: int
-) -> Iterator[Decoded | Damaged]:
-    """Decode root/name for every name, in order."""
-    return decode_each(names, labels, lambda name: decode(root / name, resolution, channels))
+STACK = -1
 
 
-def decode_each(
-    names: Sequence[str], labels: Sequence[int], pixels: Callable[[str], tuple[np.ndarray, tuple[Seen, ...]]]
-) -> Iterator[Decoded | Damaged]:
-    """The `pixels` of every name, in order, on all cores (PIL leaves the interpreter lock while it works)."""
+def numbers(place: Path | BinaryIO, name: str, page: int | None) -> tuple[np.ndarray, str, str, float | None]:
+    """One image as (H, W, C) numbers of its own type, its format and mode, and the greatest value that its format
+    allows where that is not the type's."""
+    ending = Path(name).suffix.lower()
+    if ending in ARRAYS:
+        if not isinstance(place, Path):
+            raise ValueError("arrays are read from a folder: unpack them")
+        values = one_image(place, page or 0)
+        return values, ending[1:].upper(), str(values.dtype), None
+    if ending in DICOM:
+        made, top = read_dicom(place)
+        return made[page or 0], "DICOM", str(made.dtype), top
+    values, kind, mode = read_numbers(place, page, formats_of(name))
+    return values, kind, mode, None
 
-    def read(name: str, label: int) -> Decoded | Damaged:
-        try:
-            made, seen = pixels(name)
-            return Decoded(made, label, seen)
-        except Exception as error:  # PIL's plugins raise OSError, SyntaxError, ValueError, struct.error, ...
-            if isinstance(error, OSError) and error.errno:  # the disk's fault or a missing file, not the image's
-                raise GantoolError(f"cannot read {error.filename or name}: {error.strerror}") from error
-            return Damaged(name, str(error) or type(error).__name__)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(names), 1024):  # bounds what is decoded ahead
-            yield from pool.map(read, names[start : start + 1024], labels[start : start + 1024])
+def decode(
+    place: Path | BinaryIO,
+    resolution: Resolution,
+    channels: int,
+    fitting: Fitting = PLAIN,
+    *,
+    name: str = "",
+    page: int | None = None,
+    found: tuple[float, float] | None = None,
+) -> tuple[np.ndarray, tuple[Seen, ...]]:
+    """One image, called `name`, as (channels, height, width) uint8, or int16 for 16 bits, and what it held; `found`:
+    the least and greatest number in its set. Raises as `open_image` does."""
+    name = name or str(place)
+    plain = fitting.range is None and fitting.bits != 16 and channels in (1, 3) and page is None
+    if plain and Path(name).suffix.lower() not in (*ARRAYS, *DICOM):
+        image, seen = open_image(place, name)
+        return fit(image, resolution, channels, fitting), (seen,)
+    values, kind, mode, top = numbers(place, name, page)
+    dtype, used = values.dtype, extremes(values)
+    values = channels_of(values, channels)
+    span = fitting.span(dtype, found, top)
+    peak = min(max((used[1] - span[0]) / (span[1] - span[0]), 0.0), 1.0)
+    height, width = values.shape[:2]
+    seen = Seen(name, kind, mode, 8 * dtype.itemsize, (width, height), peak, (), used, span)
+    return fitting.store(values, resolution, span), (seen,)

@@ -3,14 +3,17 @@
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from gantool.data.files import Files
+from gantool.data.fitting import PLAIN, Fitting
 from gantool.errors import GantoolError
 from gantool.paths import expanded
+from gantool.shapes import Resolution
 
 
 @dataclass(frozen=True)
@@ -24,14 +27,16 @@ class Seen:
     size: tuple[int, int]  # width, height
     peak: float  # the largest stored value, as a part of the largest possible one
     remarks: tuple[str, ...] = ()  # what was done about anything unusual
+    values: tuple[float, float] | None = None  # the least and greatest, where they are not of 8 bits
+    span: tuple[float, float] | None = None  # those that are black and white
 
 
 @dataclass(frozen=True)
 class Decoded:
     """One image as it will be stored."""
 
-    pixels: np.ndarray  # (channels, resolution, resolution) uint8
-    label: int = 0  # class index; not used where num_classes is 0
+    pixels: np.ndarray  # (channels, height, width) uint8, or of 16 bits int16: 0 to 65535, less 32768
+    label: int | tuple[float, ...] = 0  # class index, or where the source's labels are vectors one; not used without
     seen: tuple[Seen, ...] = ()  # the files that it was read from, as far as that is known
 
 
@@ -50,14 +55,17 @@ class Source(Protocol):
     """
 
     name: str
-    resolution: int
+    resolution: Resolution
     channels: int
     split: str = "all"  # train, test, ... of a published set; 'all' where there are no parts
     class_names: list[str] = []  # noqa: RUF012  # nobody changes it; none: unlabelled
+    bits: int = 8  # of a stored pixel: 8, 16
+    fitting: Fitting = PLAIN
+    vectors: bool = False  # labels are vectors of attributes and numbers, and class_names what these are
 
     @property
     def num_classes(self) -> int:
-        """0 for an unlabelled set."""
+        """Classes, or numbers in a label that is a vector; 0 for an unlabelled set."""
         return len(self.class_names)
 
     @property
@@ -80,6 +88,10 @@ class Source(Protocol):
     def __len__(self) -> int:
         """The number of images, damaged ones included."""
 
+    def read_from(self, first: int) -> Iterator[Decoded | Damaged]:
+        """The same from the `first` image on; a source that can skip faster than by reading says so."""
+        return islice(self.read(), first, None)
+
     @abstractmethod
     def read(self) -> Iterator[Decoded | Damaged]:
         """Every image, always in the same order; raises GantoolError where files cannot be read at all."""
@@ -92,8 +104,10 @@ def data_folder(root: str | None) -> Path:
     return expanded(root)
 
 
-def stored_channels(channels: int | None, native: int) -> int:
-    """1 (greyscale) or 3 (RGB) as asked by dataset.channels, by default what the data set has."""
-    if channels not in (None, 1, 3):
-        raise GantoolError(f"dataset.channels={channels}: images are stored with 1 (greyscale) or 3 (RGB) channels")
+def stored_channels(channels: int | None, native: int, most: int = 3) -> int:
+    """As asked by dataset.channels, by default what the data set has: 1 (greyscale), 3 (RGB), and where pixels may be
+    anything, up to `most`."""
+    if channels not in (None, 1, 3) and not (most > 3 and channels <= most):
+        known = "1 (greyscale) or 3 (RGB)" if most == 3 else f"1 to {most}"
+        raise GantoolError(f"dataset.channels={channels}: images are stored with {known} channels")
     return channels or native

@@ -6,16 +6,20 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from gantool.data.account import Account
 from gantool.data.files import Files
 from gantool.data.source import Damaged, Decoded
 from gantool.errors import GantoolError
 from gantool.files import sync, write_whole
 
+PIXELS = {8: ("images.u8", np.uint8), 16: ("images.i16", np.int16)}  # by bits
+KEPT, LEFT = 10_000, "left.json"  # so many images are lost at most when a preparation is killed
 PIECE = 2**24  # bytes of a file that are hashed at once, beside other pieces of it
 NEWEST, SPREAD, BUDGET = 1000, 200, 2**28  # source files read again at a start: the last changed, others; bytes
 
@@ -27,43 +31,89 @@ class Stale(Exception):
 def write(
     folder: Path,
     key: str,
-    items: Iterable[Decoded | Damaged],
+    read: Callable[[int], Iterable[Decoded | Damaged]],
     files: Files,
     shape: list[int],
-    account: Callable[[], Mapping[str, Any]],
+    account: Account,
+    name: str = "images.u8",
 ) -> dict[str, Any]:
-    """Fills `folder` with the images of `items`, each of `shape`, and returns `meta`; `account` is asked at the end.
+    """Fills `folder` with images, each of `shape`, and returns `meta`. `read(n)` gives them from the n-th on: what a
+    killed preparation left, with the same key, is gone on with.
 
-    Files: images.u8 (N, *shape); rows.npy (N, 2) int64, a hash of each image's pixels and its label; files.json, a hash
-    of every source file; meta.json, the rest, with checksums of the others. Raises OSError where the disk refuses.
+    Files: the pixels, under a name of PIXELS, (N, *shape); rows.npy (N, 2) int64, a hash of each image's pixels and its
+    label; files.json, a hash of every source file; meta.json, the rest, with checksums of the others; of labels that
+    are vectors vectors.npy (N, K) float32, whose hash then is the label in rows.npy. Raises OSError where the disk
+    refuses.
     """
-    partial = folder.with_suffix(".partial")
-    shutil.rmtree(partial, ignore_errors=True)  # what a killed preparation left; the caller's lock says that it is dead
-    partial.mkdir(parents=True)
+    partial = folder.with_suffix(".partial")  # the caller's lock says that whoever wrote there is dead
+    done, damaged = _left(partial, key, account)
+    if not done:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+    parts = [partial / part for part in (name, "rows.raw", "vectors.raw")]
     try:
-        rows, damaged = [], []
-        with (partial / "images.u8").open("wb") as file:
-            for item in items:
+        with ExitStack() as stack:
+            pixels, rows, vectors = (stack.enter_context(part.open("ab")) for part in parts)
+            for item in read(done):
+                done += 1
                 if isinstance(item, Damaged):
                     damaged.append((item.path, item.reason))
-                    continue
-                pixels = item.pixels.tobytes()
-                file.write(pixels)  # a full disk raises here; through a mapping it would kill the process
-                rows.append((int.from_bytes(_short(pixels), "big", signed=True), item.label))
-        np.save(partial / "rows.npy", np.array(rows, np.int64).reshape(-1, 2))
+                else:
+                    content, label = item.pixels.tobytes(), item.label
+                    pixels.write(content)  # a full disk raises here; through a mapping it would kill the process
+                    if isinstance(label, tuple):
+                        vector = np.array(label, np.float32).tobytes()
+                        vectors.write(vector)
+                        label = _number(vector)
+                    rows.write(np.array([_number(content), label], np.int64).tobytes())
+                if done % KEPT == 0:
+                    for file in (pixels, rows, vectors):
+                        file.flush()
+                        os.fsync(file.fileno())
+                    sizes = [part.stat().st_size for part in parts]
+                    left = {"key": key, "done": done, "damaged": damaged, "sizes": sizes, "account": account.state()}
+                    write_whole(partial / LEFT, json.dumps(left))
+        listed = np.fromfile(parts[1], np.int64).reshape(-1, 2)
+        np.save(partial / "rows.npy", listed)
+        if parts[2].stat().st_size:
+            np.save(partial / "vectors.npy", np.fromfile(parts[2], np.float32).reshape(len(listed), -1))
+        for part in (parts[1], parts[2], partial / LEFT):
+            part.unlink(missing_ok=True)
         (partial / "files.json").write_text(json.dumps(hashes(files)))
-        sums = {name: checksum(partial / name) for name in ("images.u8", "rows.npy", "files.json")}
-        for name in sums:
-            sync(partial / name)
-        meta = {"key": key, "shape": [len(rows), *shape], "damaged": damaged, "account": account(), "sums": sums}
+        sums = {path.name: checksum(path) for path in sorted(partial.iterdir())}
+        for part in sums:
+            sync(partial / part)
+        told = account.told()
+        meta = {"key": key, "shape": [len(listed), *shape], "damaged": damaged, "account": told, "sums": sums}
         write_whole(partial / "meta.json", json.dumps({"meta": meta, "sum": _sum(meta)}))
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
         sync(folder.parent)
+    except KeyboardInterrupt:
+        raise
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
     return meta
+
+
+def _left(partial: Path, key: str, account: Account) -> tuple[int, list[tuple[str, str]]]:
+    """How many images a killed preparation has dealt with, and those that were damaged; `account` has counted them, and
+    what it wrote after that is cut off."""
+    try:
+        left = json.loads((partial / LEFT).read_bytes())
+        parts = [*(partial / name for name in ("rows.raw", "vectors.raw"))]
+        pixels = next(partial / name for name, _ in PIXELS.values() if (partial / name).is_file())
+        if left["key"] != key or any(
+            p.stat().st_size < n for p, n in zip([pixels, *parts], left["sizes"], strict=True)
+        ):
+            return 0, []
+        for part, size in zip([pixels, *parts], left["sizes"], strict=True):
+            os.truncate(part, size)
+        account.restore(left["account"])
+        return left["done"], [(path, reason) for path, reason in left["damaged"]]
+    except (OSError, ValueError, LookupError, TypeError, StopIteration):
+        return 0, []
 
 
 def check(folder: Path, key: str, files: Files) -> dict[str, Any]:
@@ -132,5 +182,6 @@ def _sum(meta: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()
 
 
-def _short(content: bytes) -> bytes:
-    return hashlib.blake2b(content, digest_size=8).digest()
+def _number(content: bytes) -> int:
+    """A hash of 64 bits."""
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big", signed=True)

@@ -12,6 +12,7 @@ from gantool.batch import Batch, Draws
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
 from gantool.game import Player
+from gantool.images import normalise
 
 _SIDES = 2  # of an unpaired set, each with an order of its own
 
@@ -42,13 +43,14 @@ class Stream:
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self.num_images, self.channels, self.resolution = image_set.images.shape[:3]
+        self.num_images, self.channels, *self.size = image_set.images.shape
+        short = min(self.size)
         self.num_classes = image_set.num_classes
-        if not 0 <= shift < self.resolution:
-            raise GantoolError(f"dataset.shift={shift}: choose 0 to {self.resolution - 1} pixels at this resolution")
-        self.zoomed = round(self.resolution * zoom)
-        if (zoom == 1) != (self.zoomed == self.resolution):
-            raise GantoolError(f"dataset.zoom={zoom}: at {self.resolution} pixels that is not a pixel more")
+        if not 0 <= shift < short:
+            raise GantoolError(f"dataset.shift={shift}: choose 0 to {short - 1} pixels at this resolution")
+        self.zoomed = round(short * zoom)
+        if (zoom == 1) != (self.zoomed == short):
+            raise GantoolError(f"dataset.zoom={zoom}: at {short} pixels that is not a pixel more")
         self.device = torch.device(device)
         self.flip, self.shift, self.rotation = flip, shift, rotation
         self.rank, self.world = rank, world
@@ -122,7 +124,7 @@ class Stream:
         return batch
 
     def _gather(self, images: Tensor, rows: Tensor) -> Tensor:
-        """The uint8 images in `rows`, on the device."""
+        """The stored images in `rows`, on the device."""
         images = images.index_select(0, rows)
         if self.device.type == "cuda" and images.device.type == "cpu":
             images = images.pin_memory()
@@ -139,9 +141,16 @@ class Stream:
             batch.source = self._augment(batch.source, draws)
 
     def _augment(self, images: Tensor, draws: Draws) -> Tensor:
-        """uint8 as long as possible: a quarter of the memory traffic."""
-        if self.zoomed > self.resolution:
-            images = _zoom(images, self.zoomed, draws.randint(self.zoomed - self.resolution + 1, 2))
+        """As it is stored as long as possible: a quarter of the memory traffic."""
+        if self.zoomed > min(self.size):
+            height, width = self.size
+            large = (round(height * self.zoomed / min(self.size)), round(width * self.zoomed / min(self.size)))
+            if height == width:
+                corners = draws.randint(self.zoomed - height + 1, 2)
+            else:
+                room = torch.tensor([large[0] - height + 1, large[1] - width + 1], device=self.device)
+                corners = (draws.rand(2) * room).long()
+            images = _zoom(images, large, corners)
         if self.flip:
             images = _flip(images, draws.rand() < 0.5)
         if self.shift:
@@ -176,20 +185,25 @@ def _repeated(num_images: int, count: int, seed: int, deck: int = 0) -> Tensor:
     return _permutation(num_images, seed, epoch=-1, deck=deck).repeat(-(-count // num_images))[:count]
 
 
-def normalise(images: Tensor) -> Tensor:
-    """uint8 to float32 in [-1, 1]."""
-    return images.float().mul_(2 / 255).sub_(1)
+def _zoom(images: Tensor, size: tuple[int, int], corners: Tensor) -> Tensor:
+    """Images (N, C, H, W) enlarged to `size`, bicubic as PIL has it, and cropped at `corners` (N, 2), in pixels from
+    the upper left."""
+    large = F.interpolate(images.float(), size, mode="bicubic", antialias=True)
+    crops = _taken(large, *(_line(images, axis) + corners[:, axis, None] for axis in (0, 1)))
+    limits = torch.iinfo(images.dtype)
+    return crops.round_().clamp_(limits.min, limits.max).to(images.dtype)
 
 
-def _zoom(images: Tensor, side: int, corners: Tensor) -> Tensor:
-    """Images (N, C, H, W) enlarged to (side, side), bicubic as PIL has it, and cropped at `corners` (N, 2), in pixels
-    from the upper left."""
-    size, channels = images.shape[-1], images.shape[1]
-    large = F.interpolate(images.float(), (side, side), mode="bicubic", antialias=True)
-    place = torch.arange(size, device=images.device) + corners[..., None]  # (N, 2, size)
-    pixels = (place[:, 0, :, None] * side + place[:, 1, None, :]).flatten(1)  # (N, size * size)
-    crops = large.flatten(2).gather(2, pixels[:, None].expand(-1, channels, -1)).view(images.shape)
-    return crops.round_().clamp_(0, 255).to(torch.uint8)
+def _line(images: Tensor, axis: int) -> Tensor:
+    """The numbers of the rows, or of the columns."""
+    return torch.arange(images.shape[2 + axis], device=images.device)
+
+
+def _taken(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """The pixels of images (N, C, H, W) in `rows` (N, h) and `columns` (N, w): (N, C, h, w)."""
+    pixels = (rows[:, :, None] * images.shape[3] + columns[:, None, :]).flatten(1)  # (N, h * w)
+    taken = images.flatten(2).gather(2, pixels[:, None].expand(-1, images.shape[1], -1))
+    return taken.unflatten(2, (rows.shape[1], columns.shape[1]))
 
 
 def _flip(images: Tensor, chosen: Tensor) -> Tensor:
@@ -200,18 +214,20 @@ def _flip(images: Tensor, chosen: Tensor) -> Tensor:
 
 def _shift(images: Tensor, offsets: Tensor) -> Tensor:
     """Images (N, C, H, W) padded by reflection and cropped at `offsets` (N, 2) from the centre, in pixels."""
-    size = images.shape[-1]
-    place = torch.arange(size, device=images.device) + offsets[..., None]  # (N, 2, size)
-    place = size - 1 - (size - 1 - place.abs()).abs()
-    pixels = (place[:, 0, :, None] * size + place[:, 1, None, :]).flatten(1)  # (N, size * size)
-    return images.flatten(2).gather(2, pixels[:, None].expand(-1, images.shape[1], -1)).view_as(images)
+    places = []
+    for axis, size in enumerate(images.shape[2:]):
+        place = _line(images, axis) + offsets[:, axis, None]
+        places.append(size - 1 - (size - 1 - place.abs()).abs())
+    return _taken(images, *places)
 
 
 def _rotate(images: Tensor, degrees: Tensor) -> Tensor:
     """Images (N, C, H, W) turned by `degrees` (N,) around their centres, reflecting at the border."""
     angle = degrees.deg2rad()
     zero = torch.zeros_like(angle)
-    rows = [torch.stack([angle.cos(), -angle.sin(), zero], 1), torch.stack([angle.sin(), angle.cos(), zero], 1)]
+    ratio = images.shape[2] / images.shape[3]  # places go from -1 to 1 both ways, whatever the sides are
+    across, down = -angle.sin() * ratio, angle.sin() / ratio
+    rows = [torch.stack([angle.cos(), across, zero], 1), torch.stack([down, angle.cos(), zero], 1)]
     grid = F.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 

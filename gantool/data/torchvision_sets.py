@@ -9,10 +9,12 @@ import numpy as np
 
 from gantool.data.download import downloading
 from gantool.data.files import Files, status_of
+from gantool.data.fitting import PLAIN, Fitting
 from gantool.data.mnist import DIGITS, bordered
 from gantool.data.pixels import fit_array
 from gantool.data.source import Damaged, Decoded, Source, data_folder, stored_channels
 from gantool.errors import GantoolError, check_choice
+from gantool.shapes import Resolution
 
 Arrays = tuple[np.ndarray, np.ndarray]  # images (N, H, W) or (N, H, W, 3) uint8, labels (N,)
 
@@ -118,11 +120,12 @@ class TorchvisionSet(Source):
         self,
         root: str | None,
         variant: str,
-        resolution: int = 32,
+        resolution: Resolution = 32,
         split: str = "train",
         download: bool = True,
         channels: int | None = None,
         subset: str = "",
+        fitting: Fitting = PLAIN,
     ) -> None:
         check_choice("dataset.variant", variant, ("STL10", "SVHN", "EMNIST"))
         if subset and variant != "EMNIST":
@@ -130,7 +133,7 @@ class TorchvisionSet(Source):
         self.kind = {"STL10": STL10, "SVHN": SVHN}.get(variant) or emnist(subset)
         check_choice("dataset.split", split, tuple(self.kind.splits))
         self.name = "-".join(filter(None, (variant.lower(), subset)))
-        self.split, self.resolution = split, resolution
+        self.split, self.resolution, self.fitting = split, resolution, fitting.plain(self.name)
         self.class_names = [] if split == "unlabeled" else self.kind.classes
         self.channels = stored_channels(channels, native=self.kind.channels)
         self.root = data_folder(root)
@@ -169,7 +172,7 @@ class TorchvisionSet(Source):
                 raise GantoolError(f"cannot read {self.kind.title} in {self.root}: {error}") from error
             images = bordered(images, self.resolution) if images.ndim == 3 else images
             for image, label in zip(images, labels.tolist(), strict=True):
-                yield Decoded(fit_array(image, self.resolution, self.channels), max(label, 0))
+                yield Decoded(fit_array(image, self.resolution, self.channels, self.fitting), max(label, 0))
 
     @property
     def _parts(self) -> list[str]:

@@ -4,16 +4,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from gantool.data.decoding import decode_each
 from gantool.data.files import Files, Found
+from gantool.data.fitting import PLAIN, Fitting
 from gantool.data.folder import Folder, images_in, remarks
 from gantool.data.image_set import ImageSet
-from gantool.data.pixels import decode, decode_each, fit, open_image
+from gantool.data.pixels import decode, fit, open_image
+from gantool.data.sides import side_folders, split_folders
 from gantool.data.source import Damaged, Decoded, Seen, Source, data_folder, stored_channels
 from gantool.errors import GantoolError, check_choice
+from gantool.shapes import Resolution
 
 DIRECTIONS = ("a2b", "b2a")
 
@@ -25,11 +30,15 @@ class TwoSided(ABC):
     """
 
     num_classes = 0
+    vectors = False
     class_names: tuple[str, ...] = ()
     parts: dict[str, Source]
 
-    def __init__(self, name: str, resolution: int, channels: int | None) -> None:
+    bits = 8
+
+    def __init__(self, name: str, resolution: Resolution, channels: int | None, fitting: Fitting) -> None:
         self.name, self.resolution, self.channels = name, resolution, stored_channels(channels, native=3)
+        self.fitting = fitting.plain(name)
 
     @abstractmethod
     def join(self, parts: Mapping[str, ImageSet]) -> ImageSet:
@@ -50,13 +59,16 @@ class Unpaired(TwoSided):
         b: str | None = None,
         test_a: str | None = None,
         test_b: str | None = None,
-        resolution: int = 64,
+        resolution: Resolution = 64,
         channels: int | None = None,
+        fitting: Fitting = PLAIN,
     ) -> None:
-        super().__init__("unpaired", resolution, channels)
+        super().__init__("unpaired", resolution, channels, fitting)
         folders = side_folders(root, a, b, test_a, test_b)
         self.parts = {
-            part: Folder(str(folder), resolution, channels, labels="none", key=key, split="all")
+            part: Folder(
+                str(folder), resolution, self.channels, labels="none", key=key, split="all", fitting=self.fitting
+            )
             for part, (key, folder) in folders.items()
         }
 
@@ -89,15 +101,16 @@ class Paired(TwoSided):
         test_b: str | None = None,
         side_by_side: bool | str = "auto",
         direction: str = "a2b",
-        resolution: int = 64,
+        resolution: Resolution = 64,
         channels: int | None = None,
+        fitting: Fitting = PLAIN,
     ) -> None:
-        super().__init__("paired", resolution, channels)
+        super().__init__("paired", resolution, channels, fitting)
         check_choice("dataset.direction", direction, DIRECTIONS)
         self.direction = direction
         if side_by_side == "auto":
             side_by_side = not (a or b or (root and (data_folder(root) / "trainA").is_dir()))
-        shape = {"resolution": resolution, "channels": self.channels}
+        shape: dict[str, Any] = {"resolution": resolution, "channels": self.channels, "fitting": self.fitting}
         if side_by_side:
             if folder := a or b or test_a or test_b:
                 raise GantoolError(f"dataset.side_by_side=true takes dataset.root=FOLDER, not the side {folder}")
@@ -135,11 +148,12 @@ class Pairs(Source):
         names: list[str],
         read: Callable[[str], tuple[np.ndarray, tuple[Seen, ...]]],
         *,
-        resolution: int,
+        resolution: Resolution,
         channels: int,
+        fitting: Fitting,
     ) -> None:
         self.found, self.names, self._read = found, names, read
-        self.resolution, self.channels = resolution, 2 * channels
+        self.resolution, self.channels, self.fitting = resolution, 2 * channels, fitting
 
     @property
     def notice(self) -> str:
@@ -158,7 +172,9 @@ class Pairs(Source):
         return decode_each(self.names, [0] * len(self.names), self._read)
 
 
-def partners(a: tuple[str, Path], b: tuple[str, Path], *, resolution: int, channels: int) -> Pairs:
+def partners(
+    a: tuple[str, Path], b: tuple[str, Path], *, resolution: Resolution, channels: int, fitting: Fitting
+) -> Pairs:
     """The pairs of two folders, each given with the key that names it: files of one name, whatever their endings."""
     found = {"a": images_in(*a), "b": images_in(*b)}
     sides = [
@@ -169,10 +185,10 @@ def partners(a: tuple[str, Path], b: tuple[str, Path], *, resolution: int, chann
         raise GantoolError(f"{a[0]}={a[1]} and {b[0]}={b[1]}: {odd[0]}{more} is only in one: pairs have equal names")
 
     def read(name: str) -> tuple[np.ndarray, tuple[Seen, ...]]:
-        (left, seen_a), (right, seen_b) = (decode(side[name], resolution, channels) for side in sides)
+        (left, seen_a), (right, seen_b) = (decode(side[name], resolution, channels, fitting) for side in sides)
         return np.concatenate([left, right]), seen_a + seen_b
 
-    return Pairs(found, list(sides[0]), read, resolution=resolution, channels=channels)
+    return Pairs(found, list(sides[0]), read, resolution=resolution, channels=channels, fitting=fitting)
 
 
 def by_stem(key: str, folder: Path, names: list[str]) -> dict[str, Path]:
@@ -183,7 +199,7 @@ def by_stem(key: str, folder: Path, names: list[str]) -> dict[str, Path]:
     return found
 
 
-def halves(folder: Path, *, resolution: int, channels: int) -> Pairs:
+def halves(folder: Path, *, resolution: Resolution, channels: int, fitting: Fitting) -> Pairs:
     """The pairs of images that show both sides, A on the left."""
 
     def read(name: str) -> tuple[np.ndarray, tuple[Seen, ...]]:
@@ -193,52 +209,9 @@ def halves(folder: Path, *, resolution: int, channels: int) -> Pairs:
         middle = image.width // 2
         sides = [image.crop((left, 0, left + middle, image.height)) for left in (0, middle)]
         half = replace(seen, size=(middle, image.height))
-        return np.concatenate([fit(side, resolution, channels) for side in sides]), (half, half)
+        return np.concatenate([fit(side, resolution, channels, fitting) for side in sides]), (half, half)
 
     found = images_in("dataset.root", folder)
-    return Pairs({"side by side": found}, list(found.images), read, resolution=resolution, channels=channels)
-
-
-def side_folders(
-    root: str | None, a: str | None, b: str | None, test_a: str | None, test_b: str | None
-) -> dict[str, tuple[str, Path]]:
-    """The folders of both sides by part, each with the key that names it in messages; test folders where there are any.
-
-    Raises GantoolError where one that is needed is missing.
-    """
-    if root is None and not (a and b):
-        raise GantoolError("two sides are needed: dataset.root= with trainA and trainB, or dataset.a= and dataset.b=")
-    given = {"train_a": a, "train_b": b, "test_a": test_a, "test_b": test_b}
-    keys = {"train_a": "dataset.a", "train_b": "dataset.b", "test_a": "dataset.test_a", "test_b": "dataset.test_b"}
-    names = {"train_a": "trainA", "train_b": "trainB", "test_a": "testA", "test_b": "testB"}
-    found = {}
-    for part, value in given.items():
-        if value is not None:
-            found[part] = (keys[part], data_folder(value))
-        elif root is not None:
-            found[part] = ("dataset.root", data_folder(root) / names[part])
-    for part, (key, folder) in list(found.items()):
-        if folder.is_dir():
-            continue
-        if part.startswith("train") or given[part] is not None:
-            raise GantoolError(
-                f"{key}={folder} is not a folder: dataset.root= holds trainA and trainB, or name {keys[part]}="
-            )
-        del found[part]
-    if ("test_a" in found) != ("test_b" in found):
-        there, other = ("test_a", "test_b") if "test_a" in found else ("test_b", "test_a")
-        raise GantoolError(f"{found[there][1]} is one side of a test set: name the other with {keys[other]}=FOLDER")
-    return found
-
-
-def split_folders(root: str | None) -> dict[str, Path]:
-    """root/train, or root itself, and root/test or root/val if there is one."""
-    folder = data_folder(root)
-    if not folder.is_dir():
-        raise GantoolError(f"dataset.root={root} is not a folder: set it to the folder of your images")
-    parts = [name for name in ("test", "val") if (folder / name).is_dir()]
-    if not (folder / "train").is_dir():
-        if parts:
-            raise GantoolError(f"dataset.root={root} holds {parts[0]} and no train: move the training pairs into train")
-        return {"train": folder}
-    return {"train": folder / "train", **({"test": folder / parts[0]} if parts else {})}
+    return Pairs(
+        {"side by side": found}, list(found.images), read, resolution=resolution, channels=channels, fitting=fitting
+    )

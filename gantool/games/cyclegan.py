@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gantool import shapes
 from gantool.batch import Batch, Request
 from gantool.errors import GantoolError
 from gantool.game import Augment, Game, Loss, Outcome, Player, Regularizer, Turn
@@ -33,7 +34,7 @@ class CycleGAN(Game):
         generator: Callable[[], nn.Module],
         discriminator: Callable[[], nn.Module],
         loss: Loss,
-        resolution: int,
+        resolution: shapes.Resolution,
         channels: int,
         cycle_weight: float = 5.0,
         identity_weight: float = 0.5,
@@ -46,7 +47,7 @@ class CycleGAN(Game):
             raise GantoolError(f"model.pool_size={pool_size}: 0 (none) or more images")
         self.generators = nn.ModuleDict({"a2b": generator(), "b2a": generator()})
         self.discriminators = nn.ModuleDict({"a": discriminator(), "b": discriminator()})
-        self.pools = nn.ModuleDict({side: ImagePool(pool_size, (channels, resolution, resolution)) for side in "ab"})
+        self.pools = nn.ModuleDict({side: ImagePool(pool_size, (channels, *shapes.sides(resolution))) for side in "ab"})
         self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
         self.augment = augment
         self.adversaries = {

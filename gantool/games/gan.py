@@ -111,7 +111,11 @@ class GAN(Game):
     def make(self, batch: Batch) -> Fakes:
         """As many images as in `batch`, from new latents."""
         z, labels = self.latent.sample(batch.draws), self.labels(batch.labels)
-        asked = batch.draws.randint(self.num_classes) if self.fake_labels == "uniform" else labels
+        asked = labels
+        if self.fake_labels == "uniform":
+            if labels is not None and labels.is_floating_point():
+                raise GantoolError("model.fake_labels=uniform draws classes, and labels are vectors: leave it out")
+            asked = batch.draws.randint(self.num_classes)
         return Fakes(self.generators["generator"](z, asked), z, asked)
 
     def turn(self, batch: Batch, fakes: Fakes, *, grad: bool) -> Turn:

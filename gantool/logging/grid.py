@@ -1,19 +1,22 @@
 """Many images as one."""
 
+import struct
+import zlib
 from pathlib import Path
 
-import torch
+import numpy as np
 from torch import Tensor, nn
 
 from gantool.files import whole
+from gantool.images import shown, to_uint8
 
 SIDE, MOST = 512, 4  # a grid's longer side is enlarged to so many pixels at least, but not more than so many times
 LINE = 64  # grey between the images: tells black digits' edges without drawing the eye
 
 
 def grid(images: Tensor, columns: int = 8, padding: int = 2) -> Tensor:
-    """(C, H', W') uint8 on the CPU from (N, C, H, W), float in [-1, 1] or uint8; filled row by row."""
-    images = to_uint8(images.detach()).cpu()
+    """(1 or 3, H', W') uint8 on the CPU from (N, C, H, W), float in [-1, 1] or stored; filled row by row."""
+    images = to_uint8(shown(images.detach())).cpu()
     count, channels, height, width = images.shape
     if count == 1:
         return images[0]
@@ -26,13 +29,6 @@ def grid(images: Tensor, columns: int = 8, padding: int = 2) -> Tensor:
     return nn.functional.pad(filled, (0, padding, 0, padding), value=LINE)
 
 
-def to_uint8(images: Tensor) -> Tensor:
-    """0 .. 255 from float in [-1, 1], rounded and clipped; uint8 comes back as it is."""
-    if images.dtype == torch.uint8:
-        return images
-    return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-
-
 def save_grid(image: Tensor, path: Path) -> None:
     """Write one (C, H, W) uint8 grid, enlarged by a whole number where it is too small to be looked at."""
     times = min(MOST, -(-SIDE // max(image.shape[1:])))
@@ -40,9 +36,26 @@ def save_grid(image: Tensor, path: Path) -> None:
 
 
 def save_png(image: Tensor, path: Path) -> None:
-    """Write one (C, H, W) uint8 image, C 1 or 3."""
+    """Write one (C, H, W) image as it is stored, uint8 or 16 bits; more channels than a PNG has as they are shown."""
     from PIL import Image
 
+    image = image if image.shape[0] in (1, 3, 4) else shown(image[None])[0]
     array = image.cpu().permute(1, 2, 0).contiguous().numpy()
     with whole(path) as partial:
-        Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array).save(partial, compress_level=3)
+        if array.dtype == np.int16:
+            partial.write_bytes(_deep_png((array.astype(np.int32) + 32768).astype(">u2")))
+        else:
+            Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array).save(partial, "PNG", compress_level=3)
+
+
+def _deep_png(array: np.ndarray) -> bytes:
+    """(H, W, 1, 3 or 4) big-endian numbers of 16 bits as a PNG, which PIL does not write of colours."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    height, width, channels = array.shape
+    rows = b"".join(b"\0" + row.tobytes() for row in array)
+    head = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 3: 2, 4: 6}[channels], 0, 0, 0)
+    parts = [chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(rows, 3)), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)

@@ -13,8 +13,9 @@ from torch.nn import functional as F
 from gantool.data.cache import prepare
 from gantool.data.image_set import ImageSet
 from gantool.data.source import Source
-from gantool.data.stream import Stream, normalise
+from gantool.data.stream import Stream
 from gantool.errors import GantoolError
+from gantool.images import normalise
 from gantool.lock import locked
 from gantool.logging.progress import follow_steps
 from gantool.metrics.digits import convolution
@@ -70,7 +71,7 @@ def fit(image_set: ImageSet, *, num_images: int, seed: int, device: torch.device
     The same on the same machine; torch's random state stays as it was.
     """
     steps = max(num_images // BATCH_SIZE, 2)
-    channels, resolution = image_set.images.shape[1:3]
+    channels, resolution = image_set.images.shape[1], min(image_set.images.shape[2:])
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         network = SmallResNet(channels, resolution, image_set.num_classes).to(device)
@@ -109,7 +110,7 @@ class ClassifierFeatures(Features):
 
     def __init__(self, source: Source, num_images: int = 100_000, seed: int = 0, device: str = "cpu") -> None:
         super().__init__()
-        if source.num_classes < 2:
+        if source.num_classes < 2 or source.vectors:
             raise GantoolError(f"features=classifier: {source.name} has no labels to learn; choose a labelled source")
         if num_images < 1:
             raise GantoolError(f"features.num_images={num_images}: a fit needs at least 1")
@@ -121,7 +122,7 @@ class ClassifierFeatures(Features):
         path = cache_dir() / "classifiers" / f"{key}.safetensors"
         state = cached(path, lambda: fitted(image_set, num_images, seed, torch.device(device)))
         measured = float(state.pop("held_out_accuracy"))
-        self.network = SmallResNet(self.shape[0], self.shape[1], image_set.num_classes)
+        self.network = SmallResNet(self.shape[0], min(self.shape[1:]), image_set.num_classes)
         self.network.load_state_dict(state)
         self.num_features = self.network.num_features
         content = b"".join(state[name].numpy().tobytes() for name in sorted(state))
@@ -136,11 +137,11 @@ class ClassifierFeatures(Features):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         x = normalise(images)
-        channels, size = self.shape[:2]
-        if x.shape[1] > channels:
+        channels, *size = self.shape
+        if x.shape[1] != channels:
             x = x.mean(1, keepdim=True)
-        if x.shape[2] != size:
-            x = F.interpolate(x, (size, size), mode="bilinear", antialias=True)
+        if list(x.shape[2:]) != size:
+            x = F.interpolate(x, size, mode="bilinear", antialias=True)
         return self.network(x.expand(-1, channels, -1, -1))
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gantool.errors import GantoolError
+from gantool.images import colours
 from gantool.metrics.features import Features
 
 WEIGHTS = Path(__file__).with_name("digits.safetensors")
@@ -15,7 +16,7 @@ SHA256 = "15d717c5a6c73440d558d03a4624c8b96eb96d340260f6f03d6e4a2ce0fd8cd3"
 
 def to_32(images: Tensor) -> Tensor:
     """uint8 (N, 1 or 3, H, W) to float32 grey (N, 1, 32, 32) in [0, 1]: 28 pixels are zero-padded, others resized."""
-    x = images.float() / 255
+    x = colours(images).float() / 255
     if x.shape[1] == 3:
         x = (x * x.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True)
     if x.shape[2:] == (28, 28):

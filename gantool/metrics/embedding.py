@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
+from gantool.images import to_uint8
 from gantool.logging.progress import Block
 from gantool.metrics.features import Features
 from gantool.metrics.neighbours import nearest
@@ -96,7 +97,7 @@ def embed(features: Features, blocks: Iterable[Block], device: torch.device, *, 
     kept: list[Block] = []
     for images, labels in blocks:
         with torch.autocast(device.type, enabled=False):
-            seen = features(images.to(device))
+            seen = features(to_uint8(images.to(device)))
         _check(features, seen, len(images))
         made.append([tensor.float().cpu() for tensor in seen])
         if keep_images:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gantool.images import colours
 from gantool.metrics.weights import Published
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # means and standard deviations of its colours
@@ -39,9 +40,9 @@ class Features(nn.Module, ABC):
 
 
 def resized(images: Tensor, size: int) -> Tensor:
-    """uint8 (N, 1 or 3, H, W) to float32 (N, 3, size, size) in [0, 255], as PIL's bicubic does of floats (Parmar 2022);
-    grey is repeated."""
-    made = F.interpolate(images.float(), (size, size), mode="bicubic", antialias=True)
+    """uint8 (N, C, H, W) to float32 (N, 3, size, size) in [0, 255], as PIL's bicubic does of floats (Parmar 2022); grey
+    is repeated, of other channels see images.colours."""
+    made = F.interpolate(colours(images).float(), (size, size), mode="bicubic", antialias=True)
     return made.clamp(0, 255).expand(-1, 3, -1, -1)
 
 

@@ -62,8 +62,9 @@ class Scorer:
             self._check(name, score)
 
     def _check(self, name: str, score: Score) -> None:
-        if score.needs_labels and self.image_set.labels is None:
-            raise GantoolError(f"{name} needs labels and {self._split} has none: leave it out, or take labelled data")
+        if score.needs_labels and self.image_set.classes is None:
+            lacks = "labels" if self.image_set.labels is None else "classes"
+            raise GantoolError(f"{name} needs {lacks} and {self._split} has none: leave it out, or take labelled data")
         fake, held_out, others = counts = self._counts(score)
         if (least := min(counts)) < max(score.fewest, 1):
             raise GantoolError(
@@ -100,7 +101,7 @@ class Scorer:
         return [name for name, score in self.scores.items() if score.needs_labels]
 
     def labels(self, num: int) -> Tensor | None:
-        """(num,) classes as frequent as among the real images, for a generator to make; None where there are none."""
+        """`num` labels as frequent as among the real images, for a generator to make; None where there are none."""
         labels = self.image_set.labels
         if labels is None:
             return None

@@ -8,7 +8,7 @@ from gantool.batch import Batch, Draws, Request
 from gantool.data.image_set import ImageSet
 from gantool.errors import DoesNotApply
 from gantool.game import Game, Progress
-from gantool.logging.grid import to_uint8
+from gantool.images import colours, normalise, to_uint8
 from gantool.logging.record import Record
 from gantool.metrics.features import Features
 
@@ -18,7 +18,7 @@ _BATCH = 100
 
 def check_classes(monitor: str, features: Features, image_set: ImageSet) -> None:
     """Raises DoesNotApply unless the features' classifier knows the classes of the data set."""
-    if not features.class_names or list(features.class_names) != image_set.class_names:
+    if image_set.vectors is not None or not features.class_names or list(features.class_names) != image_set.class_names:
         raise DoesNotApply(
             f"monitor={monitor} asks a classifier that knows the classes of {image_set.name}, and that of "
             f"features={features.name} does not: choose features=classifier, or leave it out"
@@ -47,7 +47,7 @@ class LabelAgreement:
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(self.seed)
             for _ in range(_ROUNDS):
-                made = to_uint8(game.sample(Request(Draws(_BATCH, self.device), labels), generators))
+                made = to_uint8(colours(game.sample(Request(Draws(_BATCH, self.device), labels), generators)))
                 right += int((self.features(made)[1].argmax(1) == labels).sum())
         protocol = {"classifier": self.features.name, "num_fake": _BATCH * _ROUNDS, "ema": True}
         return Record(scalars={"codes/label": right / (_BATCH * _ROUNDS)}, protocol=protocol)
@@ -68,7 +68,7 @@ class CodeAgreement:
             raise DoesNotApply("monitor=codes is for latents with categorical codes: add model/latent=structured")
         check_classes("codes", features, image_set)
         self.features, self.seed, self.device = features.to(device), seed, device
-        self.images = image_set.images[:10].float() / 127.5 - 1
+        self.images = normalise(image_set.images[:10])
         self.labels = None if image_set.labels is None else image_set.labels[:10]
 
     def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
@@ -81,7 +81,7 @@ class CodeAgreement:
             for _ in range(_ROUNDS):
                 for code, (made, columns) in game.pictures(batch, generators).items():
                     if code in game.codes:
-                        predicted = self.features(to_uint8(made))[1].argmax(1)
+                        predicted = self.features(to_uint8(colours(made)))[1].argmax(1)
                         seen.setdefault(code, []).append(predicted.view(-1, columns))
         shares = {f"codes/{code}": agreement(torch.cat(rows, 1)) for code, rows in seen.items()}
         protocol = {"classifier": self.features.name, "matching": "one-to-one, on the same images", "ema": True}

@@ -21,6 +21,8 @@ class SampleGrid:
     """
 
     def __init__(self, fixed: Callable[[int], Batch], num_classes: int = 0, latent_seed: int = 0) -> None:
+        labels = fixed(1).labels
+        num_classes = 0 if labels is not None and labels.is_floating_point() else num_classes  # vectors have no rows
         self.latent_seed, self.columns = latent_seed, CLASS_COLUMNS if num_classes else COLUMNS
         self.batch = fixed_images(fixed, num_classes)
 

@@ -43,7 +43,8 @@ class Scores:
         standing_statistics: int = 0,
     ) -> None:
         check_standing(game, standing_statistics)
-        self.num_classes, self.passes = num_classes, standing_statistics
+        self.passes = standing_statistics
+        self.pool = num_classes if image_set.vectors is None or not num_classes else image_set.vectors
         if image_set.source is not None:
             num = min(num, len(image_set.source))
         self.scorer = Scorer(features, scores, image_set, num=num, batch_size=batch_size, seed=seed, device=device)
@@ -56,7 +57,7 @@ class Scores:
         """Scalars metrics/<score> and margin/<score> with their protocol."""
         device = self.scorer.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            how = {"seed": self.scorer.seed, "num_classes": self.num_classes}
+            how = {"seed": self.scorer.seed, "pool": self.pool}
             generators = standing(game, generators, device, self.passes, **how)
             scores, margins = self.scorer.score_with_margins(made(game, generators, self.scorer))
         protocol = {**self.scorer.protocol(), "ema": True, "truncation": None, "standing_statistics": self.passes}

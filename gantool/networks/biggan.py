@@ -7,13 +7,17 @@ in place of 1e-6, which only a weight near zero would notice. Left out: the norm
 paper runs the finished generator over many batches; here, as in that code, images are made with the running ones.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gantool.errors import GantoolError, check_choice
-from gantool.networks.layers import apply_spectral_norm, norm_2d
-from gantool.networks.resnet import INITIALISATIONS, ConditionalBatchNorm, PlainNorm, initialise, table, up_blocks
+from gantool.networks.conditional import ConditionalBatchNorm, PlainNorm
+from gantool.networks.layers import LabelTable, apply_spectral_norm, norm_2d
+from gantool.networks.resnet import INITIALISATIONS, initialise, table, up_blocks
+from gantool.shapes import Resolution, size_text
 
 GENERATOR = {32: (4, 4, 4, 4), 64: (16, 16, 8, 4, 2), 128: (16, 16, 8, 4, 2, 1)}  # times width, from 4x4 on
 
@@ -32,7 +36,7 @@ class Generator(nn.Module):
         self,
         *,
         latent_dim: int,
-        resolution: int,
+        resolution: Resolution,
         channels: int,
         num_classes: int = 0,
         width: int = 96,
@@ -43,7 +47,7 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         check_choice("model.generator.initialisation", initialisation, INITIALISATIONS)
-        widths = table(GENERATOR, resolution, width, "biggan")
+        widths, self.first = table(GENERATOR, resolution, width, "biggan")
         if shared_dim is not None and not num_classes:
             raise GantoolError(
                 f"model.generator.shared_dim={shared_dim}: there are no classes; add model.conditional=true"
@@ -52,7 +56,7 @@ class Generator(nn.Module):
         if hierarchical and latent_dim % len(widths):
             raise GantoolError(
                 f"model.latent.dim={latent_dim}: a hierarchical latent is cut into {len(widths)} equal chunks at "
-                f"{resolution} pixels: choose a multiple of {len(widths)}, or model.generator.hierarchical=false"
+                f"{size_text(resolution)} pixels: choose a multiple of it, or model.generator.hierarchical=false"
             )
         if hierarchical and num_classes and not shared_dim:
             raise GantoolError(
@@ -61,18 +65,18 @@ class Generator(nn.Module):
             )
         self.chunk = latent_dim // len(widths) if hierarchical else latent_dim
         self.hierarchical = hierarchical
-        self.shared = nn.Embedding(num_classes, shared_dim) if num_classes and shared_dim else None
+        self.shared = LabelTable(num_classes, shared_dim) if num_classes and shared_dim else None
         condition_dim = self.chunk * hierarchical + shared_dim * (self.shared is not None)
 
         def block_norm(size: int) -> nn.Module:
             if condition_dim:
                 return ConditionalBatchNorm(size, *(nn.Linear(condition_dim, size, bias=False) for _ in range(2)))
             if num_classes:
-                return ConditionalBatchNorm(size, *(nn.Embedding(num_classes, size) for _ in range(2)))
+                return ConditionalBatchNorm(size, *(LabelTable(num_classes, size) for _ in range(2)))
             return PlainNorm("batch", size)
 
-        self.start = nn.Linear(self.chunk, widths[0] * 16)
-        self.blocks = up_blocks(widths, block_norm, attention)
+        self.start = nn.Linear(self.chunk, widths[0] * math.prod(self.first))
+        self.blocks = up_blocks(widths, block_norm, attention, self.first)
         self.norm = norm_2d("batch", widths[-1])
         self.image = nn.Conv2d(widths[-1], channels, 3, 1, 1)
         initialise(self, initialisation)
@@ -85,7 +89,7 @@ class Generator(nn.Module):
         conditions = [label] * len(self.blocks)
         if self.hierarchical:
             conditions = [chunk if label is None else torch.cat([label, chunk], 1) for chunk in chunks]
-        x = self.start(first).unflatten(1, (-1, 4, 4))
+        x = self.start(first).unflatten(1, (-1, *self.first))
         for block, condition in zip(self.blocks, conditions, strict=True):
             x = block(x, condition)
         return torch.tanh(self.image(F.relu(self.norm(x))).float())

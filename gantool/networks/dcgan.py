@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from gantool.errors import GantoolError, check_choice
+from gantool.errors import check_choice
 from gantool.networks.layers import (
     BIASED,
     NORMS,
@@ -28,19 +28,18 @@ from gantool.networks.layers import (
     initialise_dcgan,
     norm_2d,
 )
+from gantool.shapes import Resolution, first_map
 
 UPSAMPLES = ("transposed", "nearest", "pixelshuffle")
 
 
-def level_widths(resolution: int, width: int) -> list[int]:
-    """Channels after each doubling from 4x4 on: [width * 4, width * 2, width] for 32 pixels.
+def level_widths(resolution: Resolution, width: int) -> tuple[list[int], tuple[int, int]]:
+    """Channels after each doubling, [width * 4, width * 2, width] for 32 pixels, and the first map, 4x4.
 
-    Raises GantoolError for a resolution other than 32, 64 or 128.
+    Raises GantoolError for a resolution other than 32, 64, 128 and rectangles (shapes.py).
     """
-    if resolution not in (32, 64, 128):
-        raise GantoolError(f"dataset.resolution={resolution}: model=dcgan makes 32, 64 or 128 pixels")
-    levels = int(math.log2(resolution // 4))
-    return [width * 2**level for level in reversed(range(levels))]
+    levels, first = first_map(resolution, "dcgan", range(3, 6))
+    return [width * 2**level for level in reversed(range(levels))], first
 
 
 def upsample(kind: str, c_in: int, c_out: int, *, bias: bool) -> nn.Module:
@@ -65,7 +64,7 @@ class Generator(nn.Module):
         self,
         *,
         latent_dim: int,
-        resolution: int,
+        resolution: Resolution,
         channels: int,
         num_classes: int = 0,
         width: int = 64,
@@ -76,16 +75,16 @@ class Generator(nn.Module):
         super().__init__()
         check_choice("model.generator.norm", norm, NORMS)
         check_choice("model.generator.upsampling", upsampling, UPSAMPLES)
-        widths = level_widths(resolution, width)
-        sides = [4 << level for level in range(len(widths))]
+        widths, first = level_widths(resolution, width)
+        sides = [min(first) << level for level in range(len(widths))]
         check_attention("model.generator.attention", attention, sides)
         bias = norm in BIASED
         self.latent = LabelledLatent(latent_dim, num_classes)
         layers = [
-            FromPixel(self.latent.dim, widths[0], 4, bias=bias),
+            FromPixel(self.latent.dim, widths[0], first, bias=bias),
             norm_2d(norm, widths[0]),
             nn.ReLU(inplace=True),
-            *attend(widths[0], 4, attention),
+            *attend(widths[0], sides[0], attention),
         ]
         for (c_in, c_out), side in zip(pairwise(widths), sides[1:], strict=True):
             layers += [upsample(upsampling, c_in, c_out, bias=bias), norm_2d(norm, c_out), nn.ReLU(inplace=True)]
@@ -108,7 +107,7 @@ class Discriminator(HeadedDiscriminator):
     def __init__(
         self,
         *,
-        resolution: int,
+        resolution: Resolution,
         channels: int,
         num_classes: int = 0,
         width: int = 64,
@@ -120,8 +119,9 @@ class Discriminator(HeadedDiscriminator):
         super().__init__()
         check_choice("model.discriminator.norm", norm, NORMS)
         condition = chosen_condition(condition, num_classes)
-        widths = level_widths(resolution, width)[::-1]
-        sides = [resolution >> level for level in range(1, len(widths) + 1)]
+        widths, self.last_map = level_widths(resolution, width)
+        widths = widths[::-1]
+        sides = [min(self.last_map) << level for level in reversed(range(len(widths)))]
         check_attention("model.discriminator.attention", attention, sides)
         bias = norm in BIASED
         concat = condition == "concat"
@@ -137,21 +137,21 @@ class Discriminator(HeadedDiscriminator):
             ]
         self.layers = nn.Sequential(*layers, *([MinibatchStd(minibatch_std)] if minibatch_std else []))
         last = widths[-1] + bool(minibatch_std)
-        self.head = ToPixel(last, 1, 4)
-        self.feature_dim = last * 16
+        self.head = ToPixel(last, 1, self.last_map)
+        self.feature_dim = last * math.prod(self.last_map)
         self.projection = Projection(last, num_classes) if condition == "projection" else None
         initialise_dcgan(self)
         if norm == "spectral":
             apply_spectral_norm(self)
 
     def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The last 4x4 maps."""
+        """The last maps."""
         if self.label_plane is not None:
             images = self.label_plane(images, labels)
         return self.layers(images).flatten(1)
 
     def score(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
-        maps = features.unflatten(1, (-1, 4, 4))
+        maps = features.unflatten(1, (-1, *self.last_map))
         score = self.head(maps).flatten(1)
         if self.projection is not None:
             score = score + self.projection(maps.sum((2, 3)), labels)

@@ -4,10 +4,12 @@ Follows the paper, and its authors' code in what it leaves open: images in [0, 1
 weight drawn from N(0, 0.02).
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
-from gantool.errors import GantoolError, check_choice
+from gantool.errors import check_choice
 from gantool.networks.layers import (
     NORMS,
     HeadedDiscriminator,
@@ -19,15 +21,15 @@ from gantool.networks.layers import (
     norm_1d,
     norm_2d,
 )
+from gantool.shapes import Resolution, multiples
 
 CONDITIONS = ("projection", "none")
 
 
-def smallest_side(resolution: int) -> int:
-    """The side of the smallest maps; raises GantoolError for a resolution that cannot be halved twice."""
-    if resolution % 4:
-        raise GantoolError(f"dataset.resolution={resolution}: model=infogan-mnist takes multiples of 4, such as 28")
-    return resolution // 4
+def smallest_map(resolution: Resolution) -> tuple[int, int]:
+    """Height and width of the smallest maps; raises GantoolError for a resolution that cannot be halved twice."""
+    height, width = multiples(resolution, 4, "model=infogan-mnist takes multiples of 4, such as 28")
+    return height // 4, width // 4
 
 
 class Generator(nn.Module):
@@ -38,7 +40,7 @@ class Generator(nn.Module):
         self,
         *,
         latent_dim: int,
-        resolution: int,
+        resolution: Resolution,
         channels: int,
         num_classes: int = 0,
         width: int = 64,
@@ -46,13 +48,13 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         check_choice("model.generator.norm", norm, NORMS)
-        side, hidden = smallest_side(resolution), 16 * width
-        maps = 2 * width * side**2
+        first, hidden = smallest_map(resolution), 16 * width
+        maps = 2 * width * math.prod(first)
         self.latent = LabelledLatent(latent_dim, num_classes)
         self.layers = nn.Sequential(
             *[nn.Linear(self.latent.dim, hidden), norm_1d(norm, hidden), nn.ReLU(inplace=True)],
             *[nn.Linear(hidden, maps), norm_1d(norm, maps), nn.ReLU(inplace=True)],
-            nn.Unflatten(1, (2 * width, side, side)),
+            nn.Unflatten(1, (2 * width, *first)),
             *[nn.ConvTranspose2d(2 * width, width, 4, 2, 1), norm_2d(norm, width), nn.ReLU(inplace=True)],
             nn.ConvTranspose2d(width, channels, 4, 2, 1),
         )
@@ -74,7 +76,7 @@ class Discriminator(HeadedDiscriminator):
     def __init__(
         self,
         *,
-        resolution: int,
+        resolution: Resolution,
         channels: int,
         num_classes: int = 0,
         width: int = 64,
@@ -84,7 +86,7 @@ class Discriminator(HeadedDiscriminator):
         super().__init__()
         check_choice("model.discriminator.norm", norm, NORMS)
         condition = chosen_condition(condition, num_classes, CONDITIONS)
-        maps = 2 * width * smallest_side(resolution) ** 2
+        maps = 2 * width * math.prod(smallest_map(resolution))
         self.feature_dim = last = 16 * width
         self.layers = nn.Sequential(
             *[nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.1, inplace=True)],

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gantool.errors import GantoolError, check_choice
+from gantool.shapes import Resolution, sides
 
 NORMS = ("batch", "layer", "instance", "spectral", "none")
 BIASED = ("spectral", "none")  # a convolution before the other norms needs no bias: they subtract it
@@ -95,12 +96,20 @@ def initialise_dcgan(network: nn.Module) -> None:
             nn.init.zeros_(bias)
 
 
+class LabelTable(nn.Embedding):
+    """A row for each class; of a vector the sum of the rows times its numbers, so that one-hot it is a class."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N,) int64, or (N, classes) floating point -> (N, dim)."""
+        return input @ self.weight if input.is_floating_point() else super().forward(input)
+
+
 class LabelledLatent(nn.Module):
     """Appends an embedding of the label to the latent (Mirza & Osindero 2014); without classes, the latent alone."""
 
     def __init__(self, latent_dim: int, num_classes: int) -> None:
         super().__init__()
-        self.embed = nn.Embedding(num_classes, latent_dim) if num_classes else None
+        self.embed = LabelTable(num_classes, latent_dim) if num_classes else None
         self.dim = latent_dim * (2 if num_classes else 1)
 
     def forward(self, z: Tensor, labels: Tensor | None) -> Tensor:
@@ -113,7 +122,7 @@ class Projection(nn.Module):
 
     def __init__(self, features: int, num_classes: int) -> None:
         super().__init__()
-        self.embed = nn.Embedding(num_classes, features)
+        self.embed = LabelTable(num_classes, features)
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         """(N, features), (N,) -> (N, 1)."""
@@ -162,14 +171,14 @@ class HeadedDiscriminator(nn.Module, ABC):
 class LabelPlane(nn.Module):
     """Appends an embedding of the label as one more image channel (Mirza & Osindero 2014, for convolutions)."""
 
-    def __init__(self, resolution: int, num_classes: int) -> None:
+    def __init__(self, resolution: Resolution, num_classes: int) -> None:
         super().__init__()
-        self.resolution = resolution
-        self.embed = nn.Embedding(num_classes, resolution**2)
+        self.size = sides(resolution)
+        self.embed = LabelTable(num_classes, self.size[0] * self.size[1])
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """(N, C, R, R), (N,) -> (N, C + 1, R, R)."""
-        plane = self.embed(labels).view(-1, 1, self.resolution, self.resolution)
+        plane = self.embed(labels).view(-1, 1, *self.size)
         return torch.cat([images, plane.to(images.dtype)], 1)
 
 
@@ -200,10 +209,10 @@ class SelfAttention(nn.Module):
         return x + self.gain.to(x.dtype) * self.out(mixed)
 
 
-def check_attention(key: str, attended: int | None, sides: Sequence[int]) -> None:
-    """Raises GantoolError that names `key` unless maps of `attended` pixels are among those of `sides`."""
-    if attended is not None and attended not in sides:
-        listed = ", ".join(str(side) for side in sorted(set(sides)))
+def check_attention(key: str, attended: int | None, known: Sequence[int]) -> None:
+    """Raises GantoolError that names `key` unless maps of `attended` pixels are among the `known`."""
+    if attended is not None and attended not in known:
+        listed = ", ".join(str(side) for side in sorted(set(known)))
         raise GantoolError(f"{key}={attended}: no maps of this size there; choose {listed} pixels or null")
 
 

@@ -4,6 +4,7 @@ Two hidden layers' idea kept, with the parts that later work settled on: LeakyRe
 batch normalisation in the generator, weights drawn as torch does (Kaiming uniform).
 """
 
+import math
 from itertools import pairwise
 
 import torch
@@ -14,11 +15,13 @@ from gantool.networks.layers import (
     NORMS,
     HeadedDiscriminator,
     LabelledLatent,
+    LabelTable,
     Projection,
     apply_spectral_norm,
     chosen_condition,
     norm_1d,
 )
+from gantool.shapes import Resolution, sides
 
 
 def hidden_layers(sizes: list[int], norm: str, dropout: float) -> list[nn.Module]:
@@ -37,7 +40,7 @@ class Generator(nn.Module):
         self,
         *,
         latent_dim: int,
-        resolution: int,
+        resolution: Resolution,
         channels: int,
         num_classes: int = 0,
         hidden: list[int],
@@ -45,10 +48,10 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         check_choice("model.generator.norm", norm, NORMS)
-        self.shape = (channels, resolution, resolution)
+        self.shape = (channels, *sides(resolution))
         self.latent = LabelledLatent(latent_dim, num_classes)
         layers = hidden_layers([self.latent.dim, *hidden], norm, dropout=0.0)
-        self.layers = nn.Sequential(*layers, nn.Linear(hidden[-1], channels * resolution**2))
+        self.layers = nn.Sequential(*layers, nn.Linear(hidden[-1], channels * math.prod(sides(resolution))))
         if norm == "spectral":
             apply_spectral_norm(self)
 
@@ -64,7 +67,7 @@ class Discriminator(HeadedDiscriminator):
     def __init__(
         self,
         *,
-        resolution: int,
+        resolution: Resolution,
         channels: int,
         num_classes: int = 0,
         hidden: list[int],
@@ -76,8 +79,8 @@ class Discriminator(HeadedDiscriminator):
         check_choice("model.discriminator.norm", norm, NORMS)
         condition = chosen_condition(condition, num_classes)
         concat = condition == "concat"
-        self.embed = nn.Embedding(num_classes, hidden[0]) if concat else None
-        pixels = channels * resolution**2
+        self.embed = LabelTable(num_classes, hidden[0]) if concat else None
+        pixels = channels * math.prod(sides(resolution))
         self.layers = nn.Sequential(*hidden_layers([pixels + concat * hidden[0], *hidden], norm, dropout))
         self.head = nn.Linear(hidden[-1], 1)
         self.feature_dim = hidden[-1]

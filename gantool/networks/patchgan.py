@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from gantool.errors import GantoolError, check_choice
 from gantool.networks.layers import BIASED, NORMS, apply_spectral_norm, initialise_dcgan, norm_2d
+from gantool.shapes import Resolution, sides
 
 _WIDEST = 8  # times the width
 
@@ -21,7 +22,7 @@ class PatchGAN(nn.Module):
     def __init__(
         self,
         *,
-        resolution: int,
+        resolution: Resolution,
         channels: int,
         images: int = 1,
         width: int = 64,
@@ -30,9 +31,10 @@ class PatchGAN(nn.Module):
     ) -> None:
         super().__init__()
         check_choice("model.discriminator.norm", norm, NORMS)
-        if depth < 0 or resolution >> depth < 3:
-            deepest = max((resolution // 3).bit_length() - 1, 0)
-            raise GantoolError(f"model.discriminator.depth={depth}: choose 0 to {deepest} at {resolution} pixels")
+        short = min(sides(resolution))
+        if depth < 0 or short >> depth < 3:
+            deepest = max((short // 3).bit_length() - 1, 0)
+            raise GantoolError(f"model.discriminator.depth={depth}: choose 0 to {deepest} at {short} pixels")
         bias = norm in BIASED
         size, halving, padding = (4, 2, 1) if depth else (1, 1, 0)
         widths = [width * min(2**level, _WIDEST) for level in range(depth + 1 if depth else 2)]

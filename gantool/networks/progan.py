@@ -7,15 +7,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gantool.errors import GantoolError
 from gantool.networks.layers import HeadedDiscriminator, LabelledLatent, MinibatchStd, Projection
+from gantool.shapes import Resolution, first_map
+
+LEVELS = range(12)  # doublings of the first map
 
 
-def level_widths(resolution: int, width: int) -> list[int]:
-    """Channels at 4x4, 8x8, ...: `width` up to 32x32, then halved at each doubling."""
-    if resolution < 4 or resolution & (resolution - 1):
-        raise GantoolError(f"dataset.resolution={resolution}: model=progan makes 4, 8, 16, ... pixels")
-    return [max(1, width >> max(0, level - 3)) for level in range(resolution.bit_length() - 2)]
+def level_widths(resolution: Resolution, width: int) -> tuple[list[int], tuple[int, int]]:
+    """Channels at 4x4, 8x8, ...: `width` up to 32x32, then halved at each doubling; and the first map, 4x4."""
+    levels, first = first_map(resolution, "progan", LEVELS)
+    return [max(1, width >> max(0, level - 3)) for level in range(levels + 1)], first
 
 
 class Scaled(nn.Module):
@@ -45,12 +46,12 @@ class Generator(nn.Module):
     stage: Tensor
 
     def __init__(
-        self, *, latent_dim: int, resolution: int, channels: int, num_classes: int = 0, width: int = 64
+        self, *, latent_dim: int, resolution: Resolution, channels: int, num_classes: int = 0, width: int = 64
     ) -> None:
         super().__init__()
-        widths = level_widths(resolution, width)
+        widths, self.map = level_widths(resolution, width)
         self.latent = LabelledLatent(latent_dim, num_classes)
-        self.first = Scaled(self.latent.dim, widths[0] * 16, 0, math.sqrt(2) / 4)
+        self.first = Scaled(self.latent.dim, widths[0] * math.prod(self.map), 0, math.sqrt(2) / 4)
         self.blocks = nn.ModuleList(
             nn.ModuleList([Scaled(c_in, c), Scaled(c, c)] if level else [Scaled(c, c)])
             for level, (c_in, c) in enumerate(zip([0, *widths], widths, strict=False))
@@ -62,7 +63,7 @@ class Generator(nn.Module):
         """(N, latent_dim), (N,) -> (N, C, r, r) float32; in [-1, 1] in evaluation mode."""
         stage = float(self.stage)
         low, high = math.floor(stage), math.ceil(stage)
-        x = self.first(pixel_norm(self.latent(z, labels))).unflatten(1, (-1, 4, 4))
+        x = self.first(pixel_norm(self.latent(z, labels))).unflatten(1, (-1, *self.map))
         x = coarse = pixel_norm(F.leaky_relu(x, 0.2))
         for level in range(high + 1):
             coarse = x
@@ -83,13 +84,13 @@ class Discriminator(HeadedDiscriminator):
 
     stage: Tensor
 
-    def __init__(self, *, resolution: int, channels: int, num_classes: int = 0, width: int = 64) -> None:
+    def __init__(self, *, resolution: Resolution, channels: int, num_classes: int = 0, width: int = 64) -> None:
         super().__init__()
-        widths = level_widths(resolution, width)
+        widths, last = level_widths(resolution, width)
         self.images = nn.ModuleList(Scaled(channels, c, 1) for c in widths)
         self.blocks = nn.ModuleList(nn.ModuleList([Scaled(c, c), Scaled(c, c_out)]) for c_out, c in pairwise(widths))
         self.std = MinibatchStd()
-        self.conv, self.dense = Scaled(widths[0] + 1, widths[0]), Scaled(widths[0] * 16, widths[0], 0)
+        self.conv, self.dense = Scaled(widths[0] + 1, widths[0]), Scaled(widths[0] * math.prod(last), widths[0], 0)
         self.head = Scaled(widths[0], 1, 0, 1.0)
         self.feature_dim = widths[0]
         self.projection = Projection(widths[0], num_classes) if num_classes else None

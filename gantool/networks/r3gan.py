@@ -15,22 +15,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gantool.errors import GantoolError
-from gantool.networks.layers import HeadedDiscriminator, Projection, chosen_condition
+from gantool.networks.layers import HeadedDiscriminator, LabelTable, Projection, chosen_condition
+from gantool.shapes import Resolution, first_map
 
 CONDITIONS = ("projection", "none")
 SLOPE = 0.2
 GAIN = math.sqrt(2 / (1 + SLOPE**2))  # keeps the variance of what passes a LeakyReLU
+LEVELS = range(12)  # doublings of the first map
 PER_GROUP = 16  # channels of a group
 
 
-def level_widths(resolution: int, width: int, full_until: int) -> list[int]:
+def level_widths(resolution: Resolution, width: int, full_until: int) -> list[int]:
     """Channels at 4x4, 8x8, ...: `width` up to `full_until` pixels, then halved at each doubling.
 
-    Raises GantoolError for a resolution that is no power of two, and for channels that cannot be put in groups.
+    Raises GantoolError for a resolution that is no power of two and no rectangle of shapes.py, and for channels that
+    cannot be put in groups.
     """
-    if resolution < 4 or resolution & (resolution - 1):
-        raise GantoolError(f"dataset.resolution={resolution}: model=r3gan makes 4, 8, 16, ... pixels")
-    widths = [width * full_until // max(full_until, 4 << level) for level in range(resolution.bit_length() - 2)]
+    levels, _ = first_map(resolution, "r3gan", LEVELS)
+    widths = [width * full_until // max(full_until, 4 << level) for level in range(levels + 1)]
     if any(2 * channels > PER_GROUP and 2 * channels % PER_GROUP for channels in widths) or not all(widths):
         raise GantoolError(f"model.*.width={width}: the channels of each level, {widths}, are to be multiples of 8")
     return widths
@@ -104,7 +106,7 @@ class Generator(nn.Module):
         self,
         *,
         latent_dim: int,
-        resolution: int,
+        resolution: Resolution,
         channels: int,
         num_classes: int = 0,
         width: int = 768,
@@ -114,10 +116,10 @@ class Generator(nn.Module):
         super().__init__()
         widths = level_widths(resolution, width, full_until)
         depth = blocks * len(widths)
-        self.embed = nn.Embedding(num_classes, latent_dim) if num_classes else None
+        self.embed = LabelTable(num_classes, latent_dim) if num_classes else None
         if self.embed is not None:
             nn.init.normal_(self.embed.weight, 0, num_classes**-0.5)
-        self.basis = nn.Parameter(torch.randn(widths[0], 4, 4))
+        self.basis = nn.Parameter(torch.randn(widths[0], *first_map(resolution, "r3gan", LEVELS)[1]))
         self.scale = scaled(nn.Linear(latent_dim * (2 if num_classes else 1), widths[0], bias=False))
         layers: list[nn.Module] = [Block(widths[0], depth) for _ in range(blocks)]
         for c_in, c_out in pairwise(widths):
@@ -139,7 +141,7 @@ class Discriminator(HeadedDiscriminator):
     def __init__(
         self,
         *,
-        resolution: int,
+        resolution: Resolution,
         channels: int,
         num_classes: int = 0,
         width: int = 768,
@@ -157,7 +159,7 @@ class Discriminator(HeadedDiscriminator):
         last = widths[-1]
         layers += [Block(last, depth) for _ in range(blocks)]
         self.layers = nn.Sequential(*layers)
-        self.basis = nn.Parameter(torch.randn(last, 4, 4) / 4)
+        self.basis = nn.Parameter(torch.randn(last, *first_map(resolution, "r3gan", LEVELS)[1]) / 4)
         self.feature_dim = last
         self.projection = Projection(last, num_classes) if condition == "projection" else None
         self.head = scaled(nn.Linear(last, 1 if self.projection is None else last, bias=False))

@@ -16,9 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gantool.errors import GantoolError, check_choice
+from gantool.networks.conditional import ConditionalBatchNorm, PlainNorm
 from gantool.networks.layers import (
     NORMS,
     HeadedDiscriminator,
+    LabelTable,
     MinibatchStd,
     Projection,
     SelfAttention,
@@ -27,7 +29,10 @@ from gantool.networks.layers import (
     chosen_condition,
     norm_2d,
 )
+from gantool.shapes import Resolution, first_map
+from gantool.shapes import sides as sides_of
 
+Widths = dict[int, tuple[int, ...]]
 CONDITIONS = ("projection", "none")
 INITIALISATIONS = ("xavier", "orthogonal", "normal")
 GENERATOR = {32: (4, 4, 4, 4), 64: (16, 8, 4, 2, 1), 128: (16, 16, 8, 4, 2, 1)}  # times width, from 4x4 on
@@ -35,43 +40,10 @@ DISCRIMINATOR = {32: (4, 4, 4, 4), 64: (1, 2, 4, 8, 16), 128: (1, 2, 4, 8, 16, 1
 HALVINGS = {"sngan": {32: 2, 64: 5, 128: 5}, "biggan": {32: 2, 64: 4, 128: 5}}  # in a discriminator's first blocks
 
 
-def table(widths: dict[int, tuple[int, ...]], resolution: int, width: int, model: str) -> list[int]:
-    """Channels block by block. Raises GantoolError for a resolution other than 32, 64 or 128."""
-    if resolution not in widths:
-        raise GantoolError(f"dataset.resolution={resolution}: model={model} makes 32, 64 or 128 pixels")
-    return [width * times for times in widths[resolution]]
-
-
-class ConditionalBatchNorm(nn.Module):
-    """Batch norm whose gains (1 + gain) and biases are functions of a condition (Dumoulin 2017, Miyato & Koyama 2018).
-
-    `gain` and `bias` map the condition to (N, channels).
-    """
-
-    def __init__(self, channels: int, gain: nn.Module, bias: nn.Module) -> None:
-        super().__init__()
-        self.norm = nn.BatchNorm2d(channels, affine=False)
-        self.gain, self.bias = gain, bias
-
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """(N, channels, H, W), the condition -> (N, channels, H, W)."""
-        return torch.addcmul(
-            self.bias(condition)[:, :, None, None].to(x.dtype),
-            self.norm(x),
-            (1 + self.gain(condition))[:, :, None, None].to(x.dtype),
-        )
-
-
-class PlainNorm(nn.Module):
-    """A norm without a condition, called as one that has it."""
-
-    def __init__(self, norm: str, channels: int) -> None:
-        super().__init__()
-        self.norm = norm_2d(norm, channels)
-
-    def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
-        """(N, channels, H, W) -> (N, channels, H, W)."""
-        return self.norm(x)
+def table(widths: Widths, resolution: Resolution, width: int, model: str) -> tuple[list[int], tuple[int, int]]:
+    """Channels block by block, and a generator's first map. Raises GantoolError for other sizes than shapes.py has."""
+    levels, first = first_map(resolution, model, range(3, 6))
+    return [width * times for times in widths[4 << levels]], first
 
 
 class UpBlock(nn.Module):
@@ -141,9 +113,11 @@ def initialise(network: nn.Module, how: str) -> None:
             nn.init.zeros_(part.weight)
 
 
-def up_blocks(widths: list[int], norm: Callable[[int], nn.Module], attention: int | None) -> nn.ModuleList:
-    """The blocks from 4x4 on, with self-attention after the one that makes maps of `attention` pixels."""
-    sides = [8 << level for level in range(len(widths) - 1)]
+def up_blocks(
+    widths: list[int], norm: Callable[[int], nn.Module], attention: int | None, first: tuple[int, int]
+) -> nn.ModuleList:
+    """The blocks from the `first` map on, with self-attention after the one that makes maps of `attention` pixels."""
+    sides = [2 * min(first) << level for level in range(len(widths) - 1)]
     check_attention("model.generator.attention", attention, sides)
     return nn.ModuleList(
         UpBlock(c_in, c_out, norm, attend=side == attention)
@@ -159,7 +133,7 @@ class Generator(nn.Module):
         self,
         *,
         latent_dim: int,
-        resolution: int,
+        resolution: Resolution,
         channels: int,
         num_classes: int = 0,
         width: int = 64,
@@ -170,15 +144,15 @@ class Generator(nn.Module):
         check_choice("model.generator.norm", norm, NORMS)
         if num_classes and norm != "batch":
             raise GantoolError(f"model.generator.norm={norm}: labels come in through norm=batch, or conditional=false")
-        widths = table(GENERATOR, resolution, width, "resnet")
+        widths, self.first = table(GENERATOR, resolution, width, "resnet")
 
         def block_norm(size: int) -> nn.Module:
             if not num_classes:
                 return PlainNorm(norm, size)
-            return ConditionalBatchNorm(size, nn.Embedding(num_classes, size), nn.Embedding(num_classes, size))
+            return ConditionalBatchNorm(size, LabelTable(num_classes, size), LabelTable(num_classes, size))
 
-        self.start = nn.Linear(latent_dim, widths[0] * 16)
-        self.blocks = up_blocks(widths, block_norm, attention)
+        self.start = nn.Linear(latent_dim, widths[0] * math.prod(self.first))
+        self.blocks = up_blocks(widths, block_norm, attention, self.first)
         self.norm = norm_2d(norm, widths[-1])
         self.image = nn.Conv2d(widths[-1], channels, 3, 1, 1)
         initialise(self, "xavier")
@@ -187,7 +161,7 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, latent_dim), (N,) -> (N, C, R, R) float32 in [-1, 1]."""
-        x = self.start(z).unflatten(1, (-1, 4, 4))
+        x = self.start(z).unflatten(1, (-1, *self.first))
         for block in self.blocks:
             x = block(x, labels)
         return torch.tanh(self.image(F.relu(self.norm(x))).float())
@@ -206,7 +180,7 @@ class Discriminator(HeadedDiscriminator):
     def __init__(
         self,
         *,
-        resolution: int,
+        resolution: Resolution,
         channels: int,
         num_classes: int = 0,
         width: int = 32,
@@ -224,8 +198,9 @@ class Discriminator(HeadedDiscriminator):
         check_choice("model.discriminator.initialisation", initialisation, INITIALISATIONS)
         check_choice("model.discriminator.layout", layout, HALVINGS)
         check_choice("model.discriminator.pooling", pooling, ("sum", "mean"))
-        widths = table(DISCRIMINATOR, resolution, width, "resnet")
-        sides = [resolution >> level for level in range(1, HALVINGS[layout][resolution] + 1)]
+        widths, first = table(DISCRIMINATOR, resolution, width, "resnet")
+        short = min(sides_of(resolution))
+        sides = [short >> level for level in range(1, HALVINGS[layout][4 * short // min(first)] + 1)]
         check_attention("model.discriminator.attention", attention, sides)
         inner = [widths[0], *widths] if layout == "sngan" else widths  # between the convolutions of a block
         attended = sides.index(attention) if attention else None

@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gantool.errors import GantoolError, check_choice
+from gantool.errors import check_choice
 from gantool.networks.layers import BIASED, NORMS, apply_spectral_norm, initialise_dcgan, norm_2d
+from gantool.shapes import Resolution, multiples
 
 _WIDEST = 8  # times the width: a U-Net's inner layers
 _NOISY = 3  # layers of a U-Net's way up that have dropout
@@ -82,7 +83,7 @@ class ResNet(nn.Module):
     def __init__(
         self,
         *,
-        resolution: int,
+        resolution: Resolution,
         channels: int,
         width: int = 64,
         blocks: int | None = None,
@@ -91,11 +92,8 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
         check_choice("model.generator.norm", norm, NORMS)
-        if resolution % 4 or resolution < 16:
-            raise GantoolError(
-                f"dataset.resolution={resolution}: the residual translator takes multiples of 4, from 16"
-            )
-        blocks = (6 if resolution < 256 else 9) if blocks is None else blocks
+        short = min(multiples(resolution, 4, "the residual translator takes multiples of 4, from 16", 16))
+        blocks = (6 if short < 256 else 9) if blocks is None else blocks
         bias = norm in BIASED
         widths = [width, 2 * width, 4 * width]
         down = [Reflect(3), nn.Conv2d(channels, width, 7, bias=bias), norm_2d(norm, width), nn.ReLU(inplace=True)]
@@ -128,13 +126,12 @@ class UNet(nn.Module):
     """
 
     def __init__(
-        self, *, resolution: int, channels: int, width: int = 64, norm: str = "instance", dropout: float = 0.0
+        self, *, resolution: Resolution, channels: int, width: int = 64, norm: str = "instance", dropout: float = 0.0
     ) -> None:
         super().__init__()
         check_choice("model.generator.norm", norm, NORMS)
-        depth = (resolution & -resolution).bit_length() - 1  # how often the side can be halved
-        if depth < 3:
-            raise GantoolError(f"dataset.resolution={resolution}: the U-Net translator takes multiples of 8")
+        size = multiples(resolution, 8, "the U-Net translator takes multiples of 8")
+        depth = min((side & -side).bit_length() - 1 for side in size)  # how often both sides can be halved
         bias = norm in BIASED
         widths = [width * min(2**level, _WIDEST) for level in range(depth)]
         down: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1)]

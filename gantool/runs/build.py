@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 from gantool.config import Train, Written, build, drop_inherited, make_absolute, read
 from gantool.config.parts import find, parameters
-from gantool.config.schema import DatasetConfig
 from gantool.data.source import Source
 from gantool.data.stream import Stream
 from gantool.data.two_sided import TwoSided
@@ -21,6 +20,7 @@ from gantool.randomness import seed_everything
 from gantool.ranks import rank, world
 from gantool.runs.compatibility import blank, check_memory, check_shapes, check_sides
 from gantool.runs.freezing import frozen_parameters
+from gantool.runs.sources import build_source, fill_in
 from gantool.schedules import Schedule, parse_duration
 from gantool.training.ema import EMA
 from gantool.training.hardware import (
@@ -112,32 +112,6 @@ def collecting(mistakes: list[str]) -> Iterator[None]:
         yield
     except GantoolError as error:
         mistakes.extend(str(error).splitlines())
-
-
-def build_source(dataset: DatasetConfig, **changed: object) -> Source | TwoSided:
-    """The data set that the configuration describes, but for what is `changed` and not None."""
-    node = dataset.rest | {key: value for key, value in changed.items() if value is not None}
-    shape = {"resolution": dataset.resolution, "channels": dataset.channels}
-    return build(node, "dataset", shape, kind=Source | TwoSided)
-
-
-def fill_in(cfg: DictConfig, source: Source | TwoSided) -> None:
-    """Writes what the data set itself decides, its channels and number of classes, into the configuration."""
-    classes = cfg.dataset.num_classes
-    if classes is not None and classes != source.num_classes:
-        names = f" ({', '.join(source.class_names[:10])})" if source.num_classes else ""
-        raise GantoolError(
-            f"dataset.num_classes={classes}, but {source.name} has {source.num_classes}{names}: leave it out, or bring "
-            "back the classes that the run was trained with"
-        )
-    if source.resolution != cfg.dataset.resolution:
-        raise GantoolError(f"dataset.resolution={cfg.dataset.resolution}: {source.name} has {source.resolution} pixels")
-    if cfg.model.get("conditional") and not source.num_classes:
-        raise GantoolError(
-            f"model.conditional=true, but {source.name} has no labels: choose another data set or labels"
-        )
-    with open_dict(cfg):
-        cfg.dataset.channels, cfg.dataset.num_classes = source.channels, source.num_classes
 
 
 def build_game(config: Train) -> Game:

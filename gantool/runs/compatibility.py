@@ -1,5 +1,7 @@
 """Whether a game and a data set fit each other, seen before anything is trained."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -8,6 +10,7 @@ from gantool.data.source import Source
 from gantool.data.two_sided import TwoSided, Unpaired
 from gantool.errors import GantoolError
 from gantool.game import Game, Outcome
+from gantool.shapes import sides
 
 
 def check_sides(game: Game, source: Source | TwoSided) -> None:
@@ -27,8 +30,8 @@ def check_sides(game: Game, source: Source | TwoSided) -> None:
 def check_memory(game: Game, source: Source | TwoSided, batch_size: int, memory: float) -> None:
     """Raises GantoolError where the real images of one round, float32 in batches of `batch_size`, are more bytes than
     the device has in all: what fits needs many times as much for the networks, but that only a round can tell."""
-    sides = 2 if game.translates else 1
-    needs = 4 * sides * batch_size * game.batches_per_round * source.channels * source.resolution**2
+    each = 2 if game.translates else 1
+    needs = 4 * each * batch_size * game.batches_per_round * source.channels * math.prod(sides(source.resolution))
     if needs > memory:
         raise GantoolError(
             f"trainer.batch_size={batch_size}: the real images of a round alone need {needs / 1e9:.3g} GB, and there "
@@ -38,8 +41,10 @@ def check_memory(game: Game, source: Source | TwoSided, batch_size: int, memory:
 
 def blank(game: Game, source: Source | TwoSided) -> Batch:
     """Two black images of the data set, as the game takes them."""
-    images = torch.zeros(2, source.channels, source.resolution, source.resolution)
+    images = torch.zeros(2, source.channels, *sides(source.resolution))
     labels = torch.zeros(2, dtype=torch.int64) if source.num_classes else None
+    if source.vectors:
+        labels = torch.zeros(2, source.num_classes)
     return Batch(images, labels, images if game.translates else None)
 
 

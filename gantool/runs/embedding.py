@@ -60,17 +60,17 @@ def training_side(subject: Subject, features: Features, rows: Tensor, batch_size
     image_set, device = subject.image_set, subject.run.device
     ordered, places = rows.sort()
     seen = embed_reals(features, image_set, ordered, batch_size, device, follow_images)[places.argsort()]
-    labels = torch.full((len(rows),), -1) if image_set.labels is None else image_set.labels[rows]
+    labels = torch.full((len(rows),), -1) if image_set.classes is None else image_set.classes[rows]
     return Side(image_set.images[rows], rows, labels, seen)
 
 
 def made_side(subject: Subject, features: Features, num: int, **how: Any) -> Side:
     """The images that gantool sample makes; labelled as they were asked for."""
     log.info("%s looks at %d generated images", features.name, num)
-    blocks = list(follow_images(sampled(subject.run, num, subject.classes, **how), num))
+    blocks = list(follow_images(sampled(subject.run, num, subject.labels, **how), num))
     seen = embed(features, follow_images(iter(blocks), num), subject.run.device)
     made = torch.cat([images for images, _ in blocks])
-    asked = [labels for _, labels in blocks if labels is not None]
+    asked = [labels for _, labels in blocks if labels is not None and labels.ndim == 1]
     labels = torch.cat(asked) if asked else torch.full((len(made),), -1)
     return Side(made, torch.arange(len(made)), labels, seen)
 
@@ -79,7 +79,8 @@ def labelled(subject: Subject, made: Side, training: Side) -> tuple[Side, str]:
     """`made` with classes, and how they are known: asked for, predicted, unknown."""
     if subject.classes:
         return made, "asked for"
-    labels = predicted_classes(made.seen, training.seen, training.labels, subject.image_set.num_classes)
+    num = 0 if subject.image_set.classes is None else subject.image_set.num_classes
+    labels = predicted_classes(made.seen, training.seen, training.labels, num)
     return (made, "unknown") if labels is None else (replace(made, labels=labels), "predicted")
 
 

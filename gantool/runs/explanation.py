@@ -13,6 +13,7 @@ from gantool.analysis.sensitivity import Generate, Sensitivity, decompose, jacob
 from gantool.batch import Draws
 from gantool.errors import GantoolError
 from gantool.games.gan import stage_of
+from gantool.images import normalise
 from gantool.logging.progress import follow_steps
 from gantool.randomness import seed_torch
 from gantool.runs.subject import Subject
@@ -24,10 +25,10 @@ _MEAN_OF = 1000  # real images
 
 
 def drawn(subject: Subject, count: int, *position: object) -> tuple[Tensor, Tensor | None]:
-    """Latents (count, dim), and of a conditional run labels (count,), its classes in turn."""
+    """Latents (count, dim), and of a conditional run its labels in turn, (count,) or (count, K)."""
     seed_torch(*position)
-    device, classes = subject.run.device, subject.classes
-    labels = filled(torch.tensor(classes, device=device), count) if classes else None
+    device = subject.run.device
+    labels = None if subject.labels is None else filled(subject.labels.to(device), count)
     return subject.game.latent.sample(Draws(count, device)), labels
 
 
@@ -44,7 +45,7 @@ def sensitivity(
         change = jacobian(generate, z[place])
         found.append(decompose(change))
         if place < shown:
-            name = f"latent {place}" + ("" if label is None else f", class {subject.image_set.class_names[int(label)]}")
+            name = ", ".join([f"latent {place}", *(f"class {name}" for name in subject.names(label))])
             strongest = found[-1].directions[:directions]
             with torch.no_grad():
                 images = torch.stack([generate(walk(z[place], direction, span, steps)) for direction in strongest])
@@ -57,7 +58,7 @@ def generator_for(subject: Subject, label: Tensor | None) -> Generate:
     """Latents (n, dim) to images of one class."""
 
     def generate(z: Tensor) -> Tensor:
-        labels = None if label is None else label.expand(len(z))
+        labels = None if label is None else label.expand(len(z), *label.shape)
         return subject.game.generate(z, labels, subject.run.generators)
 
     return generate
@@ -81,13 +82,16 @@ def shown_images(subject: Subject, num: int, seed: int) -> dict[str, tuple[Tenso
     """Real and generated images as the discriminator sees them, and the labels that it is told."""
     z, labels = drawn(subject, num, "attribute", seed)
     made = subject.run.generators["generator"](z, labels)
-    if labels is None:
+    told = labels
+    if not subject.classes:
         rows = chosen(subject.pool([]), num, seed)
+        vectors = subject.image_set.vectors
+        told = None if labels is None or vectors is None else vectors[rows].to(labels.device)
     else:  # of the same classes as the generated ones
         pools = [subject.pool([label]) for label in subject.classes]
         picks = [chosen(pool, num, seed) for pool in pools]
         rows = torch.stack([picks[i % len(picks)][i // len(picks)] for i in range(num)])
-    return {"real": (seen(subject, rows), labels), "generated": (made, labels)}
+    return {"real": (seen(subject, rows), told), "generated": (made, labels)}
 
 
 def chosen(pool: Tensor, count: int, seed: int) -> Tensor:
@@ -100,7 +104,7 @@ def chosen(pool: Tensor, count: int, seed: int) -> Tensor:
 
 def seen(subject: Subject, rows: Tensor) -> Tensor:
     """(n, C, H, W) training images in [-1, 1], at the resolution that a growing discriminator has reached."""
-    images = subject.image_set.images[rows].to(subject.run.device).float() / 127.5 - 1
+    images = normalise(subject.image_set.images[rows].to(subject.run.device))
     growth = subject.game.growth
     return images if growth is None else growth.shrink(images, float(stage_of(subject.game.discriminator)))
 
@@ -122,9 +126,16 @@ def judged(
         pictures, labels = images[side]
         label = None if labels is None else labels[place]
         found = attribute(score, pictures[place], label, against, integral_steps)
-        name = None if label is None else subject.image_set.class_names[int(label)]
+        name = next(iter(subject.names(label)), None)
         sides[side].append(Judged(f"class {name}" if name else "", pictures[place], found))
         scores = {"score": found.score, "baseline_score": found.baseline_score}
-        numbers.append({"side": side, "class": name, **scores, "completeness_error": found.completeness_error})
+        numbers.append(
+            {
+                "side": side,
+                "class": name,
+                **scores,
+                "completeness_error": found.completeness_error,
+            }
+        )
     known = {"methods": list(METHODS), "resolution": against.shape[-1], "batch_mixes_images": mixes}
     return sides, {**known, "images": numbers}

@@ -94,7 +94,8 @@ def _inputs(run: TrainedRun, module: nn.Module, size: int) -> dict[str, Tensor]:
     if not isinstance(module, FromLatent):
         return {"source": torch.rand(size, *run.shape) * 2 - 1}
     z = module.latents(size)
-    return {"z": z, "labels": torch.randint(module.num_classes, (size,))} if module.num_classes else {"z": z}
+    labels = module.labelled.in_turn(size)
+    return {"z": z} if labels is None else {"z": z, "labels": labels}
 
 
 def silent(module: nn.Module) -> nn.Module:

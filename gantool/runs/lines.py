@@ -10,6 +10,7 @@ from gantool.margins import written
 from gantool.metrics.scorer import Scorer
 from gantool.ranks import world
 from gantool.runs.build import Setup
+from gantool.shapes import sides
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.ending import Ending
 from gantool.training.state import State
@@ -18,10 +19,14 @@ from gantool.training.state import State
 def headline(setup: Setup, run_dir: Path, num_images: int, nimg: int) -> str:
     """What is trained on how much, where, and into which folder."""
     source, precision = setup.source, setup.precision
-    shape = f"{source.channels}x{source.resolution}x{source.resolution}"
+    shape = "x".join(map(str, (source.channels, *sides(source.resolution))))
     where = f"{setup.device}, {precision.name}" + (f", {world()} ranks" if world() > 1 else "")
     resumed = f"going on at {nimg / 1000:g} kimg, " if nimg else ""
-    return f"{resumed}{num_images:,} images of {source.name}, {shape}, on {where}, into {run_dir}"
+    told = f"{resumed}{num_images:,} images of {source.name}, {shape}, on {where}, into {run_dir}"
+    if source.num_classes and not setup.config.model.conditional:
+        what = "labels" if source.vectors else f"{source.num_classes} classes"
+        told += f"\n{source.name} has {what} that this model is not told: model.conditional=true"
+    return told
 
 
 def how_finished(state: State, ending: Ending) -> str | None:

@@ -125,10 +125,10 @@ def build_watchdog(setup: Setup, rescue: Rescue, data: Stream, measurements: Mea
     if settings.action == "off":
         return []
     watchdog = Watchdog(
-        fixed_images(data.fixed, setup.config.num_classes),
+        fixed_images(data.fixed, setup.config.shown_classes),
         measurements,
         rescue.state.watch,
-        by_class=setup.config.num_classes > 0,
+        by_class=setup.config.shown_classes > 0,
         **settings.model_dump(include={"patience", "diversity", "explosion"}),
         act=rescue.act,
         keep=rescue.keep,

@@ -27,10 +27,10 @@ def translate_file(
 
     Raises GantoolError that names the file for one that is damaged.
     """
-    channels, resolution, _ = run.shape
+    channels, *size = run.shape
     image, deep = _read(source, channels)
     seed_torch("translate", *seed)
-    step, least = (4, 16) if isinstance(network, ResNet) else 2 * (resolution & -resolution,)
+    step, least = (4, 16) if isinstance(network, ResNet) else 2 * (min(side & -side for side in size),)
     made = translate(network, image.to(run.device), step=step, least=least, tile=tile)
     target.parent.mkdir(parents=True, exist_ok=True)
     _save(made.cpu(), target, deep=deep)

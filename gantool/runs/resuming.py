@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import DictConfig
 from pydantic import ValidationError
 
@@ -19,6 +20,7 @@ from gantool.errors import GantoolError
 from gantool.game import Progress
 from gantool.ranks import rank
 from gantool.runs.build import Setup
+from gantool.runs.labelled import KEPT
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +61,11 @@ def check_changes(cfg: DictConfig, run_dir: Path) -> None:
 
 def record_of(image_set: ImageSet) -> dict[str, Any]:
     """What a checkpoint keeps of the images, to tell later whether they are the same."""
-    return {"class_names": image_set.class_names, "rows": image_set.rows}
+    record = {"class_names": image_set.class_names, "rows": image_set.rows}
+    if image_set.vectors is not None:
+        order = torch.randperm(len(image_set.vectors), generator=torch.Generator().manual_seed(0))
+        record["vectors"] = image_set.vectors[order[:KEPT]]
+    return record
 
 
 def check_data(setup: Setup, run_dir: Path, before: dict[str, Any], now: dict[str, Any]) -> None:

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gantool.errors import GantoolError
-from gantool.files import whole
+from gantool.files import whole, write_whole
 from gantool.logging.grid import grid, save_grid, save_png
 from gantool.logging.progress import Block
 from gantool.ranks import mine, streamed
+from gantool.runs.labelled import Asked
 from gantool.runs.trained import TrainedRun
 from gantool.sampling import BLOCK, filled
 from gantool.sampling import sampled as blocks_of
@@ -23,36 +23,32 @@ from gantool.sampling import sampled as blocks_of
 _WRITERS = 8  # threads that write PNG files
 
 
-def chosen_classes(run: TrainedRun, asked: list[int] | int | None) -> list[int]:
-    """The labels that images take in turn, [] for an unconditional run; raises GantoolError for an unknown one."""
-    if not run.num_classes:
-        if asked is not None:
-            raise GantoolError(f"classes={asked}: {run.folder} is unconditional; train with model.conditional=true")
-        return []
-    classes = [asked] if isinstance(asked, int) else asked or list(range(run.num_classes))
-    for label in classes:
-        if label >= run.num_classes:
-            raise GantoolError(f"classes={label}: {run.folder} knows classes 0 to {run.num_classes - 1}")
-    return classes
+def chosen_labels(run: TrainedRun, asked: Asked) -> Tensor | None:
+    """The classes (n,) or vectors (n, K) that images take in turn, None for an unconditional run; raises GantoolError
+    for an unknown one."""
+    chosen = run.labelled.asked(asked, run.folder)
+    return run.labelled.vectors if chosen is None else chosen
 
 
 def sampled(
     run: TrainedRun,
     num: int,
-    classes: list[int],
+    labels: Tensor | None,
     *,
     seed: int,
     truncation: float | None,
     standing_statistics: int | None,
     batch_size: int,
+    bits: int = 8,
 ) -> Iterator[Block]:
-    """(n, C, H, W) uint8 on the CPU and (n,) labels or None, until `num` were made: by all ranks, a block each in turn,
-    for the first one. Seeds torch."""
-    labels = filled(torch.tensor(classes), num) if classes else None
+    """(n, C, H, W) of 8 or 16 bits on the CPU and their labels or None, until `num` were made, of `labels` in turn: by
+    all ranks, a block each in turn, for the first one. Seeds torch."""
+    labels = None if labels is None else filled(labels, num)
     generators = run.standing(standing_statistics, seed, truncation)
     firsts = range(0, num, BLOCK)
-    how: dict[str, Any] = {"seed": seed, "truncation": truncation, "batch_size": batch_size, "firsts": mine(firsts)}
-    return streamed(blocks_of(run.game, generators, run.device, num=num, labels=labels, **how), len(firsts))
+    how: dict[str, Any] = {"seed": seed, "truncation": truncation, "batch_size": batch_size, "bits": bits}
+    made = blocks_of(run.game, generators, run.device, num=num, labels=labels, firsts=mine(firsts), **how)
+    return streamed(made, len(firsts))
 
 
 def write_grid(out: Path, blocks: Iterator[Block], num: int, run: TrainedRun) -> None:
@@ -62,12 +58,22 @@ def write_grid(out: Path, blocks: Iterator[Block], num: int, run: TrainedRun) ->
 
 
 def write_png(out: Path, blocks: Iterator[Block], num: int, run: TrainedRun) -> None:
-    """000000.png, 000001.png, ...; with labels in a folder for each class, as dataset=folder reads them."""
+    """000000.png, 000001.png, ...; with labels in a folder for each class, or where they are vectors with labels.csv
+    beside them, as dataset=folder reads them."""
+    rows = [",".join(["file", *run.labelled.names])]
     number = count()
     before: list[Future[None]] = []
     with ThreadPoolExecutor(_WRITERS) as pool:  # a file waits for the disk twice; meanwhile the next block is made
         for images, labels in blocks:
-            folders = [out] * len(images) if labels is None else [out / f"class{int(label):03d}" for label in labels]
+            vectors = labels is not None and labels.ndim == 2
+            folders = (
+                [out] * len(images)
+                if labels is None or vectors
+                else [out / f"class{int(label):03d}" for label in labels]
+            )
+            if labels is not None and vectors:
+                for values in labels.tolist():
+                    rows.append(",".join([f"{len(rows) - 1:06d}.png", *(f"{value:g}" for value in values)]))
             for folder in set(folders):
                 folder.mkdir(exist_ok=True)
             now = [
@@ -79,23 +85,32 @@ def write_png(out: Path, blocks: Iterator[Block], num: int, run: TrainedRun) -> 
             before = now
         for written in before:
             written.result()
+    if len(rows) > 1:
+        write_whole(out / "labels.csv", "\n".join(rows) + "\n")
 
 
 def write_npz(out: Path, blocks: Iterator[Block], num: int, run: TrainedRun) -> None:
-    """samples.npz with arr_0 (N, H, W, C) uint8, written as it is made, and of a conditional run arr_1 (N,) int64: as
-    evaluators read it."""
+    """samples.npz with arr_0 (N, H, W, C) of the run's bits, written as it is made, and of a conditional run its labels
+    as arr_1, (N,) int64 or vectors: as evaluators read it."""
     channels, height, width = run.shape
-    header = {"descr": "|u1", "fortran_order": False, "shape": (num, height, width, channels)}
+    kind = "<u2" if run.bits == 16 else "|u1"
+    header = {"descr": kind, "fortran_order": False, "shape": (num, height, width, channels)}
     found: list[Tensor] = []
     with whole(out / "samples.npz") as partial, zipfile.ZipFile(partial, "w") as archive:
         with archive.open("arr_0.npy", "w", force_zip64=True) as entry:
             np.lib.format.write_array_header_1_0(entry, header)
             for images, labels in blocks:
-                entry.write(images.permute(0, 2, 3, 1).contiguous().numpy().tobytes())
+                entry.write(_numbers(images.permute(0, 2, 3, 1)).tobytes())
                 found += [] if labels is None else [labels]
         if found:
             with archive.open("arr_1.npy", "w") as entry:
                 np.lib.format.write_array(entry, torch.cat(found).numpy())
+
+
+def _numbers(images: Tensor) -> np.ndarray:
+    """uint8, or of 16 bits little-endian uint16."""
+    stored = images.contiguous().numpy()
+    return stored if stored.dtype == np.uint8 else (stored.astype(np.int32) + 32768).astype("<u2")
 
 
 WRITERS = {"grid": write_grid, "png": write_png, "npz": write_npz}

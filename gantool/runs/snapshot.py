@@ -22,25 +22,34 @@ from gantool.growth import Progressive
 from gantool.latents import Latent
 from gantool.randomness import seed_torch
 from gantool.runs.hub import find_snapshot
+from gantool.runs.labelled import Asked, Labelled
 from gantool.runs.trained import TrainedRun
+from gantool.sampling import filled
 
 FORMAT = "gantool snapshot 2"
+_SHOWN = 64  # vectors of training images
 
 
 class FromLatent(nn.Module):
     """A generator as its user calls it: latents, and labels if it is conditional, to images at the final resolution."""
 
-    def __init__(self, network: nn.Module, latent: Latent, growth: Progressive | None, num_classes: int) -> None:
+    def __init__(self, network: nn.Module, latent: Latent, growth: Progressive | None, labelled: Labelled) -> None:
         super().__init__()
-        self.network, self.latent, self.growth, self.num_classes = network, latent, growth, num_classes
+        self.network, self.latent, self.growth, self.labelled = network, latent, growth, labelled
+
+    @property
+    def class_names(self) -> list[str]:
+        """Of the classes, or of the numbers in a vector; [] where nobody knows them."""
+        return self.labelled.names
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, latent.dim) and (N,) int64 -> (N, C, H, W) float32 in [-1, 1]."""
-        if self.num_classes and labels is None:
-            raise GantoolError(
-                f"this generator is conditional: give it labels, (N,) int64 in 0 to {self.num_classes - 1}"
-            )
-        images = self.network(z, labels if self.num_classes else None)
+        """(N, latent.dim) and (N,) int64, or (N, K) float32 where labels are vectors -> (N, C, H, W) float32 in
+        [-1, 1]."""
+        num = self.labelled.num
+        if num and labels is None:
+            kind = f"(N,) int64 in 0 to {num - 1}" if self.labelled.vectors is None else f"(N, {num}) float32"
+            raise GantoolError(f"this generator is conditional: give it labels, {kind}")
+        images = self.network(z, labels if num else None)
         return images if self.growth is None else self.growth.enlarge(images, float(stage_of(self.network)))
 
     def latents(self, count: int) -> Tensor:
@@ -48,11 +57,14 @@ class FromLatent(nn.Module):
         return self.latent.sample(Draws(count, next(self.network.parameters()).device))
 
     @torch.no_grad()
-    def sample(self, count: int, *, seed: int = 0, labels: Tensor | None = None) -> Tensor:
-        """(count, C, H, W) for latents drawn as in training; without `labels`, the classes in turn."""
+    def sample(self, count: int, *, seed: int = 0, labels: Tensor | Asked = None) -> Tensor:
+        """(count, C, H, W) for latents drawn as in training; `labels` may be names, taken in turn; None: all classes
+        in turn."""
         device = next(self.network.parameters()).device
-        if labels is None and self.num_classes:
-            labels = torch.arange(count, device=device) % self.num_classes
+        if not isinstance(labels, Tensor):
+            chosen = self.labelled.asked(labels, "this generator")
+            labels = self.labelled.in_turn(count) if chosen is None else filled(chosen, count)
+        labels = None if labels is None else labels.to(device)
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             seed_torch("snapshot", seed)
             return self(self.latents(count), labels)
@@ -63,20 +75,22 @@ def callables(run: TrainedRun) -> dict[str, nn.Module]:
     if not isinstance(run.game, GAN):
         return dict(run.generators.items())
     network = run.generators["generator"]
-    return {"generator": FromLatent(network, run.game.latent, run.game.growth, run.num_classes)}
+    return {"generator": FromLatent(network, run.game.latent, run.game.growth, run.labelled)}
 
 
 def save_snapshot(path: Path, run: TrainedRun) -> None:
     """Writes the weights with what rebuilds them: the generator, its latent and the images' shape, no path of this
     machine."""
     state = {name: value.detach().cpu().contiguous() for name, value in run.generators.state_dict().items()}
-    model, (channels, resolution, _) = run.config.model.node, run.shape
+    model, channels = run.config.model.node, run.shape[0]
     parts = {name: model[name] for name in ("generator", "latent", "growth") if model.get(name)}
-    shape = {"channels": channels, "resolution": resolution, "num_classes": run.num_classes}
+    shape = {"channels": channels, "resolution": run.config.dataset.resolution, "num_classes": run.labelled.num}
+    vectors = run.labelled.vectors
+    labels = {"names": run.labelled.names, "vectors": None if vectors is None else vectors[:_SHOWN].tolist()}
     metadata = {
         "format": FORMAT,
         "gantool": __version__,
-        "config": json.dumps({"parts": parts, "names": list(run.generators), "shape": shape}),
+        "config": json.dumps({"parts": parts, "names": list(run.generators), "shape": shape, "labels": labels}),
         "nimg": str(run.nimg),
         "kimg": f"{run.nimg / 1000:g}",
         "sha256": _sha256(state),
@@ -126,7 +140,9 @@ def _built(config: dict[str, Any], state: dict[str, Tensor]) -> nn.Module:
     if latent is None:
         return network
     growth = build(parts["growth"], "growth", handed) if "growth" in parts else None
-    return FromLatent(network, latent, growth, handed["num_classes"])
+    labels = config.get("labels", {})  # of an earlier version none
+    vectors = None if labels.get("vectors") is None else torch.tensor(labels["vectors"])
+    return FromLatent(network, latent, growth, Labelled(handed["num_classes"], labels.get("names", []), vectors))
 
 
 def read_snapshot(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
@@ -158,7 +174,7 @@ def _is_sound(config: Any) -> bool:
         case {
             "parts": {"generator": {"_target_": _}} as parts,
             "names": [*names],
-            "shape": {"channels": int(), "resolution": int(), "num_classes": int()},
+            "shape": {"channels": int(), "resolution": int() | [int(), int()], "num_classes": int()},
         }:
             nodes = [parts[name] for name in ("latent", "growth") if name in parts]
             named = all(isinstance(node, dict) and "_target_" in node for node in nodes)

@@ -8,7 +8,8 @@ from torch import Tensor
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
 from gantool.games.gan import GAN
-from gantool.runs.sampling import chosen_classes
+from gantool.runs.labelled import Asked
+from gantool.runs.sampling import chosen_labels
 from gantool.runs.trained import TrainedRun
 
 
@@ -18,26 +19,34 @@ class Subject:
 
     run: TrainedRun
     game: GAN
-    classes: list[int]  # that its images take in turn; [] for an unconditional run
+    labels: Tensor | None  # (n,) classes or (n, K) vectors that its images take in turn; None: unconditional
     image_set: ImageSet
+
+    @property
+    def classes(self) -> list[int]:
+        """Those that its images take in turn; [] for an unconditional run, and where labels are vectors."""
+        return [] if self.labels is None or self.labels.ndim > 1 else self.labels.tolist()
 
     @property
     def headline(self) -> str:
         """Which run at which point, for the titles of figures."""
         return f"{self.run.folder.name} at {self.run.nimg / 1000:g} kimg"
 
+    def names(self, label: Tensor | None) -> list[str]:
+        """['zebra'] for a class, [] for none and for a vector."""
+        return [] if label is None or label.ndim else [self.image_set.class_names[int(label)]]
+
     def pool(self, only: list[int]) -> Tensor:
         """(n,) rows of the training images, of the classes in `only` where it names any."""
-        labels = self.image_set.labels
+        labels = self.image_set.classes
         if labels is None or not only:
             return torch.arange(len(self.image_set.images))
         return torch.isin(labels, torch.tensor(only)).nonzero()[:, 0]
 
 
-def open_subject(run: TrainedRun, asked: list[int] | int | None, command: str) -> Subject:
+def open_subject(run: TrainedRun, asked: Asked, command: str) -> Subject:
     """The run with the images it was trained on; raises GantoolError for another kind of game, and for an unknown
     class in `asked`."""
     if not isinstance(run.game, GAN):
         raise GantoolError(f"{run.folder} is a CycleGAN or pix2pix run: gantool {command} needs a latent")
-    classes = chosen_classes(run, asked)
-    return Subject(run, run.game, classes, run.images())
+    return Subject(run, run.game, chosen_labels(run, asked), run.images())

@@ -19,9 +19,12 @@ from gantool.errors import GantoolError
 from gantool.game import Game
 from gantool.launch import local_rank
 from gantool.metrics.features import Features
-from gantool.runs.build import build_game, build_source
+from gantool.runs.build import build_game
 from gantool.runs.features import build_features
-from gantool.sampling import sampled, standing
+from gantool.runs.labelled import Asked, Labelled
+from gantool.runs.sources import build_source
+from gantool.sampling import filled, sampled, standing
+from gantool.shapes import sides
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.hardware import choose_device, exact_float32, to_memory_format
 from gantool.training.sound import check_sound
@@ -49,18 +52,24 @@ class TrainedRun:
     ema: bool  # which of the two
     nimg: int
     device: torch.device
+    labelled: Labelled = field(default_factory=lambda: Labelled(0))  # what the generator can be asked for
 
     @property
     def num_classes(self) -> int:
-        """Classes that the generator can be asked for; 0 for an unconditional run."""
-        return self.config.num_classes
+        """Classes that the generator can be asked for; 0 for an unconditional run, and where labels are vectors."""
+        return self.labelled.num_classes
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of its images."""
-        channels, side = self.config.dataset.channels, self.config.dataset.resolution
+        channels = self.config.dataset.channels
         assert channels is not None, "a run's configuration has what its data set decided"
-        return channels, side, side
+        return channels, *sides(self.config.dataset.resolution)
+
+    @property
+    def bits(self) -> int:
+        """Of a pixel of its images: 8, or 16 where those that it was trained on have more."""
+        return self.config.dataset.bits or 8
 
     def images(self, *, split: str | None = None, root: str | None = None, on_bad_image: str = "") -> ImageSet:
         """The images it was trained on, or those of another `split`; `root`: where the data set lies now.
@@ -78,7 +87,7 @@ class TrainedRun:
         """Its generators with the standing statistics of so many passes; None: of as many as its training scored with.
         Seeds torch; raises GantoolError where there is no batch norm."""
         passes = self.passes if passes is None else passes
-        how: dict[str, Any] = {"seed": seed, "num_classes": self.num_classes, "truncation": truncation}
+        how: dict[str, Any] = {"seed": seed, "pool": self.labelled.pool, "truncation": truncation}
         return standing(self.game, self.generators, self.device, passes, **how)
 
     @property
@@ -88,14 +97,16 @@ class TrainedRun:
         return scores.rest.get("standing_statistics", 0) if scores else 0
 
     def sample(
-        self, num: int, *, seed: int = 0, labels: Tensor | None = None, truncation: float | None = None
+        self, num: int, *, seed: int = 0, labels: Tensor | Asked = None, truncation: float | None = None
     ) -> Tensor:
-        """(num, C, H, W) uint8: the images of `gantool sample` with this seed. `labels`: (num,) int64 of a conditional
-        run; None: its classes in turn. Raises GantoolError for a run that translates."""
+        """(num, C, H, W) uint8: the images of `gantool sample` with this seed. `labels`, of a conditional run: (num,)
+        int64, (num, K) float32 where they are vectors, or names, taken in turn; None: its classes in turn. Raises
+        GantoolError for a run that translates."""
         if self.game.translates:
             raise GantoolError(f"{self.folder} is a CycleGAN or pix2pix run: call one of run.generators")
-        if labels is None and self.num_classes:
-            labels = torch.arange(num) % self.num_classes
+        if not isinstance(labels, Tensor):
+            chosen = self.labelled.asked(labels, self.folder)
+            labels = self.labelled.in_turn(num) if chosen is None else filled(chosen, num)
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             generators = self.standing(None, seed, truncation)
             blocks = sampled(
@@ -145,7 +156,19 @@ def open_run(path: Path, cfg: DictConfig, *, ema: bool, device: str, checkpoint:
     for module in (game, generators):
         module.to(where).eval().requires_grad_(False)
         to_memory_format(module, channels_last=config.trainer.channels_last)  # as in training: last digits follow it
-    return TrainedRun(path, config, game, cast(nn.ModuleDict, generators), ema, saved["progress"]["nimg"], where)
+    asked, nimg = _labelled(config, saved.get("data", {})), saved["progress"]["nimg"]
+    return TrainedRun(path, config, game, cast(nn.ModuleDict, generators), ema, nimg, where, asked)
+
+
+def _labelled(config: Train, data: dict[str, Any]) -> Labelled:
+    """What a checkpoint, which may be a stranger's, says of the labels that its generator is told."""
+    num, names, vectors = config.num_classes, data.get("class_names"), data.get("vectors")
+    known = isinstance(names, list) and len(names) == num and all(isinstance(name, str) for name in names)
+    if config.dataset.vector_labels and num:
+        sound = isinstance(vectors, Tensor) and vectors.ndim == 2 and vectors.shape[1] == num and len(vectors)
+        vectors = vectors.float() if isinstance(vectors, Tensor) and sound else torch.zeros(1, num)
+        return Labelled(num, names if known and names else [], vectors)
+    return Labelled(num, names if known and names else [])
 
 
 def _saved(path: Path, checkpoint: str, game: Game) -> dict:

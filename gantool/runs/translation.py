@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from gantool.data.account import Account
+from gantool.data.decoding import decode_files
+from gantool.data.fitting import Fitting
 from gantool.data.folder import images_in
-from gantool.data.pixels import decode_files
 from gantool.data.source import Damaged
 from gantool.data.two_sided import DIRECTIONS
 from gantool.errors import GantoolError
@@ -58,7 +59,8 @@ def read_folder(run: TrainedRun, source: str, key: str) -> tuple[list[str], Iter
 
     Raises GantoolError for a folder without images, and on the way for a damaged one.
     """
-    channels, resolution, _ = run.shape
+    channels, dataset = run.shape[0], run.config.dataset
+    fitting = Fitting(dataset.fit, dataset.crop)
     folder = expanded(source)
     if not folder.is_dir():
         raise GantoolError(f"{key}={source} is not a folder: name the folder of the images")
@@ -66,7 +68,8 @@ def read_folder(run: TrainedRun, source: str, key: str) -> tuple[list[str], Iter
 
     def decoded() -> Iterator[Tensor]:
         account = Account([])
-        for item in account.watch(decode_files(folder, names, [0] * len(names), resolution, channels)):
+        items = decode_files(folder, names, [0] * len(names), dataset.resolution, channels, fitting)
+        for item in account.watch(items):
             if isinstance(item, Damaged):
                 raise GantoolError(f"{key}={source}: {item.path} is damaged ({item.reason}): mend or remove it")
             yield torch.tensor(item.pixels)

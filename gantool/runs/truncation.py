@@ -22,7 +22,8 @@ def words(threshold: float | None) -> str:
 @torch.no_grad()
 def row(run: TrainedRun, generators: nn.ModuleDict, threshold: float | None, seed: int) -> Tensor:
     """(10, C, H, W) images; the truncated latents of every threshold come from the same random numbers."""
-    labels = torch.arange(COLUMNS, device=run.device) % run.num_classes if run.num_classes else None
+    labels = run.labelled.in_turn(COLUMNS)
+    labels = None if labels is None else labels.to(run.device)
     seed_torch("truncation", seed)
     return run.game.sample(Request(Draws(COLUMNS, run.device), labels, truncation=threshold), generators)
 

@@ -1,0 +1,83 @@
+"""What a generator can be asked for: classes, by number or name, or vectors of attributes and numbers."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from gantool.errors import GantoolError, did_you_mean
+from gantool.sampling import filled
+
+KEPT = 1000  # vectors of training images that a run remembers
+
+Asked = Sequence[int | str] | int | str | None
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """`num` classes, or with `vectors` (M, num) float32, some of the training images', numbers in each; 0: nothing.
+    `names` are those of the classes or of the numbers, [] where nobody knows them."""
+
+    num: int
+    names: list[str] = field(default_factory=list)
+    vectors: Tensor | None = None
+
+    @property
+    def num_classes(self) -> int:
+        """0 too where labels are vectors."""
+        return self.num if self.vectors is None else 0
+
+    @property
+    def pool(self) -> int | Tensor:
+        """What random labels are drawn from: so many classes, or vectors."""
+        return self.num if self.vectors is None else self.vectors
+
+    def in_turn(self, count: int) -> Tensor | None:
+        """(count,) classes or (count, num) vectors; None where there are none."""
+        if self.vectors is not None:
+            return filled(self.vectors, count)
+        return torch.arange(count) % self.num if self.num else None
+
+    def asked(self, wanted: Asked, of: object) -> Tensor | None:
+        """(n,) classes or (n, num) vectors as words name them: a number or name each, or of vectors names that are to
+        be 1 or have a value, 'smiling+age:0.3'. None asks for all in turn: None again where labels are vectors.
+
+        Raises GantoolError, which says that they are asked `of` it, for an unknown one.
+        """
+        words = [wanted] if isinstance(wanted, int | str) else list(wanted or [])
+        if not self.num:
+            if wanted is not None:
+                raise GantoolError(f"classes={wanted}: {of} is unconditional; train with model.conditional=true")
+            return None
+        if self.vectors is not None:
+            return torch.stack([self._vector(str(word), of) for word in words]) if words else None
+        return torch.tensor([self._class(word, of) for word in words] or list(range(self.num)))
+
+    def _class(self, word: int | str, of: object) -> int:
+        if isinstance(word, str) and word in self.names:
+            return self.names.index(word)
+        if isinstance(word, str) or word >= self.num:
+            known = f" ({', '.join(self.names[:10])}{', ...' if self.num > 10 else ''})" if self.names else ""
+            near = did_you_mean(str(word), self.names)
+            raise GantoolError(f"classes={word}{near}: {of} knows classes 0 to {self.num - 1}{known}")
+        return word
+
+    def _vector(self, word: str, of: object) -> Tensor:
+        made = torch.zeros(self.num)
+        for part in word.split("+"):
+            name, value = (part, "1") if part in self.names else part.rpartition(":")[::2]
+            try:
+                number = float(value)
+            except ValueError:
+                number = math.nan
+            if name not in self.names or not math.isfinite(number):
+                near = did_you_mean(part, self.names)
+                raise GantoolError(
+                    f"classes={word}{near}: labels of {of} are vectors of {', '.join(self.names[:20])}: ask for names, "
+                    "joined by +, with a value where it is not 1, such as "
+                    f"{self.names[0] if self.names else 'name'}:0.5"
+                )
+            made[self.names.index(name)] = number
+        return made
