@@ -14,6 +14,10 @@ class DoesNotApply(GantoolError):
     """A part has nothing to do in this run: left out where it came by default, an error where the user chose it."""
 
 
+class InUse(GantoolError):
+    """Another process has the run's folder."""
+
+
 def check_members(part: object, kind: type, path: str) -> None:
     """Raises GantoolError that names what `part` lacks of the protocol `kind`, before anything is done with it."""
     wanted = [name for name in {**vars(kind).get("__annotations__", {}), **vars(kind)} if not name.startswith("_")]

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from gantool.config import Written, choices, save_composed
 from gantool.data.cache import prepare
 from gantool.data.stream import Stream
-from gantool.errors import GantoolError, did_you_mean, out_of_memory
+from gantool.errors import GantoolError, InUse, did_you_mean, out_of_memory
 from gantool.lock import locked
 from gantool.logging.console import Console
 from gantool.logging.log import Log
@@ -36,6 +36,8 @@ from gantool.runs.monitors import (
 from gantool.runs.output import writing
 from gantool.runs.rehearsal import rehearse
 from gantool.runs.resuming import check_changes, check_data, record_of, tell_jumps
+from gantool.runs.study import judge_of
+from gantool.runs.sweeps import told_place
 from gantool.runs.transfer import begin_from
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.ending import Ending
@@ -43,11 +45,13 @@ from gantool.training.loop import Every, Settings
 from gantool.training.loop import train as play
 from gantool.training.measurements import Breakdown
 from gantool.training.ranks import process_group, rank
-from gantool.training.recorder import Recorder
+from gantool.training.recorder import Pruned, Recorder
 from gantool.training.rescue import Rescue
 from gantool.training.state import State
 
 log = logging.getLogger(__name__)
+
+_told: set[str] = set()  # tables of networks, by this process
 
 
 def train_run(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> State:
@@ -59,32 +63,10 @@ def train_run(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> 
     """
     started, written = time.monotonic(), Written.of(hydra)
     settle_batch(cfg, written, run_dir)
-    setup = set_up(cfg, written)
-    if rank() == 0:
-        setup = settle_features(setup, run_dir)
-    check_changes(setup.cfg, run_dir)
+    setup = set_up_run(cfg, run_dir, written)
     with process_group(setup.device):
-        features = features_for_scores(setup) if rank() == 0 else None
-        image_set = prepare(setup.source, on_bad_image=setup.config.dataset.on_bad_image, progress=rank() == 0)
-        data = build_stream(setup, image_set)
-        state = build_state(setup, len(image_set.images))
-        state.data = record_of(image_set)
-        if (
-            rank() == 0
-            and written.has("trainer.ema_half_life")
-            and not state.ema.reaches_half_life(state.progress.total)
-        ):
-            log.warning(
-                "trainer.ema_half_life=%s is not reached: it grows with the images seen, to %g kimg at the end; a "
-                "schedule, such as {_target_: gantool.schedules.Delayed, value: 10kimg, start: 0}, is taken as it is",
-                setup.config.trainer.ema_half_life,
-                state.progress.total / 20_000,
-            )
-        monitors = build_monitors(setup, data, image_set, features, written) if rank() == 0 else []
         in_sweep = hydra.mode == RunMode.MULTIRUN
-        if rank() == 0 and (in_sweep or "sweep_metric" in written.typed):
-            check_sweep_metric(setup.config.sweep_metric, scorer_of(monitors), in_sweep=in_sweep)
-        ending = build_ending(setup, scorer_of(monitors), started)
+        state, data, monitors, ending = get_ready(setup, written, started, in_sweep=in_sweep)
         if setup.config.trainer.dry_run:
             rehearse(setup, run_dir, state, data, monitors)
             return state
@@ -96,6 +78,43 @@ def train_run(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> 
                 if (text := out_of_memory(error)) is None:
                     raise
             raise what_fits(setup, state, data, text)  # here, where the error no longer holds on to what it was made of
+
+
+def set_up_run(cfg: DictConfig, run_dir: Path, written: Written) -> Setup:
+    """What `cfg` composes, before an image is decoded; raises GantoolError for mistakes, and for what the run that is
+    in `run_dir` cannot follow."""
+    setup = set_up(cfg, written)
+    if rank() == 0:
+        setup = settle_features(setup, run_dir)
+    check_changes(setup.cfg, run_dir)
+    return setup
+
+
+def get_ready(
+    setup: Setup, written: Written, started: float, *, in_sweep: bool
+) -> tuple[State, Stream, list[Every], Ending]:
+    """All that a run needs for its first round: state, images, monitors (of the first rank only), and what ends it;
+    `started` as for build_ending.
+
+    Raises GantoolError for the mistakes that show now; nothing is written but what is prepared of the data.
+    """
+    features = features_for_scores(setup) if rank() == 0 else None
+    image_set = prepare(setup.source, on_bad_image=setup.config.dataset.on_bad_image, progress=rank() == 0)
+    data = build_stream(setup, image_set)
+    state = build_state(setup, len(image_set.images))
+    state.data = record_of(image_set)
+    asked = rank() == 0 and written.has("trainer.ema_half_life")
+    if asked and not state.ema.reaches_half_life(state.progress.total):
+        log.warning(
+            "trainer.ema_half_life=%s is not reached: it grows with the images seen, to %g kimg at the end; a "
+            "schedule, such as {_target_: gantool.schedules.Delayed, value: 10kimg, start: 0}, is taken as it is",
+            setup.config.trainer.ema_half_life,
+            state.progress.total / 20_000,
+        )
+    monitors = build_monitors(setup, data, image_set, features, written) if rank() == 0 else []
+    if rank() == 0 and (in_sweep or "sweep_metric" in written.typed):
+        check_sweep_metric(setup.config.sweep_metric, scorer_of(monitors), in_sweep=in_sweep)
+    return state, data, monitors, build_ending(setup, scorer_of(monitors), started)
 
 
 def _run(
@@ -110,6 +129,7 @@ def _run(
     """Resumes where there is a checkpoint, trains, and says where to look."""
     trainer, first = setup.config.trainer, rank() == 0
     scorer, trackers = scorer_of(monitors), build_trackers(setup) if first else {}
+    judge = judge_of(setup, run_dir, monitors, state.progress.total) if hydra.mode == RunMode.MULTIRUN else None
     checkpoints = Checkpoints(run_dir, trainer.keep_checkpoints, state.check)
     saved = checkpoints.load_newest()
     best_metric = scorer.names[0] if scorer else None
@@ -136,7 +156,10 @@ def _run(
         chosen = choices(run_dir)
         log.info("%s", headline(setup, run_dir, data.num_images, progress.nimg))
         if saved is None:
-            log.info("\n%s\n", summary(state.game, data.fixed(2), loss_name=chosen.get("loss", "")))
+            tables, loss_line = summary(state.game, data.fixed(2), loss_name=chosen.get("loss", ""))
+            new = hydra.mode != RunMode.MULTIRUN or tables not in _told  # a sweep tells the same networks once
+            log.info("\n%s\n", f"{tables}\n\n{loss_line}" if new else loss_line)
+            _told.add(tables)
     if trainer.compile:
         compile_networks(state.game)
     settings = Settings(seed=trainer.seed, batch_size=trainer.batch_size, microbatch=trainer.microbatch)
@@ -154,11 +177,12 @@ def _run(
         recorder = Recorder(
             run_dir if first else None,
             run_log,
-            Console(progress.total, progress.nimg, quiet=not first),
+            Console(progress.total, progress.nimg, quiet=not first, title=told_place(run_dir)[0]),
             checkpoints if first else None,
             checkpoint_seconds=trainer.checkpoint_seconds,
             best_metric=best_metric,
             ending=ending,
+            **({"judge": judge} if judge else {}),
         )
         recorder.status(state, "running")
         measurements = build_measurements(setup, state, data.num_images)
@@ -169,6 +193,10 @@ def _run(
         except Breakdown as trouble:
             rescue.after(trouble)
             resumed = True
+        except Pruned as reason:
+            recorder.checkpoint(state, "pruned")
+            log.info("pruned: %s", reason)
+            return
         finally:
             recorder.close()
     if first:
@@ -192,7 +220,7 @@ def sole_user(run_dir: Path) -> Iterator[None]:
     """Holds the run folder against other processes; a disk that refuses to write becomes a GantoolError."""
 
     def refuse() -> None:
-        raise GantoolError(f"{run_dir} is in use by another process: wait for it, or choose another hydra.run.dir")
+        raise InUse(f"{run_dir} is in use by another process: wait for it, or choose another hydra.run.dir")
 
     lock = locked(run_dir / ".lock", refuse) if rank() == 0 else nullcontext()
     with writing(run_dir, f"make room and go on with {shlex.quote(f'resume={run_dir}')}"), lock:
