@@ -132,7 +132,7 @@ def test_samplers(sampler: str, url: str | None, tmp_path: Path) -> None:
     assert found[0] == found[1] and len(found[0]) == (15 if sampler == "grid" else 40)
     assert len({json.dumps(params) for params in found[0]}) == len(found[0])
     best = open_study(tmp_path / "a", config.storage).best_value
-    assert best < {"tpe": 0.1, "cmaes": 0.1, "random": 1.0, "grid": 0.001}[sampler]
+    assert best < {"tpe": 0.3, "cmaes": 0.5, "random": 1.0, "grid": 0.001}[sampler]
     with pytest.raises(GantoolError, match="vary other keys"):
         as_begun(open_study(tmp_path / "a", config.storage), space("z=1,2"))
     with pytest.raises(GantoolError, match="choose x otherwise"):

@@ -37,6 +37,7 @@ def open_study(folder: Path, url: str | None = None, objectives: Mapping[str, bo
     require("study", "optuna", what="hydra/sweeper=study")
     import optuna
     from optuna.storages.journal import JournalFileBackend
+    from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -52,7 +53,14 @@ def open_study(folder: Path, url: str | None = None, objectives: Mapping[str, bo
         study = optuna.create_study(study_name=folder.name, storage=storage, directions=directions, load_if_exists=True)
         study.set_user_attr("objectives", list(objectives))
         return study
-    except (ImportError, OSError, ValueError, KeyError, optuna.exceptions.StorageInternalError) as error:
+    except (
+        ImportError,
+        OSError,
+        ValueError,
+        KeyError,
+        SQLAlchemyError,
+        optuna.exceptions.StorageInternalError,
+    ) as error:
         where = f"study.storage={url}" if url else str(folder / JOURNAL)
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise GantoolError(f"{where}: the study cannot be opened ({reason})") from error

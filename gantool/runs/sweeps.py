@@ -125,7 +125,7 @@ def standing(job: Path, composed: str) -> str | None:
 
 def place(number: int, total: int, began: float) -> str:
     """The override by which a job knows that it is the `number`-th of `total`; `began`: Unix seconds."""
-    return f"+hydra.job.env_set.{_PLACE}={number}/{total}/{began:.0f}"
+    return f"+hydra.job.env_set.{_PLACE}={number}/{total}/{int(began)}"
 
 
 def told_place(job: Path) -> tuple[str, str]:
