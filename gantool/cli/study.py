@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from gantool.config.schema import StudyConfig
 from gantool.errors import GantoolError, did_you_mean
 from gantool.lock import locked
 from gantool.runs.output import writing
-from gantool.runs.space import ANOTHER, as_begun, queue_grid, space_of
+from gantool.runs.space import ANOTHER, as_begun, combinations, space_of
 from gantool.runs.sweeps import Enrolled, digest, enrol_as, place, spelled
 from gantool.schedules import parse_seconds
 
@@ -110,6 +111,7 @@ def _opened(search: Search, overrides: Sequence[Override]) -> "tuple[optuna.Stud
 
     folder, config, common = search.folder, search.config, list(spelled(search.fixed))
     asked = [config.objective] if isinstance(config.objective, str) else config.objective
+    queued = combinations(search.space) if config.sampler == "grid" else ()
     study = open_study(folder, config.storage) if exists(folder, config.storage) else None
     if study is None or _left(study, config) > 0:
         scorer = scorer_of(search.launching.check(overrides))
@@ -131,9 +133,9 @@ def _opened(search: Search, overrides: Sequence[Override]) -> "tuple[optuna.Stud
                 )
                 study.set_user_attr("fixed", common)
     space = as_begun(study, search.space)
-    if config.sampler == "grid":
-        with locked(folder / LOCK):
-            queue_grid(study, space, config.trials)
+    with locked(folder / LOCK):
+        for one in islice(queued, config.trials):
+            study.enqueue_trial(one, skip_if_exists=True)
     if asked and asked != objectives_of(study):
         raise GantoolError(
             f"study.objective: the study in {folder} looks at {', '.join(objectives_of(study))}; {ANOTHER}"

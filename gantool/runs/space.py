@@ -1,7 +1,7 @@
 """What a search looks among: from the words of the command line to Optuna's distributions."""
 
-from collections.abc import Sequence
-from itertools import islice, pairwise, product
+from collections.abc import Iterator, Sequence
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
@@ -63,8 +63,8 @@ def as_begun(study: "optuna.Study", space: "dict[str, BaseDistribution]") -> "di
     return found
 
 
-def queue_grid(study: "optuna.Study", space: "dict[str, BaseDistribution]", most: int) -> None:
-    """Every combination of the values, up to `most`, is to be tried; raises GantoolError for an interval."""
+def combinations(space: "dict[str, BaseDistribution]") -> Iterator[dict[str, Any]]:
+    """Every combination of the values; raises GantoolError for an interval."""
     from optuna.distributions import CategoricalDistribution, IntDistribution
 
     values: dict[str, Sequence[Any]] = {}
@@ -75,5 +75,4 @@ def queue_grid(study: "optuna.Study", space: "dict[str, BaseDistribution]", most
             values[key] = range(one.low, one.high + 1, one.step)
         else:
             raise GantoolError(f"study.sampler=grid needs values, and {key} is an interval")
-    for combination in islice(product(*values.values()), most):
-        study.enqueue_trial(dict(zip(values, combination, strict=True)), skip_if_exists=True)
+    return (dict(zip(values, combination, strict=True)) for combination in product(*values.values()))
