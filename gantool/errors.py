@@ -18,6 +18,10 @@ class RankLost(GantoolError):
     """Another process that trains with this one is gone."""
 
 
+class InUse(GantoolError):
+    """Another process has the run's folder."""
+
+
 def check_members(part: object, kind: type, path: str) -> None:
     """Raises GantoolError that names what `part` lacks of the protocol `kind`, before anything is done with it."""
     wanted = [name for name in {**vars(kind).get("__annotations__", {}), **vars(kind)} if not name.startswith("_")]

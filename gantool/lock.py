@@ -24,3 +24,18 @@ def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[N
         yield
     finally:
         lock.release()
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock on the file `path`."""
+    if not path.is_file():
+        return False
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:  # a folder that cannot be written into, where nobody trains
+        return False
+    lock.release()
+    return False

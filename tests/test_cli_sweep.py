@@ -53,8 +53,9 @@ def test_a_sweep_without_failures(capfd: pytest.CaptureFixture[str]) -> None:
 def test_a_signal_ends_the_whole_sweep_with_the_table(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "-m", "trainer.seed=1,16,2", "hydra.sweep.dir=sweep"]) == 143
     out, err = capfd.readouterr()
-    assert states(Path("sweep")) == {"0-trainer.seed-1": "finished", "1-trainer.seed-16": "stopped"}
-    assert "Sweep of 2 jobs" in out
+    stopped = {"0-trainer.seed-1": "finished", "1-trainer.seed-16": "stopped", "2-trainer.seed-2": "not started"}
+    assert states(Path("sweep")) == stopped
+    assert "Sweep of 3 jobs" in out
     assert "goes on" in err
 
 

@@ -16,15 +16,17 @@ from omegaconf import DictConfig
 
 from gantool.config.composed import find_run, load_composed
 from gantool.config.schema import Train
-from gantool.errors import GantoolError
+from gantool.errors import GantoolError, require
 from gantool.paths import conf_dir, expanded
 
 _FLAGS_WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir")
 _FLAGS_WITH_VALUE += ("-cd", "--info", "-i", "--experimental-rerun", "--shell-completion", "-sc")
 
+_SUBMITIT = ("slurm", "submitit")  # extra, module
+LOOKS = {"--help", "-h", "--cfg", "-c", "--info", "-i", "-sc"}  # flags with which nothing is trained
 _PATHS = ("run", "out", "source", "images", "latents", "root", "init", "dataset.root")
 _PATHS += ("hydra.run.dir", "hydra.sweep.dir")
-_NODES = set(Train.model_fields) - {"recipe", "trainer", "init", "sweep_metric"}  # whose keys are arguments of a class
+_NODES = set(Train.model_fields) - {"recipe", "trainer", "init", "sweep_metric", "study"}  # keys: a class's arguments
 _FREE = ("trainer.stop.", "trainer.target", "trainer.freeze")  # null by default
 
 
@@ -87,6 +89,25 @@ def _quoted(word: str) -> str:
         return word
     quoted = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), value)
     return f"{key}='{quoted}'"
+
+
+def check_launcher(overrides: Sequence[str]) -> None:
+    """Raises GantoolError where what the launcher needs is not installed."""
+    extras = {"joblib": ("sweep", "joblib")} | dict.fromkeys(("slurm", "submitit_slurm", "submitit_local"), _SUBMITIT)
+    for word in overrides:
+        key, _, choice = word.partition("=")
+        if key == "hydra/launcher" and choice in extras:
+            require(*extras[choice], what=word)
+
+
+def check_study(command: str, flags: Sequence[str], overrides: Sequence[str]) -> None:
+    """Raises GantoolError for a search that is none: without -m, its sweeper or gantool train."""
+    chosen = [word for word in overrides if re.fullmatch(r"hydra/sweeper=['\"]?study['\"]?", word)]
+    keys = [word for word in overrides if word.startswith("study.")]
+    if keys and not chosen:
+        raise GantoolError(f"{keys[0]} is of a search: add -m hydra/sweeper=study, or leave it out")
+    if chosen and (command != "train" or not (is_sweep(flags) or LOOKS & set(flags))):
+        raise GantoolError(f"hydra/sweeper=study searches with gantool train -m; this is gantool {command} without it")
 
 
 def check_values(overrides: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hydra.experimental.callback import Callback
@@ -45,11 +45,18 @@ def forget() -> None:
     _made.clear()
 
 
+def rank_by(metric: str) -> None:
+    """The sweep's jobs are ranked by this score, unless the user has said by which."""
+    global sweep
+    if sweep is not None and sweep.metric is None:
+        sweep = replace(sweep, metric=metric)
+
+
 def remove_unused() -> None:
     """Removes the folders that this command made and put nothing into."""
     for folder in _made:
         files = [path.name for path in folder.rglob("*") if not path.is_dir()]
-        if folder.is_dir() and set(files) <= {"multirun.yaml"}:
+        if folder.is_dir() and set(files) <= {"multirun.yaml", "sweep.json", ".sweep.lock", ".study.lock"}:
             shutil.rmtree(folder, ignore_errors=True)
 
 

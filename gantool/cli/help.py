@@ -28,6 +28,10 @@ _WIDEST = 40  # characters of the first column
 _TRAIN = """usage: gantool {command} [group=choice] [key=value] [-m] [flags]
        gantool {command} resume=RUN_FOLDER [trust=true] [key=value]"""
 _TRAIN_FOOTER = """A sweep over several values: gantool {command} -m loss=hinge,lsgan trainer.seed=0,1
+A search among settings:     gantool {command} -m hydra/sweeper=study 'optimizer.lr=tag(log,interval(1e-5,1e-1))'
+                             loss=hinge,lsgan study.trials=40; its keys: gantool {command} hydra/sweeper=study --help
+  either goes on where it was, given again with the same hydra.sweep.dir; several processes may be at it
+Several jobs at once:        hydra/launcher=joblib hydra.launcher.n_jobs=4, or hydra/launcher=slurm
 Go on with a run:            gantool {command} resume=RUN_FOLDER trainer.duration=400kimg
   of parts that are not gantool's own: trust=true; code of the folder's author then runs on this machine
 A new folder for the run:    gantool {command} hydra.run.dir=FOLDER
@@ -93,7 +97,11 @@ def _comments(loader: ConfigLoader, files: Sequence[ResultDefault]) -> dict[str,
     for entry in files:
         path = str(entry.config_path)
         source = next((s for s in loader.get_sources() if s.is_config(path)), None)
-        if source is not None and source.scheme() == "file" and not path.startswith("hydra/"):
+        if (
+            source is not None
+            and source.scheme() == "file"
+            and (path == "hydra/sweeper/study" or not path.startswith("hydra/"))
+        ):
             text = (Path(source.path) / f"{path.removesuffix('.yaml')}.yaml").read_text(encoding="utf-8")
             found = comments(text, entry.package or "") | found
     return found

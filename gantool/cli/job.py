@@ -17,13 +17,15 @@ from gantool.cli import folders
 from gantool.config.options import CommandOptions, read_options
 from gantool.config.resolvers import register_resolvers
 from gantool.config.wording import in_one_line
-from gantool.errors import RankLost, out_of_memory
+from gantool.errors import InUse, RankLost, out_of_memory
 from gantool.launch import first_failure, is_first_rank
 from gantool.logging.status import NAME, read_status, write_status
+from gantool.runs.sweeps import ELSEWHERE, digest, number_of, standing, told_place
 
 _MOST = 20  # lines of one error
 _SHARED = ("train", "evaluate", "sample")  # commands whose work the ranks share; the others are the first one's
 _SAME, _LOST = 1.0, 3.0  # seconds for another rank to tell of the same mistake, or of why it ended
+log = logging.getLogger(__name__)
 
 register_resolvers()  # a sweep's other processes import no more of the command line than this
 
@@ -50,12 +52,21 @@ class Job:
         folder = Path(hydra.runtime.output_dir)
         before, tells, lost = _written(folder), is_first_rank(), False
         logging.raiseExceptions = False  # a line that cannot be printed is no reason for a traceback
+        if in_sweep and self.command == "train":
+            if state := standing(folder, digest(cfg)):  # by now
+                log.info("%s: %s", folder.name, state)
+                return next(iter(read_status(folder).get("metrics", {}).values()), None)
+            if any(told := told_place(folder)) and is_first_rank():
+                log.info("\n%s: %s", ", ".join(filter(None, told)), folder.name)
         try:
             module, name = self.target.split(":")
             argument = cfg if self.options is None else read_options(cfg, self.options)
             return getattr(importlib.import_module(module), name)(argument)
         except Exception as error:
-            text, mine = self._tell(error, f" job {hydra.job.num}" if in_sweep else "", folder)
+            if in_sweep and isinstance(error, InUse):
+                log.info("%s: %s", folder.name, ELSEWHERE)
+                return None
+            text, mine = self._tell(error, f" job {number_of(folder.name)}" if in_sweep else "", folder)
             tells, lost = tells or mine, isinstance(error, RankLost)
             if not in_sweep and out_of_memory(error) and not read_status(folder).get("progress", {}).get("nimg", 1):
                 folders.discard(folder)  # it never played a round, and never will
@@ -65,7 +76,10 @@ class Job:
                 write_status(folder, **{**read_status(folder), "state": "stopped"})
             raise
         except SystemExit as stop:
-            if isinstance(stop.code, int) and stop.code > 128:
+            signalled = isinstance(stop.code, int) and stop.code > 128
+            if (
+                signalled or read_status(folder).get("state") == "stopped"
+            ):  # submitit, which requeues, has its own codes
                 self._tell_stopped(folder)
                 raise
             text = f"a part called exit({stop.code})"

@@ -156,7 +156,6 @@ def _hydra(command: str, words: list[str]) -> int:
 
     from gantool.cli import arguments, folders
     from gantool.cli.job import Job
-    from gantool.cli.sweep import check_constant
     from gantool.config.options import register_options
     from gantool.config.resolvers import register_resolvers
     from gantool.config.wording import in_one_line
@@ -172,15 +171,15 @@ def _hydra(command: str, words: list[str]) -> int:
         config_name, flags, overrides = arguments.resume(flags, overrides)
     overrides = arguments.quote_paths(flags, overrides)
     arguments.check_values(overrides)
+    arguments.check_launcher(overrides)
+    arguments.check_study(command, flags, overrides)
     overrides = arguments.add_arguments(overrides)
     if arguments.is_sweep(flags):
         overrides = arguments.name_jobs_by_what_varies(overrides)
     if not is_first_rank():
         overrides += ["hydra/job_logging=silent", "hydra/hydra_logging=silent"]
-    makes_folder = command in COMPOSED and not {"--help", "-h", "--cfg", "-c", "--info", "-i", "-sc"} & set(flags)
+    makes_folder = command in COMPOSED and not arguments.LOOKS & set(flags)
     register_resolvers(agree_on_start(claim=makes_folder))
-    if command == "train" and arguments.is_sweep(flags):
-        check_constant(flags, overrides)
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     job = Job(command, COMMANDS[command][0], options, full_error)
     with _as_hydra_sees_it([*overrides, f"hydra.job.name={command}", *flags]):

@@ -24,9 +24,11 @@ class Options(Weights, InBlocks):
     otherwise: protocol and scores as JSON, CSV, TensorBoard events.
     """
 
-    usage: ClassVar[str] = "run=RUN_FOLDER [features=choice] [score=[choices]] [key=value]"
+    usage: ClassVar[str] = "run=RUN_OR_SWEEP_FOLDER [features=choice] [score=[choices]] [key=value]"
 
-    run: str | Annotated[list[str], Field(min_length=1)] | None = key(None, "a run folder, or several: run=[A,B]")
+    run: str | Annotated[list[str], Field(min_length=1)] | None = key(
+        None, "a run folder, a sweep's, which stands for its trained runs, or several: run=[A,B]"
+    )
     checkpoint: str | Annotated[list[str], Field(min_length=1)] = key(
         "newest", "newest, best, all, or a list of these and of files in RUN/checkpoints"
     )
@@ -93,18 +95,30 @@ def _places(runs: list[Path], out: str | None) -> dict[Path, Path]:
     }
 
 
+def _trained(name: str | None) -> list[str | None]:
+    """The runs with a checkpoint of the sweep that is called so, or `name` itself where it is none."""
+    from gantool.runs.results import jobs_of_sweep
+
+    jobs = jobs_of_sweep(expanded(name)) if name else []
+    trained = [str(job) for job in jobs if any((job / "checkpoints").glob("*.pt"))]
+    if jobs and not trained:
+        raise GantoolError(f"run={name}: no job of this sweep has a checkpoint yet")
+    return [*trained] or [name]
+
+
 def find_targets(options: Options) -> list[Target]:
     """Every checkpoint that is asked for; raises GantoolError for one that is not there."""
     from gantool.training.checkpoint import nimg_of
 
     found: list[Target] = []
-    for run in options.run if isinstance(options.run, list) else [options.run]:
+    named = options.run if isinstance(options.run, list) else [options.run]
+    for run in [one for name in named for one in _trained(name)]:
         files = sorted(path.name for path in (expanded(run or "") / "checkpoints").glob("*.pt"))
-        named = {nimg: file for file in files if (nimg := nimg_of(file)) is not None}
+        kept = {nimg: file for file in files if (nimg := nimg_of(file)) is not None}
         asked = [options.checkpoint] if isinstance(options.checkpoint, str) else options.checkpoint
         for name in asked:
             if name == "all":  # the best is often one of the others
-                found += [(run, file) for file in named.values()] or [(run, "newest")]
+                found += [(run, file) for file in kept.values()] or [(run, "newest")]
             elif name in ("newest", "best", *files):
                 found.append((run, name))
             else:

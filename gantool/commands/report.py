@@ -1,6 +1,7 @@
 """gantool report: a run, or several compared, as one HTML page that needs nothing else."""
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -30,17 +31,22 @@ def report(options: Options) -> None:
     from gantool.page.reading import RunFolder
     from gantool.page.render import page_of_run, page_of_runs
     from gantool.runs.output import writing
-    from gantool.runs.results import jobs_of_sweep
+    from gantool.runs.ranking import ranking
+    from gantool.runs.results import jobs_of_sweep, read_results
+    from gantool.runs.tables import save_ranking
 
     named = [options.run] if isinstance(options.run, str) else options.run
     if not named:
         raise GantoolError("which run? run=FOLDER names a run's folder or a sweep's, run=[A,B] several runs")
     first = expanded(named[0])
     jobs = jobs_of_sweep(first) if len(named) == 1 else []
+    if not any((job / "status.json").is_file() for job in jobs):
+        jobs = []
     if options.metric is not None and len(named) == 1 and not jobs:
         raise GantoolError(f"metric={options.metric} ranks several runs, and {first} is one; leave it out")
     if jobs:
-        page, place = page_of_runs(f"Sweep {first.resolve().name}", jobs, options.metric), first
+        pictures = _of_search(first)
+        page, place = page_of_runs(f"Sweep {first.resolve().name}", jobs, options.metric, pictures), first
     elif len(named) == 1:
         page, place = page_of_run(RunFolder.open(first, options.trust)), first
     else:
@@ -55,4 +61,16 @@ def report(options: Options) -> None:
     with writing(out, "make room or choose out=FILE"):
         out.parent.mkdir(parents=True, exist_ok=True)
         write_whole(out, page)
+        if jobs:
+            save_ranking(out.parent, ranking(read_results(first), options.metric))
     log.info("%s  %.1f MB", out, out.stat().st_size / 1e6)
+
+
+def _of_search(folder: Path) -> list[Path]:
+    """Pictures of the search in a sweep's folder: drawn anew, where its trials are there and Optuna is installed."""
+    from gantool.runs.study import JOURNAL, draw, open_study
+
+    with suppress(GantoolError, OSError):
+        if (folder / JOURNAL).is_file():
+            draw(folder, open_study(folder))
+    return sorted(folder.glob("study-*.png"))

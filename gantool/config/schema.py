@@ -188,6 +188,20 @@ class MonitorConfig(Open):
     at_start: bool = False  # before the first round too
 
 
+class StudyConfig(Owned):
+    """A search over settings, of which this run is a trial."""
+
+    trials: PositiveInt
+    objective: str | Annotated[list[str], Field(min_length=1)] | None
+    sampler: Literal["tpe", "cmaes", "random", "grid"]
+    pruner: Literal["median", "hyperband", "none"]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    at_once: PositiveInt
+    time_limit: TimeLimit | None
+    storage: str | None
+    trial: Annotated[int, Field(ge=0)] | None
+
+
 class Train(Owned):
     """Everything `gantool train` composes."""
 
@@ -206,6 +220,7 @@ class Train(Owned):
     logger: dict[str, Node]
     init: str | None
     sweep_metric: str | None
+    study: StudyConfig | None = None  # hydra/sweeper=study brings it
 
     @property
     def num_classes(self) -> int:

@@ -28,12 +28,14 @@ class Console:
     """Shows images done, images/s, time left, and the last losses and scores.
 
     `total` and `start`: the nimg at which the run ends and this session starts; `quiet` says nothing (ranks other than
-    0). Construct it just before the first round: the rate counts from there.
+    0); `title` stands before each line. Construct it just before the first round: the rate counts from there.
     """
 
-    def __init__(self, total: int, start: int = 0, *, quiet: bool = False, file: TextIO | None = None) -> None:
+    def __init__(
+        self, total: int, start: int = 0, *, quiet: bool = False, title: str = "", file: TextIO | None = None
+    ) -> None:
         self.terminal = Terminal(file=file, quiet=quiet, highlight=False, markup=False)
-        self.total = total
+        self.total, self.title = total, title
         self.interval = 0.25 if self.terminal.is_terminal else 10.0  # seconds between two lines
         self.marks = deque([(time.monotonic(), start)], maxlen=max(2, round(_WINDOW / self.interval)))
         self.values: dict[tuple[int, str], str] = {}  # by place on the line and name
@@ -93,7 +95,10 @@ class Console:
         images = max(self.total - progress.nimg, 0)  # the last round may go beyond the end
         left = str(timedelta(seconds=round(images / rate))).removeprefix("0:") if rate > 0 else "?"
         total = f"{self.total / 1000:g}"
-        done = f"{progress.nimg / 1000:>{len(total) + 2}.1f}/{total} kimg {min(progress.nimg / self.total, 1):4.0%}"
+        title = f"{self.title}  " if self.title else ""
+        done = (
+            f"{title}{progress.nimg / 1000:>{len(total) + 2}.1f}/{total} kimg {min(progress.nimg / self.total, 1):4.0%}"
+        )
         values = sorted(self.values.items(), key=lambda item: item[0][0])
         text = "  ".join(f"{name} {value}" for (_, name), value in values)
         return done, f"{rate:.0f} images/s  {left} left  {text}".rstrip()

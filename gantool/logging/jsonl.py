@@ -4,10 +4,13 @@ import json
 import math
 import os
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from gantool.game import Progress
-from gantool.logging.record import Record
+if TYPE_CHECKING:  # they bring torch, and whoever reads what was written needs none
+    from gantool.game import Progress
+    from gantool.logging.record import Record
 
 NAME = "metrics.jsonl"
 
@@ -25,7 +28,7 @@ class JsonLines:
             os.truncate(path, _length_before(path, first))
         self.file = path.open("a", encoding="utf-8", buffering=1)
 
-    def write(self, record: Record, progress: Progress) -> None:
+    def write(self, record: "Record", progress: "Progress") -> None:
         """One line, unless the record holds pictures and histograms only."""
         if not record.scalars:
             return
@@ -58,6 +61,14 @@ def read_metrics(run_dir: Path) -> list[dict]:
         return []
     found = [_read(line) for line in lines if line.endswith(b"\n")]
     return [line for line in found if line is not None]
+
+
+def seconds(lines: Sequence[Mapping[str, Any]]) -> float:
+    """The time that the rounds of a run took, from the rates that its lines hold; pauses between sessions are none."""
+    found = [(line["nimg"], line.get("speed/images_per_second")) for line in lines]
+    rates = [(nimg, float(rate)) for nimg, rate in found if isinstance(rate, int | float) and 0 < rate < math.inf]
+    before = [0, *(nimg for nimg, _ in rates)]
+    return sum((nimg - since) / rate for (nimg, rate), since in zip(rates, before, strict=False))
 
 
 def _read(line: bytes) -> dict | None:

@@ -13,8 +13,8 @@ from gantool.game import Game, Outcome
 _MAX_ROWS = 24  # a network of more layers is shown by its blocks
 
 
-def summary(game: Game, batch: Batch, *, loss_name: str = "") -> str:
-    """Text for a terminal; `batch` is a few real images. Call it before the networks are compiled.
+def summary(game: Game, batch: Batch, *, loss_name: str = "") -> tuple[str, str]:
+    """Tables and line, as text for a terminal; `batch` is a few real images. Call it before the networks are compiled.
 
     Plays every player's turn once in eval mode, so any game can be shown; weights, buffers, gradients and random
     generators stay as they are. The game is left in training mode.
@@ -28,7 +28,7 @@ def summary(game: Game, batch: Batch, *, loss_name: str = "") -> str:
         outcomes = {name: player.loss(batch) for name, player in game.players.items()}
     game.train()
     tables = [_table(name, network, shapes) for name, network in networks.items()]
-    return "\n\n".join([*tables, _loss_line(game, outcomes, loss_name)])
+    return "\n\n".join(tables), _loss_line(game, outcomes, loss_name)
 
 
 @contextmanager

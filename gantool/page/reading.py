@@ -16,9 +16,8 @@ from PIL import Image
 
 from gantool.config.composed import choices, find_run, read_saved, typed_words
 from gantool.config.trust import looks_around
-from gantool.logging.jsonl import read_metrics
+from gantool.logging.jsonl import read_metrics, seconds
 from gantool.logging.status import read_status
-from gantool.page.chart import Points
 
 _LARGEST = 1200  # pixels of a side
 _HEAVIEST = 600_000  # bytes of a picture that is inlined as it is
@@ -92,10 +91,8 @@ class RunFolder:
 
     @property
     def seconds(self) -> float:
-        """Time spent on rounds, from the rates that were logged."""
-        speed: Points = self.curves.get("speed/images_per_second", [])
-        before = [0.0, *(kimg for kimg, _ in speed)]
-        return sum(1000 * (kimg - since) / rate for (kimg, rate), since in zip(speed, before, strict=False) if rate)
+        """Time spent on rounds."""
+        return seconds(self.lines)
 
     @property
     def protocols(self) -> list[dict[str, Any]]:

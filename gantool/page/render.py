@@ -51,8 +51,9 @@ def page_of_run(run: RunFolder) -> str:
     )
 
 
-def page_of_runs(title: str, folders: Sequence[Path], metric: str | None) -> str:
-    """HTML that compares runs: ranked by `metric`, their samples, and their curves over one another."""
+def page_of_runs(title: str, folders: Sequence[Path], metric: str | None, pictures: Sequence[Path] = ()) -> str:
+    """HTML that compares runs: ranked by `metric`, their samples, their curves over one another, and `pictures` of a
+    search among settings."""
     results = {folder.name: Result.read(folder) for folder in folders}
     known = list(dict.fromkeys(name for result in results.values() for name in result.metrics))
     if metric not in (None, *known):
@@ -71,6 +72,7 @@ def page_of_runs(title: str, folders: Sequence[Path], metric: str | None) -> str
         title=title,
         intro=intro,
         ranking=_ranking(found, names),
+        search=[Figure(_titled(path), source) for path in pictures if (source := inlined(path))],
         small=_last_grids(shown, names),
         protocols=cards(next((run.protocols for run in shown if run.protocols), [])),
         curves=_together(shown[:_DRAWN], names),
@@ -132,6 +134,12 @@ def _together(runs: Sequence[RunFolder], names: dict[str, str]) -> list[Figure]:
         if svg := chart(lines, palette=palette):
             figures.append(Figure(tag.removeprefix("metrics/"), svg=svg, legend=tuple((n, palette[n]) for n in lines)))
     return figures
+
+
+def _titled(picture: Path) -> str:
+    """study-importance-fd_digits.png: Importance: fd_digits."""
+    kind, _, score = picture.stem.removeprefix("study-").partition("-")
+    return f"{kind.capitalize()}: {score}"
 
 
 def _short(name: str) -> str:

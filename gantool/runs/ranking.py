@@ -57,7 +57,7 @@ def _comparison(best: Group, one: Group, metric: str) -> str:
 def ranking(results: Sequence[Result], metric: str | None) -> Ranking:
     """Ranks what was measured alike; results of another protocol than most have come last, unranked and marked."""
     metric, ordered = rank(list(results), metric)
-    scored = [one for one in ordered if one.state != "failed" and metric in one.metrics]
+    scored = [one for one in ordered if one.state not in ("failed", "pruned") and metric in one.metrics]
     usual = _usual(scored, metric or "")
     alike = [one for one in scored if _how(one, metric or "") == usual]
     others = [one for one in scored if one not in alike]
@@ -111,6 +111,7 @@ def _groups(alike: Sequence[Result], metric: str) -> list[Group]:
     words = [[word for word in group[0].words if not word.startswith(("trainer.seed=", "hydra"))] for group in groups]
     common = set.intersection(*map(set, words)) if words else set()
     names = [" ".join(word for word in one if word not in common) for one in words]
+    names = ["all"] if len(names) == 1 else names
     distinct = len(set(names)) == len(names) and all(names)
     made = [
         (name if distinct else group[0].name, {key: _estimate(group, key) for key in group[0].metrics})

@@ -1,7 +1,13 @@
-"""What stands below a ranked table on the screen: seeds taken together, and what was not measured alike."""
+"""A ranked table as files, and what stands below it on the screen: seeds together, and what was not measured alike."""
 
+import csv
+import json
+import math
+from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gantool.files import write_whole
 from gantool.runs.ranking import Ranking
 
 if TYPE_CHECKING:
@@ -23,3 +29,44 @@ def print_seeds(console: "Console", ranked: Ranking) -> None:
         console.print(table)
     for line in ranked.notes:
         console.print(line, markup=False)
+
+
+def save_ranking(folder: Path, ranked: Ranking) -> None:
+    """Writes results.csv, a line for each job, seeds.csv, one for each setting with the mean and the standard deviation
+    over its seeds, and results.json, which has both. Numbers that are not finite are left out."""
+    names = list(dict.fromkeys(name for one in ranked.results for name in one.metrics))
+    jobs = [
+        {
+            "rank": place,
+            "job": one.name,
+            "state": one.state,
+            "kimg": one.nimg / 1000,
+            "seconds": round(one.seconds, 1),
+            **{name: value for name, value in one.metrics.items() if math.isfinite(value)},
+            **{f"{name}_margin": value for name, value in one.margins.items() if math.isfinite(value)},
+            "words": " ".join(one.words),
+            "error": one.error,
+        }
+        for place, one in zip(ranked.places, ranked.results, strict=True)
+    ]
+    settings = [
+        {"rank": one.place, "settings": one.name, "seeds": one.num}
+        | {name: score.value for name, score in one.scores.items()}
+        | {f"{name}_std": score.spread for name, score in one.scores.items()}
+        for one in ranked.groups
+    ]
+    content = {"ranked_by": ranked.metric, "jobs": jobs, "settings": settings, "notes": ranked.notes}
+    write_whole(folder / "results.json", json.dumps(content, indent=2) + "\n")
+    scores = [*names, *(f"{name}_margin" for name in names)]
+    _write_csv(folder / "results.csv", ["rank", "job", "state", "kimg", "seconds", *scores, "words", "error"], jobs)
+    if settings:
+        both = [key for name in names for key in (name, f"{name}_std")]
+        _write_csv(folder / "seeds.csv", ["rank", "settings", "seeds", *both], settings)
+
+
+def _write_csv(path: Path, header: list[str], rows: list[dict]) -> None:
+    text = StringIO(newline="")
+    writer = csv.DictWriter(text, header)
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(path, text.getvalue())

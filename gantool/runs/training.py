@@ -12,44 +12,43 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gantool.config import Written, choices, save_composed
-from gantool.data.cache import prepare
 from gantool.data.stream import Stream
-from gantool.errors import GantoolError, did_you_mean, out_of_memory
+from gantool.errors import InUse, out_of_memory
 from gantool.lock import locked
 from gantool.logging.console import Console
 from gantool.logging.log import Log
-from gantool.metrics.scorer import Scorer
 from gantool.monitors.summary import summary
 from gantool.ranks import from_first, process_group, rank
-from gantool.runs.build import Setup, build_state, build_stream, compile_networks, set_up
+from gantool.runs.build import Setup, compile_networks, set_up
 from gantool.runs.fitting import settle_batch, what_fits
 from gantool.runs.lines import farewell, headline, how_finished
 from gantool.runs.monitors import (
-    build_ending,
     build_measurements,
-    build_monitors,
     build_trackers,
     build_watchdog,
-    features_for_scores,
     scorer_of,
-    settle_features,
 )
 from gantool.runs.output import writing
 from gantool.runs.parallel import check_parallel
+from gantool.runs.ready import get_ready, settled
 from gantool.runs.rehearsal import rehearse
-from gantool.runs.resuming import check_changes, check_data, record_of, tell_jumps
+from gantool.runs.resuming import check_data, tell_jumps
+from gantool.runs.study import judge_of
+from gantool.runs.sweeps import told_place
 from gantool.runs.transfer import begin_from
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.ending import Ending
 from gantool.training.loop import Every, Settings
 from gantool.training.loop import train as play
 from gantool.training.measurements import Breakdown
-from gantool.training.recorder import Recorder
+from gantool.training.recorder import Pruned, Recorder
 from gantool.training.rescue import Rescue
 from gantool.training.state import State
 from gantool.training.synchronised import synchronise
 
 log = logging.getLogger(__name__)
+
+_told: set[str] = set()  # tables of networks, by this process
 
 
 def train_run(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> State:
@@ -64,29 +63,9 @@ def train_run(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> 
     setup = set_up(cfg, written)
     with process_group():
         check_parallel(setup)
-        setup = settle_features(setup, run_dir)
-        from_first(lambda: check_changes(setup.cfg, run_dir))
-        features = features_for_scores(setup)
-        image_set = prepare(setup.source, on_bad_image=setup.config.dataset.on_bad_image, progress=rank() == 0)
-        data = build_stream(setup, image_set)
-        state = build_state(setup, len(image_set.images))
-        state.data = record_of(image_set)
-        if (
-            rank() == 0
-            and written.has("trainer.ema_half_life")
-            and not state.ema.reaches_half_life(state.progress.total)
-        ):
-            log.warning(
-                "trainer.ema_half_life=%s is not reached: it grows with the images seen, to %g kimg at the end; a "
-                "schedule, such as {_target_: gantool.schedules.Delayed, value: 10kimg, start: 0}, is taken as it is",
-                setup.config.trainer.ema_half_life,
-                state.progress.total / 20_000,
-            )
-        monitors = build_monitors(setup, data, image_set, features, written)
+        setup = settled(setup, run_dir)
         in_sweep = hydra.mode == RunMode.MULTIRUN
-        if in_sweep or "sweep_metric" in written.typed:
-            check_sweep_metric(setup.config.sweep_metric, scorer_of(monitors), in_sweep=in_sweep)
-        ending = build_ending(setup, scorer_of(monitors), started)
+        state, data, monitors, ending = get_ready(setup, written, started, in_sweep=in_sweep)
         if setup.config.trainer.dry_run:
             rehearse(setup, run_dir, state, data, monitors)
             return state
@@ -112,6 +91,7 @@ def _run(
     """Resumes where there is a checkpoint, trains, and says where to look."""
     trainer, first = setup.config.trainer, rank() == 0
     scorer, trackers = scorer_of(monitors), build_trackers(setup) if first else {}
+    judge = judge_of(setup, run_dir, monitors, state.progress.total) if hydra.mode == RunMode.MULTIRUN else None
     checkpoints = Checkpoints(run_dir, trainer.keep_checkpoints, state.check)
     saved = from_first(checkpoints.load_newest)
     best_metric = scorer.names[0] if scorer else None
@@ -138,7 +118,10 @@ def _run(
         chosen = choices(run_dir)
         log.info("%s", headline(setup, run_dir, data.num_images, progress.nimg))
         if saved is None:
-            log.info("\n%s\n", summary(state.game, data.fixed(2), loss_name=chosen.get("loss", "")))
+            tables, loss_line = summary(state.game, data.fixed(2), loss_name=chosen.get("loss", ""))
+            new = hydra.mode != RunMode.MULTIRUN or tables not in _told  # a sweep tells the same networks once
+            log.info("\n%s\n", f"{tables}\n\n{loss_line}" if new else loss_line)
+            _told.add(tables)
     if trainer.sync_batch_norm:
         synchronise(state.game)
     if trainer.compile:
@@ -161,11 +144,12 @@ def _run(
         recorder = Recorder(
             run_dir if first else None,
             run_log,
-            Console(progress.total, progress.nimg, quiet=not first),
+            Console(progress.total, progress.nimg, quiet=not first, title=told_place(run_dir)[0]),
             checkpoints if first else None,
             checkpoint_seconds=trainer.checkpoint_seconds,
             best_metric=best_metric,
             ending=ending,
+            **({"judge": judge} if judge else {}),
         )
         recorder.status(state, "running")
         measurements = build_measurements(setup, state, data.num_images)
@@ -176,22 +160,14 @@ def _run(
         except Breakdown as trouble:
             rescue.after(trouble)
             resumed = True
+        except Pruned as reason:
+            recorder.checkpoint(state, "pruned")
+            log.info("pruned: %s", reason)
+            return
         finally:
             recorder.close()
     if first:
         log.info("%s", farewell(setup, run_dir, state, scorer, ending))
-
-
-def check_sweep_metric(metric: str | None, scorer: Scorer | None, *, in_sweep: bool) -> None:
-    """Raises GantoolError where there is no sweep to rank, or no such score."""
-    if metric is None:
-        return
-    if not in_sweep:
-        raise GantoolError(f"sweep_metric={metric} ranks the jobs of a sweep: add -m, or leave it out")
-    names = scorer.names if scorer else []
-    if metric not in names:
-        listed = ", ".join(names) or "none"
-        raise GantoolError(f"sweep_metric={metric}{did_you_mean(metric, names)}: the scores of this run are {listed}")
 
 
 @contextmanager
@@ -199,7 +175,7 @@ def sole_user(run_dir: Path) -> Iterator[None]:
     """Holds the run folder against other processes; a disk that refuses to write becomes a GantoolError."""
 
     def refuse() -> None:
-        raise GantoolError(f"{run_dir} is in use by another process: wait for it, or choose another hydra.run.dir")
+        raise InUse(f"{run_dir} is in use by another process: wait for it, or choose another hydra.run.dir")
 
     lock = locked(run_dir / ".lock", refuse) if rank() == 0 else nullcontext()
     with writing(run_dir, f"make room and go on with {shlex.quote(f'resume={run_dir}')}"), lock:

@@ -1,6 +1,7 @@
 """Keeps a run on disk and on the screen: records, progress, status and checkpoints. Only the first rank has one."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -13,14 +14,19 @@ from gantool.training.checkpoint import Checkpoints
 from gantool.training.ending import Ending
 from gantool.training.state import State
 
-Status = Literal["running", "finished", "stopped"]  # beside "failed", which the command line writes
+Status = Literal["running", "finished", "stopped", "pruned"]  # beside "failed", which the command line writes
+
+
+class Pruned(Exception):
+    """Raised by a judge of the scores: the run is not worth going on with."""
 
 
 class Recorder:
     """Writes what the loop hands it into `run_dir`; with `run_dir` None (other ranks) writes nothing.
 
     `best_metric` names the score that decides which checkpoint is kept as the best; `ending` knows which scores are
-    better than others, and when the run is over.
+    better than others, and when the run is over. `judge` is told scores and images seen once they are written, and
+    may raise Pruned.
     """
 
     def __init__(
@@ -33,10 +39,11 @@ class Recorder:
         checkpoint_seconds: float,
         best_metric: str | None = None,
         ending: Ending | None = None,
+        judge: Callable[[dict[str, float], int], None] = lambda scores, nimg: None,
     ) -> None:
         self.run_dir, self.log, self.console, self.checkpoints = run_dir, log, console, checkpoints
         self.checkpoint_seconds, self.best_metric = checkpoint_seconds, best_metric
-        self.ending = ending or Ending()
+        self.ending, self.judge = ending or Ending(), judge
         self.saved = time.monotonic()
 
     def write(self, record: Record, state: State) -> None:
@@ -56,6 +63,8 @@ class Recorder:
             saved = state.state_dict()  # by all ranks, as they may share it
             if self.checkpoints is not None:
                 self.checkpoints.save_as("best", saved, state.progress.nimg)
+        if scores and not state.progress.done:
+            self.judge(scores, state.progress.nimg)
 
     def is_over(self, state: State) -> bool:
         """Whether the scores end the run; only the first rank has any."""

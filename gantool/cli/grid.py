@@ -1,0 +1,49 @@
+"""hydra/sweeper=grid: every combination of the values, but for the jobs that are finished or that others are at."""
+
+import logging
+import time
+from collections.abc import Sequence
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+from gantool.cli.launching import Launching
+from gantool.errors import GantoolError
+from gantool.runs.output import writing
+from gantool.runs.sweeps import digest, enrol, find_job, place, standing
+
+log = logging.getLogger(__name__)
+
+
+def run_grid(launching: Launching, arguments: Sequence[str]) -> None:
+    """Trains what is missing of all combinations, in their order, and goes on with what was killed.
+
+    Raises GantoolError for what is wrong with every job, and what Hydra raises for one that does not compose.
+    """
+    overrides = launching.parse(arguments)
+    if ranges := [str(one.input_line).lstrip("+") for one in overrides if one.is_interval_sweep()]:
+        raise GantoolError(f"{ranges[0]}: a grid needs values; hydra/sweeper=study searches an interval")
+    [combinations] = BasicSweeper.split_arguments(overrides, None)
+    folder, done, jobs = launching.folder, [], {}
+    wanted = [(words, whole, digest(whole)) for words in combinations for whole in [launching.compose(words)]]
+    for words, whole, composed in wanted:
+        known = find_job(folder, words, composed)
+        if known and (state := standing(folder / known.name, composed)):
+            done.append(f"{known.name}: {state}, kept")
+        else:
+            jobs[composed] = (words, whole)
+    if jobs:
+        launching.check(overrides)
+    with writing(folder, "make room or choose hydra.sweep.dir=FOLDER"):
+        names = {
+            composed: enrol(folder, words, composed, lambda number, whole=whole: launching.folder_name(whole, number))
+            for composed, (words, whole) in jobs.items()
+        }
+    for line in done:
+        log.info("%s", line)
+    began = time.time()
+    launching.launch(
+        [
+            [*words, f"hydra.sweep.subdir='{names[composed].name}'", place(number, len(jobs), began)]
+            for number, (composed, (words, _)) in enumerate(jobs.items(), 1)
+        ]
+    )

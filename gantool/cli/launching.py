@@ -1,0 +1,98 @@
+"""What a sweeper does through Hydra: compose the configuration of a job, look for mistakes in it, and launch jobs."""
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from gantool.errors import GantoolError
+
+if TYPE_CHECKING:
+    from gantool.training.loop import Every
+
+
+class Launching:
+    """`config`: what Hydra composed for the sweep as a whole."""
+
+    def __init__(self, config: DictConfig, context: HydraContext, task: TaskFunction) -> None:
+        self.config, self.context, self.task = config, context, task
+        self.folder = Path(config.hydra.sweep.dir).absolute()
+
+    def parse(self, words: Sequence[str]) -> list[Override]:
+        """The overrides with their values."""
+        return OverridesParser.create(config_loader=self.context.config_loader).parse_overrides(list(words))
+
+    def compose(self, words: Sequence[str]) -> DictConfig:
+        """The configuration of a job, Hydra's own under `hydra`; raises what Hydra does."""
+        whole = self.context.config_loader.load_sweep_config(self.config, list(words))
+        HydraConfig.instance().set_config(whole)  # what ${hydra:...} looks into
+        return whole
+
+    def folder_name(self, whole: DictConfig, number: int) -> str:
+        """What hydra.sweep.subdir calls the job with this number."""
+        with read_write(whole.hydra), open_dict(whole.hydra):
+            whole.hydra.job.num, whole.hydra.job.id = number, str(number)
+        return str(whole.hydra.sweep.subdir)
+
+    def launch(self, jobs: Sequence[Sequence[str]]) -> None:
+        """Runs jobs, each by its overrides, and returns when all have ended."""
+        config = self.config
+        if isinstance(most := config.hydra.launcher.get("n_jobs"), int):  # joblib divides the cores by it
+            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            config = config.copy()
+            with read_write(config.hydra):
+                config.hydra.launcher.n_jobs = min(most if most > 0 else cores, len(jobs))
+        launcher = Plugins.instance().instantiate_launcher(self.context, self.task, config)
+        for job in launcher.launch(jobs, initial_job_idx=0):
+            _ = job.return_value  # raises what the launcher met with
+
+    def check(self, overrides: Sequence[Override]) -> "list[Every]":
+        """The monitors of a run with the first of all values. Raises GantoolError for what is wrong with every job, so
+        that it is told once: the mistakes of that one that are there also without what varies."""
+        mistakes, monitors = self.look([first_of(one) for one in overrides])
+        if mistakes:
+            alone, monitors = self.look([str(one.input_line) for one in overrides if not one.is_sweep_override()])
+            if both := [line for line in mistakes if line in alone]:
+                raise GantoolError("\n".join(both))
+        return monitors
+
+    def look(self, words: Sequence[str]) -> "tuple[list[str], list[Every]]":
+        """Lines about a run with these overrides, as far as they show before its first round; and its monitors."""
+        from gantool.config import Written
+        from gantool.runs.build import set_up
+        from gantool.runs.fitting import assume_batch
+        from gantool.runs.ready import get_ready, settled
+
+        logging.disable()  # the job will tell
+        try:
+            whole = self.compose(words)
+            cfg = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
+            written = Written.of(whole.hydra)
+            assume_batch(cfg)
+            setup = settled(set_up(cfg, written), self.folder)
+            if os.environ.get("WORLD_SIZE", "1") == "1":
+                return [], get_ready(setup, written, time.monotonic(), in_sweep=True)[2]
+        except (GantoolError, HydraException) as error:
+            return str(error).splitlines(), []
+        finally:
+            logging.disable(logging.NOTSET)
+        return [], []
+
+
+def first_of(override: Override) -> str:
+    """The override with the first of its values."""
+    if not override.is_sweep_override():
+        return str(override.input_line)
+    value = override.value()
+    first = value.start if isinstance(value, IntervalSweep) else next(iter(override.sweep_string_iterator()))
+    return f"{override.get_key_element()}={first}"

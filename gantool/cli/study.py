@@ -1,0 +1,196 @@
+"""hydra/sweeper=study: the trials of a search, launched as jobs of a sweep by one process or by several."""
+
+import logging
+import math
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.types import Override
+from omegaconf import OmegaConf
+
+from gantool.cli import folders
+from gantool.cli.launching import Launching, first_of
+from gantool.config import Written, read
+from gantool.config.resolvers import file_name
+from gantool.config.schema import StudyConfig
+from gantool.errors import GantoolError, did_you_mean
+from gantool.lock import locked
+from gantool.runs.output import writing
+from gantool.runs.space import ANOTHER, as_begun, combinations, space_of
+from gantool.runs.sweeps import Enrolled, digest, enrol_as, place, spelled
+from gantool.schedules import parse_seconds
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.distributions import BaseDistribution
+
+log = logging.getLogger(__name__)
+LOCK = ".study.lock"  # held while a process asks for trials
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One that this process has claimed."""
+
+    number: int
+    params: dict[str, Any]
+    job: Path  # its folder
+
+
+@dataclass(frozen=True)
+class Search:
+    """What the user asked for."""
+
+    launching: Launching
+    config: StudyConfig
+    space: "dict[str, BaseDistribution]"
+    fixed: list[str]  # overrides of every trial
+    plus: dict[str, str]  # by key of the space, how it is typed: ++optimizer.lr
+    began: float  # Unix seconds
+
+    @property
+    def folder(self) -> Path:
+        """The sweep's."""
+        return self.launching.folder
+
+
+def run_study(launching: Launching, arguments: Sequence[str]) -> None:
+    """Launches trials until there are study.trials of them, those of other processes among them, and draws what was
+    found. Raises GantoolError for what is wrong with every trial, before the first."""
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise GantoolError("hydra/sweeper=study trains a trial in one process: leave torchrun out, and start it twice")
+    overrides = launching.parse(arguments)
+    varied = [one for one in overrides if one.is_sweep_override()]
+    if not varied:
+        raise GantoolError("hydra/sweeper=study has nothing to search: give several values or an interval")
+    fixed = [str(one.input_line) for one in overrides if not one.is_sweep_override()]
+    whole = launching.compose([first_of(one) for one in overrides])
+    cfg = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
+    config = read(cfg, Written.of(whole.hydra)).study
+    assert config is not None, "the sweeper's file brings it"
+    if cfg.trainer.dry_run:
+        raise GantoolError("trainer.dry_run=true trains nothing, so there is nothing to search by: leave -m out")
+    from gantool.runs.study import draw, objectives_of, tell
+
+    plus = {one.get_key_element().lstrip("+"): one.get_key_element() for one in varied}
+    search = Search(launching, config, space_of(varied), fixed, plus, time.time())
+    with writing(search.folder, "make room or choose hydra.sweep.dir=FOLDER"):
+        study, search = _opened(search, overrides)
+        names = objectives_of(study)
+        folders.rank_by(names[0])
+        limit = parse_seconds(config.time_limit, key="study.time_limit") if config.time_limit else math.inf
+        while time.time() - search.began < limit:
+            with _claimed(search) as trials:
+                if not trials:
+                    break
+                launching.launch([_words(search, trial) for trial in trials])
+                for trial in trials:
+                    tell(study, trial.number, trial.job)
+        counted = Counter(trial.state.name.lower() for trial in study.get_trials(deepcopy=False))
+        log.info("\n%d trials: %s", counted.total(), ", ".join(f"{num} {state}" for state, num in counted.items()))
+        if len(names) > 1:
+            for trial in study.best_trials:
+                values = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, trial.values, strict=True))
+                log.info("Pareto front: trial %d, %s", trial.number, values)
+        for path in draw(search.folder, study):
+            log.info("%s", path)
+
+
+def _opened(search: Search, overrides: Sequence[Override]) -> "tuple[optuna.Study, Search]":
+    """The study, made where there is none, and the search with its values in the order in which it began; raises
+    GantoolError where it is another study than is asked for now."""
+    from gantool.runs.monitors import scorer_of
+    from gantool.runs.study import exists, objectives_of, open_study
+
+    folder, config, common = search.folder, search.config, list(spelled(search.fixed))
+    asked = [config.objective] if isinstance(config.objective, str) else config.objective
+    queued = combinations(search.space) if config.sampler == "grid" else ()
+    study = open_study(folder, config.storage) if exists(folder, config.storage) else None
+    if study is None or _left(study, config) > 0:
+        scorer = scorer_of(search.launching.check(overrides))
+        scores = {name: name in scorer.higher_is_better for name in scorer.names} if scorer else {}
+        known = {**scores, "seconds": False}
+        for name in asked or ():
+            if name not in known:
+                near = did_you_mean(name, known)
+                raise GantoolError(f"study.objective={name}{near}: this run can be judged by {', '.join(known)}")
+        if not (asked or scores):
+            raise GantoolError(
+                "study.objective: there is no score to go by; add score=fd, or say study.objective=seconds"
+            )
+        if study is None:
+            folder.mkdir(parents=True, exist_ok=True)
+            with locked(folder / LOCK):
+                study = open_study(
+                    folder, config.storage, objectives={name: known[name] for name in asked or list(scores)[:1]}
+                )
+                study.set_user_attr("fixed", common)
+    space = as_begun(study, search.space)
+    with locked(folder / LOCK):
+        for one in islice(queued, config.trials):
+            study.enqueue_trial(one, skip_if_exists=True)
+    if asked and asked != objectives_of(study):
+        raise GantoolError(
+            f"study.objective: the study in {folder} looks at {', '.join(objectives_of(study))}; {ANOTHER}"
+        )
+    if differs := sorted(set(study.user_attrs["fixed"]) ^ set(common)):
+        raise GantoolError(f"the trials of the study in {folder} have other settings ({', '.join(differs)}): {ANOTHER}")
+    return study, replace(search, space=space)
+
+
+def _left(study: "optuna.Study", config: StudyConfig) -> int:
+    """Trials that are not begun, or not ended."""
+    states = [trial.state.name for trial in study.get_trials(deepcopy=False)]
+    return config.trials - len([state for state in states if state not in ("WAITING", "RUNNING")])
+
+
+@contextmanager
+def _claimed(search: Search) -> Iterator[list[Trial]]:
+    """At most study.at_once trials that are this process's until the block ends: those that others have left, or else
+    new ones. [] where there is nothing left to do."""
+    from gantool.runs.study import CLAIM, ask, left_behind, open_study
+
+    folder, config = search.folder, search.config
+    with ExitStack() as claims:
+        with locked(folder / LOCK):
+            study = open_study(folder, config.storage)
+            found = left_behind(folder, study)[: config.at_once]
+            for number in [trial.number for trial in found]:
+                log.info("trial %d was left by its process: going on with it", number)
+            trials = [Trial(one.number, one.params, folder / one.user_attrs["job"]) for one in found]
+            while not found and len(trials) < config.at_once:
+                if (asked := ask(folder, config, search.space)) is None:
+                    break
+                name = f"{asked.number}-{file_name(','.join(_short(*param) for param in sorted(asked.params.items())))}"
+                asked.set_user_attr("job", name)
+                trials.append(Trial(asked.number, asked.params, folder / name))
+            for trial in trials:
+                claims.enter_context(locked(trial.job / CLAIM))
+        yield trials
+
+
+def _short(key: str, value: object) -> str:
+    return f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}"
+
+
+def _words(search: Search, trial: Trial) -> list[str]:
+    """The overrides of a trial, which is enrolled as a job of the sweep."""
+    words = [
+        *search.fixed,
+        *(f"{search.plus[key]}={value}" for key, value in trial.params.items()),
+        f"study.trial={trial.number}",
+    ]
+    job = Enrolled(trial.job.name, spelled(words), digest(search.launching.compose(words)))
+    enrol_as(search.folder, job)
+    return [
+        *words,
+        f"hydra.sweep.subdir='{trial.job.name}'",
+        place(trial.number + 1, search.config.trials, search.began),
+    ]

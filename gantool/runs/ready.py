@@ -1,0 +1,65 @@
+"""What a run needs before its first round, from a configuration that was set up."""
+
+import logging
+from pathlib import Path
+
+from gantool.config import Written
+from gantool.data.cache import prepare
+from gantool.data.stream import Stream
+from gantool.errors import GantoolError, did_you_mean
+from gantool.metrics.scorer import Scorer
+from gantool.ranks import from_first, rank
+from gantool.runs.build import Setup, build_state, build_stream
+from gantool.runs.monitors import build_ending, build_monitors, features_for_scores, scorer_of, settle_features
+from gantool.runs.resuming import check_changes, record_of
+from gantool.training.ending import Ending
+from gantool.training.loop import Every
+from gantool.training.state import State
+
+log = logging.getLogger(__name__)
+
+
+def settled(setup: Setup, run_dir: Path) -> Setup:
+    """The same with its features chosen, by the first rank for all; raises GantoolError for what the run that is in
+    `run_dir` cannot follow."""
+    setup = settle_features(setup, run_dir)
+    from_first(lambda: check_changes(setup.cfg, run_dir))
+    return setup
+
+
+def get_ready(
+    setup: Setup, written: Written, started: float, *, in_sweep: bool
+) -> tuple[State, Stream, list[Every], Ending]:
+    """State, images, monitors, and what ends the run; `started` as for build_ending.
+
+    Raises GantoolError for the mistakes that show now; nothing is written but what is prepared of the data.
+    """
+    features = features_for_scores(setup)
+    image_set = prepare(setup.source, on_bad_image=setup.config.dataset.on_bad_image, progress=rank() == 0)
+    data = build_stream(setup, image_set)
+    state = build_state(setup, len(image_set.images))
+    state.data = record_of(image_set)
+    asked = rank() == 0 and written.has("trainer.ema_half_life")
+    if asked and not state.ema.reaches_half_life(state.progress.total):
+        log.warning(
+            "trainer.ema_half_life=%s is not reached: it grows with the images seen, to %g kimg at the end; a "
+            "schedule, such as {_target_: gantool.schedules.Delayed, value: 10kimg, start: 0}, is taken as it is",
+            setup.config.trainer.ema_half_life,
+            state.progress.total / 20_000,
+        )
+    monitors = build_monitors(setup, data, image_set, features, written)
+    if in_sweep or "sweep_metric" in written.typed:
+        check_sweep_metric(setup.config.sweep_metric, scorer_of(monitors), in_sweep=in_sweep)
+    return state, data, monitors, build_ending(setup, scorer_of(monitors), started)
+
+
+def check_sweep_metric(metric: str | None, scorer: Scorer | None, *, in_sweep: bool) -> None:
+    """Raises GantoolError where there is no sweep to rank, or no such score."""
+    if metric is None:
+        return
+    if not in_sweep:
+        raise GantoolError(f"sweep_metric={metric} ranks the jobs of a sweep: add -m, or leave it out")
+    names = scorer.names if scorer else []
+    if metric not in names:
+        listed = ", ".join(names) or "none"
+        raise GantoolError(f"sweep_metric={metric}{did_you_mean(metric, names)}: the scores of this run are {listed}")

@@ -1,0 +1,194 @@
+"""A search among settings by Optuna: its journal in the sweep's folder, what its trials are told, and how they end.
+
+Trials are shared by every process that is started on the same folder. A trial belongs to a process as long as that
+holds the lock CLAIM in its folder, so that one whose process was killed is free for another.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from gantool.config.schema import StudyConfig
+from gantool.errors import GantoolError, require
+from gantool.files import write_whole
+from gantool.lock import is_held
+from gantool.monitors.scores import Scores
+from gantool.runs.build import Setup
+from gantool.runs.results import Result
+from gantool.training.loop import Every
+from gantool.training.recorder import Pruned
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial
+
+JOURNAL, CLAIM = "study.journal", ".claim"
+SECONDS = "seconds"  # an objective that is no score
+_STARTUP = 10  # trials that are drawn at random before the sampler learns
+
+
+def open_study(folder: Path, url: str | None = None, objectives: Mapping[str, bool] | None = None) -> "optuna.Study":
+    """The study of the sweep in `folder`, which lies in its journal or in the data base at `url`; made where there is
+    none, with `objectives` (whether higher is better, by name). Raises GantoolError where it cannot be had."""
+    require("study", "optuna", what="hydra/sweeper=study")
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+    from sqlalchemy.exc import SQLAlchemyError
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    try:
+        storage = (
+            optuna.storages.get_storage(url)
+            if url
+            else optuna.storages.JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+        )
+        if objectives is None:
+            return optuna.load_study(study_name=folder.name, storage=storage)
+        directions = ["maximize" if higher else "minimize" for higher in objectives.values()]
+        study = optuna.create_study(study_name=folder.name, storage=storage, directions=directions, load_if_exists=True)
+        study.set_user_attr("objectives", list(objectives))
+        return study
+    except (
+        ImportError,
+        OSError,
+        ValueError,
+        KeyError,
+        SQLAlchemyError,
+        optuna.exceptions.StorageInternalError,
+    ) as error:
+        where = f"study.storage={url}" if url else str(folder / JOURNAL)
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise GantoolError(f"{where}: the study cannot be opened ({reason})") from error
+
+
+def exists(folder: Path, url: str | None) -> bool:
+    """Whether the study has been made."""
+    if url is None and not (folder / JOURNAL).exists():
+        return False
+    try:
+        open_study(folder, url)
+    except GantoolError as error:
+        if isinstance(error.__cause__, KeyError):
+            return False
+        raise
+    return True
+
+
+def ask(folder: Path, config: StudyConfig, space: "dict[str, BaseDistribution]") -> "optuna.trial.Trial | None":
+    """A new trial; None where there are as many as asked for. One that is as a trial before it is told its end at once.
+
+    The sampler's random numbers are a function of study.seed and the number of trials begun.
+    """
+    import optuna
+    from optuna.trial import TrialState
+
+    study = open_study(folder, config.storage)
+    while True:
+        before = study.get_trials(deepcopy=False)
+        waiting = [trial for trial in before if trial.state == TrialState.WAITING]
+        begun = len(before) - len(waiting)
+        if begun >= config.trials or (config.sampler == "grid" and not waiting):
+            return None
+        seed = hash((config.seed, begun)) % 2**32
+        samplers: dict[str, Callable[[], optuna.samplers.BaseSampler]] = {
+            "tpe": lambda seed=seed: optuna.samplers.TPESampler(seed=seed),
+            "cmaes": lambda seed=seed: optuna.samplers.CmaEsSampler(seed=seed, n_startup_trials=_STARTUP),
+            "random": lambda seed=seed: optuna.samplers.RandomSampler(seed=seed),
+        }
+        study.sampler = samplers["random" if config.sampler == "grid" else config.sampler]()
+        trial = study.ask(space)
+        trial.set_user_attr("sweep", _name_of(folder))
+        same = [one for one in before if one.params == trial.params and one.state == TrialState.COMPLETE]
+        if not same:
+            return trial
+        study.tell(trial, same[0].values)
+
+
+def left_behind(folder: Path, study: "optuna.Study") -> "list[FrozenTrial]":
+    """Trials of this folder that are told to run and that no process holds."""
+    from optuna.trial import TrialState
+
+    def is_left(trial: "FrozenTrial") -> bool:
+        job = folder / str(trial.user_attrs["job"])
+        return not any(is_held(job / name) for name in (CLAIM, ".lock"))
+
+    running = study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
+    own = [trial for trial in running if trial.user_attrs.get("sweep") == _name_of(folder)]
+    return [trial for trial in own if "job" in trial.user_attrs and is_left(trial)]
+
+
+def _name_of(folder: Path) -> str:
+    """What tells this folder from that of another machine, whose trials cannot be seen here."""
+    path = folder / ".study.id"
+    if not path.exists():
+        write_whole(path, uuid4().hex)
+    return path.read_text()
+
+
+def objectives_of(study: "optuna.Study") -> list[str]:
+    """The scores that the study looks at."""
+    return list(study.user_attrs["objectives"])
+
+
+def tell(study: "optuna.Study", number: int, job: Path) -> None:
+    """How the trial in the folder `job` has ended; one that was stopped goes on another time."""
+    from optuna.trial import TrialState
+
+    result = Result.read(job)
+    if result.state in ("pruned", "failed", "not started"):
+        study.tell(number, state=TrialState.PRUNED if result.state == "pruned" else TrialState.FAIL)
+    elif result.state == "finished":
+        seen = {**result.metrics, SECONDS: result.seconds}
+        values = [seen.get(name, math.nan) for name in objectives_of(study)]
+        sound = all(map(math.isfinite, values))
+        study.tell(number, values if sound else None, state=None if sound else TrialState.FAIL)
+
+
+def judge_of(
+    setup: Setup, run_dir: Path, monitors: Sequence[Every], total: int
+) -> Callable[[dict[str, float], int], None] | None:
+    """What ends the run in `run_dir`, a trial, where its scores fall behind those of others; None where nothing does.
+
+    The scores are compared by their number, so that trials of other batch sizes are alike.
+    """
+    config = setup.config.study
+    interval = next((every.interval for every in monitors if isinstance(every.monitor, Scores)), 0)
+    if config is None or config.trial is None or config.pruner == "none" or not interval:
+        return None
+    import optuna
+
+    study, number = open_study(run_dir.parent, config.storage), config.trial
+    names = objectives_of(study)
+    if len(names) > 1 or names[0] == SECONDS:
+        return None
+    most = max(1, total // interval)
+    pruners: dict[str, Callable[[], Any]] = {
+        "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=4),
+        "hyperband": lambda: optuna.pruners.HyperbandPruner(min_resource=1, max_resource=most, reduction_factor=3),
+    }
+    study.pruner = pruners[config.pruner]()
+    told = next(trial for trial in study.get_trials(deepcopy=False) if trial.number == number)
+    trial = optuna.trial.Trial(study, told._trial_id)
+
+    def judge(scores: dict[str, float], nimg: int) -> None:
+        value, step = scores.get(names[0]), nimg // interval
+        if value is None:
+            return
+        if step not in told.intermediate_values:  # a trial that goes on scores once more what it had scored
+            trial.report(value, step)
+        if trial.should_prune():
+            raise Pruned(f"{names[0]} {value:.4g} at {nimg / 1000:g} kimg is behind the other trials there")
+
+    return judge
+
+
+def draw(folder: Path, study: "optuna.Study") -> list[Path]:
+    """Pictures of what the study has found so far, in the sweep's folder."""
+    from gantool.analysis.draw_study import draw_study
+
+    return draw_study(study, objectives_of(study), folder)
