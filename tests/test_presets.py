@@ -60,9 +60,9 @@ PAPERS = {
     # Chen 2016's run_mnist_exp.py: Adam 1e-3 (generator) and 2e-4 (discriminator), batches of 128, 50 x 100 updates.
     "mnist/infogan": Numbers((1e-3, 2e-4), (0.5, 0.999), 128, 1, "5000it", "2kimg", "batch"),
     # Ours, measured here on small data.
-    "small/acgan": Numbers(2.5e-3, (0.0, 0.99), 32, 1, "70kimg", "5kimg", "spectral"),
+    "small/acgan": Numbers(2.5e-3, (0.0, 0.99), 32, 1, "70kimg", "2kimg", "batch"),
     "small/biggan": Numbers(5e-4, (0.5, 0.999), 32, 1, "40kimg", "2kimg", "spectral"),
-    "small/conditional": Numbers(2.5e-3, (0.0, 0.99), 32, 1, "70kimg", "5kimg", "spectral"),
+    "small/conditional": Numbers(2.5e-3, (0.0, 0.99), 32, 1, "70kimg", "2kimg", "batch"),
     "small/cyclegan": Numbers(2e-4, (0.5, 0.999), 1, 1, "12kimg", "2kimg", "instance"),
     "small/infogan": Numbers(5e-4, (0.5, 0.999), 32, 1, "150kimg", "2kimg", "batch"),
     "small/pix2pix": Numbers(2e-4, (0.5, 0.999), 4, 1, "12kimg", "2kimg", "instance"),
