@@ -84,7 +84,7 @@ def test_a_job_that_is_requeued_goes_on_bit_for_bit(in_tmp: Path, monkeypatch: p
 
 def test_the_slurm_launcher_composes(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("submitit")
-    assert main(["train", "-m", "hydra/launcher=slurm", "hydra.launcher.mem_gb=8", "--cfg", "hydra"]) == 0
+    assert main(["train", "hydra/launcher=slurm", "hydra.launcher.mem_gb=8", "--cfg", "hydra"]) == 0
     out = capfd.readouterr().out
     assert "submitit_launcher.SlurmLauncher" in out and "requeue: true" in out and "mem_gb: 8" in out
 
