@@ -54,8 +54,8 @@ def _nearest(size: tuple[int, int], levels: range) -> list[tuple[int, int]]:
     candidates: set[tuple[int, int]] = set()
     for level in levels:
         step = 1 << level
-        around = [{max(side // step + more, 4) * step for more in (0, 1)} for side in size]
-        candidates |= {pair for pair in product(*around) if _first_map(pair, levels) is not None}
+        high, wide = ({max(side // step + more, 4) * step for more in (0, 1)} for side in size)
+        candidates |= {pair for pair in product(high, wide) if _first_map(pair, levels) is not None}
     if size[0] == size[1]:
         candidates = {(4 << level, 4 << level) for level in levels}
     return sorted(candidates, key=lambda pair: (sum(abs(a - b) for a, b in zip(pair, size, strict=True)), pair))[:2]

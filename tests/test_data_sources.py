@@ -21,6 +21,7 @@ from composing import typed
 from extent import thorough
 from gantool.data.celeba import CelebA
 from gantool.data.cifar10 import FILES, FOLDER, Cifar10
+from gantool.data.labels import Label
 from gantool.data.mnist import Mnist, Mnist5k
 from gantool.data.source import Decoded, Source
 from gantool.errors import GantoolError
@@ -30,7 +31,7 @@ from presets import files_of
 MNIST_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]  # of each digit in the training set
 
 
-def read(source: Source) -> tuple[np.ndarray, list[int]]:
+def read(source: Source) -> tuple[np.ndarray, list[Label]]:
     items = list(source.read())
     assert len(items) == len(source)
     decoded = [item for item in items if isinstance(item, Decoded)]

@@ -47,7 +47,7 @@ def test_ada_follows_a_number_that_tells_real_from_fake(in_tmp: Path, loss: str)
     game.adversary.score = lambda images, labels: (images.mean((1, 2, 3)) + boundary, None)  # type: ignore[method-assign]
     batch = Batch(torch.full((4, 1, 32, 32), 0.1))
     batch.images[0] -= 0.2
-    turn = game.turn(batch, grad=False)
+    turn = game.turn(batch, game.make(batch), grad=False)
     turn.fake = torch.zeros_like(turn.real) if relative else turn.fake
     game.adversary.discriminator_loss(turn)
     augment = game.augment

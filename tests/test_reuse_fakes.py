@@ -38,13 +38,13 @@ def test_the_generators_gradient_is_that_of_the_last_images(reuse: bool, parts: 
             sum(loss.terms.values()).backward()  # pyright: ignore
             assert generator.weight.grad is None, "the discriminator's turn moves the discriminator alone"
     with torch.no_grad():
-        discriminator.weight += 1  # its update comes between
+        discriminator.weight.add_(1)  # its update comes between
     made = len(generator.given)
     for part in batches[-1].split(6 // parts):
         sum(game.players["generator"].loss(part).terms.values()).backward()  # pyright: ignore
     assert len(generator.given) - made == (0 if reuse else parts) and made == 2 * parts
     last = generator.given[parts : 2 * parts] if reuse else generator.given[made:]
-    expected = -sum(discriminator.weight.detach() * z.sum(0) / len(z) for z in last)
+    expected = -torch.stack([discriminator.weight.detach() * z.sum(0) / len(z) for z in last]).sum(0)
     assert generator.weight.grad is not None and torch.allclose(generator.weight.grad, expected / 4)
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -89,7 +90,14 @@ def test_the_best_setting_as_a_line_and_as_a_preset(searched: Path, capfd: pytes
     assert chosen == pasted and f"lr: {chosen.optimizer.lr}" in text
 
 
-SETTINGS = {"trials": 40, "objective": None, "sampler": "tpe", "pruner": "none", "seed": 0, "at_once": 1}
+SETTINGS: dict[str, Any] = {
+    "trials": 40,
+    "objective": None,
+    "sampler": "tpe",
+    "pruner": "none",
+    "seed": 0,
+    "at_once": 1,
+}
 SETTINGS |= {"time_limit": None, "storage": None, "trial": None}
 
 

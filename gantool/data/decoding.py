@@ -22,7 +22,9 @@ from gantool.data.source import Damaged, Decoded, Seen
 from gantool.errors import GantoolError
 from gantool.shapes import Resolution
 
-S, T, R = TypeVar("S"), TypeVar("T"), TypeVar("R")
+S = TypeVar("S")
+T = TypeVar("T")
+R = TypeVar("R")
 MANY, CHUNK = 20_000, 500  # images from which on processes decode, and so many at a time
 
 

@@ -49,7 +49,8 @@ def open_study(folder: Path, url: str | None = None, objectives: Mapping[str, bo
         )
         if objectives is None:
             return optuna.load_study(study_name=folder.name, storage=storage)
-        directions = ["maximize" if higher else "minimize" for higher in objectives.values()]
+        kinds = optuna.study.StudyDirection
+        directions = [kinds.MAXIMIZE if higher else kinds.MINIMIZE for higher in objectives.values()]
         study = optuna.create_study(study_name=folder.name, storage=storage, directions=directions, load_if_exists=True)
         study.set_user_attr("objectives", list(objectives))
         return study

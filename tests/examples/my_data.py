@@ -13,7 +13,7 @@ class Stripes(Source):
     name, channels, class_names = "stripes", 1, ["lying", "standing"]
 
     def __init__(self, resolution: int = 32, count: int = 200) -> None:
-        self.resolution, self.count = resolution, count
+        self.resolution, self.side, self.count = resolution, resolution, count
 
     def __len__(self) -> int:
         return self.count
@@ -24,5 +24,5 @@ class Stripes(Source):
     def read(self) -> Iterator[Decoded]:
         generator = np.random.default_rng(0)
         for number in range(self.count):
-            rows = np.repeat(generator.integers(0, 256, (1, self.resolution, 1), np.uint8), self.resolution, 2)
+            rows = np.repeat(generator.integers(0, 256, (1, self.side, 1), np.uint8), self.side, 2)
             yield Decoded(rows if number % 2 == 0 else rows.transpose(0, 2, 1), label=number % 2)
