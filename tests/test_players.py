@@ -37,9 +37,11 @@ def move(network: nn.Module, device: torch.device) -> nn.Module:
     for module in network.modules():
         for name, weight in module._parameters.items():
             if weight is not None:
-                module._parameters[name] = nn.Parameter(torch.empty_like(weight, device=device))
+                module._parameters[name] = nn.Parameter(torch.empty(weight.shape, device=device))
         for name, buffer in module._buffers.items():
-            module._buffers[name] = None if buffer is None else torch.empty_like(buffer, device=device)
+            module._buffers[name] = (
+                None if buffer is None else torch.empty(buffer.shape, dtype=buffer.dtype, device=device)
+            )
     return network
 
 

@@ -14,7 +14,7 @@ from gantool.errors import GantoolError
 from gantool.ranks import world
 
 
-class _Sum(torch.autograd.Function):
+class _OverRanks(torch.autograd.Function):
     """Over the ranks, and so its gradient, as often as one likes."""
 
     @staticmethod
@@ -25,7 +25,7 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: object, gradient: Tensor) -> Tensor:
-        return _Sum.apply(gradient.contiguous())
+        return _OverRanks.apply(gradient.contiguous())
 
 
 def synchronise(game: nn.Module) -> None:
@@ -58,9 +58,9 @@ def _forward(norm: _BatchNorm, input: Tensor) -> Tensor:
         values = input.float()
         number = values.new_tensor(values.numel() / values.shape[1])
         dist.all_reduce(number)
-        mean = _Sum.apply(values.sum(axes)) / number
+        mean = _OverRanks.apply(values.sum(axes)) / number
         centred = values - mean.view(shape)
-        variance = _Sum.apply(centred.square().sum(axes)) / number
+        variance = _OverRanks.apply(centred.square().sum(axes)) / number
         made = centred * (variance + norm.eps).rsqrt().view(shape)
         if norm.weight is not None:
             made = made * norm.weight.view(shape) + norm.bias.view(shape)
