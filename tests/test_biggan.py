@@ -170,7 +170,7 @@ def test_attention_stands_where_it_is_asked_for(module) -> None:
     ("make", "message"),
     [
         (lambda: generator(resolution=48), "32, 64 or 128"),
-        (lambda: generator(latent_dim=10), "model.latent.dim=10.*multiple of 4"),
+        (lambda: generator(latent_dim=10), "model.latent.dim=10.*4 equal chunks"),
         (lambda: generator(shared_dim=0), "shared_dim=0"),
         (lambda: generator(num_classes=0), "shared_dim=4: there are no classes"),
         (lambda: generator(attention=12), "attention=12.*8, 16, 32 pixels"),

@@ -64,7 +64,7 @@ def test_the_microbatch_is_found_and_kept(in_tmp: Path, capfd) -> None:
 
 def test_a_batch_grows_while_that_is_faster(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paces = {32: 1.0, 64: 0.6, 128: 0.4, 256: 0.39, 512: 0.1}
-    monkeypatch.setattr("gantool.runs.fitting.Trial.play", lambda self, size, micro: paces[size])
+    monkeypatch.setattr("gantool.runs.fitting.Attempt.play", lambda self, size, micro: paces[size])
     assert main([*MLP, "trainer.batch_size=auto"]) == 0
     assert trainer(in_tmp / "run") == (128, None)
 

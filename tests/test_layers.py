@@ -14,7 +14,21 @@ from gantool.cli.main import COMMANDS
 
 ROOT = Path(gantool.__file__).parent
 LAYERS = {
-    0: {"errors", "files", "launch", "lock", "paths", "schedules", "batch", "game", "randomness", "margins", "ranks"},
+    0: {
+        "errors",
+        "files",
+        "launch",
+        "lock",
+        "paths",
+        "schedules",
+        "batch",
+        "game",
+        "randomness",
+        "margins",
+        "ranks",
+        "shapes",
+        "images",
+    },
     1: {
         "losses",
         "regularizers",

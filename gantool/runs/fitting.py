@@ -33,7 +33,7 @@ _WORTH = 1.05  # a batch twice as large is taken if it makes training so many ti
 _ROUNDS, _SECONDS = 16, 2.0  # timed at each place, and after which no more are begun
 
 
-class Trial:
+class Attempt:
     """Plays rounds of a run to see whether they fit and how long they take. With `restored` the state comes back as it
     was; without, it is of no use afterwards."""
 
@@ -105,7 +105,7 @@ def what_fits(setup: Setup, state: State, data: Stream, text: str) -> GantoolErr
     if world() > 1:
         return GantoolError(text)
     trainer, what = setup.config.trainer, text.partition(":")[0]
-    trial = Trial(setup, state, data, restored=False)
+    trial = Attempt(setup, state, data, restored=False)
     now = min(trainer.microbatch or trainer.batch_size, trainer.batch_size)
     if trial.play(trainer.batch_size, now) is not None:
         return GantoolError(
@@ -147,7 +147,7 @@ def settle_batch(cfg: DictConfig, written: Written, run_dir: Path) -> None:
     setup = set_up(deepcopy(cfg), written)
     image_set = prepare(setup.source, on_bad_image=setup.config.dataset.on_bad_image)
     trainer, num_images = setup.config.trainer, len(image_set.images)
-    trial = Trial(setup, build_state(setup, num_images), build_stream(setup, image_set))
+    trial = Attempt(setup, build_state(setup, num_images), build_stream(setup, image_set))
     if asked == "auto-micro":
         fits = trial.microbatch(trainer.batch_size)
         cfg.trainer.microbatch = None if fits == trainer.batch_size else fits
@@ -160,7 +160,7 @@ def settle_batch(cfg: DictConfig, written: Written, run_dir: Path) -> None:
         raise GantoolError("out of memory: no batch fits: choose a smaller network or dataset.resolution")
 
 
-def _fastest(trial: Trial, size: int, microbatch: int | None, num_images: int) -> int | None:
+def _fastest(trial: Attempt, size: int, microbatch: int | None, num_images: int) -> int | None:
     best = trial.play(size, microbatch)
     while best is None and size > 1:
         size //= 2

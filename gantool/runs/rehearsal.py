@@ -16,7 +16,7 @@ from gantool.errors import GantoolError, out_of_memory
 from gantool.metrics.embedding import embed
 from gantool.monitors.scores import Scores, made
 from gantool.runs.build import Setup
-from gantool.runs.fitting import Trial, what_fits
+from gantool.runs.fitting import Attempt, what_fits
 from gantool.runs.housekeeping import in_bytes
 from gantool.training.hardware import total_memory
 from gantool.training.loop import Every
@@ -37,7 +37,7 @@ def rehearse(setup: Setup, run_dir: Path, state: State, data: Stream, monitors: 
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     trainer = setup.config.trainer
-    trial = Trial(setup, state, data)
+    trial = Attempt(setup, state, data)
     pace = trial.play(trainer.batch_size, trainer.microbatch)
     if pace is None:
         raise what_fits(setup, state, data, "out of memory: a round does not fit")
