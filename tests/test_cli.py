@@ -96,7 +96,7 @@ def test_help_shows_groups_and_values(capsys: pytest.CaptureFixture[str]) -> Non
     out = capsys.readouterr().out
     assert "usage: gantool train" in out
     assert re.search(rf"\n  loss +{', '.join(choices('loss'))} \[non-saturating\]\n", out)
-    assert "over all ranks [48]" in out and "[null]" in out
+    assert "microbatch that fits [48]" in out and "[null]" in out
 
 
 def test_help_shows_every_key_and_the_users_own(in_tmp: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,6 +35,7 @@ OTHERS: dict[str, Any] = {
     "trainer.microbatch": 3,
     "trainer.generator_batch": 2.0,
     "trainer.precision": "bf16",
+    "trainer.parallel": "sharded",
     "trainer.ema_half_life": "1img",
     "trainer.ema_buffers": "average",
     "trainer.duration": "2it",

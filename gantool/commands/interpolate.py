@@ -73,7 +73,7 @@ def interpolate(options: Options) -> None:
         z, found = load_latents(expanded(options.latents), run, game.latent.dim)
         rows = min(rows, len(z))
         ends = (z[:rows], z.roll(-1, 0)[:rows])
-        labels = None if found is None else torch.stack([found, found.roll(-1)])[:, :rows]
+        labels = None if found is None else (found[:rows], found.roll(-1, 0)[:rows])
     else:
         ends = latents(game, run, rows, options.seed)
     way = options.path or ("spherical" if game.latent.normal else "linear")
@@ -84,7 +84,7 @@ def interpolate(options: Options) -> None:
     with output(run.folder, "interpolated", stamp(run.nimg, options.seed, way), options.out) as out:
         save_grid(grid(torch.stack(columns, 1).flatten(0, 1), steps), out / "path.png")
         save_gif([grid(column, round(rows**0.5) or 1) for column in columns], out / "path.gif")
-        shown = None if labels is None else labels.flatten()
+        shown = labels[0] if isinstance(labels, tuple) else labels
         for code, (images, width) in traversals(game, run, shown, options.seed).items():
             save_grid(grid(images, width), out / f"{code.replace('/', '-')}.png")
     log.info("%d paths of %s at %g kimg: %s", rows, run.folder, run.nimg / 1000, out)

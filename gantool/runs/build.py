@@ -152,7 +152,10 @@ def _check_labels(config: Train) -> None:
     """Raises GantoolError for a network that cannot be told the labels; a discriminator may leave them to an
     auxiliary."""
     for name in ("generator",) if config.auxiliary else ("generator", "discriminator"):
-        target = config.model.node[name]["_target_"]
+        node = config.model.node[name]
+        if not isinstance(node, dict):
+            raise GantoolError(f"model.{name}={node}: should be a group of keys, not a value")
+        target = node["_target_"]
         known = parameters(find(target, f"model.{name}"))
         if "num_classes" not in known and not any(p.kind is p.VAR_KEYWORD for p in known.values()):
             lacks = f"{target} takes no num_classes, so it cannot be told the labels"

@@ -27,19 +27,28 @@ def latents(game: GAN, run: TrainedRun, rows: int, seed: int) -> tuple[Tensor, T
 
 @torch.no_grad()
 def between(
-    game: GAN, run: TrainedRun, ends: tuple[Tensor, Tensor], labels: Tensor | None, *, path: str, steps: int
+    game: GAN,
+    run: TrainedRun,
+    ends: tuple[Tensor, Tensor],
+    labels: Tensor | tuple[Tensor, Tensor] | None,
+    *,
+    path: str,
+    steps: int,
 ) -> list[Tensor]:
-    """(rows, C, H, W) at each step from one latent to another, of one label (rows,) or from one to the other (2, rows).
-    A path that is `spherical` is so in
-    the normal part of the latent; uniform numbers and codes go straight."""
+    """(rows, C, H, W) at each step from one latent to another, of one label a row, classes (rows,) or vectors
+    (rows, n), or from one to another. A path that is `spherical` is so in the normal part of the latent; uniform
+    numbers and codes go straight."""
     normal, places = game.latent.normal if path == "spherical" else 0, torch.linspace(0, 1, steps).tolist()
     (start, codes), (end, last_codes) = ((z[:, :normal], z[:, normal:]) for z in ends)
     walks = [torch.cat([spherical(start, end, p), torch.lerp(codes, last_codes, p)], 1) for p in places]
-    if labels is None or labels.dim() == 1:
+    if not isinstance(labels, tuple):
         return [game.generate(z, labels, run.generators) for z in walks]
     first, last = labels
     images = []
     for z, place in zip(walks, places, strict=True):
+        if first.is_floating_point():
+            images.append(game.generate(z, torch.lerp(first, last, place), run.generators))
+            continue
         with blended(run.generators, run.num_classes, first, last, place):
             images.append(game.generate(z, first, run.generators))
     return images

@@ -10,7 +10,14 @@ from gantool.errors import GantoolError, did_you_mean
 from gantool.metrics.scorer import Scorer
 from gantool.ranks import from_first, rank
 from gantool.runs.build import Setup, build_state, build_stream
-from gantool.runs.monitors import build_ending, build_monitors, features_for_scores, scorer_of, settle_features
+from gantool.runs.monitors import (
+    build_ending,
+    build_monitors,
+    build_trackers,
+    features_for_scores,
+    scorer_of,
+    settle_features,
+)
 from gantool.runs.resuming import check_changes, record_of
 from gantool.training.ending import Ending
 from gantool.training.loop import Every
@@ -34,6 +41,7 @@ def get_ready(
 
     Raises GantoolError for the mistakes that show now; nothing is written but what is prepared of the data.
     """
+    build_trackers(setup)  # for its mistakes, before images are prepared
     features = features_for_scores(setup)
     image_set = prepare(setup.source, on_bad_image=setup.config.dataset.on_bad_image, progress=rank() == 0)
     data = build_stream(setup, image_set)
