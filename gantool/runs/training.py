@@ -17,6 +17,7 @@ from gantool.errors import InUse, out_of_memory
 from gantool.lock import locked
 from gantool.logging.console import Console
 from gantool.logging.log import Log
+from gantool.logging.status import read_status, write_status
 from gantool.monitors.summary import summary
 from gantool.ranks import from_first, process_group, rank
 from gantool.runs.build import Setup, compile_networks, set_up
@@ -110,6 +111,8 @@ def _run(
     progress = state.progress
     if finished := how_finished(state, ending):
         log.info("%s is finished: %s", run_dir, finished)
+        if first and (status := read_status(run_dir)).get("state") == "running":  # killed after its last checkpoint
+            write_status(run_dir, **{**status, "state": "finished"})
         return
     chosen: dict[str, str] = {}
     if first:
