@@ -52,7 +52,7 @@ def attribute(score: Score, image: Tensor, label: Tensor | None, baseline: Tenso
     from captum.attr import IntegratedGradients, Occlusion, Saliency
 
     def of(x: Tensor) -> Tensor:
-        return score(x, None if label is None else label.expand(len(x)))
+        return score(x, None if label is None else label.expand(len(x), *label.shape))
 
     images, baselines = image[None].clone().requires_grad_(), baseline[None]
     channels, side = image.shape[0], image.shape[-1]
