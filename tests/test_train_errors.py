@@ -41,7 +41,7 @@ CASES = {
     "model.generator.norm=bach": "did you mean 'batch'",
     "model.generator.widht=3": "model.generator.widht.*did you mean 'width'",
     "model.discriminator.norm=batch loss=wgan-gp": "batch norm.*model.discriminator.norm=layer",
-    "regularizer=r1": "batch norm.*model.discriminator.norm=layer",
+    "regularizer=r1 model.discriminator.norm=batch": "batch norm.*model.discriminator.norm=layer",
     "dataset=folder dataset.root=nowhere": "dataset.root=nowhere is not a folder",
     "dataset=folder dataset.root=images dataset.resolution=32 model.conditional=true": "folder has no labels",
     "dataset=cifar10 dataset.root=nowhere dataset.download=false": "no CIFAR-10 in nowhere.*dataset.root=",
@@ -81,7 +81,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     if "downloading" in CASES[words]:
         monkeypatch.setenv("GANTOOL_CACHE", str(in_tmp / "empty"))  # what another test prepared needs no download
     elif words not in LATE:
-        monkeypatch.setattr("gantool.runs.training.prepare", lambda *words, **more: pytest.fail("images were prepared"))
+        monkeypatch.setattr("gantool.runs.ready.prepare", lambda *words, **more: pytest.fail("images were prepared"))
     monkeypatch.syspath_prepend(in_tmp)
     (in_tmp / "own.py").write_text(OWN)
     (in_tmp / "images").mkdir()
