@@ -23,7 +23,10 @@ CASES = {
     ),
     "progan": ("progan", ["loss=wgan-gp", "model.growth.start=4", "trainer.duration=8it"]),
     "biggan": ("biggan", ["model.conditional=true", "trainer.ema_buffers=average", "trainer.watchdog.action=rollback"]),
-    "clipped": ("mlp", ["loss=wgan", "trainer.microbatch=3", "model.discriminator.norm=none"]),
+    "clipped": (
+        "mlp",
+        ["loss=wgan", "trainer.microbatch=2", "model.discriminator.norm=none"],
+    ),
     "cyclegan": ("cyclegan", ["loss=wgan-gp", "trainer.duration=3it"]),
 }
 
@@ -70,7 +73,7 @@ def test_sharded_trains_what_data_parallel_does_and_each_goes_on_from_the_other(
 
 @thorough
 def test_a_sharded_run_goes_on_alone_and_on_three(in_tmp: Path) -> None:
-    words = ["loss=wgan-gp", "model.generator.norm=layer"]
+    words = ["loss=wgan-gp", "model.generator.norm=layer", "optimizer=sgd", "optimizer.momentum=0.5"]
     together(small(in_tmp / "run", *words, *SHARDED, rounds=2), in_tmp / "out")
     train(in_tmp / "run", *words, rounds=3)
     together(small(in_tmp / "run", *words, *SHARDED, rounds=4), in_tmp / "out", count=3)
@@ -123,7 +126,8 @@ def test_synchronised_batch_norm_trains_as_one_process_does(in_tmp: Path, name: 
     together(synced, in_tmp / "out", keep_the_end)
     one, two = train(in_tmp / "one", *words, model=name, rounds=2), newest(in_tmp / "two")
     norms = [k for k in one["ema"] if "running" in k]
-    assert norms and all(_near(one["ema"][k], two["ema"][k], 1e-4) for k in norms)
+    # The bias before a batch norm has no gradient but rounding, which Adam enlarges, and moves the mean alone.
+    assert norms and all(_near(one["ema"][k], two["ema"][k], 1e-4 if "var" in k else 0.01) for k in norms)
     for player, optimizer in one["optimizers"].items():
         for key, kept in optimizer["state"].items():
             difference = two["optimizers"][player]["state"][key]["exp_avg"] - kept["exp_avg"]

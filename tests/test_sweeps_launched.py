@@ -29,8 +29,8 @@ def wait_for(folder: Path, pattern: str) -> Path:
 @thorough
 def test_a_killed_trial_is_taken_up_by_another_process(in_tmp: Path) -> None:
     folder = in_tmp / "search"
-    words = [RATE, "study.trials=5", "trainer.duration=60it", "trainer.checkpoint_seconds=1e-9"]
-    words = searching(folder, *words, "monitor.scores.every=160img", "study.pruner=none")
+    words = [RATE, "study.trials=3", "trainer.duration=400it", "trainer.checkpoint_seconds=1e-9"]
+    words = searching(folder, *words, "monitor.scores.every=1600img", "study.pruner=none")
     first = Process(words, in_tmp / "first")
     checkpoint = wait_for(folder, "0-*/checkpoints/[0-9]*.pt")
     second = Process(words, in_tmp / "second")
@@ -39,9 +39,9 @@ def test_a_killed_trial_is_taken_up_by_another_process(in_tmp: Path) -> None:
     said = second.wait(300)
     assert second.code == 0 and first.code == -signal.SIGKILL
     assert "was left by its process: going on with it" in said and "going on at" in said
-    assert {result.state for result in read_results(folder)} == {"finished"} and len(read_results(folder)) == 5
+    assert {result.state for result in read_results(folder)} == {"finished"} and len(read_results(folder)) == 3
     assert {trial.state.name for trial in open_study(folder).get_trials()} == {"COMPLETE"}
-    assert newest(checkpoint.parents[1])["progress"]["nimg"] == 480
+    assert newest(checkpoint.parents[1])["progress"]["nimg"] == 3200
 
 
 @thorough
@@ -72,7 +72,7 @@ def test_a_job_that_is_requeued_goes_on_bit_for_bit(in_tmp: Path, monkeypatch: p
     words = [w for w in small(in_tmp, model="mlp", rounds=400) if not w.startswith("hydra")]
     words += ["trainer.log_every=8img", "-m", "trainer.seed=3", f"hydra.sweep.dir={in_tmp / 'sweep'}"]
     sweep = Process([*words, "hydra/launcher=submitit_local"], in_tmp / "said")
-    run = in_tmp / "sweep" / "0-trainer.seed-3"
+    run = in_tmp / "sweep" / "0-run"
     wait_for_rounds(run)
     os.kill(task_of(in_tmp / "sweep"), signal.SIGUSR2)
     said = sweep.wait(300)

@@ -183,6 +183,7 @@ def test_one_that_fails_warns_once_and_never_ends_a_run(in_tmp: Path, capfd: pyt
     [
         ("logger=wandb", "logger=wandb needs wandb: pip install 'gantool[wandb]'"),
         ("+logger.mine._target_=gantool.losses.Hinge", "does not derive from gantool.logging.tracker.Tracker"),
+        ("+logger.tensorboard.run_dir=elsewhere", "logger.tensorboard.run_dir is the run's own: leave it out"),
         ("logger.csv.fast=true", "logger.csv"),
     ],
 )

@@ -81,15 +81,15 @@ def test_only_parts_pass(passing: dict[str, object]) -> None:
 def test_building_a_part_writes_nothing(
     passing: dict[str, object], in_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever path its arguments name."""
+    """Whatever path its arguments name; a tracker's folder is the run's, and refused where a file names another."""
     monkeypatch.setenv("GANTOOL_CACHE", str(in_tmp / "cache"))
-    opened = set()
+    opened, given = set(), ("args", "kwargs", "run_dir")
     for part in passing.values():
         assert inspect.isclass(part)
         keys = inspect.signature(part).parameters
         opened |= {key for key in keys if key in ("root", "weights", "download")}
         with suppress(Exception):  # most want something else than a path
-            part(**{key: True if key == "download" else "marker" for key in keys if key not in ("args", "kwargs")})
+            part(**{key: True if key == "download" else "marker" for key in keys if key not in given})
     assert opened == {"root", "weights", "download"} and not os.listdir(in_tmp)
 
 

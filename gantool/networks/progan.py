@@ -79,18 +79,22 @@ class Generator(nn.Module):
 
 
 class Discriminator(HeadedDiscriminator):
-    """Image at the resolution of `stage` -> raw score. Minibatch standard deviation mixes the images of a group, though
-    the gradient penalty is meant for scores of single images; the paper uses both all the same."""
+    """Image at the resolution of `stage` -> raw score. Minibatch standard deviation mixes the images of a group of
+    `minibatch_std` (0: none), though the gradient penalty is meant for scores of single images; the paper uses both all
+    the same."""
 
     stage: Tensor
 
-    def __init__(self, *, resolution: Resolution, channels: int, num_classes: int = 0, width: int = 64) -> None:
+    def __init__(
+        self, *, resolution: Resolution, channels: int, num_classes: int = 0, width: int = 64, minibatch_std: int = 4
+    ) -> None:
         super().__init__()
         widths, last = level_widths(resolution, width)
         self.images = nn.ModuleList(Scaled(channels, c, 1) for c in widths)
         self.blocks = nn.ModuleList(nn.ModuleList([Scaled(c, c), Scaled(c, c_out)]) for c_out, c in pairwise(widths))
-        self.std = MinibatchStd()
-        self.conv, self.dense = Scaled(widths[0] + 1, widths[0]), Scaled(widths[0] * math.prod(last), widths[0], 0)
+        self.std = MinibatchStd(minibatch_std) if minibatch_std else nn.Identity()
+        self.conv = Scaled(widths[0] + bool(minibatch_std), widths[0])
+        self.dense = Scaled(widths[0] * math.prod(last), widths[0], 0)
         self.head = Scaled(widths[0], 1, 0, 1.0)
         self.feature_dim = widths[0]
         self.projection = Projection(widths[0], num_classes) if num_classes else None
