@@ -73,6 +73,8 @@ def test_a_job_that_is_requeued_goes_on_bit_for_bit(in_tmp: Path, monkeypatch: p
     words += ["trainer.log_every=8img", "-m", "trainer.seed=3", f"hydra.sweep.dir={in_tmp / 'sweep'}"]
     sweep = Process([*words, "hydra/launcher=submitit_local"], in_tmp / "said")
     run = in_tmp / "sweep" / "0-run"
+    wait_for(run, ".hydra/hydra.yaml")
+    os.kill(task_of(in_tmp / "sweep"), signal.SIGUSR2)  # before its first round
     wait_for_rounds(run)
     os.kill(task_of(in_tmp / "sweep"), signal.SIGUSR2)
     said = sweep.wait(300)

@@ -76,10 +76,7 @@ class Job:
                 write_status(folder, **{**read_status(folder), "state": "stopped"})
             raise
         except SystemExit as stop:
-            signalled = isinstance(stop.code, int) and stop.code > 128
-            if (
-                signalled or read_status(folder).get("state") == "stopped"
-            ):  # submitit, which requeues, has its own codes
+            if (isinstance(stop.code, int) and stop.code > 128) or _requeued(stop):
                 self._tell_stopped(folder)
                 raise
             text = f"a part called exit({stop.code})"
@@ -111,6 +108,12 @@ class Job:
         elif mine:
             tell(self.command + job, first)
         return first, mine
+
+
+def _requeued(stop: SystemExit) -> bool:
+    """Whether submitit's handler of signals raised it, before the run had its own or after."""
+    frames = [frame for frame, _ in traceback.walk_tb(stop.__traceback__)]
+    return str(frames[-1].f_globals.get("__name__")).partition(".")[0] == "submitit"
 
 
 def tell(who: str, text: str) -> None:
