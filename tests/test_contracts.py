@@ -98,7 +98,7 @@ def test_control_without_seeding_a_resumed_run_differs(in_tmp: Path, monkeypatch
 
 
 # These have monitors of their own.
-@pytest.mark.parametrize("model", choices("model") if ALL else ["infogan", "mlp"])
+@pytest.mark.parametrize("model", choices("model") if ALL else ["mlp"])
 def test_monitors_change_nothing(in_tmp: Path, model: str) -> None:
     every = ["trainer.log_every=1it", *(f"monitor.{name}.every=1it" for name in ("samples", "histograms", "scores"))]
     scores = ["fd"] if model in TRANSLATORS else ["fd", "is"]  # there are too few images for the other

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from extent import some
+from extent import some, thorough
 from presets import files_of
 from test_every_key import MLP, QUIET, SMALL, ignored
 
@@ -28,7 +28,8 @@ SETS = [
 ]
 
 
-@pytest.mark.parametrize(("dataset", "others"), some(SETS, 1))
+@pytest.mark.parametrize(("dataset", "others"), SETS)
+@thorough
 def test_every_key_of_a_published_set_counts(
     dataset: str, others: dict[str, object], shared_data: Path, in_tmp: Path
 ) -> None:

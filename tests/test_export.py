@@ -66,6 +66,7 @@ def test_every_model_is_traced(in_tmp: Path, model: str) -> None:
         assert np.abs(made - expected.numpy()).max() < exporting.TOLERANCE  # type: ignore[operator]
 
 
+@thorough
 def test_every_format_without_gantool_and_the_snapshot_in_two_lines(run: Path) -> None:
     assert main(["export", f"run={run}"]) == 0
     out = run / "exported"

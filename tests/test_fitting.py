@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from extent import some
+from extent import some, thorough
 from gantool.cli.main import main
 from gantool.config.composed import settings
 from gantool.networks import mlp
@@ -49,6 +49,7 @@ def test_out_of_memory_names_the_microbatch_that_fits(in_tmp: Path, capfd) -> No
     assert main([*MLP, "trainer.batch_size=32", "trainer.microbatch=4"]) == 0
 
 
+@thorough
 @pytest.mark.usefixtures("few_fit")
 def test_the_microbatch_is_found_and_kept(in_tmp: Path, capfd) -> None:
     words = [*MLP, "trainer.batch_size=auto-micro", "recipe.batch_size=16"]

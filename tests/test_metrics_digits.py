@@ -10,6 +10,7 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional as F
 
+from extent import thorough
 from gantool.data.cache import prepare
 from gantool.data.image_set import ImageSet
 from gantool.data.mnist import Mnist
@@ -66,6 +67,7 @@ def test_sizes_and_channels_lead_to_the_same_features(digits: tuple[Tensor, Tens
             assert (network(resized.to(torch.uint8))[1].argmax(1) == labels).float().mean() > 0.97
 
 
+@thorough
 def test_every_flaw_raises_the_distance(
     digits: tuple[Tensor, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,9 +17,9 @@ from processes import ranks
 from runs import newest, same_training, small, train
 
 CASES = {
-    "wgan-gp": ["loss=wgan-gp", "augment=diffaugment", "model.generator.norm=layer", "dataset.shift=2"],
     "lsgan": ["loss=lsgan", "regularizer=[r1,l2]", "model.discriminator.norm=spectral", "model.generator.norm=none"],
     "ada": ["loss=hinge", "model.generator.norm=none", "augment=ada", "augment.interval=1", "augment.rise=32img"],
+    "wgan-gp": ["loss=wgan-gp", "augment=diffaugment", "model.generator.norm=layer", "dataset.shift=2"],
     "uneven": ["trainer.batch_size=7", "model.generator.norm=layer", "model.discriminator.norm=layer"],
     "own-batch": [
         "loss=relativistic",

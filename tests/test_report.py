@@ -119,6 +119,7 @@ def test_a_page_opens_in_a_browser(in_tmp: Path) -> None:
     assert "Content Security Policy" in said, "control: what a page asks of the network, its console tells"
 
 
+@thorough
 def test_a_sweep_and_several_runs(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
     words = ["score=[fd,is]", "monitor=scores", "monitor.scores.num=60", "trainer.log_every=1it"]
     words = [w for w in small(in_tmp, *words, model="mlp", rounds=2) if not w.startswith("hydra")]
