@@ -30,7 +30,7 @@ def found(run: Path, **how: float) -> tuple[torch.Tensor, Projected]:
     assert isinstance(loaded.game, GAN)
     images = loaded.sample(8, seed=3).float() / 127.5 - 1
     settings = {"seed": 0, "steps": 60, "starts": 40, "lr": 0.05, "feature_weight": 0.5} | how
-    return images, project(loaded.game, loaded, images, classes=list(range(10)), **settings)  # type: ignore[arg-type]
+    return images, project(loaded.game, loaded, images, labels=torch.arange(10), **settings)  # type: ignore[arg-type]
 
 
 def test_its_own_images_are_found_again(run: Path) -> None:

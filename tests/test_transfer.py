@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from composing import composed
 from extent import some
@@ -11,6 +13,7 @@ from gantool.cli.main import main
 from gantool.config import Written
 from gantool.runs.build import build_state, set_up
 from gantool.runs.transfer import begin_from
+from gantool.training.checkpoint import Checkpoints
 from gantool.training.state import State
 from runs import WIDTHS, newest, same, small, train, two_sides
 
@@ -105,6 +108,54 @@ def test_what_fits_is_taken_and_the_rest_is_told(dcgan: Path, case: str) -> None
         moved = [key for key in weights if any(full.endswith(f"{name}.{key}") for full in changed)]
         assert moved and 0 < came <= of and (came == of) == ("; new:" not in line)
         assert set(moved) == set(weights) or "; new:" in line
+
+
+SPECTRAL = {"dcgan": "none", "mlp": "layer", "resnet": "batch", "infogan": "instance", "cyclegan": "none"}
+
+
+@pytest.mark.parametrize("model", some(SPECTRAL, 2))
+def test_spectral_normalisation_comes_and_goes(model: str, tmp_path: Path) -> None:
+    data = [f"dataset.root={two_sides(tmp_path / 'sides')}"] if model == "cyclegan" else ["++model.latent.dim=20"]
+    data += [] if model in ("cyclegan", "resnet") else ["model.conditional=true"]
+
+    def made(norm: str) -> State:
+        norms = [f"++model.{part}.norm={norm}" for part in ("generator", "discriminator")]
+        return fresh(f"model={model}", *WIDTHS[model], *data, *norms)
+
+    def origin(norm: str) -> tuple[State, Path]:
+        state = made(norm)
+        for value in (*state.game.parameters(), *state.ema.generators.parameters()):
+            value.data += 0.1 * torch.randn_like(value)
+        return state, Checkpoints(tmp_path / norm).save(state.state_dict(), 0)
+
+    spectral, path = origin("spectral")
+    lines = begun(path, without := made(SPECTRAL[model]))
+    assert sum("divided by their spectral norms" in line for line in lines) >= 2
+    for before, after in zip(weights_of(spectral), weights_of(without), strict=True):
+        torch.testing.assert_close(after, before, rtol=1e-5, atol=1e-8)
+    begun(path, again := made("spectral"))
+    assert same(dict(again.game.state_dict()), dict(spectral.game.state_dict())), "the vectors too"
+
+    plain, path = origin(SPECTRAL[model])
+    lines = begun(path, normed := made("spectral"))
+    assert sum("spectral norms found anew" in line for line in lines) >= 2
+    for before, layer in zip(weights_of(plain), layers_of(normed), strict=True):
+        after = layer.weight.detach()
+        torch.testing.assert_close(after * before.norm() / after.norm(), before, rtol=1e-4, atol=1e-6)
+        sizes = [torch.linalg.matrix_norm(after.movedim(dim, 0).flatten(1), 2) for dim in (0, 1)]
+        assert not is_parametrized(layer) or min(abs(float(size) - 1) for size in sizes) < 0.03
+
+
+def layers_of(state: State) -> list[nn.Module]:
+    """Of the networks and of the averages, those with weights that could be normalised."""
+    kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)
+    modules = [*state.game.eval().modules(), *state.ema.generators.eval().modules()]
+    return [module for module in modules if isinstance(module, kinds)]
+
+
+def weights_of(state: State) -> list[Tensor]:
+    """As the layers use them."""
+    return [layer.weight.detach() for layer in layers_of(state)]
 
 
 def test_a_snapshot_gives_its_generator(dcgan: Path) -> None:

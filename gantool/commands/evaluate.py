@@ -37,7 +37,9 @@ class Options(Weights, InBlocks):
         ["fd", "kd", "is", "precision", "recall", "density", "coverage"],
         "what is measured; cas: of conditional runs",
     )
-    per_class: bool = key(False, "the Fréchet distance of each class too, of conditional runs; needs fd in score=")
+    per_class: bool = key(
+        False, "the Fréchet distance of each class, or attribute, too, of conditional runs; needs fd in score="
+    )
     num: PositiveInt | None = key(None, "generated images; null: as many as in training")
     num_real: PositiveInt | None = key(None, "real images they are scored against; null: all")
     split: str | None = key(None, "of the real images: train, test, ...; null: what the run was trained on")

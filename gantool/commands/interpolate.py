@@ -22,7 +22,8 @@ class Options(OneRun, OfClasses):
     """
 
     over: Literal["latents", "classes"] = key(
-        "latents", "latents, or classes: of a conditional run, from each to the next, a row keeping its latent"
+        "latents",
+        "latents, or classes (or vectors): of a conditional run, from each to the next, a row keeps its latent",
     )
     path: Literal["spherical", "linear"] | None = key(
         None, "of latents: spherical (in what of them is normal), linear; null: spherical where it can be"
@@ -43,7 +44,7 @@ def interpolate(options: Options) -> None:
 
     from gantool.games.gan import GAN
     from gantool.logging.grid import grid, save_grid
-    from gantool.runs.interpolation import between, between_classes, latents, save_gif, traversals
+    from gantool.runs.interpolation import between, latents, save_gif, traversals
     from gantool.runs.output import output, stamp
     from gantool.runs.projection import load_latents
     from gantool.runs.sampling import chosen_labels
@@ -57,14 +58,15 @@ def interpolate(options: Options) -> None:
     if not isinstance(game, GAN):
         raise GantoolError(f"{run.folder} is a CycleGAN or pix2pix run: it has no latent to interpolate")
     chosen = chosen_labels(run, options.classes)
-    classes = [] if chosen is None or not run.num_classes else chosen.tolist()
-    if options.over == "classes" and len(classes) < 2:
-        known = f"knows {len(classes)}" if classes else "is unconditional; train with model.conditional=true"
-        known = "has labels that are vectors" if run.labelled.vectors is not None else known
-        raise GantoolError(f"over=classes goes from class to class, and {run.folder} {known}")
+    if options.over == "classes" and (chosen is None or len(chosen) < 2):
+        fix = (
+            "is unconditional; train with model.conditional=true" if chosen is None else "is asked for one: add another"
+        )
+        raise GantoolError(f"over=classes goes from class to class, and {run.folder} {fix}")
     if options.over == "classes" and options.path is not None:
         raise GantoolError(f"path={options.path} is for over=latents: between classes the embedding goes straight")
     labels = None if chosen is None else filled(chosen.to(run.device), rows)
+    way = options.path or ("spherical" if game.latent.normal else "linear")
     if options.path == "spherical" and not game.latent.normal:
         raise GantoolError("path=spherical is for normal latents: this run's are not; leave it out, or path=linear")
     if options.latents is not None:
@@ -76,11 +78,10 @@ def interpolate(options: Options) -> None:
         labels = None if found is None else (found[:rows], found.roll(-1, 0)[:rows])
     else:
         ends = latents(game, run, rows, options.seed)
-    way = options.path or ("spherical" if game.latent.normal else "linear")
-    if options.over == "classes":
-        columns, way = between_classes(game, run, ends[0], classes, steps=steps), "classes"
-    else:
-        columns = between(game, run, ends, labels, path=way, steps=steps)
+    if options.over == "classes" and chosen is not None and labels is not None:
+        ends, way = (ends[0], ends[0]), "classes"
+        labels = (labels, filled(chosen.roll(-1, 0).to(run.device), rows))
+    columns = between(game, run, ends, labels, path=way, steps=steps)
     with output(run.folder, "interpolated", stamp(run.nimg, options.seed, way), options.out) as out:
         save_grid(grid(torch.stack(columns, 1).flatten(0, 1), steps), out / "path.png")
         save_gif([grid(column, round(rows**0.5) or 1) for column in columns], out / "path.gif")

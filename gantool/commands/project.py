@@ -19,7 +19,7 @@ class Options(OneRun, OfClasses):
 
     Writes grid.png (each image with what was found on its right), latents.npz, latents.safetensors and errors.json to
     RUN_FOLDER/projected; gantool interpolate run=RUN_FOLDER latents=THAT_FOLDER goes from one image to the next.
-    Of a conditional run, each image gets the class of the random latent that comes closest to it.
+    Of a conditional run, each image gets the class, or vector, of the random latent that comes closest to it.
     """
 
     images: str | None = key(None, "folder of the images, brought to the run's resolution")
@@ -50,16 +50,13 @@ def project(options: Options) -> None:
         raise GantoolError("which images? images=FOLDER names a folder of them")
     if not isinstance(run.game, GAN):
         raise GantoolError(f"{run.folder} is a CycleGAN or pix2pix run: it has no latent")
-    if run.labelled.vectors is not None:
-        raise GantoolError(f"{run.folder} has labels that are vectors: gantool project knows classes alone")
-    chosen = chosen_labels(run, options.classes)
-    classes = [] if chosen is None else chosen.tolist()
+    labels = chosen_labels(run, options.classes)
     names, images = read_folder(run, options.images, "images")
     names = names[: options.num]
     stored = torch.stack(list(islice(images, len(names))))
     wanted = stored.to(run.device).float() / 127.5 - 1
     how = options.model_dump(include={"seed", "steps", "starts", "lr", "feature_weight"})
-    found = projection.project(run.game, run, wanted, classes=classes, **how)
+    found = projection.project(run.game, run, wanted, labels=labels, **how)
     of = expanded(options.images).resolve().name
     with output(run.folder, "projected", stamp(run.nimg, options.seed, of), options.out) as out:
         found.save(out)

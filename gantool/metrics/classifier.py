@@ -110,7 +110,12 @@ class ClassifierFeatures(Features):
 
     def __init__(self, source: Source, num_images: int = 100_000, seed: int = 0, device: str = "cpu") -> None:
         super().__init__()
-        if source.num_classes < 2 or source.vectors:
+        if source.vectors:
+            raise GantoolError(
+                f"features=classifier learns classes, and the labels of {source.name} are vectors: choose other "
+                "features, or train on one column of words, dataset.columns=NAME"
+            )
+        if source.num_classes < 2:
             raise GantoolError(f"features=classifier: {source.name} has no labels to learn; choose a labelled source")
         if num_images < 1:
             raise GantoolError(f"features.num_images={num_images}: a fit needs at least 1")

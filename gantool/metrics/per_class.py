@@ -1,11 +1,18 @@
 """A score of one class: of its generated images against its real ones."""
 
+from torch import Tensor
+
 from gantool.metrics.embedding import Embedding
 from gantool.metrics.score import Score
 
 
+def are(label: int, labels: Tensor) -> Tensor:
+    """(N,) bool: which are of class `label`, or where labels are vectors (N, K) have the attribute of this number."""
+    return labels == label if labels.ndim == 1 else labels[:, label] == 1
+
+
 class OfClass(Score):
-    """`score` of the images with `label` on both sides."""
+    """`score` of the images with `label`, a class or an attribute, on both sides."""
 
     needs_images = needs_labels = True  # labels come with the images
 
@@ -26,4 +33,4 @@ class OfClass(Score):
     def _own(self, side: Embedding) -> Embedding:
         labels = side.labels
         assert labels is not None, "the scorer refuses images without labels"
-        return side.once(("class", self.of_class), lambda: side[(labels == self.of_class).nonzero()[:, 0]])
+        return side.once(("class", self.of_class), lambda: side[are(self.of_class, labels).nonzero()[:, 0]])

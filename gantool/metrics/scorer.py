@@ -13,6 +13,7 @@ from gantool.errors import GantoolError
 from gantool.logging.progress import Block, follow_images
 from gantool.metrics.embedding import Embedding, embed, embed_reals
 from gantool.metrics.features import Features
+from gantool.metrics.per_class import are
 from gantool.metrics.score import Score
 from gantool.ranks import from_first, world
 
@@ -62,9 +63,13 @@ class Scorer:
             self._check(name, score)
 
     def _check(self, name: str, score: Score) -> None:
-        if score.needs_labels and self.image_set.classes is None:
-            lacks = "labels" if self.image_set.labels is None else "classes"
-            raise GantoolError(f"{name} needs {lacks} and {self._split} has none: leave it out, or take labelled data")
+        if score.needs_labels and self.image_set.labels is None:
+            raise GantoolError(f"{name} needs labels and {self._split} has none: leave it out, or take labelled data")
+        if score.needs_labels and score.of_class is None and self.image_set.classes is None:
+            raise GantoolError(
+                f"{name} needs classes and the labels of {self._split} are vectors: leave it out, or train on one "
+                "column of words, dataset.columns=NAME"
+            )
         fake, held_out, others = counts = self._counts(score)
         if (least := min(counts)) < max(score.fewest, 1):
             raise GantoolError(
@@ -81,7 +86,7 @@ class Scorer:
         if score.of_class is None or labels is None or made is None:
             return self.num, len(self._held_out), len(self._others)
         fake, held_out, others = (
-            int((side == score.of_class).sum()) for side in (made, labels[self._held_out], labels[self._others])
+            int(are(score.of_class, side).sum()) for side in (made, labels[self._held_out], labels[self._others])
         )
         return fake, held_out, others
 

@@ -55,18 +55,6 @@ def between(
 
 
 @torch.no_grad()
-def between_classes(game: GAN, run: TrainedRun, z: Tensor, classes: list[int], *, steps: int) -> list[Tensor]:
-    """(rows, C, H, W) at each step from a class to the next, the latent of a row staying as it is."""
-    turns = [(classes[i % len(classes)], classes[(i + 1) % len(classes)]) for i in range(len(z))]
-    start, end = torch.tensor(turns, device=run.device).unbind(1)
-    columns = []
-    for place in torch.linspace(0, 1, steps).tolist():
-        with blended(run.generators, run.num_classes, start, end, place):
-            columns.append(game.generate(z, start, run.generators))
-    return columns
-
-
-@torch.no_grad()
 def traversals(game: GAN, run: TrainedRun, labels: Tensor | None, seed: int) -> dict[str, tuple[Tensor, int]]:
     """Images and how many of them stand side by side, for each code of the latent."""
     seed_torch("traversals", seed)

@@ -34,6 +34,12 @@ class Labelled:
         """What random labels are drawn from: so many classes, or vectors."""
         return self.num if self.vectors is None else self.vectors
 
+    def knows(self, labels: Tensor) -> bool:
+        """Whether labels of any kind could be asked for: classes (n,), or finite vectors (n, num)."""
+        if self.vectors is not None:
+            return labels.shape[1:] == (self.num,) and labels.is_floating_point() and bool(labels.isfinite().all())
+        return labels.dtype == torch.int64 and labels.ndim == 1 and bool(((labels >= 0) & (labels < self.num)).all())
+
     def in_turn(self, count: int) -> Tensor | None:
         """(count,) classes or (count, num) vectors; None where there are none."""
         if self.vectors is not None:

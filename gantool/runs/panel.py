@@ -53,9 +53,17 @@ class Panel:
         if per_class:
             if "fd" not in scores:
                 raise GantoolError("per_class=true measures the Fréchet distance of each class: add fd to score=")
-            if not run.num_classes or shown.labels is None:
+            if not run.labelled.num or shown.labels is None:
                 raise GantoolError(f"per_class=true: {run.folder} has no classes to be asked for; leave it out")
-            scores |= {f"fd/{name}": OfClass(scores["fd"], label) for label, name in enumerate(shown.class_names)}
+            labels = range(shown.num_classes)
+            if (vectors := shown.vectors) is not None:
+                labels = [
+                    label for label in labels if bool(((vectors[:, label] == 0) | (vectors[:, label] == 1)).all())
+                ]
+            if not labels:
+                raise GantoolError(f"per_class=true: no label of {run.folder} is something that an image has or lacks; "
+                                   "leave it out")  # fmt: skip
+            scores |= {f"fd/{shown.class_names[label]}": OfClass(scores["fd"], label) for label in labels}
         self.scorer = Scorer(extractor, scores, shown, num=wanted, device=run.device, **how)
         self._check_labels(run)
 
@@ -65,7 +73,7 @@ class Panel:
         return images.fingerprint, images.test or images
 
     def _check_labels(self, run: TrainedRun) -> None:
-        if (names := self.scorer.needs_labels) and not run.num_classes:
+        if (names := self.scorer.needs_labels) and not run.labelled.num:
             raise GantoolError(f"{', '.join(names)} of {run.folder}: its images have no labels; leave it out of score=")
 
     def check_comparable(self, run: TrainedRun) -> None:

@@ -18,6 +18,7 @@ from gantool.latents import Structured
 from gantool.logging.progress import follow_steps
 from gantool.randomness import seed_torch
 from gantool.runs.trained import TrainedRun
+from gantool.sampling import filled
 
 NAME = "latents.safetensors"
 _BATCH = 64  # random latents that are looked at together
@@ -29,7 +30,7 @@ class Projected:
     """What was found for N images."""
 
     z: Tensor  # (N, latent dim)
-    labels: Tensor | None  # (N,) int64 of a conditional run
+    labels: Tensor | None  # (N,) int64 of a conditional run, (N, K) float32 where they are vectors
     images: Tensor  # (N, C, H, W) in [-1, 1]: what the generator makes of them
     errors: Tensor  # (N,) root mean square over pixels, of [-1, 1]
 
@@ -45,7 +46,7 @@ class Projected:
 
 
 def load_latents(path: Path, run: TrainedRun, dim: int) -> tuple[Tensor, Tensor | None]:
-    """z (N, dim) and labels (N,) as `save` wrote them; raises GantoolError for a file of another kind or run."""
+    """z (N, dim) and labels as `save` wrote them; raises GantoolError for a file of another kind or run."""
     path = path / NAME if path.is_dir() else path
     try:
         found = load_file(path, str(run.device))
@@ -54,11 +55,9 @@ def load_latents(path: Path, run: TrainedRun, dim: int) -> tuple[Tensor, Tensor 
             f"latents={path} cannot be read: name the folder or file that gantool project wrote"
         ) from error
     z, labels = found.get("z"), found.get("labels")
-    if z is None or z.dim() != 2 or z.shape[1] != dim or (labels is None) != (run.num_classes == 0):
+    if z is None or z.dim() != 2 or z.shape[1] != dim or (labels is None) != (run.labelled.num == 0):
         raise GantoolError(f"latents={path} are of another run: {run.folder} has latents of {dim} numbers")
-    if labels is not None and not (
-        len(labels) == len(z) and 0 <= int(labels.min()) <= int(labels.max()) < run.num_classes
-    ):
+    if labels is not None and not (len(labels) == len(z) > 0 and run.labelled.knows(labels)):
         raise GantoolError(f"latents={path}: its labels are not those of {run.folder}")
     return z.float(), labels
 
@@ -68,7 +67,7 @@ def project(
     run: TrainedRun,
     images: Tensor,
     *,
-    classes: list[int],
+    labels: Tensor | None,
     seed: int,
     steps: int,
     starts: int,
@@ -78,13 +77,13 @@ def project(
     """The latents whose images come closest to (N, C, H, W) in [-1, 1]: in the mean square of pixels, and with
     `feature_weight` of the discriminator's features, each as a share of what random images are off.
 
-    The best of `starts` random latents, of `classes` in turn, is followed down for `steps` steps of Adam at `lr`, which
+    The best of `starts` random latents, of `labels` in turn, is followed down for `steps` steps of Adam at `lr`, which
     falls to zero; normal latents are kept as long as such are. Codes of a latent stay as the best start had them. Seeds
     torch.
     """
     seed_torch("project", seed)
     search = _Search(game, run, images, feature_weight)
-    z, labels = search.best_starts(starts, classes)
+    z, labels = search.best_starts(starts, labels)
     latent, fixed = game.latent, z.clone()
     free = latent.normal or (latent.noise.dim if isinstance(latent, Structured) else latent.dim)
     part = z[:, :free].clone().requires_grad_(True)
@@ -145,13 +144,13 @@ class _Search:
         return pixels / self.scales[0] + self.weight * features / self.scales[1]
 
     @torch.no_grad()
-    def best_starts(self, starts: int, classes: list[int]) -> tuple[Tensor, Tensor | None]:
+    def best_starts(self, starts: int, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """For each image the closest of `starts` random latents, and its label."""
         device = self.run.device
         z = torch.cat(
             [self.game.latent.sample(Draws(min(_BATCH, starts - at), device)) for at in range(0, starts, _BATCH)]
         )
-        labels = torch.tensor(classes, device=device).repeat(-(-starts // len(classes)))[:starts] if classes else None
+        labels = None if labels is None else filled(labels.to(device), starts)
         found = []
         for number, image in enumerate(self.images):
             parts: list[tuple[Tensor, Tensor]] = []

@@ -14,6 +14,7 @@ from gantool.errors import GantoolError
 from gantool.paths import expanded
 from gantool.runs.hub import NAME, find_snapshot, is_on_hub
 from gantool.runs.snapshot import read_snapshot
+from gantool.runs.spectral import iterate_anew, left_vector, normalised, plain_names
 from gantool.training.checkpoint import Checkpoints, load
 from gantool.training.state import State
 
@@ -101,23 +102,34 @@ def _take(
     old: dict[str, Tensor], network: nn.Module, pairs: Mapping[tuple[int, int], str], *, sums: bool
 ) -> tuple[int, str]:
     """Copies what fits into `network`; how many parameters came, and the line that says so."""
-    own = {key: value for key, value in network.state_dict(keep_vars=True).items() if value.dim()}
-    old = dict(_aligned(old, own))
-    came, new, adapted = 0, [], []
+    own = plain_names({key: value for key, value in network.state_dict(keep_vars=True).items() if value.dim()})
+    old = dict(_aligned(plain_names(old), own))
+    came, new, adapted, divided, anew = 0, [], [], 0, []
     for key, value in own.items():
-        found, how = _fitting(old[key], value, pairs, sums) if key in old else (None, "")
-        if found is not None:
-            value.copy_(found)
+        given, how = old.get(key), ""
+        if given is not None:
+            spectral = left_vector(key) in old
+            if spectral and left_vector(key) not in own:
+                given, divided = normalised(key, old, network), divided + 1
+            given, how = _fitting(given, value, pairs, sums)
+            if given is not None and left_vector(key) in own and (how or not spectral):
+                anew.append(key)
+        if given is not None:
+            value.copy_(given)
         if not isinstance(value, nn.Parameter):
             continue
-        came += 0 if found is None else value.numel()
+        came += 0 if given is None else value.numel()
         if how:
             adapted.append(f"{key} ({how})")
-        if found is None:
+        if given is None:
             there = f" for {tuple(old[key].shape)}" if key in old else ""
             new.append(f"{key} {tuple(value.shape)}{there}")
+    for key in anew:
+        iterate_anew(key, network)
     total = sum(parameter.numel() for parameter in network.parameters())
     told = [f"{came:,} of {total:,} parameters taken"]
+    told += [f"{divided} weights divided by their spectral norms"] if divided else []
+    told += [f"{len(anew)} spectral norms found anew"] if anew else []
     told += [f"{title}: {_few(names)}" for title, names in (("adapted", adapted), ("new", new)) if names]
     return came, "; ".join(told)
 

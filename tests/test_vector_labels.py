@@ -1,0 +1,145 @@
+"""Every command on a run whose labels are vectors: it does its work, or says in one line what to do instead."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from extent import ALL
+from gantool import load_run
+from gantool.cli.main import COMMANDS, OTHERS, main
+from gantool.games.gan import GAN
+from gantool.metrics.embedding import Embedding
+from gantool.metrics.per_class import OfClass
+from gantool.metrics.score import Score
+from gantool.runs import benchmark
+from gantool.runs.interpolation import between
+from runs import small
+
+COLUMNS = ["age", "smiling", "kind:horse", "kind:zebra"]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 pictures with an age, and attributes."""
+    root, noise, rows = tmp_path_factory.mktemp("labelled"), np.random.default_rng(0), []
+    for index in range(24):
+        Image.fromarray(noise.integers(0, 256, (8, 8, 3), np.uint8)).save(root / f"{index}.png")
+        rows.append(f"{index},{index / 24},{index % 2},{'horse' if index % 3 else 'zebra'}\n")
+    (root / "labels.csv").write_text("file,age,smiling,kind\n" + "".join(rows))
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All monitors that a run has by default look at it too."""
+    folder = tmp_path_factory.mktemp("run") / "run"
+    words = ["dataset=folder", f"dataset.root={images}", "dataset.resolution=8", "model.conditional=true"]
+    words += ["score=fd", "features=digits", "monitor.scores.num=12"]
+    assert main(small(folder, *words, model="mlp", rounds=2)) == 0
+    return folder
+
+
+DOES = {
+    "train": "resume={run} trainer.duration=3it",
+    "sample": "run={run} num=4 format=png classes=[age:0.5+smiling,kind:zebra]",
+    "interpolate": "run={run} over=classes rows=2 steps=3 classes=[smiling,age:0.5]",
+    "interpolate with the training vectors": "run={run} over=classes rows=3 steps=2 out={run}/rows",
+    "project": "run={run} images={images} num=2 steps=3 starts=8 out={run}/any",
+    "project, asked": "run={run} images={images} num=2 steps=3 starts=8 classes=smiling out={run}/asked",
+    "interpolate what was projected": "run={run} latents={run}/any rows=2 steps=2",
+    "truncation": "run={run} thresholds=[0.5,null] num=12 plot=false",
+    "evaluate": "run={run} num=24 score=fd per_class=true",
+    "embed": "run={run} num=6 among=12 perplexity=2 neighbours=2 rows=2",
+    "explain": "run={run} latents=2 shown=1 directions=1 steps=3 images=2 integral_steps=4",
+    "export": "run={run} format=snapshot",
+    "report": "run={run}",
+    "bench": "model=mlp dataset=folder dataset.root={images} dataset.resolution=8 model.conditional=true "
+    "trainer.batch_size=4 model.latent.dim=8",
+    "runs": "{run}",
+    "diff": "{run} {run}",
+}
+ELSEWHERE = {"calibrate", "list", "cache"}  # look at no run
+REFUSES = {
+    "evaluate run={run} num=24 score=cas": "cas needs classes and the labels of folder all are vectors",
+    "evaluate run={run} num=24 score=fd features=classifier": "features=classifier learns classes, and the labels of",
+    "interpolate run={run} over=classes classes=age": "goes from class to class, and {run} is asked for one",
+    "project run={run} images={images} classes=smilin": "did you mean 'smiling'",
+}
+
+
+def test_every_command_has_its_words() -> None:
+    assert {case.split()[0].rstrip(",") for case in DOES} == {*COMMANDS, *OTHERS} - ELSEWHERE
+
+
+def asked(run: Path, images: Path, command: str, words: str) -> int:
+    return main([command, *words.format(run=run, images=images).split()])
+
+
+@pytest.fixture(scope="module")
+def done(run: Path, images: Path) -> Path:
+    """The run once every command has looked at it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(benchmark, "SECONDS", 0.01)
+        patch.setattr(benchmark, "ALTERNATIONS", 1)
+        patch.setattr(benchmark, "_peak_memory", benchmark._play_alone)
+        patch.chdir(run.parent)
+        for case, words in DOES.items():
+            if case == "bench" and not ALL:
+                continue  # seconds of timing
+            assert asked(run, images, case.split()[0].rstrip(","), words) == 0, case
+    return run
+
+
+def test_a_row_goes_from_each_vector_to_the_next(done: Path) -> None:
+    loaded = load_run(done, device="cpu")
+    assert isinstance(loaded.game, GAN)
+    z = torch.randn(1, 8).expand(2, -1)
+    labels = torch.eye(len(COLUMNS))
+    columns = between(loaded.game, loaded, (z, z), (labels[:2], labels[1:3]), path="linear", steps=3)
+    made = loaded.game.generate(z, labels[1:3], loaded.generators)
+    torch.testing.assert_close(columns[-1], made)
+    torch.testing.assert_close(columns[0][1], made[0])
+    halves = loaded.game.generate(z, (labels[:2] + labels[1:3]) / 2, loaded.generators)
+    torch.testing.assert_close(columns[1], halves)
+    assert (done / "rows" / "path.gif").is_file()
+
+
+def test_projected_images_have_vectors(done: Path, images: Path, tmp_path: Path, capfd) -> None:
+    found = load_file(done / "asked" / "latents.safetensors")["labels"]
+    assert found.tolist() == [[0, 1, 0, 0]] * 2
+    for wrong in (found[:, :3].clone(), found / 0, torch.zeros(2, dtype=torch.int64)):
+        save_file({"z": torch.zeros(2, 8), "labels": wrong}, tmp_path / "latents.safetensors")
+        assert asked(done, images, "interpolate", f"run={{run}} latents={tmp_path}") == 1
+        assert "its labels are not those of" in (said := capfd.readouterr().err) and said.count("\n") == 1
+
+
+def test_attributes_are_scored_each_by_itself(done: Path) -> None:
+    (file,) = (done / "evaluated").rglob("*.json")
+    scores = [name for name in json.loads(file.read_text())["scores"] if "/" in name]
+    assert scores == [f"fd_digits/{name}" for name in COLUMNS[1:]]
+    smiling = OfClass(Counts(), 1)
+    side = Embedding(
+        torch.zeros(5, 1), torch.zeros(5, 1), None, torch.tensor([[0.0, 1], [1, 0], [0.5, 1], [1, 1], [1, 0.5]])
+    )
+    assert smiling(side, side, 0) == 3
+
+
+@pytest.mark.parametrize("words", REFUSES)
+def test_what_has_no_meaning_is_one_line(words: str, run: Path, images: Path, capfd) -> None:
+    command, rest = words.split(" ", 1)
+    assert asked(run, images, command, rest) == 1
+    said = capfd.readouterr().err
+    (error,) = [line for line in said.splitlines() if not line.startswith("folder: ")]
+    assert REFUSES[words].format(run=run) in error
+
+
+class Counts(Score):
+    """How many images it is shown."""
+
+    def __call__(self, fake: Embedding, real: Embedding, seed: int) -> float:
+        return len(fake)
