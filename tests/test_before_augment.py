@@ -9,7 +9,7 @@ from torch import Tensor
 
 from extent import some, thorough
 from gantool.augment import ADA
-from gantool.augment.transforms import resample, warp
+from gantool.augment.transforms import GEOMETRY, draw, geometry, resample
 from gantool.batch import Batch, Before, Draws
 from gantool.cli.main import main
 from gantool.game import Progress, Turn
@@ -39,16 +39,17 @@ def test_the_gradient_goes_through_the_augmentation(side: str) -> None:
 def test_sampling_can_be_differentiated_twice_and_is_torchs() -> None:
     torch.manual_seed(0)
     images = torch.randn(4, 2, 6, 6, dtype=torch.float64, requires_grad=True)
-    back = warp(Draws(4, images.device), torch.tensor(0.9)).double()
+    numbers = draw(Draws(4, images.device), torch.tensor(0.9), {"geometry": 1.0}, 6)
+    back = geometry(numbers[:, :GEOMETRY]).double()
 
     def moved(images: Tensor) -> Tensor:
         return resample(images, back) ** 2
 
     assert torch.autograd.gradcheck(moved, images) and torch.autograd.gradgradcheck(moved, images)
-    grid = F.affine_grid(back[:, :2], [4, 2, 6, 6], align_corners=False)
+    grid = F.affine_grid(back, [4, 2, 6, 6], align_corners=False)
     by_torch = F.grid_sample(images, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
     gradients = [torch.autograd.grad(made.square().sum(), images)[0] for made in (by_torch, resample(images, back))]
-    assert (back != torch.eye(3)).any((1, 2)).all() and torch.equal(*gradients)
+    assert (back != torch.eye(2, 3)).any((1, 2)).all() and torch.equal(*gradients)
 
 
 def test_under_ada_it_is_that_of_finite_differences() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from gantool.augment.transforms import blit, color, cutout, recolor, resample, warp
+from gantool.augment.transforms import GEOMETRY, cutout, draw, geometry, only, recolor, resample
 from gantool.batch import Draws
 from gantool.errors import GantoolError, check_choice
 from gantool.game import Augment, Progress
@@ -41,11 +41,15 @@ class Transforming(nn.Module, Augment):
 
     def forward(self, images: Tensor, draws: Draws) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W) float32, where nothing happens bit for bit the same."""
+        share = self.policy.get
         with torch.autocast(images.device.type, enabled=False):  # matrices of angles and places are not for bf16
-            chance = {part: self.p * self.policy.get(part, 0.0) for part in PARTS}
-            back = blit(draws, chance["blit"], max(images.shape[2:])) @ warp(draws, chance["geometry"])
-            images = recolor(resample(images, back), color(draws, chance["color"]))
-            return cutout(images, draws, chance["cutout"])
+            numbers = draw(draws, self.p, self.policy, max(images.shape[2:]))
+            places, colours = numbers.split([GEOMETRY, numbers.shape[1] - GEOMETRY], 1)
+            if share("blit") or share("geometry"):
+                images = only((places != 0).any(1), resample(images, geometry(places)), images)
+            if share("color"):
+                images = only((colours != 0).any(1), recolor(images, colours), images)
+            return cutout(images, draws, self.p * self.policy["cutout"]) if share("cutout") else images
 
 
 class ADA(Transforming):

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gantool.augment.transforms import matrix, proportioned, rotate, scale, translate
+from gantool.augment.transforms import proportioned, turn
 from gantool.batch import Draws
 from gantool.errors import GantoolError
 
@@ -33,11 +33,13 @@ class Jitter:
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """(N, C, R, R) in [-1, 1] -> float32 of the same shape and range; `draws` are of this part."""
         with torch.autocast(images.device.type, enabled=False):  # places are not for bf16
-            turn, slant, wide, high, x, y, power = (2 * draws.rand(7) - 1).unbind(1)
-            back = rotate(self.rotation * turn) @ matrix((1, self.shear * slant, 0), (0, 1, 0), (0, 0, 1))
-            back = back @ scale(torch.exp2(self.size * wide), torch.exp2(self.size * high))
-            back = back @ translate(self.shift * x, self.shift * y)
-            grid = F.affine_grid(proportioned(back, images)[:, :2], list(images.shape), align_corners=False)
+            angle, slant, *sizes, x, y, power = (2 * draws.rand(7) - 1).split(1, 1)
+            across, down = turn(self.rotation * angle[:, 0]).unbind(2)  # columns
+            whole = torch.stack([across, torch.addcmul(down, self.shear * slant, across)], 2)
+            whole = whole * torch.exp2(self.size * torch.cat(sizes, 1))[:, None]
+            moved = (whole * (self.shift * torch.cat([x, y], 1))[:, None]).sum(2, keepdim=True)
+            back = proportioned(torch.cat([whole, moved], 2), images)
+            grid = F.affine_grid(back, list(images.shape), align_corners=False)
             light = (F.grid_sample(images.float() + 1, grid, align_corners=False) / 2).clamp(1e-3, 1)  # 0 moves in
             # From 0.001 on: a power below 1 is infinitely steep at 0.
-            return 2 * light ** torch.exp2(self.gamma * power)[:, None, None, None] - 1
+            return 2 * light ** torch.exp2(self.gamma * power)[..., None, None] - 1

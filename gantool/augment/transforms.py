@@ -1,11 +1,14 @@
 """ADA's transformations (Karras 2020, appendix B), each for every image by itself with some chance.
 
-Places are (x, y, 1) with x and y from -1 to 1, colours (r, g, b, 1); both are changed by the product of matrices. Where
-the authors resample at twice the size behind a wavelet filter, one bicubic sampling does here, so that what is shrunk
-is not filtered.
+All that is drawn for an image is one row of numbers, and its places and colours change once, by the product of its
+transformations written out: on a GPU each operation on so few numbers costs as much as one on the images. Where the
+authors resample at twice the size behind a wavelet filter, one bicubic sampling does here, so that what is shrunk is
+not filtered.
 """
 
 import math
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -14,70 +17,79 @@ from torch import Tensor
 
 from gantool.batch import Draws
 
-
-def sometimes(draws: Draws, chance: Tensor, value: Tensor, otherwise: float) -> Tensor:
-    """(N,) `value` with probability `chance`."""
-    return torch.where(draws.rand() < chance, value, otherwise)
-
-
-def matrix(*rows: tuple[Tensor | float, ...]) -> Tensor:
-    """(N, k, k) from k rows of k numbers or (N,) tensors."""
-    like = next(entry for row in rows for entry in row if isinstance(entry, Tensor))
-    full = [[entry if isinstance(entry, Tensor) else torch.full_like(like, entry) for entry in row] for row in rows]
-    return torch.stack([torch.stack(row, -1) for row in full], -2)
+# A row of numbers, each 0 where nothing happens: two moves, mirror (1), quarter turn, rotations before and after the
+# change of aspect, sizes (log2); hue, luma flip (1), light, and contrast and saturation (log2).
+GEOMETRY = 10  # of them come first
+# The part whose chance each has, once for the two numbers of a move, and its spread; those of 0 are uniform.
+OWNERS = (*("blit", "geometry", "blit", "blit"), *4 * ["geometry"], *5 * ["color"])
+ROTATIONS = (4, 5)  # of the chances: so that either of the two happens with `chance`
 
 
-def scale(x: Tensor, y: Tensor | float) -> Tensor:
-    """(N, 3, 3)."""
-    return matrix((x, 0, 0), (0, y, 0), (0, 0, 1))
+def draw(draws: Draws, p: Tensor, policy: Mapping[str, float], size: int) -> Tensor:
+    """(N, 15) numbers for images of `size` pixels, of parts that happen with probability `p` times their share in
+    `policy`."""
+    shares = [policy.get(part, 0.0) for part in OWNERS]
+    exponents = [0.5 if place in ROTATIONS else 1.0 for place in range(len(OWNERS))]
+    # Uniform: a move in whole pixels, mirror, quarter turn, luma flip, to be rounded; two rotations, hue.
+    slopes, starts = [size / 4, size / 4, 2, 4, 2, 2, 2, 2], [-size / 8, -size / 8, -0.5, -0.5, -0.5, -1, -1, -1]
+    factors = [2 / size, 2 / size, 0.25, 0.25, 1, math.pi / 2, math.pi, math.pi, 0.2, 0.2, math.pi, 1, 0.2, 0.5, 1]
+    lists = (shares, exponents, slopes, starts, factors)
+    constants = on_device([*chain(*lists)], p.device).split([len(part) for part in lists])
+    share, exponent, slope, start, factor = constants
+    uniform, normal = draws.rand(len(OWNERS) + len(slopes)), draws.randn(len(factors) - len(slopes))
+    chances, uniform = uniform.split([len(OWNERS), len(slopes)], 1)
+    happens = chances < 1 - (1 - p * share) ** exponent
+    uniform = torch.addcmul(start, uniform, slope)
+    uniform[:, :5].round_()
+    moves, mirrors, luma, angles, hue = uniform.split([2, 2, 1, 2, 1], 1)
+    numbers = torch.cat([moves, normal[:, :2], mirrors, angles, normal[:, 2:4], hue, luma, normal[:, 4:]], 1)
+    return numbers * factor * torch.cat([happens[:, :1], happens[:, :2], happens[:, 1:]], 1)
 
 
-def rotate(angle: Tensor) -> Tensor:
-    """(N, 3, 3)."""
+def on_device(numbers: Sequence[float], device: torch.device) -> Tensor:
+    """(N,) float32, for which nothing waits."""
+    return torch.tensor(numbers).to(device, non_blocking=True)
+
+
+def turn(angle: Tensor) -> Tensor:
+    """(...) -> (..., 2, 2) rotations."""
     cos, sin = angle.cos(), angle.sin()
-    return matrix((cos, -sin, 0), (sin, cos, 0), (0, 0, 1))
+    return torch.stack([cos, -sin, sin, cos], -1).unflatten(-1, (2, 2))
 
 
-def translate(x: Tensor, y: Tensor) -> Tensor:
-    """(N, 3, 3)."""
-    return matrix((1, 0, x), (0, 1, y), (0, 0, 1))
+def geometry(numbers: Tensor) -> Tensor:
+    """(N, 10) -> (N, 2, 3) from a place in the result, (x, y, 1) with x and y from -1 to 1, to that in the image:
+    mirror @ quarter turn @ first move @ size @ rotation @ aspect @ rotation @ second move."""
+    moves, mirror, quarter, before, after, size, aspect = numbers.split([4, 1, 1, 1, 1, 1, 1], 1)
+    first, second, last = turn(torch.cat([quarter, quarter + before, after], 1)).unbind(1)
+    scales = torch.cat([size + aspect, size - aspect], 1).exp2()
+    whole = joined(second * scales[:, None], last)
+    moved = torch.stack([first, whole], 1) * moves.view(-1, 2, 1, 2)
+    back = torch.cat([whole, moved.sum((1, 3))[..., None]], 2)
+    back[:, 0].mul_(1 - 2 * mirror)
+    return back
 
 
-def blit(draws: Draws, chance: Tensor, size: int) -> Tensor:
-    """(N, 3, 3) from a place in the result to that in the image: mirror, quarter turns, moves by whole pixels."""
-    flip = sometimes(draws, chance, 1.0 - 2 * draws.randint(2), 1.0)
-    turns = sometimes(draws, chance, draws.randint(4).float(), 0.0)
-    moves = draws.rand() < chance
-    x, y = (torch.where(moves, 2 / size * ((2 * draws.rand() - 1) * size / 8).round(), 0.0) for _ in range(2))
-    return scale(flip, 1) @ rotate(math.pi / 2 * turns) @ translate(x, y)
-
-
-def warp(draws: Draws, chance: Tensor) -> Tensor:
-    """(N, 3, 3) from a place in the result to that in the image: size, rotation, aspect, rotation, place."""
-    before_or_after = 1 - (1 - chance).sqrt()  # so that either rotation happens with `chance`
-    size = sometimes(draws, chance, torch.exp2(0.2 * draws.randn()), 1.0)
-    before, after = (sometimes(draws, before_or_after, math.pi * (2 * draws.rand() - 1), 0.0) for _ in range(2))
-    aspect = sometimes(draws, chance, torch.exp2(0.2 * draws.randn()), 1.0)
-    moves = draws.rand() < chance
-    x, y = (torch.where(moves, 2 * 0.125 * draws.randn(), 0.0) for _ in range(2))
-    return scale(size, size) @ rotate(before) @ scale(aspect, 1 / aspect) @ rotate(after) @ translate(x, y)
+def joined(a: Tensor, b: Tensor) -> Tensor:
+    """The product of (N, 2, 2) matrices, which no TF32 rounds."""
+    return (a[..., None] * b[:, None]).sum(2)
 
 
 def resample(images: Tensor, back: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, C, H, W), from where `back` says, in units of half the longer side, mirrored at the border;
-    the identity changes no bit."""
-    grid = F.affine_grid(proportioned(back, images)[:, :2], list(images.shape), align_corners=False)
-    moved = _Sampled.apply(images, grid)
-    return torch.where(differs(back)[:, None, None, None], moved, images)
+    """(N, C, H, W) -> (N, C, H, W), from where `back` (N, 2, 3) says, in units of half the longer side, mirrored at the
+    border."""
+    grid = F.affine_grid(proportioned(back, images), list(images.shape), align_corners=False)
+    return _Sampled.apply(images, grid)
 
 
 def proportioned(back: Tensor, images: Tensor) -> Tensor:
-    """(N, 3, 3) in units of half the longer side, where turns keep shapes, as places from -1 to 1 on either side."""
+    """(N, 2, 3) in units of half the longer side, where turns keep shapes, as places from -1 to 1 on either side."""
     height, width = images.shape[2:]
     if height == width:
         return back
-    sides = back.new_tensor([width, height, max(height, width)]) / max(height, width)
-    return back * sides / sides[:, None]
+    long = max(height, width)
+    sides = on_device([1, height / width, long / width, width / height, 1, long / height], back.device)
+    return back * sides.view(2, 3)
 
 
 class _Sampled(torch.autograd.Function):
@@ -109,73 +121,33 @@ class _Spread(torch.autograd.Function):
         return _Sampled.apply(gradient, *ctx.saved_tensors), None, None
 
 
-def identity(like: Tensor, size: int = 4) -> Tensor:
-    """(size, size)."""
-    return torch.eye(size, dtype=like.dtype, device=like.device)
+def recolor(images: Tensor, numbers: Tensor) -> Tensor:
+    """(N, C, H, W), (N, 5) -> (N, C, H, W): light is added, contrast multiplies; then the grey part changes its sign
+    under a luma flip, and the rest turns about the line of greys by the hue and moves from it by the saturation.
 
-
-def greys(like: Tensor) -> Tensor:
-    """(4, 4) projection on the line of greys."""
-    luma = like.new_tensor([1.0, 1.0, 1.0, 0.0])
-    return torch.outer(luma, luma) / 3
-
-
-def flip_luma(flip: Tensor) -> Tensor:
-    """(N, 4, 4): where `flip` is 1, light becomes dark and hues stay."""
-    return identity(flip) - 2 * flip[:, None, None] * greys(flip)
-
-
-def turn_hue(angle: Tensor) -> Tensor:
-    """(N, 4, 4): colours turn about the line of greys (Rodrigues' formula)."""
-    along, eye, a = greys(angle), identity(angle), 1 / math.sqrt(3)
-    cross = angle.new_tensor([[0, -a, a, 0], [a, 0, -a, 0], [-a, a, 0, 0], [0, 0, 0, 0]])
-    along[3, 3] = 1
-    angle = angle[:, None, None]
-    return along + angle.cos() * (eye - along) + angle.sin() * cross
-
-
-def stretch_saturation(factor: Tensor) -> Tensor:
-    """(N, 4, 4): colours move away from the line of greys, or to it."""
-    along, eye = greys(factor), identity(factor)
-    along[3, 3] = 1
-    return along + factor[:, None, None] * (eye - along)
-
-
-def shade(light: Tensor, contrast: Tensor) -> Tensor:
-    """(N, 4, 4): `light` is added, then all is multiplied by `contrast`."""
-    c, b = contrast, contrast * light
-    return matrix((c, 0, 0, b), (0, c, 0, b), (0, 0, c, b), (0, 0, 0, 1))
-
-
-def color(draws: Draws, chance: Tensor) -> Tensor:
-    """(N, 4, 4) from a colour in the image to that in the result: brightness, contrast, luma flip, hue, saturation."""
-    light = sometimes(draws, chance, 0.2 * draws.randn(), 0.0)
-    contrast = sometimes(draws, chance, torch.exp2(0.5 * draws.randn()), 1.0)
-    flip = sometimes(draws, chance, draws.randint(2).float(), 0.0)
-    angle = sometimes(draws, chance, math.pi * (2 * draws.rand() - 1), 0.0)
-    factor = sometimes(draws, chance, torch.exp2(draws.randn()), 1.0)
-    return stretch_saturation(factor) @ turn_hue(angle) @ flip_luma(flip) @ shade(light, contrast)
-
-
-def recolor(images: Tensor, change: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, C, H, W); one channel counts as grey, which no hue or saturation changes; other numbers than
-    1 and 3 are no colours, and stay."""
+    One channel is grey; other numbers than 1 and 3 are no colours, and stay.
+    """
     if images.shape[1] not in (1, 3):
         return images
-    pixels = images.expand(-1, 3, -1, -1).flatten(2)
-    changed = change[:, :3, :3] @ pixels + change[:, :3, 3:]
-    changed = changed.unflatten(2, images.shape[2:])[:, : images.shape[1]]
-    return torch.where(differs(change)[:, None, None, None], changed, images)
+    hue, luma, light, contrast, saturation = numbers[:, :, None, None].unbind(1)
+    whole, rest = torch.stack([contrast, contrast + saturation]).exp2()
+    grey = whole * (1 - 2 * luma)
+    if images.shape[1] == 1:
+        return torch.addcmul((grey * light)[..., None], images, grey[..., None])
+    third = 2 * math.pi / 3
+    thirds = on_device([0, third, -third, -third, 0, third, third, -third, 0], hue.device).view(3, 3)
+    mix = torch.addcmul(grey / 3, rest, (hue + thirds).cos(), value=2 / 3)  # (N, 3, 3)
+    return torch.baddbmm(grey * light, mix, images.flatten(2)).view_as(images)
 
 
 def cutout(images: Tensor, draws: Draws, chance: Tensor) -> Tensor:
     """(N, C, H, W) with a box of half the size set to zero, which may reach over the border."""
+    row, column, happens = draws.rand(3).split(1, 1)
     places = ((torch.arange(size, device=images.device) + 0.5) / size for size in images.shape[2:])
-    rows, columns = ((place - draws.rand(1)).abs() < 0.25 for place in places)  # (N, H), (N, W)
-    happens = (draws.rand() < chance)[:, None, None]
-    return images * ~(rows[:, :, None] & columns[:, None, :] & happens)[:, None]
+    rows, columns = ((place - centre).abs() < 0.25 for place, centre in zip(places, (row, column), strict=True))
+    return images * ~(rows[:, :, None] & columns[:, None, :] & (happens < chance)[:, :, None])[:, None]
 
 
-def differs(change: Tensor) -> Tensor:
-    """(N,) whether each (k, k) matrix is another than the identity."""
-    return (change != identity(change, change.shape[-1])).flatten(1).any(1)
+def only(chosen: Tensor, changed: Tensor, images: Tensor) -> Tensor:
+    """Images (N, C, H, W), bit for bit the same but for those `chosen` (N,)."""
+    return torch.where(chosen[:, None, None, None], changed, images)
