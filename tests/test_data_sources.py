@@ -224,7 +224,7 @@ def test_celeba_attributes_become_classes(shared_data: Path, tmp_path: Path) -> 
     for line, label in zip(lines[2:], labels, strict=True):
         values = dict(zip(header, line.split()[1:], strict=True))
         wanted = [name if values[name] == "1" else f"not {name}" for name in ("Male", "Smiling")]
-        assert names[label] == ", ".join(wanted)
+        assert isinstance(label, int) and names[label] == ", ".join(wanted)
 
 
 def test_celeba_follows_the_partition(shared_data: Path, tmp_path: Path) -> None:

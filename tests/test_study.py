@@ -53,7 +53,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_search_goes_on_with_what_was_left_and_prunes(searched: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert states(searched) == ["COMPLETE"] * 4
     study = open_study(searched)
-    left = ask(searched, StudyConfig(**SETTINGS | {"trials": 5}), space(RATE, "loss=hinge,lsgan"))
+    left = ask(searched, StudyConfig.model_validate(SETTINGS | {"trials": 5}), space(RATE, "loss=hinge,lsgan"))
     assert left is not None
     left.set_user_attr("job", "4-left")  # and its process was killed
     study.enqueue_trial({"optimizer.lr": 0.099, "loss": "lsgan"})
@@ -149,7 +149,7 @@ def test_samplers(sampler: str, url: str | None, tmp_path: Path) -> None:
 
 
 def test_a_trial_that_was_there_before_is_not_trained_again(tmp_path: Path) -> None:
-    config = StudyConfig(**SETTINGS | {"trials": 8})
+    config = StudyConfig.model_validate(SETTINGS | {"trials": 8})
     study = open_study(tmp_path, None, {"score": True})
     asked = []
     while (trial := ask(tmp_path, config, space("x=1,2"))) is not None:
