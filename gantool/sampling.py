@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gantool.batch import Draws, Request
 from gantool.errors import GantoolError
 from gantool.game import Game
-from gantool.images import to_stored, to_uint8
+from gantool.images import normalise, to_stored
 from gantool.logging.progress import Block
 from gantool.randomness import seed_torch
 
@@ -97,16 +97,23 @@ def _batch_norms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
 
 @torch.no_grad()
 def translated(
-    network: nn.Module, images: Iterable[Tensor], device: torch.device, *, seed: int, batch_size: int, first: int = 0
+    network: nn.Module,
+    images: Iterable[Tensor],
+    device: torch.device,
+    *,
+    seed: int,
+    batch_size: int,
+    first: int = 0,
+    bits: int = 8,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of sources and translations, (n, C, H, W) uint8 on the CPU, of (C, H, W) uint8 images, the number `first`
-    and those after it. Dropout, pix2pix's noise, goes by batch. Seeds torch."""
+    """Batches of sources and translations, (n, C, H, W) on the CPU, the latter of 8 or 16 `bits`, of (C, H, W) images
+    as they are stored, the number `first` and those after it. Dropout, pix2pix's noise, goes by batch. Seeds torch."""
     rest = iter(images)
     done = first
     while batch := list(islice(rest, batch_size)):
         seed_torch("translate", seed, done)
         source = torch.stack(batch)
-        yield source, to_uint8(network(source.to(device).float() / 127.5 - 1)).cpu()
+        yield source, to_stored(network(normalise(source.to(device))), bits).cpu()
         done += len(batch)
 
 

@@ -22,9 +22,12 @@ os.fsync = lambda descriptor: None  # a fifth of a small run's time, and no test
 
 
 def pytest_configure() -> None:
-    """An error where GANTOOL_TESTS is neither unset nor all."""
+    """An error where GANTOOL_TESTS is neither unset nor all, or a number is none."""
     if (extent := os.environ.get("GANTOOL_TESTS", "all")) != "all":
         raise pytest.UsageError(f"GANTOOL_TESTS={extent}: leave it unset for a part of the cases, or say all")
+    for name in ("GANTOOL_FUZZ", "GANTOOL_SEED"):
+        if not (number := os.environ.get(name, "0")).isdecimal():
+            raise pytest.UsageError(f"{name}={number}: should be a whole number; leave it unset for the usual cases")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

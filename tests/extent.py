@@ -10,7 +10,7 @@ T = TypeVar("T")
 ALL = os.environ.get("GANTOOL_TESTS") == "all"
 # How many cases of nonsense test_fuzz types. Where it is said, test_damage and test_stops go through every way too,
 # whatever GANTOOL_TESTS says.
-FUZZ = int(os.environ.get("GANTOOL_FUZZ", "0"))
+FUZZ = int(asked) if (asked := os.environ.get("GANTOOL_FUZZ", "0")).isdecimal() else 0  # conftest refuses other words
 thorough = pytest.mark.thorough  # a heavy test: only with GANTOOL_TESTS=all
 
 

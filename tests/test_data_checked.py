@@ -1,5 +1,6 @@
 """The cache is used only as it was written, and only for source files of the same content."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -195,3 +196,32 @@ def test_no_bit_of_statistics_can_change_unnoticed(tmp_path: Path) -> None:
         changed[place] ^= 1 << place % 8
         path.write_bytes(changed)
         assert load_tensors(path) is None, place
+
+
+def test_of_many_pieces_a_sample_is_read_another_one_each_time(root: Path, cache: Path, monkeypatch) -> None:
+    monkeypatch.setattr(stored, "PIECE", 100)
+    monkeypatch.setattr(stored, "SAMPLE", 3)
+    classes(root)
+    (folder,) = cache.glob("folder-*/")
+    path = folder / "images.u8"
+    meta = json.loads((folder / "meta.json").read_text())["meta"]
+
+    def noticed() -> bool:
+        try:
+            stored.check(folder, meta["key"], {})
+        except stored.Stale:
+            return True
+        return False
+
+    assert not any(noticed() for _ in range(20))
+    flip(path, 0.5)
+    found = [noticed() for _ in range(300)]
+    assert any(found) and not all(found)
+    older = {name: value for name, value in meta.items() if name != "pieces"}
+    (folder / "meta.json").write_text(json.dumps({"meta": older, "sum": stored._sum(older)}))
+    assert all(noticed() for _ in range(10)), "what an older gantool wrote is read whole"
+    flip(path, 0.5)
+    assert not noticed()
+    (folder / "meta.json").write_text(json.dumps({"meta": meta, "sum": stored._sum(meta)}))
+    os.truncate(path, path.stat().st_size - 1)
+    assert all(noticed() for _ in range(10)), "the size is always looked at"

@@ -36,6 +36,7 @@ def project(options: Options) -> None:
 
     from gantool.files import write_whole
     from gantool.games.gan import GAN
+    from gantool.images import normalise
     from gantool.logging.grid import grid, save_grid
     from gantool.runs import projection
     from gantool.runs.output import output, stamp
@@ -54,7 +55,7 @@ def project(options: Options) -> None:
     names, images = read_folder(run, options.images, "images")
     names = names[: options.num]
     stored = torch.stack(list(islice(images, len(names))))
-    wanted = stored.to(run.device).float() / 127.5 - 1
+    wanted = normalise(stored.to(run.device))
     how = options.model_dump(include={"seed", "steps", "starts", "lr", "feature_weight"})
     found = projection.project(run.game, run, wanted, labels=labels, **how)
     of = expanded(options.images).resolve().name
@@ -62,7 +63,7 @@ def project(options: Options) -> None:
         found.save(out)
         pairs = torch.stack([wanted.cpu(), found.images.cpu()], 1).flatten(0, 1)
         save_grid(grid(pairs, min(8, len(pairs))), out / "grid.png")
-        errors = {name: round(float(error), 4) for name, error in zip(names, found.errors, strict=True)}
+        errors = {str(name): round(float(error), 4) for name, error in zip(names, found.errors, strict=True)}
         write_whole(out / "errors.json", json.dumps(errors, indent=2) + "\n")
     mean = float(found.errors.mean())
     log.info("%d images projected, off by %.3f of 2 in the mean square root over pixels: %s", len(names), mean, out)

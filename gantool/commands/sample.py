@@ -92,15 +92,16 @@ def _translate(run: "TrainedRun", options: Options) -> tuple[str, Path]:
     if options.tile is not None and not own:
         raise GantoolError(f"tile={options.tile} is for source=FOLDER format=png size=own: leave it out")
     _check_grid(options, 2 * len(names))
-    how = options.model_dump(include={"seed", "batch_size"})
+    how = {**options.model_dump(include={"seed", "batch_size"}), "bits": run.bits}
     batches = translated(network, islice(images, len(names)), run.device, **how)
     of = expanded(options.source).resolve().name if options.source else "test"
     name = stamp(run.nimg, options.seed, direction, of, options.format)
     with output(run.folder, "sampled", name, options.out) as out:
         if own:
-            for number, (source, file) in enumerate(follow_steps(list(zip(names, file_names(names), strict=True)))):
-                place = expanded(str(options.source)) / source
-                translate_file(run, network, place, out / file, seed=(options.seed, number), tile=options.tile)
+            folder = expanded(str(options.source))
+            for number, (piece, file) in enumerate(follow_steps(list(zip(names, file_names(names), strict=True)))):
+                how = {"seed": (options.seed, number), "tile": options.tile}
+                translate_file(run, network, folder, piece, out / file, **how)
         else:
             write(out, names, batches, options.format)
     return f"{len(names)} images translated {direction} by {run.folder}", out

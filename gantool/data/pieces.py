@@ -9,6 +9,7 @@ from PIL import Image
 from gantool.data.archive import Archive
 from gantool.data.arrays import ARRAYS, DICOM, STACKS, extra, read_array, read_dicom
 from gantool.data.decoding import opened
+from gantool.data.files import suffix
 from gantool.data.pixels import HEIC, STACK, Piece, formats_of, numbers, open_image
 
 
@@ -19,7 +20,7 @@ def pieces_of(root: Path | Archive, names: Sequence[str], channels: int | None) 
 
 
 def _pieces(root: Path | Archive, name: str, channels: int | None) -> list[Piece]:
-    ending = Path(name).suffix.lower()
+    ending = suffix(name)
     if ending in HEIC:
         extra("pillow_heif", name)
     if ending in DICOM:

@@ -1,5 +1,6 @@
 """From an image file or array to what is stored: at the final resolution, (channels, height, width)."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -35,7 +36,7 @@ def formats_of(name: str) -> tuple[str, ...]:
     return ("HEIF",)
 
 
-def fit(image: Image.Image, resolution: Resolution, channels: int, fitting: Fitting = PLAIN) -> np.ndarray:
+def fit(image: Image.Image, resolution: Resolution | None, channels: int, fitting: Fitting = PLAIN) -> np.ndarray:
     """(channels, height, width) uint8: placed as `fitting` says, by default the centre square of the short side, and
     resized with PIL's antialiased Lanczos filter (as NVlabs prepare theirs)."""
     image = fitting.place(image.convert("L" if channels == 1 else "RGB"), resolution)
@@ -135,26 +136,41 @@ def numbers(place: Path | BinaryIO, name: str, page: int | None) -> tuple[np.nda
 
 def decode(
     place: Path | BinaryIO,
-    resolution: Resolution,
+    resolution: Resolution | None,
     channels: int,
     fitting: Fitting = PLAIN,
     *,
     name: str = "",
     page: int | None = None,
     found: tuple[float, float] | None = None,
+    halves: bool = False,
 ) -> tuple[np.ndarray, tuple[Seen, ...]]:
     """One image, called `name`, as (channels, height, width) uint8, or int16 for 16 bits, and what it held; `found`:
-    the least and greatest number in its set. Raises as `open_image` does."""
+    the least and greatest number in its set; `resolution` None: its own size; `halves`: its left and its right half,
+    each an image of so many channels, in one. Raises as `open_image` does."""
     name = name or str(place)
     plain = fitting.range is None and fitting.bits != 16 and channels in (1, 3) and page is None
     if plain and Path(name).suffix.lower() not in (*ARRAYS, *DICOM):
         image, seen = open_image(place, name)
-        return fit(image, resolution, channels, fitting), (seen,)
+        if not halves:
+            return fit(image, resolution, channels, fitting), (seen,)
+        middle, height = _middle(image.width, image.height), image.height
+        views = [image.crop((left, 0, left + middle, height)) for left in (0, middle)]
+        pixels = np.concatenate([fit(view, resolution, channels, fitting) for view in views])
+        return pixels, (replace(seen, size=(middle, height)),) * 2
     values, kind, mode, top = numbers(place, name, page)
     dtype, used = values.dtype, extremes(values)
     values = channels_of(values, channels)
     span = fitting.span(dtype, found, top)
     peak = min(max((used[1] - span[0]) / (span[1] - span[0]), 0.0), 1.0)
     height, width = values.shape[:2]
+    width = _middle(width, height) if halves else width
+    pixels = [fitting.store(view, resolution, span) for view in np.split(values, 2 if halves else 1, 1)]
     seen = Seen(name, kind, mode, 8 * dtype.itemsize, (width, height), peak, (), used, span)
-    return fitting.store(values, resolution, span), (seen,)
+    return np.concatenate(pixels), (seen,) * len(pixels)
+
+
+def _middle(width: int, height: int) -> int:
+    if 2 * width < 3 * height or width % 2:
+        raise ValueError(f"{width}x{height} pixels are not two images side by side")
+    return width // 2

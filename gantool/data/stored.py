@@ -1,18 +1,21 @@
 """A prepared data set on disk: written under another name and renamed, and checked by content before it is used."""
 
 import hashlib
+import heapq
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 
 import numpy as np
 
 from gantool.data.account import Account
+from gantool.data.decoding import on_all_cores
 from gantool.data.files import Files
 from gantool.data.source import Damaged, Decoded
 from gantool.errors import GantoolError
@@ -21,6 +24,8 @@ from gantool.files import sync, write_whole
 PIXELS = {8: ("images.u8", np.uint8), 16: ("images.i16", np.int16)}  # by bits
 KEPT, LEFT = 10_000, "left.json"  # so many images are lost at most when a preparation is killed
 PIECE = 2**24  # bytes of a file that are hashed at once, beside other pieces of it
+SAMPLE = 64  # pieces of a larger file that are read at a start, other ones each time: a second's work; 1 GiB
+TOGETHER = 200  # source files that are hashed together: of small ones most of the time goes into taking turns
 NEWEST, SPREAD, BUDGET = 1000, 200, 2**28  # source files read again at a start: the last changed, others; bytes
 
 
@@ -80,11 +85,13 @@ def write(
         for part in (parts[1], parts[2], partial / LEFT):
             part.unlink(missing_ok=True)
         (partial / "files.json").write_text(json.dumps(hashes(files)))
-        sums = {path.name: checksum(path) for path in sorted(partial.iterdir())}
+        pieces = {path.name: digests(path) for path in sorted(partial.iterdir())}
+        sums = {part: _whole(partial / part, found) for part, found in pieces.items()}
         for part in sums:
             sync(partial / part)
         told = account.told()
         meta = {"key": key, "shape": [len(listed), *shape], "damaged": damaged, "account": told, "sums": sums}
+        meta["pieces"] = {part: found for part, found in pieces.items() if len(found) > SAMPLE}
         write_whole(partial / "meta.json", json.dumps({"meta": meta, "sum": _sum(meta)}))
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
@@ -117,7 +124,8 @@ def _left(partial: Path, key: str, account: Account) -> tuple[int, list[tuple[st
 
 
 def check(folder: Path, key: str, files: Files) -> dict[str, Any]:
-    """`meta` of a folder that `write` filled; every byte of it is read, and the source files most likely to differ.
+    """`meta` of a folder that `write` filled; all of it is read, of a file of many pieces a sample, which is another
+    one each time, and the source files most likely to differ.
 
     Raises Stale where anything is not as it was written, or a source file has other content.
     """
@@ -127,7 +135,10 @@ def check(folder: Path, key: str, files: Files) -> dict[str, Any]:
         content = json.loads((folder / "meta.json").read_bytes())
         meta = content["meta"]
         sound = content["sum"] == _sum(meta) and meta["key"] == key
-        damaged = [name for name, value in meta["sums"].items() if checksum(folder / name) != value] if sound else [""]
+        pieces = meta.get("pieces", {})  # an older one has none
+        named = meta["sums"].items() if sound else ()
+        damaged = [name for name, value in named if not _as_written(folder / name, value, pieces.get(name))]
+        damaged = damaged if sound else [""]
         known = {} if damaged else json.loads((folder / "files.json").read_bytes())
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise Stale(f"its cache is damaged ({type(error).__name__})") from error
@@ -142,7 +153,7 @@ def check(folder: Path, key: str, files: Files) -> dict[str, Any]:
 
 def suspects(files: Files) -> list[str]:
     """The names whose content is worth another look: those last touched in any way, and some of all, up to a budget."""
-    newest = sorted(files, key=lambda name: files[name].status.st_ctime_ns, reverse=True)[:NEWEST]
+    newest = heapq.nlargest(NEWEST, files, key=lambda name: files[name].status.st_ctime_ns)
     chosen, size = [], 0
     for name in dict.fromkeys([*newest, *list(files)[:: len(files) // SPREAD + 1]]):
         chosen.append(name)
@@ -154,28 +165,47 @@ def suspects(files: Files) -> list[str]:
 def hashes(files: Files) -> dict[str, str]:
     """A hash of the content of each; raises GantoolError for one that cannot be read."""
 
-    def one(name: str) -> str:
+    def some(names: Sequence[str]) -> list[str]:
         try:
-            with open(files[name].path, "rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+            return [_digest(files[name].path)[:16] for name in names]
         except OSError as error:
-            raise GantoolError(f"cannot read {files[name].path}: {error.strerror}") from error
+            raise GantoolError(f"cannot read {error.filename}: {error.strerror}") from error
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return dict(zip(files, pool.map(one, files), strict=True))
+    names = list(files)
+    parts = [names[start : start + TOGETHER] for start in range(0, len(names), TOGETHER)]
+    return dict(zip(names, chain.from_iterable(on_all_cores(parts, some)), strict=True))
 
 
-def checksum(path: Path) -> str:
-    """Of a file, as fast as the disk and all cores go."""
+def _digest(path: str) -> str:
+    found = hashlib.sha256()
+    with open(path, "rb", buffering=0) as file:
+        while part := file.read(2**20):
+            found.update(part)
+    return found.hexdigest()
 
-    def piece(start: int) -> bytes:
+
+def digests(path: Path, places: Iterable[int] | None = None) -> list[str]:
+    """Of the pieces of a file, or of those at `places`, as fast as the disk and all cores go."""
+
+    def piece(place: int) -> str:
         with path.open("rb") as file:
-            file.seek(start)
-            return hashlib.sha256(file.read(PIECE)).digest()
+            file.seek(place * PIECE)
+            return hashlib.sha256(file.read(PIECE)).hexdigest()
 
-    size = path.stat().st_size
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return hashlib.sha256(size.to_bytes(8) + b"".join(pool.map(piece, range(0, size, PIECE)))).hexdigest()
+    return list(on_all_cores(list(range(-(-path.stat().st_size // PIECE)) if places is None else places), piece))
+
+
+def _whole(path: Path, pieces: Sequence[str]) -> str:
+    """The checksum of a file, of its size and those of its pieces."""
+    return hashlib.sha256(path.stat().st_size.to_bytes(8) + bytes.fromhex("".join(pieces))).hexdigest()
+
+
+def _as_written(path: Path, checksum: str, pieces: Sequence[str] | None) -> bool:
+    """Whether a file is what it was; of one whose `pieces` are known a sample of them is read."""
+    if pieces is None:
+        return _whole(path, digests(path)) == checksum
+    places = SystemRandom().sample(range(len(pieces)), min(SAMPLE, len(pieces)))
+    return _whole(path, pieces) == checksum and digests(path, places) == [pieces[place] for place in places]
 
 
 def _sum(meta: Mapping[str, Any]) -> str:

@@ -3,18 +3,21 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from gantool.data.arrays import MOST
 from gantool.data.decoding import decode_each
 from gantool.data.files import Files, Found
 from gantool.data.fitting import PLAIN, Fitting
 from gantool.data.folder import Folder, images_in, remarks
 from gantool.data.image_set import ImageSet
-from gantool.data.pixels import decode, fit, open_image
+from gantool.data.pieces import first_of, pieces_of
+from gantool.data.pixels import Piece, decode
 from gantool.data.sides import side_folders, split_folders
 from gantool.data.source import Damaged, Decoded, Seen, Source, data_folder, stored_channels
 from gantool.errors import GantoolError, check_choice
@@ -34,11 +37,21 @@ class TwoSided(ABC):
     class_names: tuple[str, ...] = ()
     parts: dict[str, Source]
 
-    bits = 8
+    bits: int  # of the pixels of all parts
 
     def __init__(self, name: str, resolution: Resolution, channels: int | None, fitting: Fitting) -> None:
-        self.name, self.resolution, self.channels = name, resolution, stored_channels(channels, native=3)
-        self.fitting = fitting.plain(name)
+        self.name, self.resolution, self.channels = name, resolution, stored_channels(channels, native=3, most=MOST)
+        if fitting.range == "auto":
+            raise GantoolError(
+                f"dataset.range=auto: the sides of {name} may differ in theirs; say [black,white] or full"
+            )
+
+    def _take(self, made: Mapping[str, Callable[[Fitting], Source]], fitting: Fitting) -> None:
+        """Makes the parts, of 16 bits all where one has more than 8."""
+        self.parts = {name: make(fitting) for name, make in made.items()}
+        self.bits = max(part.bits for part in self.parts.values())
+        if any(part.bits != self.bits for part in self.parts.values()):
+            self.parts = {name: make(replace(fitting, bits=self.bits)) for name, make in made.items()}
 
     @abstractmethod
     def join(self, parts: Mapping[str, ImageSet]) -> ImageSet:
@@ -64,13 +77,13 @@ class Unpaired(TwoSided):
         fitting: Fitting = PLAIN,
     ) -> None:
         super().__init__("unpaired", resolution, channels, fitting)
+        shape: dict[str, Any] = {"resolution": resolution, "channels": self.channels}
+
+        def side(key: str, folder: Path, fitting: Fitting) -> Source:
+            return Folder(str(folder), labels="none", key=key, split="all", fitting=fitting, **shape)
+
         folders = side_folders(root, a, b, test_a, test_b)
-        self.parts = {
-            part: Folder(
-                str(folder), resolution, self.channels, labels="none", key=key, split="all", fitting=self.fitting
-            )
-            for part, (key, folder) in folders.items()
-        }
+        self._take({part: partial(side, *place) for part, place in folders.items()}, fitting)
 
     def join(self, parts: Mapping[str, ImageSet]) -> ImageSet:
         """Images of B; their source are those of A."""
@@ -110,15 +123,17 @@ class Paired(TwoSided):
         self.direction = direction
         if side_by_side == "auto":
             side_by_side = not (a or b or (root and (data_folder(root) / "trainA").is_dir()))
-        shape: dict[str, Any] = {"resolution": resolution, "channels": self.channels, "fitting": self.fitting}
+        shape: dict[str, Any] = {"resolution": resolution, "channels": self.channels}
         if side_by_side:
             if folder := a or b or test_a or test_b:
                 raise GantoolError(f"dataset.side_by_side=true takes dataset.root=FOLDER, not the side {folder}")
-            self.parts = {split: halves(folder, **shape) for split, folder in split_folders(root).items()}
+            made = {split: partial(halves, folder, **shape) for split, folder in split_folders(root).items()}
         else:
             folders = side_folders(root, a, b, test_a, test_b)
             splits = sorted({part.removesuffix("_a").removesuffix("_b") for part in folders})
-            self.parts = {split: partners(folders[f"{split}_a"], folders[f"{split}_b"], **shape) for split in splits}
+            pair = {split: (folders[f"{split}_a"], folders[f"{split}_b"]) for split in splits}
+            made = {split: partial(partners, *both, **shape) for split, both in pair.items()}
+        self._take(made, fitting)
 
     def join(self, parts: Mapping[str, ImageSet]) -> ImageSet:
         """Images of the side that `direction` leads to; their source are those of the other."""
@@ -154,6 +169,7 @@ class Pairs(Source):
     ) -> None:
         self.found, self.names, self._read = found, names, read
         self.resolution, self.channels, self.fitting = resolution, 2 * channels, fitting
+        self.bits = fitting.bits or 8
 
     @property
     def notice(self) -> str:
@@ -172,46 +188,46 @@ class Pairs(Source):
         return decode_each(self.names, [0] * len(self.names), self._read)
 
 
-def partners(
-    a: tuple[str, Path], b: tuple[str, Path], *, resolution: Resolution, channels: int, fitting: Fitting
-) -> Pairs:
-    """The pairs of two folders, each given with the key that names it: files of one name, whatever their endings."""
+def partners(a: tuple[str, Path], b: tuple[str, Path], fitting: Fitting, **shape: Any) -> Pairs:
+    """The pairs of two folders, each given with the key that names it: files of one name, whatever their endings; of
+    several images in a file, those of one number. `shape`: resolution and channels."""
     found = {"a": images_in(*a), "b": images_in(*b)}
     sides = [
-        by_stem(key, folder, list(side.images)) for (key, folder), side in zip((a, b), found.values(), strict=True)
+        by_stem(key, folder, pieces_of(folder, list(side.images), shape["channels"]))
+        for (key, folder), side in zip((a, b), found.values(), strict=True)
     ]
     if odd := sorted(sides[0].keys() ^ sides[1].keys()):
         more = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
         raise GantoolError(f"{a[0]}={a[1]} and {b[0]}={b[1]}: {odd[0]}{more} is only in one: pairs have equal names")
+    firsts = [(folder, next(iter(side.values()))) for (_, folder), side in zip((a, b), sides, strict=True)]
+    fitting = replace(fitting, bits=fitting.bits or max(first_of(*first)[1] for first in firsts))
 
     def read(name: str) -> tuple[np.ndarray, tuple[Seen, ...]]:
-        (left, seen_a), (right, seen_b) = (decode(side[name], resolution, channels, fitting) for side in sides)
+        (left, seen_a), (right, seen_b) = (
+            decode(folder / side[name].name, fitting=fitting, page=side[name].page, **shape)
+            for (_, folder), side in zip((a, b), sides, strict=True)
+        )
         return np.concatenate([left, right]), seen_a + seen_b
 
-    return Pairs(found, list(sides[0]), read, resolution=resolution, channels=channels, fitting=fitting)
+    return Pairs(found, list(sides[0]), read, fitting=fitting, **shape)
 
 
-def by_stem(key: str, folder: Path, names: list[str]) -> dict[str, Path]:
-    """The images in `folder` by their path in it without the ending."""
-    found = {name.rpartition(".")[0]: folder / name for name in names}
-    if len(found) < len(names):
+def by_stem(key: str, folder: Path, pieces: list[Piece]) -> dict[str, Piece]:
+    """The images in `folder` by their paths in it without the ending, and their numbers in the file."""
+    found = {str(piece._replace(name=piece.name.rpartition(".")[0])): piece for piece in pieces}
+    if len(found) < len(pieces):
         raise GantoolError(f"{key}={folder} has files that differ only in their ending: pairs are found by name")
     return found
 
 
-def halves(folder: Path, *, resolution: Resolution, channels: int, fitting: Fitting) -> Pairs:
-    """The pairs of images that show both sides, A on the left."""
+def halves(folder: Path, fitting: Fitting, **shape: Any) -> Pairs:
+    """The pairs of images that show both sides, A on the left. `shape`: resolution and channels."""
+    found = images_in("dataset.root", folder)
+    pieces = {str(piece): piece for piece in pieces_of(folder, list(found.images), shape["channels"])}
+    fitting = replace(fitting, bits=fitting.bits or first_of(folder, next(iter(pieces.values())))[1])
 
     def read(name: str) -> tuple[np.ndarray, tuple[Seen, ...]]:
-        image, seen = open_image(folder / name)
-        if 2 * image.width < 3 * image.height or image.width % 2:
-            raise ValueError(f"{image.width}x{image.height} pixels are not two images side by side")
-        middle = image.width // 2
-        sides = [image.crop((left, 0, left + middle, image.height)) for left in (0, middle)]
-        half = replace(seen, size=(middle, image.height))
-        return np.concatenate([fit(side, resolution, channels, fitting) for side in sides]), (half, half)
+        piece = pieces[name]
+        return decode(folder / piece.name, fitting=fitting, page=piece.page, halves=True, **shape)
 
-    found = images_in("dataset.root", folder)
-    return Pairs(
-        {"side by side": found}, list(found.images), read, resolution=resolution, channels=channels, fitting=fitting
-    )
+    return Pairs({"side by side": found}, list(pieces), read, fitting=fitting, **shape)

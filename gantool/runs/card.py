@@ -9,6 +9,7 @@ from gantool import __version__
 from gantool.config.composed import choices
 from gantool.errors import GantoolError
 from gantool.files import write_whole
+from gantool.images import normalise
 from gantool.logging.grid import grid, save_grid
 from gantool.margins import written
 from gantool.runs.results import Result
@@ -37,8 +38,8 @@ def _draw(path: Path, run: TrainedRun) -> bool:
         images = torch.stack([image for image, _ in zip(list_sources(run, None, direction)[1], range(8), strict=False)])
     except GantoolError:  # its images are not here
         return False
-    made = ((network(images.to(run.device).float() / 127.5 - 1).cpu() + 1) * 127.5).round().to(torch.uint8)
-    save_grid(grid(torch.stack([images, made], 1).flatten(0, 1), 8), path)
+    before = normalise(images.to(run.device))
+    save_grid(grid(torch.stack([before, network(before)], 1).flatten(0, 1), 8), path)
     return True
 
 

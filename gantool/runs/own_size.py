@@ -3,15 +3,16 @@
 import gc
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor, nn
 
-from gantool.data.pixels import open_image
+from gantool.data.fitting import Fitting
+from gantool.data.pieces import first_of
+from gantool.data.pixels import Piece, decode
 from gantool.errors import GantoolError, out_of_memory
-from gantool.files import whole
+from gantool.images import normalise, to_stored
+from gantool.logging.grid import save_png
 from gantool.networks.translators import ResNet
 from gantool.randomness import seed_torch
 from gantool.runs.trained import TrainedRun
@@ -20,20 +21,27 @@ _OVERLAP = 4  # of a tile's side, the part in which it fades into the next one: 
 
 
 def translate_file(
-    run: TrainedRun, network: nn.Module, source: Path, target: Path, *, seed: tuple[int, int], tile: int | None
+    run: TrainedRun,
+    network: nn.Module,
+    folder: Path,
+    source: Piece,
+    target: Path,
+    *,
+    seed: tuple[int, int],
+    tile: int | None,
 ) -> None:
-    """Translates one image by a generator of `run` into a PNG of its size and depth (16 bits where a grey image has
-    them). `tile`: the side of the tiles, in pixels; None: as large as memory allows. Seeds torch.
+    """Translates one image in `folder` by a generator of `run` into a PNG of its size and depth, 16 bits where it has
+    more than 8. `tile`: the side of the tiles, in pixels; None: as large as memory allows. Seeds torch.
 
     Raises GantoolError that names the file for one that is damaged.
     """
-    channels, *size = run.shape
-    image, deep = _read(source, channels)
+    _, *size = run.shape
+    image, bits = _read(folder, source, run)
     seed_torch("translate", *seed)
     step, least = (4, 16) if isinstance(network, ResNet) else 2 * (min(side & -side for side in size),)
-    made = translate(network, image.to(run.device), step=step, least=least, tile=tile)
+    made = translate(network, normalise(image.to(run.device)), step=step, least=least, tile=tile)
     target.parent.mkdir(parents=True, exist_ok=True)
-    _save(made.cpu(), target, deep=deep)
+    save_png(to_stored(made, bits), target)
 
 
 def translate(network: nn.Module, image: Tensor, *, step: int, least: int, tile: int | None = None) -> Tensor:
@@ -100,26 +108,14 @@ def _ramp(side: int, like: Tensor) -> Tensor:
     return torch.minimum(places, places.flip(0)).clamp(max=max(1, side // _OVERLAP)) / max(1, side // _OVERLAP)
 
 
-def _read(path: Path, channels: int) -> tuple[Tensor, bool]:
-    """(channels, H, W) in [-1, 1], and whether it has 16 bits."""
+def _read(folder: Path, piece: Piece, run: TrainedRun) -> tuple[Tensor, int]:
+    """(C, H, W) as it is stored, and its bits: 16 where the file has more than 8."""
+    path, (_, bits) = folder / piece.name, first_of(folder, piece)
     try:
-        image, seen = open_image(path)
-        if seen.bits == 16 and channels == 1:
-            with Image.open(path) as file:
-                if file.mode.startswith("I"):
-                    values = np.asarray(file).astype(np.float32) / 65535
-                    return torch.from_numpy(values)[None] * 2 - 1, True
-        pixels = torch.from_numpy(np.array(image.convert("L" if channels == 1 else "RGB")))
+        fitting = Fitting(range=run.config.dataset.range, bits=bits)
+        return torch.tensor(decode(path, None, run.shape[0], fitting, page=piece.page)[0]), bits
+    except GantoolError:
+        raise
     except Exception as error:  # PIL raises a dozen kinds for bytes that are no image
         reason = " ".join(str(error).split())[:100] or type(error).__name__
-        raise GantoolError(f"{path} is damaged ({reason}): mend or remove it") from error
-    pixels = pixels[None] if channels == 1 else pixels.permute(2, 0, 1)
-    return pixels.float() / 127.5 - 1, False
-
-
-def _save(image: Tensor, path: Path, *, deep: bool) -> None:
-    top = 65535 if deep else 255
-    values = ((image.float() + 1) / 2 * top).round().clamp(0, top).permute(1, 2, 0).numpy()
-    array = values.astype(np.uint16 if deep else np.uint8)
-    with whole(path) as partial:
-        Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array).save(partial, compress_level=3)
+        raise GantoolError(f"{folder / str(piece)} is damaged ({reason}): mend or remove it") from error

@@ -100,14 +100,14 @@ def write_npz(out: Path, blocks: Iterator[Block], num: int, run: TrainedRun) -> 
         with archive.open("arr_0.npy", "w", force_zip64=True) as entry:
             np.lib.format.write_array_header_1_0(entry, header)
             for images, labels in blocks:
-                entry.write(_numbers(images.permute(0, 2, 3, 1)).tobytes())
+                entry.write(numbers(images.permute(0, 2, 3, 1)).tobytes())
                 found += [] if labels is None else [labels]
         if found:
             with archive.open("arr_1.npy", "w") as entry:
                 np.lib.format.write_array(entry, torch.cat(found).numpy())
 
 
-def _numbers(images: Tensor) -> np.ndarray:
+def numbers(images: Tensor) -> np.ndarray:
     """uint8, or of 16 bits little-endian uint16."""
     stored = images.contiguous().numpy()
     return stored if stored.dtype == np.uint8 else (stored.astype(np.int32) + 32768).astype("<u2")

@@ -12,12 +12,15 @@ from gantool.data.account import Account
 from gantool.data.decoding import decode_files
 from gantool.data.fitting import Fitting
 from gantool.data.folder import images_in
+from gantool.data.pieces import pieces_of
+from gantool.data.pixels import Piece
 from gantool.data.source import Damaged
 from gantool.data.two_sided import DIRECTIONS
 from gantool.errors import GantoolError
 from gantool.files import whole
 from gantool.logging.grid import grid, save_grid, save_png
 from gantool.paths import expanded
+from gantool.runs.sampling import numbers
 from gantool.runs.trained import TrainedRun
 
 log = logging.getLogger(__name__)
@@ -37,8 +40,9 @@ def choose_direction(run: TrainedRun, asked: str | None) -> tuple[str, nn.Module
     return own, next(iter(run.generators.values()))
 
 
-def list_sources(run: TrainedRun, source: str | None, direction: str) -> tuple[list[str], Iterable[Tensor]]:
-    """Names and (C, H, W) uint8 images at the run's resolution: of the folder `source`, or of the run's own test part.
+def list_sources(run: TrainedRun, source: str | None, direction: str) -> tuple[list[Piece], Iterable[Tensor]]:
+    """Names and (C, H, W) images, as they are stored, at the run's resolution: of the folder `source`, or of the run's
+    own test part.
 
     Raises GantoolError for a folder without images, and on the way for a damaged one.
     """
@@ -50,25 +54,25 @@ def list_sources(run: TrainedRun, source: str | None, direction: str) -> tuple[l
         shown = prepared.test or prepared
         backwards = len(run.generators) > 1 and direction == DIRECTIONS[1]
         images = shown.images if backwards or shown.source is None else shown.source
-        return [f"{index:06d}" for index in range(len(images))], images
+        return [Piece(f"{index:06d}") for index in range(len(images))], images
     return read_folder(run, source, "source")
 
 
-def read_folder(run: TrainedRun, source: str, key: str) -> tuple[list[str], Iterable[Tensor]]:
-    """Names and (C, H, W) uint8 images of a folder at the run's resolution; `key` names it in messages.
+def read_folder(run: TrainedRun, source: str, key: str) -> tuple[list[Piece], Iterable[Tensor]]:
+    """Names and (C, H, W) images of a folder, as they are stored, at the run's resolution; `key` names it in messages.
 
     Raises GantoolError for a folder without images, and on the way for a damaged one.
     """
     channels, dataset = run.shape[0], run.config.dataset
-    fitting = Fitting(dataset.fit, dataset.crop)
+    fitting = Fitting(dataset.fit, dataset.crop, dataset.range, run.bits)
     folder = expanded(source)
     if not folder.is_dir():
         raise GantoolError(f"{key}={source} is not a folder: name the folder of the images")
-    names = list(images_in(key, folder).images)
+    pieces = pieces_of(folder, list(images_in(key, folder).images), channels)
 
     def decoded() -> Iterator[Tensor]:
         account = Account([])
-        items = decode_files(folder, names, [0] * len(names), dataset.resolution, channels, fitting)
+        items = decode_files(folder, pieces, [0] * len(pieces), dataset.resolution, channels, fitting)
         for item in account.watch(items):
             if isinstance(item, Damaged):
                 raise GantoolError(f"{key}={source}: {item.path} is damaged ({item.reason}): mend or remove it")
@@ -77,16 +81,16 @@ def read_folder(run: TrainedRun, source: str, key: str) -> tuple[list[str], Iter
         for line in filter(None, [*told["warnings"], told["refusal"]]):
             log.warning("%s=%s: %s", key, source, line)
 
-    return names, decoded()
+    return pieces, decoded()
 
 
-def file_names(names: Sequence[str]) -> list[Path]:
+def file_names(names: Sequence[Piece]) -> list[Path]:
     """The sources' own, as PNG."""
-    files = [Path(name).with_suffix(".png") for name in names]
+    files = [Path(name.name).with_suffix(".png") for name in names]
     return files if len(set(files)) == len(files) else [Path(f"{name}.png") for name in names]  # a.jpg beside a.png
 
 
-def write(out: Path, names: list[str], batches: Iterator[tuple[Tensor, Tensor]], kind: str) -> None:
+def write(out: Path, names: list[Piece], batches: Iterator[tuple[Tensor, Tensor]], kind: str) -> None:
     """Files named as the sources (png), source and translation side by side (grid), or one archive (npz)."""
     if kind == "png":
         for file, image in zip(file_names(names), (image for _, made in batches for image in made), strict=True):
@@ -98,4 +102,4 @@ def write(out: Path, names: list[str], batches: Iterator[tuple[Tensor, Tensor]],
         save_grid(grid(torch.stack([sources, made], 1).flatten(0, 1), min(_COLUMNS, 2 * len(made))), out / "grid.png")
     else:
         with whole(out / "samples.npz") as partial:
-            np.savez(partial, made.permute(0, 2, 3, 1).contiguous().numpy())
+            np.savez(partial, numbers(made.permute(0, 2, 3, 1)))

@@ -1,0 +1,22 @@
+"""What the environment says of the tests: a word that cannot be meant ends them in one line."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from conftest import pytest_configure
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [("GANTOOL_FUZZ", "abc"), ("GANTOOL_FUZZ", "-1"), ("GANTOOL_SEED", "1.5"), ("GANTOOL_TESTS", "al")],
+)
+def test_words_of_the_environment_are_checked(name: str, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for other in ("GANTOOL_FUZZ", "GANTOOL_SEED", "GANTOOL_TESTS"):
+        monkeypatch.delenv(other, raising=False)
+    pytest_configure()
+    monkeypatch.setenv(name, word)
+    runpy.run_path(str(Path(__file__).with_name("extent.py")))
+    with pytest.raises(pytest.UsageError, match=f"^{name}={word}: .*leave it unset for [^\n]*$"):
+        pytest_configure()
