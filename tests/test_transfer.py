@@ -140,7 +140,7 @@ def test_spectral_normalisation_comes_and_goes(model: str, tmp_path: Path) -> No
     lines = begun(path, normed := made("spectral"))
     assert sum("spectral norms found anew" in line for line in lines) >= 2
     for before, layer in zip(weights_of(plain), layers_of(normed), strict=True):
-        after = layer.weight.detach()
+        after = weight_of(layer)
         torch.testing.assert_close(after * before.norm() / after.norm(), before, rtol=1e-4, atol=1e-6)
         sizes = [torch.linalg.matrix_norm(after.movedim(dim, 0).flatten(1), 2) for dim in (0, 1)]
         assert not is_parametrized(layer) or min(abs(float(size) - 1) for size in sizes) < 0.03
@@ -154,8 +154,14 @@ def layers_of(state: State) -> list[nn.Module]:
 
 
 def weights_of(state: State) -> list[Tensor]:
-    """As the layers use them."""
-    return [layer.weight.detach() for layer in layers_of(state)]
+    return [weight_of(layer) for layer in layers_of(state)]
+
+
+def weight_of(layer: nn.Module) -> Tensor:
+    """As it is used: normalised, where it is."""
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    return weight.detach()
 
 
 def test_a_snapshot_gives_its_generator(dcgan: Path) -> None:

@@ -65,7 +65,7 @@ def interpolate(options: Options) -> None:
         raise GantoolError(f"over=classes goes from class to class, and {run.folder} {fix}")
     if options.over == "classes" and options.path is not None:
         raise GantoolError(f"path={options.path} is for over=latents: between classes the embedding goes straight")
-    labels = None if chosen is None else filled(chosen.to(run.device), rows)
+    labels, towards = None if chosen is None else filled(chosen.to(run.device), rows), None
     way = options.path or ("spherical" if game.latent.normal else "linear")
     if options.path == "spherical" and not game.latent.normal:
         raise GantoolError("path=spherical is for normal latents: this run's are not; leave it out, or path=linear")
@@ -75,17 +75,16 @@ def interpolate(options: Options) -> None:
         z, found = load_latents(expanded(options.latents), run, game.latent.dim)
         rows = min(rows, len(z))
         ends = (z[:rows], z.roll(-1, 0)[:rows])
-        labels = None if found is None else (found[:rows], found.roll(-1, 0)[:rows])
+        labels, towards = (None, None) if found is None else (found[:rows], found.roll(-1, 0)[:rows])
     else:
         ends = latents(game, run, rows, options.seed)
-    if options.over == "classes" and chosen is not None and labels is not None:
-        ends, way = (ends[0], ends[0]), "classes"
-        labels = (labels, filled(chosen.roll(-1, 0).to(run.device), rows))
-    columns = between(game, run, ends, labels, path=way, steps=steps)
+    if options.over == "classes" and chosen is not None:
+        ends, way, towards = (ends[0], ends[0]), "classes", filled(chosen.roll(-1, 0).to(run.device), rows)
+    pairs = labels if labels is None or towards is None else (labels, towards)
+    columns = between(game, run, ends, pairs, path=way, steps=steps)
     with output(run.folder, "interpolated", stamp(run.nimg, options.seed, way), options.out) as out:
         save_grid(grid(torch.stack(columns, 1).flatten(0, 1), steps), out / "path.png")
         save_gif([grid(column, round(rows**0.5) or 1) for column in columns], out / "path.gif")
-        shown = labels[0] if isinstance(labels, tuple) else labels
-        for code, (images, width) in traversals(game, run, shown, options.seed).items():
+        for code, (images, width) in traversals(game, run, labels, options.seed).items():
             save_grid(grid(images, width), out / f"{code.replace('/', '-')}.png")
     log.info("%d paths of %s at %g kimg: %s", rows, run.folder, run.nimg / 1000, out)

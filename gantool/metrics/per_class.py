@@ -31,6 +31,6 @@ class OfClass(Score):
         return self._score.margin(self._own(fake), self._own(real), seed, parts)
 
     def _own(self, side: Embedding) -> Embedding:
-        labels = side.labels
-        assert labels is not None, "the scorer refuses images without labels"
-        return side.once(("class", self.of_class), lambda: side[are(self.of_class, labels).nonzero()[:, 0]])
+        labels, label = side.labels, self.of_class
+        assert labels is not None and label is not None, "the scorer refuses images without labels"
+        return side.once(("class", label), lambda: side[are(label, labels).nonzero()[:, 0]])
