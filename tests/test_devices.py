@@ -49,6 +49,7 @@ def test_a_refused_device_is_not_in_use(generators: tuple[torch.Generator, ...])
 @pytest.mark.parametrize(("device", "capability"), [("cpu", (9, 0)), ("cuda:0", (7, 5))])
 def test_tf32_is_refused_where_there_is_none(device: str, capability: tuple[int, int], monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    hardware.exact_float32()
     with pytest.raises(GantoolError, match=r"trainer\.tf32=true needs .* not " + device):
         hardware.allow_tf32(torch.device(device))
     assert not torch.backends.cudnn.allow_tf32

@@ -21,7 +21,7 @@ from runs import small
 LIMITS = {
     "dcgan augment=ada": (610, {"augment": 200}),
     "dcgan loss=wgan-gp": (1160, {"regularizers": 75, "backward": 470, "measurements": 11, "ema": 1, "optimizers": 30}),
-    "progan": (445, {"ema": 2, "measurements": 3, "optimizers": 20}),
+    "progan": (445, {"ema": 2, "measurements": 3}),
     "r3gan": (895, {"measurements": 3, "optimizers": 10}),
 }
 

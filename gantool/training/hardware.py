@@ -141,7 +141,7 @@ def _set_allocator(mmap_threshold: int, trim_threshold: int) -> None:
 def exact_float32() -> None:
     """float32 means float32 on Ampere GPUs and later too, whose convolutions would be rounded to TF32: in penalties, in
     features, and all through with trainer.precision=fp32."""
-    _round_products(False)
+    _round_products(False, False)
 
 
 def allow_tf32(device: torch.device) -> None:
@@ -149,22 +149,22 @@ def allow_tf32(device: torch.device) -> None:
     where it has no TF32."""
     if device.type != "cuda" or torch.cuda.get_device_capability(device)[0] < 8:
         raise GantoolError(f"trainer.tf32=true needs a CUDA device of the Ampere kind or later, not {device}")
-    _round_products(True)
+    _round_products(True, True)
 
 
 @contextmanager
 def exactly() -> Iterator[None]:
     """Inside, float32 is exact whatever trainer.tf32 says: what a run is scored by should be what evaluate finds."""
-    rounded = torch.backends.cudnn.allow_tf32
-    _round_products(False)
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    _round_products(False, False)
     try:
         yield
     finally:
-        _round_products(rounded)
+        _round_products(*before)
 
 
-def _round_products(on: bool) -> None:
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = on
+def _round_products(convolutions: bool, matrices: bool) -> None:
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = convolutions, matrices
 
 
 def set_deterministic(on: bool) -> None:
