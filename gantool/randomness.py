@@ -6,9 +6,17 @@ import random
 import numpy as np
 import torch
 
+_in_use: set[torch.device] = set()  # beside the CPU
+
+
+def use(device: torch.device) -> None:
+    """From now on the random numbers of `device` are seeded too: others of the machine are left alone."""
+    if device.type != "cpu":
+        _in_use.add(device)
+
 
 def seed_everything(*position: object) -> None:
-    """Seeds Python, NumPy and torch (all devices) with a hash of `position`."""
+    """Seeds Python, NumPy and torch (the CPU and what is in use) with a hash of `position`."""
     seed = _hash(position)
     random.seed(seed)
     np.random.seed(seed % 2**32)
@@ -22,8 +30,11 @@ def seed_torch(*position: object) -> None:
     """
     seed = _hash(position)
     torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_initialized():
-        torch.cuda.manual_seed_all(seed)
+    for device in _in_use:
+        if device.type == "mps":
+            torch.mps.manual_seed(seed)
+        elif torch.cuda.is_initialized():
+            torch.cuda.default_generators[device.index or 0].manual_seed(seed)
 
 
 def _hash(position: tuple[object, ...]) -> int:

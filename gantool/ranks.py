@@ -89,7 +89,9 @@ def average(tensors: Sequence[Tensor]) -> None:
 def average_buffers(network: nn.Module) -> None:
     """Averages floating-point buffers (batch norm's statistics), so that all ranks and the checkpoint hold the same."""
     if world() > 1:
-        average([b for b in network.buffers() if b.is_floating_point()])
+        buffers = [b for b in network.buffers() if b.is_floating_point()]
+        for device in dict.fromkeys(b.device for b in buffers):  # some stay with the host
+            average([b for b in buffers if b.device == device])
 
 
 def agree(numbers: Sequence[int], device: torch.device) -> list[int]:

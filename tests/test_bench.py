@@ -29,6 +29,9 @@ def test_bench_prints_every_figure(in_tmp: Path, capfd, monkeypatch, model: str,
     for figure in (r"[\d.]+ times as fast \(fp32\)", r"against step: [+-][\d.]+ %", r"GFLOP/s, \d+ % of the conv"):
         assert re.search(figure, output), output
     assert re.search(r"peak memory: plain \d+ MB, step \d+ MB", output)
+    counted = re.search(r"operations of torch a round: (\d+) \((.+)\)", output)
+    assert counted and sum(int(part.split()[-1]) for part in counted[2].split(", ")) == int(counted[1])
+    assert {"networks", "backward", "optimizers", "losses"} < {part.split()[0] for part in counted[2].split(", ")}
     assert "DCGAN example is left out" in output
     assert re.findall(r"timing 1 of 1: (.+),", output) == ["plain", "step", "whole loop"]
     assert not (in_tmp / "outputs").exists()

@@ -1,5 +1,6 @@
 """Batches as a function of position: order, epochs, ranks, and the augmentation of real images."""
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +10,10 @@ from PIL import Image
 from torch import Tensor
 
 from gantool.data.image_set import ImageSet
+from gantool.data.shelf import Shelf
 from gantool.data.stream import Stream
 from gantool.errors import GantoolError
+from gantool.game import Outcome, Player
 
 
 def numbered(count: int, size: int = 8, channels: int = 1) -> ImageSet:
@@ -89,6 +92,37 @@ def test_resident_or_not_the_images_are_the_same() -> None:
         stream = Stream(noise(), seed=0, device="cpu", device_resident=resident, flip=True)
         batches.append(stream.take(0, count=1, size=8)[0].images)
     assert torch.equal(batches[0], batches[1]) and torch.equal(batches[0], batches[2])
+
+
+@pytest.mark.parametrize(("rank", "paired"), [(0, False), (1, False), (0, True)])
+def test_images_that_are_not_resident_are_read_a_round_ahead_and_are_the_same(rank, paired, monkeypatch) -> None:
+    real, readers = Shelf._gather, []
+    monkeypatch.setattr(
+        Shelf, "_gather", lambda s, rows: (readers.append(threading.current_thread()), real(s, rows))[1]
+    )
+    one, two, three = (Player([], lambda batch: Outcome({}), **how) for how in ({"updates": 3}, {}, {"own_batch": 1.5}))
+    players = {"one": one, "two": two, "three": three}
+    images = replace(noise(), source=noise(16 if paired else 11).images.flip(0), paired=paired)
+    how = {"seed": 0, "device": "cpu", "flip": True, "rank": rank, "world": 2}
+    resident, read = (Stream(images, device_resident=resident, **how) for resident in (True, False))
+    # Epochs end within a batch; the run goes back, as after a rollback, and its batches grow.
+    rounds = [(0, 6), (18, 6), (36, 6), (54, 6), (18, 6), (36, 6), (54, 8), (78, 8)]
+    ahead = [True] * len(rounds)
+    for place in (0, 4, 6):
+        ahead[place] = False
+    for (position, size), expected in zip(rounds, ahead, strict=True):
+        dealt = []
+        for stream in (resident, read):
+            readers.clear()
+            torch.manual_seed(position)
+            dealt.append(stream.deal(position, players, size=size))
+        shelves = [shelf for shelf in (read._images, read._source) if shelf is not None]
+        assert [len(shelf.ahead) for shelf in shelves] == [4, 4]
+        assert (threading.main_thread() not in readers) == expected, (position, size)
+        for name in players:
+            for batch, same in zip(*(round[name] for round in dealt), strict=True):
+                assert torch.equal(batch.images, same.images) and torch.equal(batch.source, same.source)
+                assert (batch.position, batch.offset, batch.total) == (same.position, same.offset, same.total)
 
 
 def test_flip_mirrors_about_half() -> None:

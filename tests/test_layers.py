@@ -28,6 +28,7 @@ LAYERS = {
         "ranks",
         "shapes",
         "images",
+        "hosted",
     },
     1: {
         "losses",

@@ -149,3 +149,21 @@ def test_optimizers_step_as_torchs_own(name: str) -> None:
         steps.append([weight.detach() for weight in weights])
     assert all(torch.equal(a, b) for a, b in zip(*steps, strict=True))
     assert all(weight.requires_grad and weight.is_leaf for weight in weights)
+
+
+@pytest.mark.parametrize("make", [partial(torch.optim.Adam, fused=True), torch.optim.Adam, torch.optim.RMSprop])
+def test_moments_go_to_weights_of_another_layout(make: Any) -> None:
+    """A run that goes on with another trainer.channels_last: fused steps go by memory and would mix the moments up."""
+    found = []
+    for layouts in ((torch.channels_last, torch.channels_last), (torch.channels_last, torch.contiguous_format)):
+        torch.manual_seed(0)
+        weight, state = torch.randn(4, 3, 2, 2), {}
+        for layout in layouts:
+            parameter = nn.Parameter(weight.contiguous(memory_format=layout))
+            optimizer = PlayerOptimizer([parameter], partial(make, lr=0.1), lambda nimg, total: 1.0)
+            optimizer.load_state_dict(state or optimizer.state_dict())
+            parameter.grad = torch.randn(4, 3, 2, 2).contiguous(memory_format=layout)
+            optimizer.step(MixedPrecision(torch.device("cpu"), "fp32"))
+            weight, state = parameter.detach(), optimizer.state_dict()
+        found.append(weight)
+    torch.testing.assert_close(*found)

@@ -20,6 +20,7 @@ CASES = {
     "optimizer.lr=-1": "optimizer.lr=-1: should be greater than 0",
     "trainer.duration=100": "trainer.duration=100.*a unit",
     "trainer.precision=fp16": "fp16 needs a CUDA device",
+    "trainer.tf32=true": "trainer.tf32=true needs a CUDA device of the Ampere kind or later",
     "trainer.device=cuda:7": "trainer.device=cuda:7: this machine has .*trainer.device=auto",
     "trainer.device=tpu": "trainer.device=tpu",
     "dataset.resolution=48": "dataset.resolution=48.*32, 64 or 128",

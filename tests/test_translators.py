@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from gantool.errors import GantoolError
-from gantool.networks.layers import NORMS, InstanceNorm
+from gantool.networks.norms import NORMS, InstanceNorm
 from gantool.networks.patchgan import PatchGAN
 from gantool.networks.translators import Reflect, ResNet, UNet
 

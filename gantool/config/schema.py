@@ -53,6 +53,7 @@ class TrainerConfig(Owned):
     microbatch: PositiveInt | None
     dry_run: bool
     precision: Literal["auto", "fp32", "bf16", "fp16"]
+    tf32: bool
     compile: bool
     channels_last: bool
     device: Device

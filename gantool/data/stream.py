@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from functools import cache, lru_cache
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from gantool.batch import Batch, Draws
 from gantool.data.image_set import ImageSet
+from gantool.data.moves import flip, rotate, shift, zoom
+from gantool.data.shelf import Shelf
 from gantool.errors import GantoolError
 from gantool.game import Player
 from gantool.images import normalise
@@ -59,9 +60,10 @@ class Stream:
             size = image_set.images.nbytes + (0 if source is None else source.nbytes)
             device_resident = size <= _memory(self.device, world) / 4
         home = self.device if device_resident else torch.device("cpu")
-        self._images = image_set.images.to(home, copy=bool(device_resident))
+        self._images = Shelf(image_set.images.to(home, copy=bool(device_resident)), self.device)
         self._labels = None if image_set.labels is None else image_set.labels.to(home)
-        self._source = None if source is None else source.to(home, copy=bool(device_resident))
+        self._source = None if source is None else Shelf(source.to(home, copy=bool(device_resident)), self.device)
+        self._reads_ahead = not device_resident
         num_sources = None if source is None or image_set.paired else len(source)
 
         def orders(deck: int) -> tuple[_Order, _Order]:
@@ -77,16 +79,13 @@ class Stream:
         The players share batches of `size` images over all ranks, each having the last of them; one with a batch of its
         own draws from an order of its own, at a place that follows from `position`.
         """
-        count = max(player.updates for player in players.values())
-        shared = self.take(position, count=count, size=size)
-        dealt = {}
-        for deck, (name, player) in enumerate(players.items(), 1):
-            dealt[name] = shared[-player.updates :]
-            if player.own_batch is not None:
-                own = player.batch_size(size)
-                start = position * player.updates * own // (count * size)
-                dealt[name] = self.take(start, count=player.updates, size=own, deck=deck)
-        return dealt
+        asked = _asked(position, players, size)
+        taken = {deck: self.take(start, count=count, size=own, deck=deck) for deck, start, count, own in asked}
+        if self._reads_ahead:
+            _, _, count, _ = asked[0]
+            self._expect(_asked(position + count * size, players, size))
+        numbered = enumerate(players.items(), 1)
+        return {name: taken.get(deck, taken[0])[-player.updates :] for deck, (name, player) in numbered}
 
     def take(self, position: int, *, count: int, size: int, deck: int = 0) -> list[Batch]:
         """`count` batches of `size` images over all ranks, the first of which starts `position` images into the run.
@@ -94,19 +93,34 @@ class Stream:
         Order is a function of (seed, position, deck), augmentation of torch's global random state.
         Images are float32 in [-1, 1], (N, C, H, W).
         """
-        first, last = self.rank * size // self.world, (self.rank + 1) * size // self.world
         order, source_order = self._orders(deck)
         batches = []
-        for start in range(position, position + count * size, size):
-            rows = order(start + first, last - first)
-            batch = Batch(self._gather(self._images, rows), position=start, offset=first, total=size)
+        for start, offset, rows in self._places(position, count, size):
+            shown = order(start + offset, rows)
+            batch = Batch(self._images.take(shown), position=start, offset=offset, total=size)
             if self._labels is not None:
-                batch.labels = self._labels.index_select(0, rows).to(self.device, non_blocking=True)
+                batch.labels = self._labels.index_select(0, shown).to(self.device, non_blocking=True)
             if self._source is not None:
-                batch.source = self._gather(self._source, source_order(start + first, last - first))
+                batch.source = self._source.take(source_order(start + offset, rows))
             self._augment_batch(batch)
             batches.append(batch)
         return batches
+
+    def _places(self, position: int, count: int, size: int) -> list[tuple[int, int, int]]:
+        """Of each batch, where it starts in the run, this rank's first row in it, and how many rows it has."""
+        first, last = self.rank * size // self.world, (self.rank + 1) * size // self.world
+        return [(start, first, last - first) for start in range(position, position + count * size, size)]
+
+    def _expect(self, asked: list[tuple[int, int, int, int]]) -> None:
+        """The next round is likely to take these."""
+        rows: tuple[list[Tensor], list[Tensor]] = [], []
+        for deck, position, count, size in asked:
+            for start, offset, number in self._places(position, count, size):
+                for kept, order in zip(rows, self._orders(deck), strict=True):
+                    kept.append(order(start + offset, number))
+        for shelf, kept in zip((self._images, self._source), rows, strict=True):
+            if shelf is not None:
+                shelf.expect(kept)
 
     def fixed(self, count: int, seed: int = 0) -> Batch:
         """The same `count` images whenever it is called, unaugmented: for grids and statistics.
@@ -122,13 +136,6 @@ class Stream:
             rows = rows if shown.paired else _repeated(len(shown.source), count, seed, deck=1)
             batch.source = normalise(shown.source[rows].to(self.device))
         return batch
-
-    def _gather(self, images: Tensor, rows: Tensor) -> Tensor:
-        """The stored images in `rows`, on the device."""
-        images = images.index_select(0, rows)
-        if self.device.type == "cuda" and images.device.type == "cpu":
-            images = images.pin_memory()
-        return images.to(self.device, non_blocking=True)
 
     def _augment_batch(self, batch: Batch) -> None:
         draws = batch.draws
@@ -148,17 +155,29 @@ class Stream:
             if height == width:
                 corners = draws.randint(self.zoomed - height + 1, 2)
             else:
-                room = torch.tensor([large[0] - height + 1, large[1] - width + 1], device=self.device)
-                corners = (draws.rand(2) * room).long()
-            images = _zoom(images, large, corners)
+                room = torch.tensor([large[0] - height + 1, large[1] - width + 1])
+                corners = (draws.rand(2) * room.to(self.device, non_blocking=True)).long()
+            images = zoom(images, large, corners)
         if self.flip:
-            images = _flip(images, draws.rand() < 0.5)
+            images = flip(images, draws.rand() < 0.5)
         if self.shift:
-            images = _shift(images, draws.randint(2 * self.shift + 1, 2) - self.shift)
+            images = shift(images, draws.randint(2 * self.shift + 1, 2) - self.shift)
         images = normalise(images)
         if self.rotation:
-            images = _rotate(images, (2 * draws.rand() - 1) * self.rotation)
+            images = rotate(images, (2 * draws.rand() - 1) * self.rotation)
         return images
+
+
+def _asked(position: int, players: Mapping[str, Player], size: int) -> list[tuple[int, int, int, int]]:
+    """Deck, position, number and size of the batches of the round that starts there: those that players share, deck 0,
+    and then of each one that has its own."""
+    count = max(player.updates for player in players.values())
+    asked = [(0, position, count, size)]
+    for deck, player in enumerate(players.values(), 1):
+        if player.own_batch is not None:
+            own = player.batch_size(size)
+            asked.append((deck, position * player.updates * own // (count * size), player.updates, own))
+    return asked
 
 
 class _Order:
@@ -183,53 +202,6 @@ class _Order:
 def _repeated(num_images: int, count: int, seed: int, deck: int = 0) -> Tensor:
     """(count,) indices in an order that no epoch has, from the start again where they are not enough."""
     return _permutation(num_images, seed, epoch=-1, deck=deck).repeat(-(-count // num_images))[:count]
-
-
-def _zoom(images: Tensor, size: tuple[int, int], corners: Tensor) -> Tensor:
-    """Images (N, C, H, W) enlarged to `size`, bicubic as PIL has it, and cropped at `corners` (N, 2), in pixels from
-    the upper left."""
-    large = F.interpolate(images.float(), size, mode="bicubic", antialias=True)
-    crops = _taken(large, *(_line(images, axis) + corners[:, axis, None] for axis in (0, 1)))
-    limits = torch.iinfo(images.dtype)
-    return crops.round_().clamp_(limits.min, limits.max).to(images.dtype)
-
-
-def _line(images: Tensor, axis: int) -> Tensor:
-    """The numbers of the rows, or of the columns."""
-    return torch.arange(images.shape[2 + axis], device=images.device)
-
-
-def _taken(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """The pixels of images (N, C, H, W) in `rows` (N, h) and `columns` (N, w): (N, C, h, w)."""
-    pixels = (rows[:, :, None] * images.shape[3] + columns[:, None, :]).flatten(1)  # (N, h * w)
-    taken = images.flatten(2).gather(2, pixels[:, None].expand(-1, images.shape[1], -1))
-    return taken.unflatten(2, (rows.shape[1], columns.shape[1]))
-
-
-def _flip(images: Tensor, chosen: Tensor) -> Tensor:
-    """Images (N, C, H, W) mirrored where `chosen` (N,); four times as fast as torch.where for uint8 on a CPU."""
-    number = torch.arange(len(images), device=images.device)
-    return torch.cat([images, images.flip(3)]).index_select(0, number + len(images) * chosen)
-
-
-def _shift(images: Tensor, offsets: Tensor) -> Tensor:
-    """Images (N, C, H, W) padded by reflection and cropped at `offsets` (N, 2) from the centre, in pixels."""
-    places = []
-    for axis, size in enumerate(images.shape[2:]):
-        place = _line(images, axis) + offsets[:, axis, None]
-        places.append(size - 1 - (size - 1 - place.abs()).abs())
-    return _taken(images, *places)
-
-
-def _rotate(images: Tensor, degrees: Tensor) -> Tensor:
-    """Images (N, C, H, W) turned by `degrees` (N,) around their centres, reflecting at the border."""
-    angle = degrees.deg2rad()
-    zero = torch.zeros_like(angle)
-    ratio = images.shape[2] / images.shape[3]  # places go from -1 to 1 both ways, whatever the sides are
-    across, down = -angle.sin() * ratio, angle.sin() / ratio
-    rows = [torch.stack([angle.cos(), across, zero], 1), torch.stack([down, angle.cos(), zero], 1)]
-    grid = F.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
 def _permutation(count: int, seed: int, epoch: int, deck: int = 0) -> Tensor:

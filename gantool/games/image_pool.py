@@ -1,9 +1,12 @@
 """A history of generated images for the discriminator (Shrivastava 2017), the same on every rank."""
 
+from typing import Any, Self
+
 import torch
 from torch import Tensor, nn
 
 from gantool.batch import Draws
+from gantool.hosted import staying
 from gantool.ranks import of_all_ranks
 
 
@@ -22,6 +25,10 @@ class ImagePool(nn.Module):
         self.size = size
         self.register_buffer("images", torch.zeros(size, *shape, dtype=torch.uint8))
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))  # places that are filled
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        with staying(self, "count"):
+            return super()._apply(fn, recurse)
 
     @torch.no_grad()
     def push(self, made: Tensor) -> None:

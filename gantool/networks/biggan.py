@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from gantool.errors import GantoolError, check_choice
 from gantool.networks.conditional import ConditionalBatchNorm, PlainNorm
-from gantool.networks.layers import LabelTable, apply_spectral_norm, norm_2d
+from gantool.networks.layers import LabelTable, apply_spectral_norm
+from gantool.networks.norms import norm_2d
 from gantool.networks.resnet import INITIALISATIONS, initialise, table, up_blocks
 from gantool.shapes import Resolution, size_text
 

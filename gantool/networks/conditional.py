@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from gantool.networks.layers import norm_2d
+from gantool.networks.norms import norm_2d
 
 
 class ConditionalBatchNorm(nn.Module):

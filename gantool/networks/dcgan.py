@@ -12,8 +12,6 @@ from torch import Tensor, nn
 
 from gantool.errors import check_choice
 from gantool.networks.layers import (
-    BIASED,
-    NORMS,
     FromPixel,
     HeadedDiscriminator,
     LabelledLatent,
@@ -26,8 +24,8 @@ from gantool.networks.layers import (
     check_attention,
     chosen_condition,
     initialise_dcgan,
-    norm_2d,
 )
+from gantool.networks.norms import BIASED, NORMS, norm_2d
 from gantool.shapes import Resolution, first_map
 
 UPSAMPLES = ("transposed", "nearest", "pixelshuffle")

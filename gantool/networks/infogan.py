@@ -11,16 +11,14 @@ from torch import Tensor, nn
 
 from gantool.errors import check_choice
 from gantool.networks.layers import (
-    NORMS,
     HeadedDiscriminator,
     LabelledLatent,
     Projection,
     apply_spectral_norm,
     chosen_condition,
     initialise_dcgan,
-    norm_1d,
-    norm_2d,
 )
+from gantool.networks.norms import NORMS, norm_1d, norm_2d
 from gantool.shapes import Resolution, multiples
 
 CONDITIONS = ("projection", "none")

@@ -1,8 +1,7 @@
-"""The parts that networks are made of: normalisation, upsampling, initialisation, and where labels come in."""
+"""The parts that networks are made of beside norms: initialisation, attention, and where labels come in."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -10,10 +9,9 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gantool.errors import GantoolError, check_choice
+from gantool.networks.norms import InstanceNorm
 from gantool.shapes import Resolution, sides
 
-NORMS = ("batch", "layer", "instance", "spectral", "none")
-BIASED = ("spectral", "none")  # a convolution before the other norms needs no bias: they subtract it
 CONDITIONS = ("projection", "concat", "none")  # of a discriminator; none: an auxiliary classifies in its place
 
 
@@ -31,45 +29,6 @@ def chosen_condition(condition: str | None, num_classes: int, choices: tuple[str
             "add model.conditional=true"
         )
     return condition
-
-
-def norm_2d(norm: str, channels: int) -> nn.Module:
-    """Normalises (N, channels, H, W). 'layer' is over all of an image's features, scaled per channel (Gulrajani 2017);
-    'spectral' and 'none' leave features alone."""
-    kinds: dict[str, Callable[[int], nn.Module]]
-    kinds = {"batch": nn.BatchNorm2d, "layer": partial(nn.GroupNorm, 1), "instance": InstanceNorm}
-    return kinds.get(norm, nn.Identity)(channels)
-
-
-_SMALL = 256  # places in a map
-
-
-class InstanceNorm(nn.InstanceNorm2d):
-    """Normalises each channel of each image by itself (Ulyanov 2016), with a scale and shift per channel.
-
-    On a CPU large maps go image by image through the kernel of batch norm, which takes channels_last as it is; of small
-    maps that loop is most of the time, and copying them there and back is not.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, affine=True)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """(N, channels, H, W) -> the same."""
-        if input.device.type != "cpu" or torch.compiler.is_compiling():  # a traced loop would fix the number of images
-            return super().forward(input)
-        if input.shape[2:].numel() <= _SMALL:
-            channels_last = input.is_contiguous(memory_format=torch.channels_last)
-            order = torch.channels_last if channels_last else torch.contiguous_format
-            return super().forward(input).contiguous(memory_format=order)
-        images = input.split(1)
-        return torch.cat([F.batch_norm(x, None, None, self.weight, self.bias, training=True) for x in images])
-
-
-def norm_1d(norm: str, features: int) -> nn.Module:
-    """Normalises (N, features); instance norm has nothing to average over there and is layer norm."""
-    kinds = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm, "instance": nn.LayerNorm}
-    return kinds.get(norm, nn.Identity)(features)
 
 
 def apply_spectral_norm(network: nn.Module, *, embeddings: bool = True) -> None:

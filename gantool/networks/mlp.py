@@ -12,15 +12,14 @@ from torch import Tensor, nn
 
 from gantool.errors import check_choice
 from gantool.networks.layers import (
-    NORMS,
     HeadedDiscriminator,
     LabelledLatent,
     LabelTable,
     Projection,
     apply_spectral_norm,
     chosen_condition,
-    norm_1d,
 )
+from gantool.networks.norms import NORMS, norm_1d
 from gantool.shapes import Resolution, sides
 
 

@@ -5,7 +5,8 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from gantool.errors import GantoolError, check_choice
-from gantool.networks.layers import BIASED, NORMS, apply_spectral_norm, initialise_dcgan, norm_2d
+from gantool.networks.layers import apply_spectral_norm, initialise_dcgan
+from gantool.networks.norms import BIASED, NORMS, norm_2d
 from gantool.shapes import Resolution, sides
 
 _WIDEST = 8  # times the width

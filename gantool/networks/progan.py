@@ -2,11 +2,13 @@
 
 import math
 from itertools import pairwise
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gantool.hosted import staying
 from gantool.networks.layers import HeadedDiscriminator, LabelledLatent, MinibatchStd, Projection
 from gantool.shapes import Resolution, first_map
 
@@ -59,6 +61,10 @@ class Generator(nn.Module):
         self.images = nn.ModuleList(Scaled(c, channels, 1, 1.0) for c in widths)
         self.register_buffer("stage", torch.tensor(float(len(widths) - 1)))
 
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        with staying(self, "stage"):
+            return super()._apply(fn, recurse)
+
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, latent_dim), (N,) -> (N, C, r, r) float32; in [-1, 1] in evaluation mode."""
         stage = float(self.stage)
@@ -99,6 +105,10 @@ class Discriminator(HeadedDiscriminator):
         self.feature_dim = widths[0]
         self.projection = Projection(widths[0], num_classes) if num_classes else None
         self.register_buffer("stage", torch.tensor(float(len(widths) - 1)))
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        with staying(self, "stage"):
+            return super()._apply(fn, recurse)
 
     def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, C, r, r), (N,) -> (N, feature_dim)."""

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from gantool.errors import GantoolError, check_choice
 from gantool.networks.conditional import ConditionalBatchNorm, PlainNorm
 from gantool.networks.layers import (
-    NORMS,
     HeadedDiscriminator,
     LabelTable,
     MinibatchStd,
@@ -27,8 +26,8 @@ from gantool.networks.layers import (
     apply_spectral_norm,
     check_attention,
     chosen_condition,
-    norm_2d,
 )
+from gantool.networks.norms import NORMS, norm_2d
 from gantool.shapes import Resolution, first_map
 from gantool.shapes import sides as sides_of
 

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gantool.errors import check_choice
-from gantool.networks.layers import BIASED, NORMS, apply_spectral_norm, initialise_dcgan, norm_2d
+from gantool.networks.layers import apply_spectral_norm, initialise_dcgan
+from gantool.networks.norms import BIASED, NORMS, norm_2d
 from gantool.shapes import Resolution, multiples
 
 _WIDEST = 8  # times the width: a U-Net's inner layers

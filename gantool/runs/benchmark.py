@@ -29,6 +29,7 @@ from gantool.logging.log import Log
 from gantool.runs.build import Setup, build_state, build_stream, compile_networks, set_up
 from gantool.runs.example import BATCH, RESOLUTION, Example
 from gantool.runs.monitors import build_measurements, build_monitors
+from gantool.runs.operations import Operations
 from gantool.runs.parallel import check_parallel
 from gantool.runs.plain_loop import PlainLoop, copied
 from gantool.training.checkpoint import Checkpoints
@@ -47,7 +48,7 @@ MEMORY_ROUNDS = 6
 
 
 def compare(cfg: DictConfig, written: Written) -> float:
-    """Prints medians, ratio, images/s, share of the convolution peak, loss of the whole loop, and memory.
+    """Prints medians, ratio, images/s, share of the convolution peak, operations, loss of the whole loop, and memory.
 
     Returns the ratio: how many times as fast as the plain loop the composed step is.
     """
@@ -67,6 +68,8 @@ def compare(cfg: DictConfig, written: Written) -> float:
         else:
             log.info("PyTorch's DCGAN example is left out: it is of %d pixels (dataset.resolution=64)", RESOLUTION)
         seconds = _alternate(sides, setup.device)
+        with Operations() as counted:
+            whole.play_round()
         whole.recorder.close()
     images = setup.config.trainer.batch_size * setup.game.batches_per_round
     rates = {side: images / value for side, value in seconds.items()}
@@ -86,6 +89,9 @@ def compare(cfg: DictConfig, written: Written) -> float:
     peak, rate = _convolution_peak(setup), flops / seconds["step"]
     log.info("work: %.1f GFLOP a round; %.0f GFLOP/s, %.0f %% of the convolution peak of %.0f",
              flops / 1e9, rate / 1e9, 100 * rate / peak, peak / 1e9)  # fmt: skip
+    parts = counted.parts
+    log.info("operations of torch a round: %d (%s)", sum(parts.values()),
+             ", ".join(f"{part} {count}" for part, count in parts.items()))  # fmt: skip
     memory = {side: _peak_memory(setup.cfg, side) for side in ("plain", "step")}
     log.info("peak memory: plain %.0f MB, step %.0f MB", memory["plain"] / 1e6, memory["step"] / 1e6)
     return ratio
@@ -126,10 +132,14 @@ class WholeLoop:
         self.recorder = Recorder(folder, Log(folder), console, checkpoints, checkpoint_seconds=seconds)
 
     def play(self) -> None:
-        """One round."""
+        """One round, and what follows it."""
         keep_freed_pages()
-        play_round(self.state, self.data, self.measurements, self.settings)
+        self.play_round()
         follow(self.state, self.measurements, self.monitors, self.recorder, StopSignal())
+
+    def play_round(self) -> None:
+        """The round alone."""
+        play_round(self.state, self.data, self.measurements, self.settings)
 
 
 def _alternate(sides: dict[str, Callable[[], None]], device: torch.device) -> dict[str, float]:

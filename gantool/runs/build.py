@@ -25,6 +25,7 @@ from gantool.schedules import Schedule, parse_duration
 from gantool.training.ema import EMA
 from gantool.training.hardware import (
     MixedPrecision,
+    allow_tf32,
     choose_device,
     exact_float32,
     keep_freed_pages,
@@ -75,6 +76,8 @@ def set_up(cfg: DictConfig, written: Written) -> Setup:
         device = choose_device(trainer.device, local_rank())
         precision = MixedPrecision(device, trainer.precision)
         set_deterministic(trainer.deterministic)
+        if trainer.tf32:
+            allow_tf32(device)
         if device.type == "cpu":
             limit_memory()
     with collecting(mistakes):

@@ -63,19 +63,17 @@ class EMA:
             half_life = min(self.half_life, progress.nimg / _RAMP)
         means: list[Tensor] = [own.part for own, _ in self.shards] or [*self.generators.parameters()]
         values: list[Tensor] = [followed.part for _, followed in self.shards] or [*live.parameters()]
-        copies: dict[bool, tuple[list[Tensor], list[Tensor]]] = {False: ([], []), True: ([], [])}  # counts apart
+        copies: dict[tuple[bool, torch.device], tuple[list[Tensor], list[Tensor]]] = {}  # one kernel for all alike
         for (name, mean), now in zip(self.generators.named_buffers(), live.buffers(), strict=True):
             if name.endswith(self.averaged):
                 means.append(mean)
                 values.append(now)
             else:
-                kept, copied = copies[now.is_floating_point()]
+                kept, copied = copies.setdefault((now.is_floating_point(), now.device), ([], []))
                 kept.append(mean)
                 copied.append(now)
-        # One kernel for all that are alike.
         for kept, copied in copies.values():
-            if kept:
-                torch._foreach_copy_(kept, copied)  # pyright: ignore[reportPrivateImportUsage]
+            torch._foreach_copy_(kept, copied)  # pyright: ignore[reportPrivateImportUsage]
         torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
             means, values, 1 - 0.5 ** (shown / half_life)
         )

@@ -3,7 +3,8 @@
 import ctypes
 import math
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,15 +12,23 @@ import torch
 from torch import nn
 
 from gantool.errors import GantoolError
+from gantool.randomness import use
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:
-    """The device called `name`; 'auto' is this rank's GPU where there is one, Apple's on a Mac, else the CPU.
+    """The device called `name`, whose random numbers are seeded from now on; 'auto' is this rank's GPU where there is
+    one, Apple's on a Mac, else the CPU.
 
     Raises GantoolError for a device that this machine has not.
     """
+    device = _found(name, local_rank)
+    use(device)
+    return device
+
+
+def _found(name: str, local_rank: int) -> torch.device:
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda", local_rank)
@@ -132,8 +141,30 @@ def _set_allocator(mmap_threshold: int, trim_threshold: int) -> None:
 def exact_float32() -> None:
     """float32 means float32 on Ampere GPUs and later too, whose convolutions would be rounded to TF32: in penalties, in
     features, and all through with trainer.precision=fp32."""
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
+    _round_products(False, False)
+
+
+def allow_tf32(device: torch.device) -> None:
+    """Lets `device` round the factors of float32 products to TF32, 10 bits, until exact_float32. Raises GantoolError
+    where it has no TF32."""
+    if device.type != "cuda" or torch.cuda.get_device_capability(device)[0] < 8:
+        raise GantoolError(f"trainer.tf32=true needs a CUDA device of the Ampere kind or later, not {device}")
+    _round_products(True, True)
+
+
+@contextmanager
+def exactly() -> Iterator[None]:
+    """Inside, float32 is exact whatever trainer.tf32 says: what a run is scored by should be what evaluate finds."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    _round_products(False, False)
+    try:
+        yield
+    finally:
+        _round_products(*before)
+
+
+def _round_products(convolutions: bool, matrices: bool) -> None:
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = convolutions, matrices
 
 
 def set_deterministic(on: bool) -> None:

@@ -12,6 +12,7 @@ from gantool.game import Game, Progress
 from gantool.logging.record import Record
 from gantool.randomness import seed_everything
 from gantool.ranks import agree, average_buffers
+from gantool.training.hardware import exactly
 from gantool.training.measurements import CHECKED, Measurements
 from gantool.training.recorder import Recorder
 from gantool.training.state import State
@@ -50,7 +51,7 @@ class Every:
 
     def look(self, state: State) -> Record:
         """What the monitor sees now."""
-        with torch.no_grad():
+        with torch.no_grad(), exactly():
             return self.monitor(state.game, state.ema.generators, state.progress)
 
 

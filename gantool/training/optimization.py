@@ -107,6 +107,10 @@ class PlayerOptimizer:
     def load_state_dict(self, state: dict) -> None:
         """Takes moments and counts from `state`, but keeps the configured settings (an override on resume counts)."""
         self.optimizer.load_state_dict(state)
+        for parameter, kept in self.optimizer.state.items():
+            for name, value in kept.items():  # fused steps go by memory: trainer.channels_last may have been another
+                if isinstance(value, Tensor) and value.shape == parameter.shape != ():
+                    kept[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
         for group, configured in zip(self.optimizer.param_groups, self.configured, strict=True):
             group.update(configured)
 

@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_map_only
 
 from gantool.errors import GantoolError
 from gantool.game import Game
+from gantool.randomness import use
 
 
 def place_generators(game: Game, home: torch.device) -> None:
@@ -29,6 +30,7 @@ def place_generators(game: Game, home: torch.device) -> None:
 def place(network: nn.Module, device: torch.device, home: torch.device) -> None:
     """Moves a network to `device`; who calls it on `home` sees nothing of it."""
     network.to(device)
+    use(device)
     network.register_forward_pre_hook(partial(_enter, device), with_kwargs=True)
     network.register_forward_hook(partial(_leave, home))
 

@@ -123,7 +123,7 @@ class State:
         """What else the bits of a result depend on."""
         return {
             "device": self.precision.device.type,
-            "precision": self.precision.name,
+            "precision": self.precision.name + (" tf32" if torch.backends.cudnn.allow_tf32 else ""),
             "threads": torch.get_num_threads(),
             "ranks": world(),
             "torch": str(torch.__version__),

@@ -37,7 +37,8 @@ def update(
             outcome = player.loss(part)
         terms = {term: value.to(precision.device) for term, value in outcome.terms.items()}
         first, *rest = terms.values()
-        precision.scaler.scale(sum(rest, first) * share).backward()
+        # Not for the images that a penalty differentiates by, which are leaves too.
+        precision.scaler.scale(sum(rest, first) * share).backward(inputs=optimizer.parameters)
         parts.append((Outcome({term: value.detach() for term, value in terms.items()}, outcome.scores), share))
     average([p.grad for p in optimizer.parameters if p.grad is not None])
     norm = optimizer.step(precision)

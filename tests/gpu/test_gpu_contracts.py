@@ -27,6 +27,8 @@ PARTS = [
     "trainer.precision=fp32 regularizer=[r1,lecam] model.discriminator.norm=none",
     "optimizer=sgd loss=lsgan trainer.microbatch=3",
     "auxiliary=feature-matching optimizer.warmup=3it",
+    "dataset.device_resident=false dataset.flip=true",
+    "trainer.tf32=true trainer.precision=fp32 loss=wgan-gp",
 ]
 
 
@@ -65,6 +67,24 @@ def test_float32_is_float32() -> None:
         found.append([g.detach().cpu().double() for g in (slope, *weights) if g is not None])
     for want, got in zip(*found, strict=True):
         assert (got - want).norm() <= 1e-5 * want.norm()
+
+
+def test_images_that_are_read_ahead_are_those_of_the_device(in_tmp: Path) -> None:
+    words = ["trainer.device=cuda", "trainer.deterministic=true", "dataset.flip=true", "loss=wgan-gp"]
+    runs = [train(in_tmp / home, *words, f"dataset.device_resident={home}") for home in ("true", "false")]
+    assert same_training(*runs)
+
+
+def test_tf32_is_what_training_rounds_to_and_scores_do_not(in_tmp: Path) -> None:
+    words = ["trainer.device=cuda", "trainer.precision=fp32", "trainer.deterministic=true", "loss=wgan-gp"]
+    exact, rounded = (train(in_tmp / tf32, *words, f"trainer.tf32={tf32}", rounds=1) for tf32 in ("false", "true"))
+    moments = [run["optimizers"]["discriminator"]["state"] for run in (exact, rounded)]
+    off = [
+        (a["exp_avg"] - b["exp_avg"]).norm() / a["exp_avg"].norm()
+        for a, b in zip(*map(dict.values, moments), strict=True)
+    ]
+    assert 0 < max(off) < 1e-1 and rounded["numerics"]["precision"] == "fp32 tf32"
+    exact_float32()
 
 
 def test_a_run_goes_from_gpu_to_cpu_and_its_samples_agree(in_tmp: Path) -> None:
