@@ -6,6 +6,7 @@ import math
 import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import redirect_stdout, suppress
+from importlib import import_module
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,8 +68,10 @@ class Board:
         """Points (N, F) with a thumbnail (N, C, H, W) and a row of metadata each; their files go to `out`/projector,
         below `place`, whose projector_config.pbtxt names them beside those of other analyses."""
         from google.protobuf import text_format
-        from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
+        ProjectorConfig = import_module(
+            "tensorboard.plugins.projector.projector_config_pb2"
+        ).ProjectorConfig  # generated, without types
         side = min(_THUMBNAIL, min(images.shape[-2:]), int(_SPRITE / math.ceil(len(images) ** 0.5)))
         thumbnails = to_uint8(colours(images)).float() / 255
         if side < max(images.shape[-2:]):

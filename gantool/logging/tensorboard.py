@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -73,7 +74,7 @@ class TensorBoard(Tracker):
         config_text: str,
         metrics: Sequence[str] = (),
     ) -> None:
-        from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+        from tensorboard.plugins.hparams import metadata
         from torch.utils.tensorboard import SummaryWriter
         from torch.utils.tensorboard.summary import custom_scalars
         from torch.utils.tensorboard.summary import hparams as hparam_summaries
@@ -90,7 +91,8 @@ class TensorBoard(Tracker):
         known = metadata.parse_experiment_plugin_data(plugin.content)
         for info in known.hparam_infos[:TICKED]:
             info.differs = True  # those that do are shown first
-        told = plugin_data_pb2.HParamsPluginData(experiment=known, version=metadata.PLUGIN_DATA_VERSION)
+        protos = import_module("tensorboard.plugins.hparams.plugin_data_pb2")  # generated, without types
+        told = protos.HParamsPluginData(experiment=known, version=metadata.PLUGIN_DATA_VERSION)
         plugin.content = told.SerializeToString()
         self.events = self.writer._get_file_writer()
         for summary in (custom_scalars(LAYOUT), experiment, session_start):

@@ -36,15 +36,17 @@ def row(run: TrainedRun, generators: nn.ModuleDict, threshold: float | None, see
 def draw(rows: Sequence[dict[str, float | None]]) -> "Figure":
     """The second score over the first, a point for each threshold, named beside the axes: points may lie together."""
     import matplotlib
+    import numpy as np
     from matplotlib.figure import Figure
 
     _, distance, inception = rows[0]
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    axes.plot([r[inception] for r in rows], [r[distance] for r in rows], color="0.7", linewidth=1, zorder=1)
+    points = np.array([[r[inception], r[distance]] for r in rows], float)
+    axes.plot(*points.T, color="0.7", linewidth=1, zorder=1)
     colours = matplotlib.colormaps["viridis"].resampled(len(rows))
-    for place, r in enumerate(rows):
-        axes.scatter(r[inception], r[distance], color=colours(place), label=words(r["threshold"]), zorder=2)
+    for place, point in enumerate(points):
+        axes.scatter(*point, color=colours(place), label=words(rows[place]["threshold"]), zorder=2)
     axes.legend(title="truncation", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     axes.set(xlabel=f"{inception} (higher is better)", ylabel=f"{distance} (lower is better)")
     axes.grid(alpha=0.3)
