@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import cast
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from gantool.images import normalise, to_stored
 from gantool.logging.progress import Block
 from gantool.randomness import seed_torch
 
+Network = TypeVar("Network", bound=nn.Module)
 BLOCK = 100  # images that share a seed: an image depends on its number, not on the batch it was made in
 
 
@@ -66,11 +67,7 @@ def standing(
     if not passes:
         return generators
     check_standing(game, passes)
-    made = cast(nn.ModuleDict, copy.deepcopy(generators))
-    for norm in _batch_norms(made):
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain mean over the passes
-        norm.train()
+    made = gathering(generators)
     for number in range(passes):
         seed_torch("standing", seed, number)
         draws = Draws(BLOCK, device)
@@ -82,14 +79,24 @@ def standing(
     return made.eval()
 
 
+def gathering(network: Network) -> Network:
+    """A copy whose batch norm gathers its mean and variance anew, over the batches that it is shown until .eval()."""
+    made = copy.deepcopy(network)
+    for norm in batch_norms(made):
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over the passes
+        norm.train()
+    return made
+
+
 def check_standing(game: Game, passes: int) -> None:
     """Raises GantoolError where a game has no standing statistics to gather and `passes` ask for them."""
-    if passes and (game.translates or not _batch_norms(game.generators)):
+    if passes and (game.translates or not batch_norms(game.generators)):
         lack = "translates images" if game.translates else "has a generator without batch norm"
         raise GantoolError(f"standing_statistics={passes}: this model {lack}; leave it out")
 
 
-def _batch_norms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+def batch_norms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
     """Those that keep statistics."""
     norms = (module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm))
     return [norm for norm in norms if norm.running_mean is not None]

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from gantool.analysis.attribution import METHODS, attribute, each_alone
+from gantool.analysis.figures import overlay
 from gantool.networks import dcgan, progan
 
 WEIGHT = torch.randn(2, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -56,6 +57,24 @@ def test_an_image_is_scored_alone_where_the_network_mixes_a_batch() -> None:
     score, mixes = each_alone(network, images, None)
     assert mixes and not torch.allclose(score(images, None), network(images)[:, 0])
     assert torch.allclose(score(images, None)[2], network(images[2:3])[0, 0])
+
+
+def test_saliency_is_smooth_where_the_gradient_is_noise() -> None:
+    torch.manual_seed(0)
+    image = torch.rand(1, 8, 8) * 2 - 1
+    found = attribute(lambda x, y: (40 * x).sin().sum((1, 2, 3)) + 3 * x.sum((1, 2, 3)), image, None, image * 0 - 1, 2)
+    gradient = 40 * (40 * image).cos() + 3
+    assert float((found.maps["saliency"] - 3).abs().mean()) < 0.25 * float((gradient - 3).abs().mean())
+
+
+@pytest.mark.parametrize("pixel", [-1.0, -0.5, 0.0, 0.5, 1.0])
+def test_heat_is_seen_on_every_grey(pixel: float) -> None:
+    image = torch.full((1, 3, 1), pixel)
+    for sign in (-1, 1):
+        heat = sign * torch.tensor([[0.0], [0.1], [1.0]])
+        bare, weak, strong = overlay(image, heat, 1.0).astype(int)[:, 0]
+        assert abs(weak - bare).max() > 35 and abs(strong - bare).max() > 130
+        assert strong.argmax() == (0 if sign > 0 else 2), "red raises the score, blue lowers it"
 
 
 def test_patch_scores_are_averaged() -> None:

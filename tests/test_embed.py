@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.projector import projector_config_pb2 as projector
 
 from extent import thorough
-from gantool.analysis.draw_embedding import Points, draw_maps
+from gantool.analysis.draw_embedding import Points, draw_maps, draw_neighbours
 from gantool.cli.main import main
+from gantool.runs import embedding
 from runs import train
 
 SMALL = ["num=40", "among=300", "perplexity=8", "neighbours=3", "rows=2"]
@@ -52,20 +54,40 @@ def test_maps_neighbours_and_numbers_follow_the_seed(run: Path, in_tmp: Path) ->
     assert np.asarray(Image.open(in_tmp / "a" / "embed.png")).std() > 10
 
 
+def test_the_figure_of_neighbours_tells_what_its_numbers_are(
+    run: Path, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+
+    def keep(*parts: Any) -> Any:
+        drawn[:] = parts
+        return draw_neighbours(*parts)
+
+    monkeypatch.setattr(embedding, "draw_neighbours", keep)
+    assert main(["embed", f"run={run}", *SMALL, f"out={in_tmp / 'out'}"]) == 0
+    samples, names, (features, pixels), _ = drawn
+    assert "above each: Euclidean distance" in features.space and "root mean square difference" in pixels.space
+    apart = (samples[:, None].double() - pixels.images.double()).square().flatten(2).mean(2).sqrt()
+    torch.testing.assert_close(pixels.distances, apart, atol=1e-3, rtol=1e-3)
+    assert names[:3] == ["sample 0", "sample 1", names[2]] and names[2].startswith("closest: sample ")
+
+
 def test_tensorboard_shows_a_thumbnail_and_a_class_for_each_point(run: Path, in_tmp: Path) -> None:
     shutil.copytree(run, in_tmp / "run")
     assert main(["embed", f"run={in_tmp / 'run'}", *SMALL, "classes=[3,7]"]) == 0
-    (config,) = (in_tmp / "run" / "embedded").rglob("projector_config.pbtxt")
-    known = text_format.Parse(config.read_text(), projector.ProjectorConfig())  # type: ignore[attr-defined]
-    (shown,) = known.embeddings
-    folder = config.parent
+    assert main(["embed", f"run={in_tmp / 'run'}", *SMALL, "seed=1"]) == 0
+    folder = in_tmp / "run"
+    text = (folder / "projector_config.pbtxt").read_text()
+    shown, other = text_format.Parse(text, projector.ProjectorConfig()).embeddings  # type: ignore[attr-defined]
+    assert shown.tensor_name != other.tensor_name and (folder / other.tensor_path).is_file()
+    assert {path.parent for path in folder.rglob("*tfevents*")} == {folder}, "TensorBoard: no run of its own"
     assert Image.open(folder / shown.sprite.image_path).size == (9 * 32, 9 * 32)
     header, *rows = (folder / shown.metadata_path).read_text().splitlines()
     assert header.split("\t") == ["source", "number", "class"]
     assert {row.split("\t")[2] for row in rows} == {"3", "7"} and len(rows) == 80
     assert np.loadtxt(folder / shown.tensor_path).shape == (80, 128)
     events = EventAccumulator(str(folder)).Reload()
-    assert set(events.Tags()["images"]) == {"embedded/maps", "embedded/neighbours"}
+    assert {"embedded/maps", "embedded/neighbours"} <= set(events.Tags()["images"])
 
 
 @thorough

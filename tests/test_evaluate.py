@@ -92,7 +92,7 @@ def test_several_checkpoints_give_one_ranked_table_files_and_curves(runs: Path, 
         row[1] for row in rows[1:]
     ] == ["16", "32", ""]
     events = EventAccumulator(str(folder)).Reload()
-    curve = {event.step: event.value for event in events.Scalars("evaluate/fd_digits")}
+    curve = {event.step: event.value for event in events.Scalars(f"evaluate/{folder.name}/fd_digits")}
     mine = {result["nimg"]: result["scores"]["fd_digits"] for result in known if result["run"] == str(runs / "a")}
     assert curve == pytest.approx(mine, rel=1e-6) and len(curve) == 2
 
@@ -100,6 +100,13 @@ def test_several_checkpoints_give_one_ranked_table_files_and_curves(runs: Path, 
 def test_the_same_command_gives_the_same_numbers_and_another_seed_others(runs: Path) -> None:
     words = ["num=40", "num_real=60", "score=[fd,kd,is,recall]"]
     first = evaluated(runs / "b", *words)
+    assert {path.parent for path in (runs / "b").rglob("*tfevents*")} == {runs / "b"}, "TensorBoard: no run of its own"
+    tags = EventAccumulator(str(runs / "b")).Reload().Tags()
+    assert not [tag for tag in tags["scalars"] if tag.startswith("evaluate/")], "one point makes an empty chart"
+    (text,) = (tag for tag in tags["tensors"] if tag.startswith("evaluate/digits-"))
+    (told,) = EventAccumulator(str(runs / "b")).Reload().Tensors(text)
+    table = told.tensor_proto.string_val[0].decode()
+    assert all(f"| {name}" in table or f" {name} |" in table for name in first["scores"]) and "num_fake: 40" in table
     (path,) = (p for p in (runs / "b" / "evaluated").rglob("*.json") if json.loads(p.read_text()) == first)
     assert main(["evaluate", f"run={runs / 'b'}", *words]) == 0
     assert json.loads(path.read_text()) == first

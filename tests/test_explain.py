@@ -2,6 +2,7 @@
 
 import csv
 import json
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from extent import some, thorough
 from gantool.cli.main import main
 from gantool.growth import Progressive
+from gantool.runs.explanation import chosen, drawn, judges, seen
+from gantool.runs.subject import open_subject
+from gantool.runs.trained import load_run
 from runs import TRANSLATORS, choices, train
 
 SMALL = ["latents=3", "shown=2", "directions=2", "steps=3", "images=2", "integral_steps=8"]
@@ -45,6 +49,22 @@ def test_every_model(in_tmp: Path, model: str) -> None:
     assert all(np.asarray(Image.open(out / name)).std() > 5 for name in FILES[:3])
 
 
+@pytest.mark.parametrize("model", some(["mlp", "dcgan", "resnet"], 1))
+def test_batch_norm_judges_each_side_by_its_own_statistics(in_tmp: Path, model: str) -> None:
+    train(in_tmp / "run", "model.discriminator.norm=batch", "model.conditional=true", model=model, rounds=1)
+    subject = open_subject(load_run(in_tmp / "run"), None, "explain")
+    rows, labels = chosen(subject.pool([]), 500, 0), subject.image_set.classes
+    assert labels is not None
+    network, told = subject.game.discriminator, labels[rows]
+    z, _ = drawn(subject, 500, "statistics", 0)
+    images = {"real": seen(subject, rows), "generated": subject.run.generators["generator"](z, told)}
+    for side, judge in judges(subject, 0).items():
+        in_training, alone = (one(images[side], told) for one in (deepcopy(network).train(), network))
+        off = (judge(images[side], told) - in_training).abs().mean()
+        assert float(off) < 0.1 * float((alone - in_training).abs().mean()), side
+    assert not network.training, "the run's own network stays as it is"
+
+
 @thorough
 def test_the_seed_decides_and_tensorboard_shows(run: Path, in_tmp: Path) -> None:
     for out, seed in (("a", 0), ("b", 0), ("c", 1)):
@@ -54,7 +74,7 @@ def test_the_seed_decides_and_tensorboard_shows(run: Path, in_tmp: Path) -> None
     a, c = (json.loads((in_tmp / out / "explain.json").read_text()) for out in "ac")
     assert [one["class"] for one in a["discriminator"]["images"]] == ["3", "7", "3", "7"]
     assert a["generator"]["by_latent"]["largest"] != c["generator"]["by_latent"]["largest"]
-    events = EventAccumulator(str(in_tmp / "a" / "tensorboard")).Reload()
+    events = EventAccumulator(str(in_tmp / "a")).Reload()
     tags = {f"explained/{name}" for name in ("spectrum", "directions", "attributions")}
     assert set(events.Tags()["images"]) == tags
 

@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from gantool.logging.jsonl import read_metrics
 from gantool.logging.log import Log
 from gantool.logging.record import Record
 from gantool.logging.status import read_status, write_status
-from gantool.logging.tensorboard import HPARAM_METRICS
+from gantool.logging.tensorboard import TICKED, TensorBoard, beside
 
 TOTAL = 1000
 
@@ -78,7 +79,7 @@ def test_tensorboard_has_each_step_once_after_a_resume(resumed: Path) -> None:
     assert [(e.step, e.value) for e in scalars] == list(zip(STEPS, VALUES, strict=True))
     histograms = read.Histograms("weights/generator/w")
     assert [(e.step, e.histogram_value.max) for e in histograms] == list(zip(STEPS, VALUES, strict=True))
-    assert [e.step for e in read.Images("samples/generated")] == STEPS
+    assert [e.step for e in read.Images("_samples/generated")] == STEPS
     assert not [path for path in resumed.iterdir() if path.is_dir() and path.name != "samples"], "no sub-runs"
 
 
@@ -111,12 +112,12 @@ def test_layout_puts_both_players_in_one_chart(resumed: Path) -> None:
     assert len(charts) == 9
 
 
-def test_hparams_name_the_same_metrics_for_every_run(tmp_path: Path) -> None:
+def test_hparams_tick_the_first_five_and_have_a_column_for_each_score_alone(tmp_path: Path) -> None:
+    tags = ["metrics/kd_mine", "metrics/cas"]
     for name in ("a", "b"):
-        Log(
-            tmp_path / name,
-            hparams={"optimizer.lr": 2e-4, "optimizer.betas": [0.5, 0.999], "model.conditional": True, "loss": name},
-        ).close()
+        hparams = {"optimizer.lr": 2e-4, "optimizer.betas": [0.5, 0.999], "model.conditional": True, "loss": name}
+        trackers = {"tensorboard": partial(TensorBoard, metrics=tags)}
+        Log(tmp_path / name, hparams=hparams | {"trainer.seed": 1, "a": 1, "b": 2}, trackers=trackers).close()
     for name in ("a", "b"):
         content = events(tmp_path / name).summary_metadata
         experiment = metadata.parse_experiment_plugin_data(
@@ -125,11 +126,26 @@ def test_hparams_name_the_same_metrics_for_every_run(tmp_path: Path) -> None:
         start = metadata.parse_session_start_info_plugin_data(
             content["_hparams_/session_start_info"].plugin_data.content  # type: ignore[union-attr]
         )
-        assert tuple(info.name.tag for info in experiment.metric_infos) == HPARAM_METRICS
+        assert [info.name.tag for info in experiment.metric_infos] == [*tags, "speed/images_per_second"]
+        ticked = [info.name for info in experiment.hparam_infos if info.differs]  # what TensorBoard sorts by
+        assert ticked == [*hparams, "trainer.seed"] and len(ticked) == TICKED
         assert start.hparams["optimizer.lr"].number_value == 2e-4
         assert start.hparams["optimizer.betas"].string_value == "[0.5, 0.999]"
         assert start.hparams["model.conditional"].string_value == "True"
         assert start.hparams["loss"].string_value == name
+
+
+def test_what_is_added_beside_a_run_stays_one_run_and_takes_the_place_of_what_was_there(resumed: Path) -> None:
+    for value in (1.0, 2.0):
+        next_second()
+        with beside(resumed, "evaluated-x") as writer:
+            writer.add_scalar("evaluate/x/fd", value, 1000)
+    with pytest.raises(ZeroDivisionError), beside(resumed, "evaluated-x") as writer:
+        writer.add_scalar("evaluate/x/fd", 1 / 0, 1000)
+    read = events(resumed)
+    assert [(e.step, e.value) for e in read.Scalars("evaluate/x/fd")] == [(1000, 2.0)]
+    assert [e.step for e in read.Scalars("loss/generator/total")] == STEPS
+    assert len(list(resumed.glob("*tfevents*"))) == 3 and {p.parent for p in resumed.rglob("*tfevents*")} == {resumed}
 
 
 def test_only_a_run_that_came_to_its_end_is_called_a_success(tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from extent import thorough
+from gantool import __version__
 from gantool.cli.main import main
-from gantool.page.chart import chart, log_ticks, number, thinned, ticks
-from gantool.page.reading import inlined
+from gantool.page.content import scores
+from gantool.page.reading import RunFolder, rows_of
 from runs import small, train
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -32,12 +34,21 @@ class Page(HTMLParser):
         self.texts: list[str] = []
         self.headings: list[str] = []
         self.tags: list[str] = []
+        self.heads: list[str] = []  # of the table that is open
+        self.column = 0
         self.feed(text)
         assert not self.open, self.open
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.addresses += [value or "" for name, value in attrs if name in ADDRESSES]
+        if tag == "thead":
+            self.heads = []
+        if tag in ("tr", "td"):
+            self.column = 0 if tag == "tr" else self.column + 1
+        if tag == "td":
+            head = dict(attrs)["data-head"]
+            assert head == self.heads[self.column - 1], "narrow screens show a cell behind its head"
         if tag not in ("meta", "img", "link"):
             self.open.append(tag)
 
@@ -49,6 +60,8 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.texts.append(data)
+        if self.open and self.open[-1] == "th":
+            self.heads.append(data)
         if self.open and self.open[-1] in ("h1", "h2"):
             self.headings.append(data)
 
@@ -70,12 +83,21 @@ def test_a_run_on_one_page(in_tmp: Path) -> None:
     page = Page((run / "report.html").read_text())
     wanted = ["Samples", "Scores", "Evaluations of checkpoints", "Growth", "Curves", "Latent space"]
     title = "infogan · non-saturating · mnist-5k"
-    assert page.headings == [title, *wanted, "Embeddings and attributions", "Configuration"]
+    assert page.headings == [title, *wanted, "Analyses", "Configuration"]
     text = " ".join(page.texts)
     for told in ("finished", "fd_digits", "real against real images", "weights sha256", "12.5", "0.064 kimg"):
         assert told in text, told
-    for told in ("Categorical code: category0", "Explained map", "Embedded map", "watchdog"):
+    for told in ("Categorical code, a row for each of its values: 0", "Explained map", "Embedded map", "watchdog"):
         assert told in text, told
+    sizes = json.loads((run / "status.json").read_text())["parameters"]
+    facts = [f"{name} {size:,}" for name, size in sizes.items()] + [f"torch {torch.__version__}", "cpu", "fp32"]
+    facts += [f"gantool {__version__}", "gantool train model=infogan", "trainer.duration=8it"]
+    assert [fact for fact in facts if fact not in text] == [] and len(sizes) > 1
+    rows = [tuple(str(digit) for digit in range(10))] * 2  # of generated and of real images
+    assert [rows_of(path) for path in sorted((run / "samples").glob("[gr]*-000000.000.png"))] == rows
+    (path,) = (run / "interpolated").rglob("path.png")
+    assert rows_of(path) == ("0", "1")
+    assert sum(page.texts[i : i + 10] == list(rows[0]) for i in range(len(page.texts))) >= 2
     assert "Broken" not in text, "a picture that is being written is left out"
     assert page.tags.count("svg") >= 7 and page.tags.count("img") >= 12
     assert all(address.startswith("data:") for address in page.addresses)
@@ -93,6 +115,28 @@ def test_a_page_trusts_no_text(in_tmp: Path) -> None:
     assert main(["report", f"run={in_tmp / 'run'}"]) == 0
     page = Page((in_tmp / "run" / "report.html").read_text())
     assert "script" not in page.tags and evil in " ".join(page.texts)
+
+
+def line(nimg: int, fd: float, **protocol: object) -> str:
+    """Of metrics.jsonl."""
+    measured = {"metrics": ["fd"], "extractor": "x", "warning": "few images", **protocol}
+    return json.dumps({"nimg": nimg, "kimg": nimg / 1000, "metrics/fd": fd, "protocol": measured}) + "\n"
+
+
+def test_each_way_of_measuring_is_on_its_own(in_tmp: Path) -> None:
+    train(in_tmp / "run", model="mlp", rounds=1)
+    ways = [(10, 1.0, 50), (20, 0.5, 50), (30, 4.0, 60), (40, 3.0, 60), (50, 3.5, 60)]
+    lines = [line(nimg, fd, num_fake=num, seed=0) for nimg, fd, num in ways]
+    (in_tmp / "run" / "metrics.jsonl").write_text("".join(lines))
+    (in_tmp / "run" / "evaluated" / "a").mkdir(parents=True)
+    told = {"nimg": 50, "scores": {"fd": 2.0, "fd/three": 7.0}, "protocol": {"warning": "few images", "num_fake": 70}}
+    (in_tmp / "run" / "evaluated" / "a" / "1.json").write_text(json.dumps(told))
+    run = RunFolder.open(in_tmp / "run")
+    assert [[value for _, value in points] for points in run.measured("metrics/fd")] == [[1.0, 0.5], [4.0, 3.0, 3.5]]
+    assert scores(run)[0][:4] == ["fd", "lower", "3.5", "3 at 0.04 kimg"], "the best of those measured as the last"
+    assert main(["report", f"run={in_tmp / 'run'}"]) == 0
+    text = " ".join(Page((in_tmp / "run" / "report.html").read_text()).texts)
+    assert text.count("few images") == 1 and "measured otherwise" in text and "fd, class three" in text
 
 
 def opened(page: Path, shot: Path) -> str:
@@ -119,6 +163,41 @@ def test_a_page_opens_in_a_browser(in_tmp: Path) -> None:
     assert "Content Security Policy" in said, "control: what a page asks of the network, its console tells"
 
 
+SPILT = """<script>const all = [...document.querySelectorAll("main :not(pre, pre *, svg *)")];
+document.title = all.filter(e => e.getBoundingClientRect().right > innerWidth + 1)
+  .map(e => e.tagName).join()</script>"""
+
+
+def spilt(text: str, page: Path) -> str:
+    """Tags of what is cut off at the right of a window of 400 pixels."""
+    assert CHROMIUM is not None
+    page.write_text(re.sub(r"<meta http-equiv=.*>", "", text).replace("</body>", f"{SPILT}</body>"))
+    words = [f"--user-data-dir={page.with_suffix('.profile')}", "--window-size=400,900", "--dump-dom"]
+    done = subprocess.run([CHROMIUM, *FLAGS, *words, page.as_uri()], capture_output=True, text=True, timeout=120)
+    return done.stdout.partition("<title>")[2].partition("</title>")[0]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
+@thorough
+def test_nothing_is_cut_off_on_a_narrow_screen(in_tmp: Path) -> None:
+    names = [f"a_rather_long_score_{number}" for number in range(12)]
+    for name in ("a", "b"):
+        run = in_tmp / f"run-of-a-long-name-{name}"
+        train(run, f"optimizer.lr=0.001{len(name)}", "trainer.log_every=1it", model="mlp", rounds=3)
+        (run / "evaluated" / "a").mkdir(parents=True)
+        told = {"nimg": 50, "scores": dict.fromkeys(names, 1234.5), "margins": dict.fromkeys(names, 0.5)}
+        (run / "evaluated" / "a" / "1.json").write_text(json.dumps(told))
+        status = json.loads((run / "status.json").read_text())
+        (run / "status.json").write_text(json.dumps({**status, "metrics": told["scores"]}))
+        assert main(["report", f"run={run}"]) == 0
+    assert main(["report", f"run=[{run},{run.with_name('run-of-a-long-name-a')}]", "out=both.html"]) == 0
+    for page in (run / "report.html", in_tmp / "both.html"):
+        text = page.read_text()
+        assert spilt(text, in_tmp / "narrow.html") == ""
+        wide = text.replace("@media (max-width: 760px)", "@media (max-width: 1px)")
+        assert "TD" in spilt(wide, in_tmp / "narrow.html"), "control: plain tables do not fit"
+
+
 @thorough
 def test_a_sweep_and_several_runs(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
     words = ["score=[fd,is]", "monitor=scores", "monitor.scores.num=60", "trainer.log_every=1it"]
@@ -131,39 +210,14 @@ def test_a_sweep_and_several_runs(in_tmp: Path, capfd: pytest.CaptureFixture[str
     runs = sorted(str(path.parent.parent) for path in (in_tmp / "sweep").rglob(".hydra/config.yaml"))
     assert len(runs) == 2 and main(["report", f"run=[{','.join(runs)}]", "metric=is_digits", "out=both.html"]) == 0
     assert "2 runs, ranked by is_digits" in (in_tmp / "both.html").read_text()
+    other = Path(runs[1]) / "metrics.jsonl"
+    other.write_text(other.read_text().replace('"num_fake": 60', '"num_fake": 50'))
+    assert main(["report", f"run=[{','.join(runs)}]", "out=both.html"]) == 0
+    texts = Page((in_tmp / "both.html").read_text()).texts
+    assert any(text.startswith("* trainer.seed=2 is not ranked: scored with num_fake 50 and not 60") for text in texts)
+    assert {"-*", "1 trainer.seed=1", "* trainer.seed=2"} <= {*texts}, "places in the table and in the charts"
     capfd.readouterr()
     assert main(["report", f"run={in_tmp}"]) == 1 and main(["report"]) == 1 and main(["report", "run=swep"]) == 1
     errors = capfd.readouterr().err.splitlines()
     assert len(errors) == 3 and "neither a run's folder" in errors[0] and "which run?" in errors[1]
     assert "did you mean 'sweep'?" in errors[2]
-
-
-def test_a_chart_puts_points_where_they_belong() -> None:
-    svg = chart({"a": [(0, 0.0), (5, 1.0), (10, float("nan"))], "b": [(10, 2.0)]}, levels={"floor": 0.5})
-    (line,) = re.findall(r'<polyline class="line" stroke="#0072b2" points="([^"]+)"', svg)
-    (x0, y0), (x1, y1) = ([float(v) for v in place.split(",")] for place in line.split())
-    assert (x0, x1) == (54, pytest.approx(54 + (480 - 54 - 12) / 2)) and (y0, y1) == (216, 114)
-    assert "floor" in svg and 'class="level"' in svg
-    assert chart({"a": []}) == "" and chart({"a": [(0, float("inf"))]}) == ""
-    assert ">100<" in chart({"a": [(0, 1.0), (1, 100.0)]}), "values far apart stand on a logarithmic axis"
-
-
-def test_numbers_ticks_and_thinning() -> None:
-    assert [number(v) for v in (0, 0.5, 12.34, 0.0005, 123456, 2.5e9, -0.25)] == [
-        "0", "0.5", "12.3", "5e-4", "123,456", "2.5e9", "-0.25"
-    ]  # fmt: skip
-    assert ticks(0, 1) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0]) and len(ticks(3, 3)) >= 2
-    assert log_ticks(0.02, 30) == pytest.approx([0.01, 0.1, 1, 10, 100])
-    points = [(float(x), 1.0) for x in range(1000)]
-    assert len(thinned(points)) <= 240 and thinned(points)[-1] == (999.0, 1.0)
-
-
-def test_large_pictures_are_made_small(tmp_path: Path) -> None:
-    import random
-
-    noise = Image.frombytes("RGB", (2000, 1500), random.Random(0).randbytes(2000 * 1500 * 3))
-    noise.save(tmp_path / "large.png")
-    address = inlined(tmp_path / "large.png")
-    assert address is not None and address.startswith("data:image/jpeg;base64,") and len(address) < 2_000_000
-    (tmp_path / "half.png").write_bytes((tmp_path / "large.png").read_bytes()[:1000])
-    assert inlined(tmp_path / "half.png") is None

@@ -2,14 +2,18 @@
 
 import csv
 import json
+import random
 import sys
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
 from gantool.cli.main import main
+from gantool.runs.truncation import draw
 from runs import newest, train
 
 SCORED = ["score=[fd,is]", "monitor=scores", "monitor.scores.num=60", "monitor.scores.batch_size=30"]
@@ -36,15 +40,33 @@ def test_scores_grid_and_curve(in_tmp: Path) -> None:
 
 def test_tight_latents_make_images_alike(in_tmp: Path) -> None:
     train(in_tmp / "run", "optimizer.lr=0.01", model="mlp", rounds=4)  # without scores: those of its data set
-    words = ["num=20", "plot=false", f"out={in_tmp / 'out'}", "thresholds=[0.01,2]"]
+    words = ["num=20", "plot=false", f"out={in_tmp / 'out'}", "thresholds=[0.01,2,50,null]"]
     assert main(["truncation", f"run={in_tmp / 'run'}", *words]) == 0
-    samples = np.asarray(Image.open(in_tmp / "out" / "samples.png")).astype(float)[::2, ::2]
+    with Image.open(in_tmp / "out" / "samples.png") as image:
+        samples = np.asarray(image).astype(float)[::2, ::2]
+        assert json.loads(image.info["rows"]) == ["0.01", "2", "50", "whole"]
+    assert (samples[70:102] == samples[104:136]).all(), "whole latents are those of a threshold that nothing reaches"
     spreads = []
     for top in (2, 36):
         images = np.stack([samples[top : top + 32, left : left + 32] for left in range(2, 342, 34)])
         spreads.append(images.std(0).mean())
     assert spreads[0] < 0.1 * spreads[1]
     assert not (in_tmp / "out" / "curve.png").exists()
+
+
+def test_labels_of_the_curve_never_overlap() -> None:
+    numbers = random.Random(0)
+    rows: list[dict[str, float | None]] = [
+        {"threshold": one, "fd": 10 + numbers.random() / 100, "is": 9 + numbers.random() / 100}
+        for one in (0.2, 0.25, 0.5, 0.8, 1.0, 1.1, 1.4, 1.7, 2.0, None)
+    ]
+    figure = draw(rows)
+    figure.draw_without_rendering()
+    ticks = {*figure.axes[0].get_xticklabels(), *figure.axes[0].get_yticklabels()}
+    texts = [t for t in figure.findobj(Text) if isinstance(t, Text) and t.get_text() and t not in ticks]
+    boxes = [text.get_window_extent() for text in texts]
+    assert not [pair for pair in combinations(boxes, 2) if pair[0].overlaps(pair[1])]
+    assert {"0.2", "1.1", "whole"} <= {text.get_text() for text in texts}
 
 
 def test_mistakes_are_one_line(in_tmp: Path, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:

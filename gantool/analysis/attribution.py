@@ -1,5 +1,5 @@
 """Which pixels a discriminator's score comes from: integrated gradients (Sundararajan 2017), the gradient (Simonyan
-2014) and occlusion (Zeiler 2014), by Captum."""
+2014) by SmoothGrad (Smilkov 2017) and occlusion (Zeiler 2014), by Captum."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from torch import Tensor
 Score = Callable[[Tensor, Tensor | None], Tensor]  # (N, C, H, W) images and (N,) labels -> (N, ...) raw scores
 METHODS = ("integrated gradients", "saliency", "occlusion")
 _AT_ONCE = 64  # images
+_NOISE, _NOISY = 0.15, 50  # SmoothGrad's: standard deviation as a share of the range of pixels, 2; and noisy copies
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,12 @@ def each_alone(score: Score, images: Tensor, labels: Tensor | None) -> tuple[Sco
 def attribute(score: Score, image: Tensor, label: Tensor | None, baseline: Tensor, steps: int) -> Attribution:
     """Of one image (C, H, W) with label () against `baseline` (C, H, W), by a score that looks at each image alone.
 
+    The saliency is the mean gradient over noisy copies of the image, which torch's generator draws: that of the image
+    alone is mostly noise.
     `steps` of the integral from the baseline to the image. The occluding square has a quarter of the side, takes the
     baseline's pixels and moves by half of itself; a pixel gets the mean over the squares that cover it.
     """
-    from captum.attr import IntegratedGradients, Occlusion, Saliency
+    from captum.attr import IntegratedGradients, NoiseTunnel, Occlusion, Saliency
 
     def of(x: Tensor) -> Tensor:
         return score(x, None if label is None else label.expand(len(x), *label.shape))
@@ -60,7 +63,8 @@ def attribute(score: Score, image: Tensor, label: Tensor | None, baseline: Tenso
     stride = max(square // 2, 1)
     with torch.enable_grad():
         gradients = IntegratedGradients(of).attribute(images, baselines, n_steps=steps, internal_batch_size=_AT_ONCE)
-        saliency = Saliency(of).attribute(images, abs=False)
+        noisy = {"nt_type": "smoothgrad", "nt_samples": _NOISY, "nt_samples_batch_size": _NOISY, "stdevs": 2 * _NOISE}
+        saliency = NoiseTunnel(Saliency(of)).attribute(images, **noisy, abs=False)
     with torch.no_grad():
         occlusion = Occlusion(of).attribute(
             images,

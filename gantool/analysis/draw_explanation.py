@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gantool.analysis.attribution import METHODS, Attribution
-from gantool.analysis.figures import HEAT, SIGNED, common_scale, new_figure, overlay, rgb, show, tiled
+from gantool.analysis.figures import SIGNED, common_scale, new_figure, overlay, rgb, show, tiled
 from gantool.analysis.sensitivity import Sensitivity
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def draw_directions(walks: Sequence[Walks], span: float, title: str) -> "Figure"
     for axes, walk in zip(blocks, walks, strict=False):
         still = walk.images[:, steps // 2]
         tiles = [
-            np.concatenate([rgb(images), overlay(image, heat, float(heat.max()), HEAT)[None]])
+            np.concatenate([rgb(images), overlay(image, heat, float(heat.max()))[None]])
             for images, image, heat in zip(walk.images, still, walk.heat, strict=True)
         ]
         show(axes, tiled(np.concatenate(tiles), steps + 1, gap))
@@ -119,7 +119,7 @@ def draw_attributions(sides: dict[str, list[Judged]], title: str) -> "Figure":
             scores = f"{one.attribution.score:+.2f} ({one.attribution.baseline_score:+.2f})"
             cells[0].set_title(f"{one.name}\n{scores}".strip(), fontsize=7)
             for axes, name in zip(cells[1:], METHODS, strict=True):
-                show(axes, overlay(one.image, one.attribution.maps[name], scales[name], SIGNED))
+                show(axes, overlay(one.image, one.attribution.maps[name], scales[name]))
         for column, name in enumerate(METHODS, 1):
             grid[0, column].set_title(name.replace(" ", "\n"), fontsize=7)
             colours = ScalarMappable(Normalize(-scales[name], scales[name]), SIGNED)

@@ -1,6 +1,6 @@
 """What the figures share: pictures as matplotlib takes them, heat over them, and files of them."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 130
-HEAT, SIGNED = "inferno", "RdBu_r"
+SIGNED = "RdBu_r"  # its ends are near RAISES and LOWERS
+RAISES, LOWERS = (0.75, 0.0, 0.15), (0.0, 0.2, 0.75)  # red and blue, far from every grey of an overlay
 SCALE_QUANTILE = 0.995  # what is beyond it has the colour map's last colour, so that one pixel does not dim all others
 
 
@@ -41,17 +42,13 @@ def rgb(images: Tensor) -> np.ndarray:
     return np.repeat(pixels, 3, -1) if pixels.shape[-1] == 1 else pixels
 
 
-def overlay(image: Tensor, heat: Tensor, scale: float, cmap: str) -> np.ndarray:
-    """(H, W, 3) uint8: `heat` (H, W) in the colours of `cmap` over a pale grey (C, H, W) image, the more opaque the
-    stronger it is. SIGNED goes from -scale to scale, any other map from 0 to scale."""
-    import matplotlib
-
-    colours: Any = matplotlib.colormaps[cmap]
-    strength = (heat.double() / max(scale, 1e-300)).clamp(-1, 1).cpu().numpy()
-    colour = colours((strength + 1) / 2 if cmap == SIGNED else strength)[..., :3]
-    grey = 0.6 + 0.4 * rgb(image).mean(-1, keepdims=True) / 255
-    opacity = np.abs(strength)[..., None] ** 0.5  # the weak is still seen
-    return (255 * (opacity * colour + (1 - opacity) * grey)).round().astype(np.uint8)
+def overlay(image: Tensor, heat: Tensor, scale: float) -> np.ndarray:
+    """(H, W, 3) uint8: `heat` (H, W) from -scale to scale as blue and red over a pale grey (C, H, W) image, the more
+    opaque the stronger it is: as well seen on white as on black."""
+    strength = (heat.double() / max(scale, 1e-300)).clamp(-1, 1).cpu().numpy()[..., None]
+    grey = 0.55 + 0.4 * rgb(image).mean(-1, keepdims=True) / 255
+    opacity = np.abs(strength) ** 0.5  # the weak is still seen
+    return (255 * (opacity * np.where(strength > 0, RAISES, LOWERS) + (1 - opacity) * grey)).round().astype(np.uint8)
 
 
 def common_scale(maps: list[Tensor]) -> float:

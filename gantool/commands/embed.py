@@ -41,6 +41,7 @@ def embed(options: Options) -> None:
 
     from gantool.analysis.embedding import principal_components, tsne
     from gantool.analysis.report import Board, write_json
+    from gantool.logging.tensorboard import beside
     from gantool.runs import embedding
     from gantool.runs.output import output, stamp
     from gantool.runs.subject import open_subject
@@ -79,11 +80,13 @@ def embed(options: Options) -> None:
         "explained_variance": shares,
         "nearest": {space: asdict(found.closeness) for space, found in near.items()},
     }
-    with output(run.folder, "embedded", stamp(run.nimg, options.seed), options.out) as out:
-        board = Board(out / "tensorboard", run.nimg)
-        embedding.write_maps(out, board, subject, features, training[torch.arange(num)], made, maps)
-        embedding.write_neighbours(out, board, subject, training, made, near, options.rows)
-        board.close()
+    name = stamp(run.nimg, options.seed)
+    with output(run.folder, "embedded", name, options.out) as out:
+        place = out if options.out else run.folder
+        with beside(place, f"embedded-{name}") as writer:
+            board = Board(writer, place, run.nimg)
+            embedding.write_maps(out, board, subject, features, training[torch.arange(num)], made, maps)
+            embedding.write_neighbours(out, board, subject, training, made, near, options.rows)
         write_json(known, out / "embed.json")
     for space, found in near.items():
         log.info("%s", embedding.verdict(space, found.closeness, num))

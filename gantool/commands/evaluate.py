@@ -74,7 +74,8 @@ def evaluate(options: Options) -> None:
         for target in targets:
             evaluations.append(panel.judge(load(target)))
             if is_first_rank():
-                places.append(save(evaluations[-1], places_of[evaluations[-1].run]))
+                run = evaluations[-1].run
+                places.append(save(evaluations[-1], places_of[run], None if options.out else run))
     if not is_first_rank():
         return
     metric = options.rank_by or names[0]

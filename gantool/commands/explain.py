@@ -15,9 +15,10 @@ class Options(OneRun, OfClasses):
     """Shows what the generator's latents change, and which pixels the discriminator's scores come from.
 
     Writes spectrum.png and singular_values.csv (of the generator's Jacobian), directions.png (walks along its strongest
-    directions), attributions.png (integrated gradients, saliency and occlusion of the discriminator's score) and
-    explain.json to RUN_FOLDER/explained, and the pictures for tensorboard --logdir RUN_FOLDER.
-    Scores are those of evaluation mode, in which batch norm goes by its running statistics.
+    directions), attributions.png (integrated gradients, saliency by SmoothGrad and occlusion of the discriminator's
+    score) and explain.json to RUN_FOLDER/explained, and the pictures for tensorboard --logdir RUN_FOLDER.
+    A discriminator with batch norm goes by statistics of 500 real, or 500 generated, images, as it judges each side on
+    its own in training too.
     Needs pip install 'gantool[analysis]'.
     """
 
@@ -48,6 +49,7 @@ def explain(options: Options) -> None:
 
     from gantool.analysis.draw_explanation import draw_attributions, draw_directions, draw_spectrum
     from gantool.analysis.report import Board, write_csv, write_json
+    from gantool.logging.tensorboard import beside
     from gantool.runs.explanation import judged, sensitivity, summary
     from gantool.runs.output import output, stamp
     from gantool.runs.subject import open_subject
@@ -74,15 +76,19 @@ def explain(options: Options) -> None:
         "generator": generator,
         "discriminator": judging,
     }
-    with output(run.folder, "explained", stamp(run.nimg, seed), options.out) as out:
-        board = Board(out / "tensorboard", run.nimg)
-        title = f"{subject.headline}: singular values of the generator's Jacobian"
-        board.figure("explained/spectrum", draw_spectrum(sensitivities, title), out / "spectrum.png")
-        title = f"{subject.headline}: along the strongest singular directions of each latent (with singular values)"
-        board.figure("explained/directions", draw_directions(walks, options.span, title), out / "directions.png")
-        title = f"{subject.headline}: the pixels that scores come from (in brackets: the {options.baseline} image's)"
-        board.figure("explained/attributions", draw_attributions(sides, title), out / "attributions.png")
-        board.close()
+    name = stamp(run.nimg, seed)
+    with output(run.folder, "explained", name, options.out) as out:
+        place = out if options.out else run.folder
+        with beside(place, f"explained-{name}") as writer:
+            board = Board(writer, place, run.nimg)
+            title = f"{subject.headline}: singular values of the generator's Jacobian"
+            board.figure("explained/spectrum", draw_spectrum(sensitivities, title), out / "spectrum.png")
+            title = f"{subject.headline}: along the strongest singular directions of each latent (with singular values)"
+            board.figure("explained/directions", draw_directions(walks, options.span, title), out / "directions.png")
+            title = (
+                f"{subject.headline}: the pixels that scores come from (in brackets: the {options.baseline} image's)"
+            )
+            board.figure("explained/attributions", draw_attributions(sides, title), out / "attributions.png")
         rows = zip(*(one.values.tolist() for one in sensitivities), strict=True)
         header = ["direction", *(f"latent {number}" for number in range(options.latents))]
         write_csv(header, ([index, *row] for index, row in enumerate(rows, 1)), out / "singular_values.csv")

@@ -44,7 +44,7 @@ def interpolate(options: Options) -> None:
 
     from gantool.games.gan import GAN
     from gantool.logging.grid import grid, save_grid
-    from gantool.runs.interpolation import between, latents, save_gif, traversals
+    from gantool.runs.interpolation import between, latents, row_names, save_gif, traversals
     from gantool.runs.output import output, stamp
     from gantool.runs.projection import load_latents
     from gantool.runs.sampling import chosen_labels
@@ -83,7 +83,7 @@ def interpolate(options: Options) -> None:
     pairs = labels if labels is None or towards is None else (labels, towards)
     columns = between(game, run, ends, pairs, path=way, steps=steps)
     with output(run.folder, "interpolated", stamp(run.nimg, options.seed, way), options.out) as out:
-        save_grid(grid(torch.stack(columns, 1).flatten(0, 1), steps), out / "path.png")
+        save_grid(grid(torch.stack(columns, 1).flatten(0, 1), steps), out / "path.png", row_names(run, pairs))
         save_gif([grid(column, round(rows**0.5) or 1) for column in columns], out / "path.gif")
         for code, (images, width) in traversals(game, run, labels, options.seed).items():
             save_grid(grid(images, width), out / f"{code.replace('/', '-')}.png")

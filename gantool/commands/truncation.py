@@ -31,6 +31,7 @@ def truncation(options: Options) -> None:
     import torch
 
     from gantool.analysis.report import write_csv, write_json
+    from gantool.files import whole
     from gantool.games.gan import GAN
     from gantool.logging.grid import grid, save_grid
     from gantool.metrics.scorer import Scorer
@@ -66,7 +67,8 @@ def truncation(options: Options) -> None:
     with output(run.folder, "truncation", stamp(run.nimg, options.seed), options.out) as out:
         write_csv(list(rows[0]), [list(one.values()) for one in rows], out / "truncation.csv")
         write_json({"protocol": protocol, "scores": rows}, out / "truncation.json")
-        save_grid(grid(torch.cat(samples), COLUMNS), out / "samples.png")
+        save_grid(grid(torch.cat(samples), COLUMNS), out / "samples.png", [words(one) for one in thresholds])
         if options.plot:
-            draw(rows, out / "curve.png")
+            with whole(out / "curve.png") as partial:
+                draw(rows).savefig(partial, dpi=150)
     log.info("%d thresholds of %s at %g kimg: %s", len(rows), run.folder, run.nimg / 1000, out)

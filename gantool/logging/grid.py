@@ -1,7 +1,9 @@
 """Many images as one."""
 
+import json
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,23 +31,32 @@ def grid(images: Tensor, columns: int = 8, padding: int = 2) -> Tensor:
     return nn.functional.pad(filled, (0, padding, 0, padding), value=LINE)
 
 
-def save_grid(image: Tensor, path: Path) -> None:
-    """Write one (C, H, W) uint8 grid, enlarged by a whole number where it is too small to be looked at."""
+def save_grid(image: Tensor, path: Path, rows: Sequence[str] = ()) -> None:
+    """Write one (C, H, W) uint8 grid, enlarged by a whole number where it is too small to be looked at.
+
+    What its `rows` are, from the top, is kept in the file, as JSON in a text called "rows".
+    """
     times = min(MOST, -(-SIDE // max(image.shape[1:])))
-    save_png(image.repeat_interleave(times, 1).repeat_interleave(times, 2), path)
+    save_png(image.repeat_interleave(times, 1).repeat_interleave(times, 2), path, rows)
 
 
-def save_png(image: Tensor, path: Path) -> None:
+def save_png(image: Tensor, path: Path, rows: Sequence[str] = ()) -> None:
     """Write one (C, H, W) image as it is stored, uint8 or 16 bits; more channels than a PNG has as they are shown."""
     from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
 
+    text = PngInfo()
+    if rows:
+        text.add_text("rows", json.dumps(list(rows)))
     image = image if image.shape[0] in (1, 3, 4) else shown(image[None])[0]
     array = image.cpu().permute(1, 2, 0).contiguous().numpy()
     with whole(path) as partial:
         if array.dtype == np.int16:
             partial.write_bytes(_deep_png((array.astype(np.int32) + 32768).astype(">u2")))
         else:
-            Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array).save(partial, "PNG", compress_level=3)
+            Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array).save(
+                partial, "PNG", compress_level=3, pnginfo=text
+            )
 
 
 def _deep_png(array: np.ndarray) -> bytes:

@@ -63,4 +63,4 @@ def save_samples(record: Record, progress: Progress, folder: Path) -> None:
     for tag, image in record.images.items():
         folder.mkdir(exist_ok=True)
         name = tag.removeprefix("samples/").replace("/", "-")
-        save_grid(image, folder / f"{name}-{progress.nimg / 1000:010.3f}.png")
+        save_grid(image, folder / f"{name}-{progress.nimg / 1000:010.3f}.png", record.rows.get(tag, ()))

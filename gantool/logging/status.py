@@ -8,7 +8,7 @@ from gantool.files import write_whole
 
 NAME = "status.json"
 _KINDS = {"state": str, "error": str, "higher_is_better": list}
-_KINDS |= dict.fromkeys(("progress", "metrics", "margins", "best", "watchdog"), dict)
+_KINDS |= dict.fromkeys(("progress", "metrics", "margins", "best", "watchdog", "machine", "parameters"), dict)
 
 
 def write_status(run_dir: Path, **status: Any) -> None:

@@ -17,7 +17,8 @@ _NAME = "trackers.json"
 
 
 class Tracker(ABC):
-    """Built with run_dir, first (images from which on the run goes on; 0: it begins), hparams and config_text."""
+    """Built with run_dir, first (images from which on the run goes on; 0: it begins), hparams and config_text;
+    and with `metrics`, the tags of the run's scores, where its signature has it."""
 
     needs: ClassVar[str | None] = None  # a package that gantool has as an extra of the same name
 

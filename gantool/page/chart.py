@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
+from itertools import pairwise
 
 Points = Sequence[tuple[float, float]]  # (kimg, value), in order
 
@@ -21,13 +22,13 @@ def chart(
     log: bool | None = None,
     palette: Mapping[str, str] | None = None,
 ) -> str:
-    """An SVG of the lines by name, with dashed horizontal `levels`; "" where there is nothing to draw.
+    """An SVG of the lines by name, with dashed horizontal `levels`; "" where no line has two points.
 
     `log` None: a logarithmic axis where all values are positive and span more than 50 times the smallest.
     """
     lines = {name: thinned([p for p in points if math.isfinite(p[1])]) for name, points in series.items()}
     lines = {name: points for name, points in lines.items() if points}
-    if not lines:
+    if all(len(points) < 2 for points in lines.values()):  # a table tells one number better
         return ""
     levels = {name: value for name, value in (levels or {}).items() if math.isfinite(value)}
     values = [y for points in lines.values() for _, y in points] + list(levels.values())
@@ -48,13 +49,13 @@ def chart(
     parts = [
         f'<svg class="chart" viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" role="img" aria-label="{escape(", ".join(lines))}">'
     ]
-    for y in ticks_y:
+    for y, label in zip(ticks_y, labels(ticks_y), strict=True):
         at = place_y(y)
         parts.append(f'<line class="rule" x1="{_LEFT:g}" x2="{_WIDTH - _RIGHT:g}" y1="{at:.1f}" y2="{at:.1f}"/>')
-        parts.append(f'<text class="tick end" x="{_LEFT - 7:g}" y="{at + 4:.1f}">{number(y)}</text>')
-    for x in ticks_x:
+        parts.append(f'<text class="tick end" x="{_LEFT - 7:g}" y="{at + 4:.1f}">{label}</text>')
+    for x, label in zip(ticks_x, labels(ticks_x), strict=True):
         if x <= end:
-            parts.append(f'<text class="tick mid" x="{place_x(x):.1f}" y="{_HEIGHT - 22:g}">{number(x)}</text>')
+            parts.append(f'<text class="tick mid" x="{place_x(x):.1f}" y="{_HEIGHT - 22:g}">{label}</text>')
     parts.append(f'<text class="tick end" x="{_WIDTH - _RIGHT:g}" y="{_HEIGHT - 6:g}">kimg</text>')
     for name, value in levels.items():
         at = place_y(value)
@@ -98,7 +99,7 @@ def thinned(points: Points) -> list[tuple[float, float]]:
 
 def ticks(low: float, high: float) -> list[float]:
     """Round numbers at equal steps that enclose [low, high]: 0, 0.5, 1, 1.5."""
-    if not high > low:
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
         low, high = low - abs(low) / 10 - 1e-9, high + abs(high) / 10 + 1e-9
     raw = (high - low) / _TICKS
     power = 10.0 ** math.floor(math.log10(raw))
@@ -115,13 +116,23 @@ def log_ticks(low: float, high: float) -> list[float]:
     return [10.0**power for power in range(first, last + stride, stride)]
 
 
-def number(value: float) -> str:
-    """Three significant digits as people write them: 12.5, 0.003, 2e-5, 40,000."""
+def labels(places: Sequence[float]) -> list[str]:
+    """Ticks as text, each as exact as the distance to the next asks for, so that no two are the same."""
+    allowed = min(b - a for a, b in pairwise(places)) / 100
+    for digits in range(3, 18):
+        texts = [number(place, digits) for place in places]
+        if all(abs(float(t.replace(",", "")) - place) <= allowed for t, place in zip(texts, places, strict=True)):
+            return texts
+    return [repr(place) for place in places]
+
+
+def number(value: float, digits: int = 3) -> str:
+    """At least so many significant digits, as people write them: 12.5, 0.003, 2e-5, 40,000."""
     if not math.isfinite(value):
         return str(value)
     if value and not 1e-3 <= abs(value) < 1e6:
-        mantissa, _, power = f"{value:.2e}".partition("e")
+        mantissa, _, power = f"{value:.{digits - 1}e}".partition("e")
         return f"{mantissa.rstrip('0').rstrip('.')}e{int(power)}"
-    digits = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
-    text = f"{value:,.{digits}f}"
+    places = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
+    text = f"{value:,.{places}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

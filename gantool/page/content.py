@@ -1,6 +1,8 @@
 """From a run's files to the parts of its page: what is told, drawn and shown, in which order."""
 
+import json
 import re
+import shlex
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -9,10 +11,22 @@ from typing import Any
 from gantool.logging.tensorboard import CHARTS
 from gantool.margins import written
 from gantool.page.chart import Points, chart, colours, number
-from gantool.page.reading import RunFolder, inlined, width_of
+from gantool.page.reading import RunFolder, inlined, rows_of, width_of
 
 GROWTH = 6  # grids in the strip
-LATENT = {"path": "From one latent to the next", "category": "Categorical code", "code": "Continuous code"}
+_TOLD = ("metrics", "higher_is_better", "floor", "warning")  # of a protocol: what tables and notes tell
+CAPTIONS = {
+    "path": "From one latent to the next",
+    "category": "Categorical code, a row for each of its values",
+    "code": "Continuous code from -2 to 2, a row for each latent",
+    "embed": "Where real and generated images lie (gantool embed)",
+    "neighbours": "Samples and the training images nearest to them (gantool embed)",
+    "attributions": "The pixels that the discriminator's scores come from (gantool explain)",
+    "directions": "What the strongest directions of a latent change (gantool explain)",
+    "spectrum": "How many directions of a latent matter (gantool explain)",
+    "curve": "What truncated latents score (gantool truncation)",
+    "samples": "The same latents at each truncation (gantool truncation)",
+}
 
 
 @dataclass(frozen=True)
@@ -24,6 +38,7 @@ class Figure:
     width: int = 0  # pixels on the page, as far as there is room; 0: all there is
     svg: str = ""
     legend: tuple[tuple[str, str], ...] = ()  # name, colour
+    rows: tuple[str, ...] = ()  # what the picture's rows are, from the top
 
 
 def headline(run: RunFolder) -> dict[str, Any]:
@@ -32,15 +47,20 @@ def headline(run: RunFolder) -> dict[str, Any]:
     trainer, dataset = config.get("trainer", {}), config.get("dataset", {})
     progress = status.get("progress") or {}
     title = " · ".join(chosen[group] for group in ("model", "loss", "dataset") if group in chosen) or run.path.name
-    side, channels = dataset.get("resolution"), dataset.get("channels")
+    machine, sizes = status.get("machine") or {}, status.get("parameters") or {}
+    side = dataset.get("resolution")
+    shape = [dataset.get("channels"), *(side if isinstance(side, list) else [side, side])]
     facts = {
         "Seen": f"{run.kimg:,.4g} of {progress.get('total', 0) / 1000:,.4g} kimg, {progress.get('rounds', 0):,} rounds",
         "Trained for": str(timedelta(seconds=round(run.seconds))),
-        "Images": f"{channels}x{side}x{side}",
+        "Images": "x".join(map(str, shape)),
         "Conditional": "yes" if config.get("model", {}).get("conditional") else "no",
         "Batch": str(trainer.get("batch_size")),
         "Seed": str(trainer.get("seed")),
         "Preset": chosen.get("experiment", ""),
+        "Parameters": ", ".join(f"{name} {size:,}" for name, size in sizes.items() if isinstance(size, int)),
+        "Device": ", ".join(str(machine[key]) for key in ("device", "precision") if key in machine),
+        "Made with": ", ".join(f"{key} {machine[key]}" for key in ("gantool", "torch") if key in machine),
     }
     rates = {tag.partition("/")[2]: points for tag, points in run.curves.items() if tag.startswith("learning_rate/")}
     if rates and all(constant(points) for points in rates.values()):
@@ -48,6 +68,7 @@ def headline(run: RunFolder) -> dict[str, Any]:
     return {
         "title": title,
         "folder": str(run.path),
+        "command": shlex.join(["gantool", "train", *run.overrides]),
         "state": status.get("state", "unknown"),
         "error": status.get("error"),
         "noticed": (status.get("watchdog") or {}).get("noticed", []),
@@ -66,7 +87,7 @@ def final_samples(run: RunFolder) -> list[Figure]:
     for name, caption in (("generated", "Generated"), ("real", "Real")):
         if (grids := run.grids(name)) and (source := inlined(grids[-1][1])):
             when = f" at {number(grids[-1][0])} kimg, by the averaged generator" if name == "generated" else ""
-            figures.append(Figure(caption + when, source))
+            figures.append(Figure(caption + when, source, rows=rows_of(grids[-1][1])))
     return figures
 
 
@@ -81,8 +102,9 @@ def growth(run: RunFolder) -> list[Figure]:
     return [Figure(f"{number(kimg)} kimg", source) for kimg, source in figures if source]
 
 
-def scores(run: RunFolder) -> list[dict[str, str]]:
-    """A row for each score: its last and best values, and what real images score."""
+def scores(run: RunFolder) -> list[list[str]]:
+    """A row for each score: name, which way is better, its last and best values by the last protocol, and what real
+    images score."""
     floor = next((p["floor"] for p in reversed(run.protocols) if p.get("floor")), {})
     better = {name for protocol in run.protocols for name in protocol.get("higher_is_better") or ()}
     rows = []
@@ -91,29 +113,33 @@ def scores(run: RunFolder) -> list[dict[str, str]]:
         if kind not in ("metrics", "codes"):
             continue
         higher = kind == "codes" or name in better
-        best = (max if higher else min)(points, key=lambda point: point[1])
-        rows.append(
-            {
-                "name": tag.removeprefix("metrics/"),
-                "better": "higher" if higher else "lower",
-                "last": _score(points[-1][1], (run.curves.get(f"margin/{name}") or [(0, None)])[-1][1]),
-                "best": f"{number(best[1])} at {number(best[0])} kimg",
-                "real": number(floor[name]) if name in floor else "-",
-            }
-        )
+        best = (max if higher else min)(run.measured(tag)[-1], key=lambda point: point[1])
+        last = _score(points[-1][1], (run.curves.get(f"margin/{name}") or [(0, None)])[-1][1])
+        real = number(floor[name]) if name in floor else "-"
+        told = f"{number(best[1])} at {number(best[0])} kimg"
+        rows.append([tag.removeprefix("metrics/"), "higher" if higher else "lower", last, told, real])
     return rows
 
 
 def cards(protocols: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """Protocols as lines of text, without what is not set."""
+    """Protocols as lines of text, without what is not set and what is told elsewhere."""
     return [
-        {key.replace("_", " "): _as_text(value) for key, value in p.items() if value is not None} for p in protocols
+        {key.replace("_", " "): text for key, value in p.items() if key not in _TOLD and (text := _as_text(value))}
+        for p in protocols
     ]
 
 
+def warnings(protocols: list[dict[str, Any]]) -> list[str]:
+    """Each once."""
+    return list(dict.fromkeys(str(p["warning"]) for p in protocols if p.get("warning")))
+
+
 def _as_text(value: Any) -> str:
+    if value is None or (isinstance(value, str) and value.startswith("gantool.")):  # a class, which the name tells
+        return ""
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_as_text(part)}" for key, part in value.items())
+        parts = {key: _as_text(part) for key, part in value.items() if "/" not in key}  # fd_digits/three as fd_digits
+        return ", ".join(f"{key} {part}".strip() for key, part in parts.items() if part or key != "class")
     if isinstance(value, list | tuple):
         return ", ".join(map(_as_text, value))
     if isinstance(value, bool):
@@ -122,22 +148,36 @@ def _as_text(value: Any) -> str:
 
 
 def evaluations(run: RunFolder) -> list[dict[str, Any]]:
-    """What `gantool evaluate` measured: a table of checkpoints for each protocol."""
-    tables: dict[str, dict[str, Any]] = {}
+    """What `gantool evaluate` measured: a table of scores and checkpoints for each protocol, with the warnings that
+    training did not give too."""
+    tables: dict[str, list[dict[str, Any]]] = {}
     for result in run.results("evaluated"):
-        if not isinstance(result.get("scores"), dict) or not isinstance(result.get("nimg"), int):
-            continue
-        card = cards([result["protocol"] if isinstance(result.get("protocol"), dict) else {}])[0]
-        table = tables.setdefault(str(card), {"card": card, "names": list(result["scores"]), "rows": [], "floor": {}})
-        margins = result["margins"] if isinstance(result.get("margins"), dict) else {}
-        values = [_score(result["scores"].get(name), margins.get(name)) for name in table["names"]]
-        table["rows"].append((result.get("nimg", 0), values))
-        table["floor"] = result["floor"] if isinstance(result.get("floor"), dict) else {}
-    for table in tables.values():
-        rows = [(f"{number(nimg / 1000)} kimg", values) for nimg, values in sorted(table["rows"])]
-        floor = [_score(table["floor"].get(name)) for name in table["names"]]
-        table["rows"] = [*rows, ("real images", floor)] if table["floor"] else rows
-    return list(tables.values())
+        if isinstance(result.get("scores"), dict) and isinstance(result.get("nimg"), int):
+            result |= {key: {} for key in ("protocol", "margins", "floor") if not isinstance(result.get(key), dict)}
+            tables.setdefault(json.dumps(result["protocol"], sort_keys=True), []).append(result)
+    made, told = [], warnings(run.protocols)
+    for results in tables.values():
+        results.sort(key=lambda result: result["nimg"])
+        names, protocol, floor = list(results[0]["scores"]), results[0]["protocol"], results[-1]["floor"]
+        table = [["checkpoint", *map(_of_class, names)]]
+        for one in results:
+            values = (_score(one["scores"].get(name), one["margins"].get(name)) for name in names)
+            table.append([f"{one['nimg'] / 1000:.10g} kimg", *values])
+        table += [["real images", *(_score(floor.get(name)) for name in names)]] if floor else []
+        if len(table) <= len(names):  # the longer side goes down the page
+            table = [list(column) for column in zip(*table, strict=True)]
+            table[0][0] = "score"
+        heads, *rows = table
+        new = [line for line in warnings([protocol]) if line not in told]
+        told += new
+        made.append({"heads": heads, "rows": rows, "warnings": new, "card": cards([protocol])[0]})
+    return made
+
+
+def _of_class(name: str) -> str:
+    """fd_digits/three: the score of one class."""
+    score, _, label = name.partition("/")
+    return f"{score}, class {label}" if label else score
 
 
 def _score(value: Any, margin: Any = None) -> str:
@@ -157,7 +197,8 @@ def curves(run: RunFolder) -> list[Figure]:
         if kind == "margin":
             continue
         if kind == "metrics":
-            scored[rest] = {rest: points}
+            *before, last = run.measured(tag)
+            scored[rest] = {rest: last} | {f"measured otherwise ({n})": points for n, points in enumerate(before, 1)}
         elif match := next(((title, m) for title, pattern, _ in CHARTS if (m := re.fullmatch(pattern, tag))), None):
             ours[match[0]][match[1]["name"] or "images/s"] = points
         else:
@@ -183,19 +224,20 @@ def latent_pictures(run: RunFolder) -> list[Figure]:
             pictures[name] = grids[-1][1]
     for path in run.newest_pictures("interpolated"):
         pictures[f"{path.stem}{'-there-and-back' if path.suffix == '.gif' else ''}"] = path
-    return _figures(pictures, LATENT, scale=2)
+    return _figures(pictures, scale=2)
 
 
 def analyses(run: RunFolder) -> list[Figure]:
-    """What `gantool embed` and `gantool explain` drew."""
-    return _figures({path.stem: path for kind in ("embedded", "explained") for path in run.newest_pictures(kind)}, {})
+    """What `gantool embed`, `explain` and `truncation` drew."""
+    kinds = ("embedded", "explained", "truncation")
+    return _figures({path.stem: path for kind in kinds for path in run.newest_pictures(kind)})
 
 
-def _figures(pictures: dict[str, Path], captions: dict[str, str], scale: int = 1) -> list[Figure]:
+def _figures(pictures: dict[str, Path], scale: int = 1) -> list[Figure]:
     def caption(name: str) -> str:
-        known = next((text for start, text in captions.items() if name.startswith(start)), "")
-        shown = name.replace("-", " ").replace("_", " ")
-        return f"{known}: {shown}" if known else shown.capitalize()
+        known = next((start for start in CAPTIONS if re.fullmatch(rf"{start}([-\d].*)?", name)), "")
+        shown = name.removeprefix(known).replace("-", " ").replace("_", " ").strip()
+        return f"{CAPTIONS[known]}{f': {shown}' if shown else ''}" if known else shown.capitalize()
 
     found = [(caption(name), inlined(path), path) for name, path in pictures.items()]
-    return [Figure(text, source, width=width_of(path) * scale) for text, source, path in found if source]
+    return [Figure(t, source, width_of(path) * scale, rows=rows_of(path)) for t, source, path in found if source]

@@ -18,6 +18,7 @@ from gantool.config.composed import choices, find_run, read_saved, typed_words
 from gantool.config.trust import looks_around
 from gantool.logging.jsonl import read_metrics, seconds
 from gantool.logging.status import read_status
+from gantool.runs.ranking import how
 
 _LARGEST = 1200  # pixels of a side
 _HEAVIEST = 600_000  # bytes of a picture that is inlined as it is
@@ -82,6 +83,16 @@ class RunFolder:
                 if "/" in tag and isinstance(value, int | float) and abs(value) < _HIGHEST:
                     curves.setdefault(tag, []).append((line["kimg"], float(value)))
         return curves
+
+    def measured(self, tag: str) -> list[list[tuple[float, float]]]:
+        """The points of a score, a list for each way it was measured, the last way last."""
+        ways: dict[str, list[tuple[float, float]]] = {}
+        for line in self.lines:
+            if isinstance(value := line.get(tag), int | float) and abs(value) < _HIGHEST:
+                protocol = line.get("protocol")
+                way = how(protocol if isinstance(protocol, dict) else None, tag.partition("/")[2])
+                ways[way] = [*ways.pop(way, []), (line["kimg"], float(value))]
+        return list(ways.values())
 
     @property
     def kimg(self) -> float:
@@ -159,6 +170,16 @@ def inlined(path: Path, largest: int = _LARGEST) -> str | None:
     except Exception:  # PIL's plugins raise OSError, SyntaxError, ValueError, struct.error, ...
         return None
     return _address(png, "png") if len(png) <= max(len(jpeg), _HEAVIEST // 4) else _address(jpeg, "jpeg")
+
+
+def rows_of(path: Path) -> tuple[str, ...]:
+    """What the rows of a picture are, from the top, as far as its file tells."""
+    try:
+        with Image.open(path, formats=("PNG", "GIF")) as image:
+            rows = json.loads(image.info.get("rows", "[]"))
+    except Exception:  # as for `inlined`
+        return ()
+    return tuple(map(str, rows)) if isinstance(rows, list) else ()
 
 
 def width_of(path: Path) -> int:

@@ -1,6 +1,7 @@
 """The page itself: of one run, or of several that are compared."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from gantool.page.content import (
     headline,
     latent_pictures,
     scores,
+    warnings,
 )
 from gantool.page.reading import RunFolder, inlined
 from gantool.runs.ranking import Ranking, ranking
@@ -41,12 +43,12 @@ def page_of_run(run: RunFolder) -> str:
         samples=final_samples(run),
         scores=scores(run),
         protocols=cards(run.protocols),
+        warnings=warnings(run.protocols),
         evaluations=evaluations(run),
         growth=growth(run),
         curves=curves(run),
         latents=latent_pictures(run),
         analyses=analyses(run),
-        overrides=run.overrides,
         config=run.config_text,
     )
 
@@ -54,29 +56,45 @@ def page_of_run(run: RunFolder) -> str:
 def page_of_runs(title: str, folders: Sequence[Path], metric: str | None, pictures: Sequence[Path] = ()) -> str:
     """HTML that compares runs: ranked by `metric`, their samples, their curves over one another, and `pictures` of a
     search among settings."""
-    results = {folder.name: Result.read(folder) for folder in folders}
-    known = list(dict.fromkeys(name for result in results.values() for name in result.metrics))
+    runs = {f.name: RunFolder(f.resolve()) for f in folders if (f / ".hydra" / "config.yaml").is_file()}
+    names = names_by_what_varies(runs)
+    results = [replace(Result.read(folder), name=names.get(folder.name, folder.name)) for folder in folders]
+    known = list(dict.fromkeys(name for result in results for name in result.metrics))
     if metric not in (None, *known):
         listed = ", ".join(known) or "none"
         raise GantoolError(f"metric={metric}{did_you_mean(str(metric), known)}: the scores of these runs are {listed}")
-    found = ranking(list(results.values()), metric)
-    metric, ranked = found.metric, found.results
-    runs = {f.name: RunFolder(f.resolve()) for f in folders if (f / ".hydra" / "config.yaml").is_file()}
-    names = names_by_what_varies(runs)
-    order = [result.name for result in ranked if result.name in runs]
-    shown = [runs[name] for name in order]
-    intro = f"{len(results)} runs" + (f", ranked by {metric}." if metric else "; none has a score yet.")
+    found = ranking(results, metric)
+    opened = {names[name]: run for name, run in runs.items()}
+    placed = zip(found.places, found.results, strict=True)
+    shown = [Shown(place.strip("-"), one.name, opened[one.name]) for place, one in placed if one.name in opened]
+    intro = f"{len(results)} runs" + (f", ranked by {found.metric}." if found.metric else "; none has a score yet.")
     if len(shown) > _DRAWN:
         intro += f" Charts show the first {_DRAWN}."
+    first = next((one for one in shown if one.run.protocols), None)
     return _rendered(
         title=title,
         intro=intro,
-        ranking=_ranking(found, names),
+        ranking=_ranking(found),
         search=[Figure(_titled(path), source) for path in pictures if (source := inlined(path))],
-        small=_last_grids(shown, names),
-        protocols=cards(next((run.protocols for run in shown if run.protocols), [])),
-        curves=_together(shown[:_DRAWN], names),
+        small=_last_grids(shown),
+        protocols=cards(first.run.protocols if first else []),
+        measured=f"{first.name} was measured" if first and len(shown) > 1 else None,
+        curves=_together(shown[:_DRAWN]),
     )
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A run among others."""
+
+    place: str  # '1', '2=', '' without a score, '*' with one that was measured otherwise than the others'
+    name: str
+    run: RunFolder
+
+    @property
+    def caption(self) -> str:
+        """Place and name."""
+        return f"{self.place} {self.name}".strip()
 
 
 def names_by_what_varies(runs: dict[str, RunFolder]) -> dict[str, str]:
@@ -90,23 +108,23 @@ def names_by_what_varies(runs: dict[str, RunFolder]) -> dict[str, str]:
     return {name: text if distinct else name for name, text in names.items()}
 
 
-def _ranking(order: Ranking, names: dict[str, str]) -> dict[str, Any]:
+def _ranking(order: Ranking) -> dict[str, Any]:
     metric, ranked = order.metric, order.results
     scored = dict.fromkeys(name for result in ranked for name in result.metrics)
     columns = [metric, *(name for name in scored if name != metric)] if metric else list(scored)
     rows = [
-        {
-            "rank": place,
-            "name": names.get(result.name, result.name),
-            "cells": [_cell(result, name) for name in columns],
-            "kimg": number(result.nimg / 1000),
-            "state": result.state,
-        }
-        for place, result in zip(order.places, ranked, strict=True)
+        [place, one.name, *(_cell(one, name) for name in columns), number(one.nimg / 1000), one.state]
+        for place, one in zip(order.places, ranked, strict=True)
     ]
-    groups = [(g.place, g.name, g.num, [str(g.scores.get(name, "-")) for name in columns]) for g in order.groups]
-    failures = [f"{names.get(r.name, r.name)}: {r.error or 'no reason given'}" for r in ranked if r.state == "failed"]
-    return {"names": columns, "rows": rows, "failures": failures, "groups": groups, "notes": order.notes}
+    groups = [[g.place, g.name, g.num, *(str(g.scores.get(name, "-")) for name in columns)] for g in order.groups]
+    return {
+        "heads": ["rank", "run", *columns, "kimg", "state"],
+        "rows": rows,
+        "group_heads": ["rank", "settings", "seeds", *columns],
+        "groups": groups,
+        "failures": [f"{r.name}: {r.error or 'no reason given'}" for r in ranked if r.state == "failed"],
+        "notes": order.notes,
+    }
 
 
 def _cell(result: Result, name: str) -> str:
@@ -116,23 +134,24 @@ def _cell(result: Result, name: str) -> str:
     return written(result.metrics[name], margin) if margin else number(result.metrics[name])
 
 
-def _last_grids(runs: Sequence[RunFolder], names: dict[str, str]) -> list[Figure]:
+def _last_grids(shown: Sequence[Shown]) -> list[Figure]:
     figures = []
-    for place, run in enumerate(runs, 1):
-        if (grids := run.grids("generated")) and (source := inlined(grids[-1][1], largest=420)):
-            figures.append(Figure(f"{place}. {names[run.path.name]}, {number(grids[-1][0])} kimg", source))
+    for one in shown:
+        if (grids := one.run.grids("generated")) and (source := inlined(grids[-1][1], largest=420)):
+            figures.append(Figure(f"{one.caption}, {number(grids[-1][0])} kimg", source))
     return figures
 
 
-def _together(runs: Sequence[RunFolder], names: dict[str, str]) -> list[Figure]:
-    tags = [tag for tag in dict.fromkeys(t for run in runs for t in run.curves) if tag.startswith("metrics/")]
-    labels = {run: f"{place}. {_short(names[run.path.name])}" for place, run in enumerate(runs, 1)}
-    palette = colours(list(labels.values()))  # a run has one colour in every chart
+def _together(shown: Sequence[Shown]) -> list[Figure]:
+    tags = [tag for tag in dict.fromkeys(t for one in shown for t in one.run.curves) if tag.startswith("metrics/")]
+    palette = colours([one.name for one in shown])  # a run has one colour in every chart
     figures = []
     for tag in [*tags, *_COMPARED]:
-        lines = {label: run.curves[tag] for run, label in labels.items() if tag in run.curves}
+        drawn = [one for one in shown if tag in one.run.curves and (tag not in tags or one.place != "*")]
+        lines = {one.name: one.run.measured(tag)[-1] if tag in tags else one.run.curves[tag] for one in drawn}
         if svg := chart(lines, palette=palette):
-            figures.append(Figure(tag.removeprefix("metrics/"), svg=svg, legend=tuple((n, palette[n]) for n in lines)))
+            legend = tuple((_short(one.caption), palette[one.name]) for one in drawn)
+            figures.append(Figure(tag.removeprefix("metrics/"), svg=svg, legend=legend))
     return figures
 
 

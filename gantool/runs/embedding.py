@@ -140,7 +140,7 @@ def write_maps(
     table = ([*row, *place] for row, place in zip(rows, places, strict=True))
     write_csv([*header, "pca_x", "pca_y", "tsne_x", "tsne_y"], table, out / "embed.csv")
     seen = torch.cat([real.seen.features, made.seen.features])
-    board.projector(features.name, seen, torch.cat([real.images, made.images]), header, rows)
+    board.projector(features.name, seen, torch.cat([real.images, made.images]), header, rows, out)
 
 
 def write_neighbours(
@@ -151,12 +151,13 @@ def write_neighbours(
     crowding = next(iter(near.values())).crowding
     rows = min(rows, len(crowding))
     shown = torch.cat([torch.arange(rows), crowding.argsort(stable=True)[:rows]])
-    names = [f"sample {row}" if place < rows else f"closest: {row}" for place, row in enumerate(shown.tolist())]
+    names = [f"{'' if place < rows else 'closest: '}sample {row}" for place, row in enumerate(shown.tolist())]
+    units = {"pixels": "root mean square difference, of 255"}
     columns = []
     for space, found in near.items():
         neighbours = found.neighbours
-        images = training.images[neighbours.rows[shown]]
-        columns.append(NearestImages(f"nearest in {space}", images, neighbours.distances[shown]))
-    title = f"{subject.headline}: samples and their nearest of {len(training.rows):,} training images"
+        images, unit = training.images[neighbours.rows[shown]], units.get(space, "Euclidean distance")
+        columns.append(NearestImages(f"nearest in {space}\nabove each: {unit}", images, neighbours.distances[shown]))
+    title = f"{subject.headline}: the first samples, and those closest to one of {len(training.rows):,} training images"
     figure = draw_neighbours(made.images[shown], names, columns, title)
     board.figure("embedded/neighbours", figure, out / "neighbours.png")

@@ -12,6 +12,7 @@ from typing import Any
 from gantool.analysis.report import write_csv, write_json
 from gantool.config.composed import typed_words
 from gantool.files import MARK
+from gantool.logging.tensorboard import beside
 from gantool.margins import written
 from gantool.paths import expanded
 from gantool.runs.output import writing
@@ -42,16 +43,16 @@ class Evaluation:
         return {**asdict(self), "run": str(self.run)}
 
 
-def save(evaluation: Evaluation, place: Path) -> Path:
-    """Writes <kimg>.json and, of all checkpoints judged by its protocol, scores.csv and TensorBoard's curves into a
-    folder of that protocol in `place`; returns it."""
+def save(evaluation: Evaluation, place: Path, board: Path | None = None) -> Path:
+    """Writes <kimg>.json and, of all checkpoints judged by its protocol, scores.csv into a folder of that protocol in
+    `place`, and what TensorBoard shows of them into the folder `board`, None: the same; returns the folder."""
     folder = place / evaluation.name
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_json(evaluation.as_dict(), folder / f"{evaluation.nimg / 1000:010.3f}.json")
         known = _whole(folder, list(evaluation.scores))
         write_scores(known, folder / "scores.csv")
-        _write_events(known, folder)
+        _write_events(known, folder.name, board or folder)
     return folder
 
 
@@ -88,19 +89,23 @@ def write_scores(known: Sequence[dict[str, Any]], path: Path) -> None:
     write_csv(["run", "nimg", *names, *(f"{name}_margin" for name in names)], [*rows, floor], path)
 
 
-def _write_events(known: Sequence[dict[str, Any]], folder: Path) -> None:
-    """Scalars evaluate/<score> at the images seen, in a file of their own that is written anew each time."""
-    from torch.utils.tensorboard import SummaryWriter
-
-    for old in folder.glob("events.out.tfevents.*"):
-        old.unlink()
-    with SummaryWriter(str(folder)) as writer:
-        for result in sorted(known, key=lambda result: result["nimg"]):
-            for name, value in result["scores"].items():
+def _write_events(known: Sequence[dict[str, Any]], name: str, board: Path) -> None:
+    """A table as text evaluate/<protocol>, and from two checkpoints on the curves evaluate/<protocol>/<score>: one
+    point makes an empty chart."""
+    results = sorted(known, key=lambda result: result["nimg"])
+    names, floor, protocol = list(results[0]["scores"]), results[-1]["floor"], results[-1].get("protocol") or {}
+    rows = [["kimg", *names], ["---"] * (1 + len(names))]
+    for one in results:
+        values = [(one["scores"][score], one["margins"].get(score)) for score in names]
+        rows.append([f"{one['nimg'] / 1000:g}", *("-" if v is None else written(v, margin) for v, margin in values)])
+    rows.append(["real images", *(written(floor[score]) if score in floor else "-" for score in names)])
+    lines = [f"| {' | '.join(row)} |" for row in rows] + ["", *(f"- {key}: {v}" for key, v in protocol.items())]
+    with beside(board, f"evaluated-{name}") as writer:
+        writer.add_text(f"evaluate/{name}", "\n".join(lines), results[-1]["nimg"])
+        for result in results if len(results) > 1 else ():
+            for score, value in result["scores"].items():
                 if value is not None:  # it was finite
-                    writer.add_scalar(f"evaluate/{name}", value, result["nimg"])
-            for name, value in result["margins"].items():
-                writer.add_scalar(f"margin/{name}", value, result["nimg"])
+                    writer.add_scalar(f"evaluate/{name}/{score}", value, result["nimg"])
 
 
 def ranked(evaluations: Sequence[Evaluation], metric: str) -> tuple[list[Evaluation], Ranking]:

@@ -5,7 +5,7 @@ import statistics
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gantool.analysis.attribution import METHODS, attribute, each_alone
 from gantool.analysis.draw_explanation import Judged, Walks
@@ -17,11 +17,12 @@ from gantool.images import normalise
 from gantool.logging.progress import follow_steps
 from gantool.randomness import seed_torch
 from gantool.runs.subject import Subject
-from gantool.sampling import filled
+from gantool.sampling import batch_norms, filled, gathering
 
 log = logging.getLogger(__name__)
 
 _MEAN_OF = 1000  # real images
+_STATISTICS_OF, _BATCH = 500, 100  # images of each side that give batch norm its mean and variance, so many at once
 
 
 def drawn(subject: Subject, count: int, *position: object) -> tuple[Tensor, Tensor | None]:
@@ -109,6 +110,24 @@ def seen(subject: Subject, rows: Tensor) -> Tensor:
     return images if growth is None else growth.shrink(images, float(stage_of(subject.game.discriminator)))
 
 
+@torch.no_grad()
+def judges(subject: Subject, seed: int) -> dict[str, nn.Module]:
+    """The discriminator as it judges real and generated images. Where it has batch norm, each side goes by statistics
+    of its own, as in training: running ones are of both sides together, and scores by them are other scores."""
+    network = subject.game.discriminator
+    if not batch_norms(network):
+        return {"real": network, "generated": network}
+    rows, kept = chosen(subject.pool([]), _STATISTICS_OF, seed), subject.image_set.labels
+    labels = None if subject.labels is None or kept is None else kept[rows].to(subject.run.device)
+    z, _ = drawn(subject, len(rows), "statistics", seed)
+    found: dict[str, nn.Module] = {side: gathering(network) for side in ("real", "generated")}
+    for part in torch.arange(len(rows)).split(_BATCH):
+        told = None if labels is None else labels[part]
+        found["real"](seen(subject, rows[part]), told)
+        found["generated"](subject.run.generators["generator"](z[part], told), told)
+    return {side: network.eval() for side, network in found.items()}
+
+
 def judged(
     subject: Subject, *, num: int, baseline: str, integral_steps: int, seed: int
 ) -> tuple[dict[str, list[Judged]], dict[str, Any]]:
@@ -117,7 +136,7 @@ def judged(
     against = torch.full_like(images["real"][0][0], -1)
     if baseline == "mean":
         against = seen(subject, chosen(subject.pool([]), _MEAN_OF, seed)).mean(0)
-    score, mixes = each_alone(subject.game.discriminator, *images["generated"])
+    scores = {side: each_alone(network, *images[side]) for side, network in judges(subject, seed).items()}
     log.info("attributions of the discriminator's scores of %d images", 2 * num)
     sides: dict[str, list[Judged]] = {side: [] for side in images}
     numbers: list[dict[str, object]] = []
@@ -125,17 +144,23 @@ def judged(
     for side, place in follow_steps(todo):
         pictures, labels = images[side]
         label = None if labels is None else labels[place]
-        found = attribute(score, pictures[place], label, against, integral_steps)
+        seed_torch("attribute", seed, side, place)
+        found = attribute(scores[side][0], pictures[place], label, against, integral_steps)
         name = next(iter(subject.names(label)), None)
         sides[side].append(Judged(f"class {name}" if name else "", pictures[place], found))
-        scores = {"score": found.score, "baseline_score": found.baseline_score}
         numbers.append(
             {
                 "side": side,
                 "class": name,
-                **scores,
+                "score": found.score,
+                "baseline_score": found.baseline_score,
                 "completeness_error": found.completeness_error,
             }
         )
-    known = {"methods": list(METHODS), "resolution": against.shape[-1], "batch_mixes_images": mixes}
+    known = {
+        "methods": list(METHODS),
+        "resolution": against.shape[-1],
+        "batch_mixes_images": scores["generated"][1],
+        "batch_norm_statistics_of": _STATISTICS_OF if batch_norms(subject.game.discriminator) else 0,
+    }
     return sides, {**known, "images": numbers}

@@ -61,6 +61,16 @@ def traversals(game: GAN, run: TrainedRun, labels: Tensor | None, seed: int) -> 
     return game.traversals(Draws(10, run.device), labels, run.generators)
 
 
+def row_names(run: TrainedRun, labels: Tensor | tuple[Tensor, Tensor] | None) -> list[str]:
+    """What each row shows: the class of its `labels`, or the two that it goes between; [] where it has no class."""
+    first, last = labels if isinstance(labels, tuple) else (labels, labels)
+    if first is None or last is None or first.is_floating_point():
+        return []
+    names = run.labelled.names or [str(number) for number in range(run.num_classes)]
+    turns = zip(first.tolist(), last.tolist(), strict=True)
+    return [names[a] if a == b else f"{names[a]} to {names[b]}" for a, b in turns]
+
+
 @contextmanager
 def blended(network: nn.Module, num_classes: int, start: Tensor, end: Tensor, place: float) -> Iterator[None]:
     """Every table of classes in `network` gives the point at `place` between its rows `start` and `end` (N,), so that

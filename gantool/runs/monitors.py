@@ -60,13 +60,14 @@ def build_monitors(
     """The chosen monitors; on other ranks than the first those that all ranks share the work of: the scores.
 
     They are handed, by the names of their parameters: fixed (`fixed(count)` real images, always the same), image_set,
-    num_classes, game, device, and where there is a score features and scores. One that has nothing to do in this run is
-    left out; where the user chose it, GantoolError.
+    num_classes, class_names, game, device, and where there is a score features and scores. One that has nothing to do
+    in this run is left out; where the user chose it, GantoolError.
     """
     handed: dict[str, object] = {
         "fixed": data.fixed,
         "image_set": image_set.test or image_set,
         "num_classes": setup.config.num_classes,
+        "class_names": image_set.class_names,
         "game": setup.game,
         "device": setup.device,
     }
@@ -96,8 +97,10 @@ def scorer_of(monitors: Sequence[Every]) -> Scorer | None:
     return next((every.monitor.scorer for every in monitors if isinstance(every.monitor, Scores)), None)
 
 
-def build_trackers(setup: Setup) -> dict[str, Callable[..., Tracker]]:
-    """What makes the chosen trackers, by name; raises GantoolError where a package is missing or one is no tracker."""
+def build_trackers(setup: Setup, scorer: Scorer | None = None) -> dict[str, Callable[..., Tracker]]:
+    """What makes the chosen trackers, by name, handed the tags of the scores as `metrics` where their signature has it;
+    raises GantoolError where a package is missing or one is no tracker."""
+    handed = {"metrics": [f"metrics/{name}" for name in scorer.names] if scorer else []}
     made: dict[str, Callable[..., Tracker]] = {}
     for name, node in setup.config.logger.items():
         target = find(node["_target_"], f"logger.{name}")
@@ -105,11 +108,11 @@ def build_trackers(setup: Setup) -> dict[str, Callable[..., Tracker]]:
             raise GantoolError(
                 f"logger.{name}: {node['_target_']} does not derive from gantool.logging.tracker.Tracker"
             )
-        if given := sorted({"run_dir", "first", "hparams", "config_text"} & node.keys()):
+        if given := sorted({"run_dir", "first", "hparams", "config_text", "metrics"} & node.keys()):
             raise GantoolError(f"logger.{name}.{given[0]} is the run's own: leave it out")
         if target.needs:
             require(target.needs, target.needs, what=f"logger={name}")
-        made[name] = build({**node, "_partial_": True}, f"logger.{name}")
+        made[name] = build({**node, "_partial_": True}, f"logger.{name}", handed)
     return made
 
 

@@ -59,13 +59,13 @@ def ranking(results: Sequence[Result], metric: str | None) -> Ranking:
     metric, ordered = rank(list(results), metric)
     scored = [one for one in ordered if one.state not in ("failed", "pruned") and metric in one.metrics]
     usual = _usual(scored, metric or "")
-    alike = [one for one in scored if _how(one, metric or "") == usual]
+    alike = [one for one in scored if how(one.protocol, metric or "") == usual]
     others = [one for one in scored if one not in alike]
     rest = [one for one in ordered if one not in scored]
     found = [*places([Estimate.of_one(one.metrics[metric or ""], one.margins.get(metric or "")) for one in alike])]
     found += ["-*"] * len(others) + ["-"] * len(rest)
     groups = _groups(alike, metric or "")
-    notes = [f"* {one.name} is not ranked: {_difference(_how(one, metric or ''), usual)}" for one in others]
+    notes = [f"* {one.name} is not ranked: {_difference(how(one.protocol, metric or ''), usual)}" for one in others]
     warned: dict[str, list[str]] = {}
     for one in scored:
         if one.protocol and (text := one.protocol.get("warning")):
@@ -78,24 +78,24 @@ def _of(names: list[str], scored: Sequence[Result]) -> str:
     return "" if len(names) == len(scored) else f" ({', '.join(names)})"
 
 
-def _how(result: Result, metric: str) -> str:
+def how(protocol: Mapping[str, object] | None, metric: str) -> str:
     """How the score was measured, as JSON; 'null' where that is not known."""
-    if result.protocol is None:
+    if protocol is None:
         return "null"
-    how = {key: value for key, value in result.protocol.items() if value and key not in _NOT_HOW}
-    scores = result.protocol.get("scores")
+    told = {key: value for key, value in protocol.items() if value and key not in _NOT_HOW}
+    scores = protocol.get("scores")
     own = scores.get(metric) if isinstance(scores, Mapping) else None
-    return json.dumps(how | ({"score": own} if own else {}), sort_keys=True, default=str)
+    return json.dumps(told | ({"score": own} if own else {}), sort_keys=True, default=str)
 
 
 def _usual(scored: Sequence[Result], metric: str) -> str:
     """The protocol that most have; of the best where several are as frequent."""
-    counts = Counter(_how(one, metric) for one in scored)
-    return max(counts, key=lambda how: counts[how]) if counts else "null"
+    counts = Counter(how(one.protocol, metric) for one in scored)
+    return max(counts, key=lambda way: counts[way]) if counts else "null"
 
 
-def _difference(how: str, usual: str) -> str:
-    own, theirs = json.loads(how), json.loads(usual)
+def _difference(way: str, usual: str) -> str:
+    own, theirs = json.loads(way), json.loads(usual)
     if own is None or theirs is None:
         return "how it was scored is not known" if own is None else "how the others were scored is not known"
     keys = [key for key in {**own, **theirs} if own.get(key) != theirs.get(key)]

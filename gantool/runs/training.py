@@ -91,7 +91,8 @@ def _run(
 ) -> None:
     """Resumes where there is a checkpoint, trains, and says where to look."""
     trainer, first = setup.config.trainer, rank() == 0
-    scorer, trackers = scorer_of(monitors), build_trackers(setup) if first else {}
+    scorer = scorer_of(monitors)
+    trackers = build_trackers(setup, scorer) if first else {}
     judge = judge_of(setup, run_dir, monitors, state.progress.total) if hydra.mode == RunMode.MULTIRUN else None
     checkpoints = Checkpoints(run_dir, trainer.keep_checkpoints, state.check)
     saved = from_first(checkpoints.load_newest)
@@ -186,15 +187,20 @@ def sole_user(run_dir: Path) -> Iterator[None]:
 
 
 def _hparams(setup: Setup, choices: dict[str, str]) -> dict[str, object]:
-    """What distinguishes one run from another, by the keys that a user types, for TensorBoard's table of runs (it sorts
-    them and shows the first five: augment, dataset, loss, loss.n_critic, model)."""
-    config = setup.config
-    chosen = {group: choices.get(group) for group in ("model", "loss", "dataset", "optimizer", "augment")}
-    rates = {f"optimizer.{player}.lr": config.optimizer.of(player)["lr"] for player in setup.game.players}
-    trainer = config.trainer.model_dump(include={"duration", "batch_size", "seed"})
-    settings = {f"trainer.{key}": value for key, value in trainer.items()}
-    others = {"model.conditional": config.model.conditional, "loss.n_critic": config.loss.n_critic}
-    return {**chosen, **others, **rates, **settings}
+    """What distinguishes one run from another, by the keys that a user types, for TensorBoard's table of runs, which
+    shows the first five."""
+    config, trainer = setup.config, setup.config.trainer
+    return {
+        "model": choices.get("model"),
+        "loss": choices.get("loss"),
+        **{f"optimizer.{player}.lr": config.optimizer.of(player)["lr"] for player in setup.game.players},
+        "trainer.seed": trainer.seed,
+        **{group: choices.get(group) for group in ("dataset", "optimizer", "augment")},
+        "model.conditional": config.model.conditional,
+        "loss.n_critic": config.loss.n_critic,
+        "trainer.duration": trainer.duration,
+        "trainer.batch_size": trainer.batch_size,
+    }
 
 
 def _tell_numerics(before: dict, now: dict) -> None:

@@ -3,6 +3,7 @@
 import ctypes
 import math
 import os
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from torch import nn
 from gantool.errors import GantoolError
 from gantool.randomness import use
 
+_CPU = Path("/proc/cpuinfo")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -50,6 +52,15 @@ def _found(name: str, local_rank: int) -> torch.device:
     return device
 
 
+def name_of(device: torch.device) -> str:
+    """'cuda (NVIDIA H100)', 'cpu (AMD EPYC 9354)', or its kind alone where the machine does not tell."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    if device.type == "cpu" and _CPU.exists():
+        found = re.search(r"^model name\s*: (.+)$", _CPU.read_text(), re.MULTILINE)
+        name = found[1].strip() if found else ""
+    return f"{device.type} ({name})" if name else device.type
+
+
 def has_native_bf16(device: torch.device) -> bool:
     """True where the hardware computes bfloat16 faster than float32.
 
@@ -59,8 +70,7 @@ def has_native_bf16(device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "mps":
         return False
-    cpu = Path("/proc/cpuinfo")
-    amd = cpu.exists() and "AuthenticAMD" in cpu.read_text()
+    amd = _CPU.exists() and "AuthenticAMD" in _CPU.read_text()
     return bool(torch.cpu._is_amx_tile_supported() or (amd and torch.cpu._is_avx512_bf16_supported()))
 
 

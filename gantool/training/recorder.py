@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+from gantool import __version__
 from gantool.logging.console import Console
 from gantool.logging.jsonl import finite
 from gantool.logging.log import Log
@@ -12,6 +13,7 @@ from gantool.logging.record import Record
 from gantool.logging.status import write_status
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.ending import Ending
+from gantool.training.hardware import name_of
 from gantool.training.state import State
 
 Status = Literal["running", "finished", "stopped", "pruned"]  # beside "failed", which the command line writes
@@ -104,6 +106,8 @@ class Recorder:
                 margins={name: finite(value) for name, value in state.margins.items()},
                 higher_is_better=list(self.ending.higher_is_better),
                 best=state.best,
+                machine={"gantool": __version__} | state.numerics() | {"device": name_of(state.precision.device)},
+                parameters=state.parameters,
                 watchdog={key: state.watch[key] for key in ("noticed", "rollbacks") if key in state.watch},
             )
 

@@ -34,6 +34,11 @@ class State:
     watch: dict[str, Any] = field(default_factory=dict)  # what the watchdog remembers, and how often it rolled back
     measured: dict[str, Any] = field(default_factory=dict)  # what was measured since it was last logged
     rate_factor: float = 1.0  # of every learning rate: below 1 once the watchdog has lowered it
+    parameters: dict[str, int] = field(init=False)  # of each network
+
+    def __post_init__(self) -> None:
+        networks = self.game.networks().items()  # counted while each rank has all of them
+        self.parameters = {name: sum(p.numel() for p in network.parameters()) for name, network in networks}
 
     def share(self) -> None:
         """The ranks share weights, moments and averages (see gantool.training.shards): what they have is theirs to
