@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from gantool.batch import Batch
 from gantool.data.image_set import ImageSet
 from gantool.data.shelf import Shelf
 from gantool.data.stream import Stream
@@ -100,8 +101,11 @@ def test_images_that_are_not_resident_are_read_a_round_ahead_and_are_the_same(ra
     monkeypatch.setattr(
         Shelf, "_gather", lambda s, rows: (readers.append(threading.current_thread()), real(s, rows))[1]
     )
-    one, two, three = (Player([], lambda batch: Outcome({}), **how) for how in ({"updates": 3}, {}, {"own_batch": 1.5}))
-    players = {"one": one, "two": two, "three": three}
+
+    def turn(batch: Batch) -> Outcome:
+        return Outcome({})
+
+    players = {"one": Player([], turn, updates=3), "two": Player([], turn), "three": Player([], turn, own_batch=1.5)}
     images = replace(noise(), source=noise(16 if paired else 11).images.flip(0), paired=paired)
     how = {"seed": 0, "device": "cpu", "flip": True, "rank": rank, "world": 2}
     resident, read = (Stream(images, device_resident=resident, **how) for resident in (True, False))

@@ -60,7 +60,7 @@ def test_what_looks_at_a_run_is_exact_under_tf32(monkeypatch: pytest.MonkeyPatch
     hardware.exact_float32()
     flags = []
 
-    def monitor(*seen: Any) -> Any:
+    def monitor(game: Any = None, generators: Any = None, progress: Any = None) -> Any:
         flags.append((torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32))
 
     state: Any = SimpleNamespace(game=None, ema=EMA(nn.ModuleDict(), 1), progress=Progress())

@@ -75,6 +75,7 @@ def attribute(score: Score, image: Tensor, label: Tensor | None, baseline: Tenso
         )
         scores = float(of(images)), float(of(baselines))
     # Occlusion covers all channels at once, and each of them has the whole difference.
+    assert isinstance(saliency, Tensor)  # as `images` is one
     found = (gradients.sum(1), saliency.sum(1), occlusion.mean(1))
     maps = {name: values[0].detach().cpu() for name, values in zip(METHODS, found, strict=True)}
     return Attribution(*scores, maps)

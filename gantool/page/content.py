@@ -198,7 +198,7 @@ def curves(run: RunFolder) -> list[Figure]:
             continue
         if kind == "metrics":
             *before, last = run.measured(tag)
-            scored[rest] = {rest: last} | {f"measured otherwise ({n})": points for n, points in enumerate(before, 1)}
+            scored[rest] = {rest: last, **{f"measured otherwise ({n})": one for n, one in enumerate(before, 1)}}
         elif match := next(((title, m) for title, pattern, _ in CHARTS if (m := re.fullmatch(pattern, tag))), None):
             ours[match[0]][match[1]["name"] or "images/s"] = points
         else:

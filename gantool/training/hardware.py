@@ -165,7 +165,7 @@ def allow_tf32(device: torch.device) -> None:
 @contextmanager
 def exactly() -> Iterator[None]:
     """Inside, float32 is exact whatever trainer.tf32 says: what a run is scored by should be what evaluate finds."""
-    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    before = bool(torch.backends.cudnn.allow_tf32), bool(torch.backends.cuda.matmul.allow_tf32)
     _round_products(False, False)
     try:
         yield
