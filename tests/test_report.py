@@ -214,8 +214,10 @@ def test_a_sweep_and_several_runs(in_tmp: Path, capfd: pytest.CaptureFixture[str
     other.write_text(other.read_text().replace('"num_fake": 60', '"num_fake": 50'))
     assert main(["report", f"run=[{','.join(runs)}]", "out=both.html"]) == 0
     texts = Page((in_tmp / "both.html").read_text()).texts
-    assert any(text.startswith("* trainer.seed=2 is not ranked: scored with num_fake 50 and not 60") for text in texts)
-    assert {"-*", "1 trainer.seed=1", "* trainer.seed=2"} <= {*texts}, "places in the table and in the charts"
+    name = Path(runs[1]).name
+    assert f"* {name} is not ranked: scored with num_fake 50 and not 60" in " ".join(texts)
+    wanted = {"-*", f"trainer.seed=2 ({name})", "1 trainer.seed=1", "* trainer.seed=2"}
+    assert wanted <= {*texts}, "places in the table and in the charts"
     capfd.readouterr()
     assert main(["report", f"run={in_tmp}"]) == 1 and main(["report"]) == 1 and main(["report", "run=swep"]) == 1
     errors = capfd.readouterr().err.splitlines()

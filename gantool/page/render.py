@@ -1,7 +1,7 @@
 """The page itself: of one run, or of several that are compared."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -58,15 +58,14 @@ def page_of_runs(title: str, folders: Sequence[Path], metric: str | None, pictur
     search among settings."""
     runs = {f.name: RunFolder(f.resolve()) for f in folders if (f / ".hydra" / "config.yaml").is_file()}
     names = names_by_what_varies(runs)
-    results = [replace(Result.read(folder), name=names.get(folder.name, folder.name)) for folder in folders]
+    results = [Result.read(folder) for folder in folders]
     known = list(dict.fromkeys(name for result in results for name in result.metrics))
     if metric not in (None, *known):
         listed = ", ".join(known) or "none"
         raise GantoolError(f"metric={metric}{did_you_mean(str(metric), known)}: the scores of these runs are {listed}")
     found = ranking(results, metric)
-    opened = {names[name]: run for name, run in runs.items()}
     placed = zip(found.places, found.results, strict=True)
-    shown = [Shown(place.strip("-"), one.name, opened[one.name]) for place, one in placed if one.name in opened]
+    shown = [Shown(place.strip("-"), names[one.name], runs[one.name]) for place, one in placed if one.name in runs]
     intro = f"{len(results)} runs" + (f", ranked by {found.metric}." if found.metric else "; none has a score yet.")
     if len(shown) > _DRAWN:
         intro += f" Charts show the first {_DRAWN}."
@@ -74,7 +73,7 @@ def page_of_runs(title: str, folders: Sequence[Path], metric: str | None, pictur
     return _rendered(
         title=title,
         intro=intro,
-        ranking=_ranking(found),
+        ranking=_ranking(found, names),
         search=[Figure(_titled(path), source) for path in pictures if (source := inlined(path))],
         small=_last_grids(shown),
         protocols=cards(first.run.protocols if first else []),
@@ -108,12 +107,18 @@ def names_by_what_varies(runs: dict[str, RunFolder]) -> dict[str, str]:
     return {name: text if distinct else name for name, text in names.items()}
 
 
-def _ranking(order: Ranking) -> dict[str, Any]:
+def _ranking(order: Ranking, names: dict[str, str]) -> dict[str, Any]:
+    """What is typed names a run; one that the notes tell of by its folder has that beside it."""
+
+    def named(one: Result, place: str) -> str:
+        name = names.get(one.name, one.name)
+        return f"{name} ({one.name})" if place == "-*" and name != one.name else name
+
     metric, ranked = order.metric, order.results
     scored = dict.fromkeys(name for result in ranked for name in result.metrics)
     columns = [metric, *(name for name in scored if name != metric)] if metric else list(scored)
     rows = [
-        [place, one.name, *(_cell(one, name) for name in columns), number(one.nimg / 1000), one.state]
+        [place, named(one, place), *(_cell(one, name) for name in columns), number(one.nimg / 1000), one.state]
         for place, one in zip(order.places, ranked, strict=True)
     ]
     groups = [[g.place, g.name, g.num, *(str(g.scores.get(name, "-")) for name in columns)] for g in order.groups]
@@ -122,7 +127,7 @@ def _ranking(order: Ranking) -> dict[str, Any]:
         "rows": rows,
         "group_heads": ["rank", "settings", "seeds", *columns],
         "groups": groups,
-        "failures": [f"{r.name}: {r.error or 'no reason given'}" for r in ranked if r.state == "failed"],
+        "failures": [f"{named(r, '')}: {r.error or 'no reason given'}" for r in ranked if r.state == "failed"],
         "notes": order.notes,
     }
 
