@@ -83,7 +83,7 @@ def test_a_sweep_its_page_and_evaluate(sweep: tuple[Path, str], capfd: pytest.Ca
     log.write_text(log.read_text().replace('"num_fake": 60', '"num_fake": 61'))
     assert main(["report", "run=sweep"]) == 0
     page = (folder / "report.html").read_text()
-    assert f"* {jobs[3].name} is not ranked: scored with num_fake 61 and not 60" in page and "<td>-*</td>" in page
+    assert f"* {jobs[3].name} is not ranked: scored with num_fake 61 and not 60" in page and ">-*</td>" in page
     assert "mean ± standard deviation over seeds" in page and "60 images are too few" in page
     capfd.readouterr()
     named = ",".join(f"'{job}'" for job in jobs)

@@ -62,8 +62,8 @@ def test_labels_of_the_curve_never_overlap() -> None:
     ]
     figure = draw(rows)
     figure.draw_without_rendering()
-    ticks = {*figure.axes[0].get_xticklabels(), *figure.axes[0].get_yticklabels()}
-    texts = [t for t in figure.findobj(Text) if isinstance(t, Text) and t.get_text() and t not in ticks]
+    ticks = {t for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for t in axis.findobj(Text)}
+    texts = [t for t in figure.findobj(Text) if isinstance(t, Text) and t.get_text().strip() and t not in ticks]
     boxes = [text.get_window_extent() for text in texts]
     assert not [pair for pair in combinations(boxes, 2) if pair[0].overlaps(pair[1])]
     assert {"0.2", "1.1", "whole"} <= {text.get_text() for text in texts}
