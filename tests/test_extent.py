@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import pytest_configure
+configure = runpy.run_path(str(Path(__file__).with_name("conftest.py")))["pytest_configure"]  # tests/gpu has one too
 
 
 @pytest.mark.parametrize(
@@ -15,8 +15,8 @@ from conftest import pytest_configure
 def test_words_of_the_environment_are_checked(name: str, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for other in ("GANTOOL_FUZZ", "GANTOOL_SEED", "GANTOOL_TESTS"):
         monkeypatch.delenv(other, raising=False)
-    pytest_configure()
+    configure()
     monkeypatch.setenv(name, word)
     runpy.run_path(str(Path(__file__).with_name("extent.py")))
     with pytest.raises(pytest.UsageError, match=f"^{name}={word}: .*leave it unset for [^\n]*$"):
-        pytest_configure()
+        configure()

@@ -107,7 +107,9 @@ def test_places_are_shared_within_the_margin() -> None:
 
 def test_a_run_tells_it_everywhere(in_tmp: Path, capfd: pytest.CaptureFixture) -> None:
     run = in_tmp / "run"
-    state = train(run, "score=[fd,is]", "monitor=scores", "monitor.scores.num=60", model="mlp", rounds=2)
+    state = train(
+        run, "score=[fd,is]", "monitor=scores", "monitor.scores.num=60", "trainer.log_every=1it", model="mlp", rounds=2
+    )
     out = capfd.readouterr()
     status = json.loads((run / "status.json").read_text())
     (line,) = [one for one in map(json.loads, (run / "metrics.jsonl").open()) if "metrics/fd_digits" in one]

@@ -23,7 +23,7 @@ from gantool.logging.status import NAME, read_status, write_status
 from gantool.runs.sweeps import ELSEWHERE, digest, number_of, standing, told_place
 
 _MOST = 20  # lines of one error
-_SHARED = ("train", "evaluate", "sample")  # commands whose work the ranks share; the others are the first one's
+SHARED = ("train", "evaluate", "sample")  # commands whose work the ranks share; the others are the first one's
 _SAME, _LOST = 1.0, 3.0  # seconds for another rank to tell of the same mistake, or of why it ended
 log = logging.getLogger(__name__)
 
@@ -45,8 +45,6 @@ class Job:
     full_error: bool  # the user asked for tracebacks (HYDRA_FULL_ERROR=1)
 
     def __call__(self, cfg: DictConfig) -> float | None:
-        if not is_first_rank() and self.command not in _SHARED:
-            return None
         hydra = HydraConfig.get()
         in_sweep = hydra.mode == RunMode.MULTIRUN
         folder = Path(hydra.runtime.output_dir)

@@ -116,10 +116,12 @@ def _see_working_folder() -> None:
 
 def _run(command: str, words: list[str]) -> int:
     from gantool.cli import folders
-    from gantool.cli.job import tell
+    from gantool.cli.job import SHARED, tell
     from gantool.cli.sweep import report
     from gantool.launch import is_first_rank
 
+    if not is_first_rank() and command not in SHARED:
+        return 0  # before Hydra makes a folder: the first rank takes its own away meanwhile
     folders.forget()
     try:
         code = _hydra(command, words)
