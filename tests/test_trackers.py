@@ -7,6 +7,7 @@ import struct
 import time
 from collections.abc import Iterator
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,8 @@ def kept_offline(path: Path) -> Iterator[bytes]:
             place += left
             continue
         _, length, kind = struct.unpack("<IHB", content[place : place + 7])
+        if place + 7 + length > len(content):
+            return  # it is still being written
         message += content[place + 7 : place + 7 + length]
         place += 7 + length
         if kind in (1, 4):
@@ -75,10 +78,14 @@ def test_wandb_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("WANDB_DIR", "WANDB_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     logged(tmp_path / "run", WandB, "wandb")
-    points: dict[str, Points] = {}
-    ids, pictures = set(), 0
-    for path in sorted((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb")):
-        for data in kept_offline(path):
+    until, pictures = time.monotonic() + 30, 0
+    while pictures < 7 and time.monotonic() < until:  # wandb's own process writes, and may end after the run
+        time.sleep(0.1)
+        points: dict[str, Points] = {}
+        ids, pictures = set(), 0
+        for data in chain.from_iterable(
+            map(kept_offline, sorted((tmp_path / "run" / "wandb").glob("offline-*/*.wandb")))
+        ):
             sent = Sent()
             sent.ParseFromString(data)
             if sent.WhichOneof("record_type") == "run":
