@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
+from urllib.parse import unquote
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
@@ -51,6 +52,17 @@ def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
             raise GantoolError(f"{reason}; --hydra-help lists the flags") from None
         raise
     return flags, overrides
+
+
+def keep_secret(overrides: Sequence[str]) -> list[str]:
+    """The overrides without the password of study.storage, which goes into the environment: Hydra writes overrides into
+    files, and PostgreSQL's clients, those of the jobs too, look for it there."""
+    kept = []
+    for word in overrides:
+        if found := re.match(r"(\W*study\.storage=['\"]?postgres\w*://[^:/@?]*):([^/?]*)(@.*)", word):
+            os.environ["PGPASSWORD"] = unquote(found[2])
+        kept.append(found[1] + found[3] if found else word)
+    return kept
 
 
 def is_sweep(flags: Sequence[str]) -> bool:

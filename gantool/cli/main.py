@@ -165,6 +165,7 @@ def _hydra(command: str, words: list[str]) -> int:
     from gantool.paths import conf_dir
 
     flags, overrides = arguments.split(words)
+    overrides = arguments.keep_secret(overrides)
     options, config_name = _options(command), "train"
     if options is not None:
         config_name = command

@@ -24,6 +24,7 @@ from gantool.errors import GantoolError, did_you_mean
 from gantool.lock import locked
 from gantool.runs.output import writing
 from gantool.runs.space import ANOTHER, as_begun, combinations, space_of
+from gantool.runs.storage import alone, reached
 from gantool.runs.sweeps import Enrolled, digest, enrol_as, place, spelled
 from gantool.schedules import parse_seconds
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 log = logging.getLogger(__name__)
-LOCK = ".study.lock"  # held while a process asks for trials
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,10 @@ def run_study(launching: Launching, arguments: Sequence[str]) -> None:
 
     plus = {one.get_key_element().lstrip("+"): one.get_key_element() for one in varied}
     search = Search(launching, config, space_of(varied), fixed, plus, time.time())
-    with writing(search.folder, "make room or choose hydra.sweep.dir=FOLDER"):
+    with (
+        writing(search.folder, "make room or choose hydra.sweep.dir=FOLDER"),
+        reached(search.folder, config.storage),
+    ):
         study, search = _opened(search, overrides)
         names = objectives_of(study)
         folders.rank_by(names[0])
@@ -127,13 +130,13 @@ def _opened(search: Search, overrides: Sequence[Override]) -> "tuple[optuna.Stud
             )
         if study is None:
             folder.mkdir(parents=True, exist_ok=True)
-            with locked(folder / LOCK):
+            with alone(folder, config.storage):
                 study = open_study(
                     folder, config.storage, objectives={name: known[name] for name in asked or list(scores)[:1]}
                 )
                 study.set_user_attr("fixed", common)
     space = as_begun(study, search.space)
-    with locked(folder / LOCK):
+    with alone(folder, config.storage):
         for one in islice(queued, config.trials):
             study.enqueue_trial(one, skip_if_exists=True)
     if asked and asked != objectives_of(study):
@@ -159,7 +162,7 @@ def _claimed(search: Search) -> Iterator[list[Trial]]:
 
     folder, config = search.folder, search.config
     with ExitStack() as claims:
-        with locked(folder / LOCK):
+        with alone(folder, config.storage):
             study = open_study(folder, config.storage)
             found = left_behind(folder, study)[: config.at_once]
             for number in [trial.number for trial in found]:

@@ -40,6 +40,15 @@ def _device(text: str) -> str:
     return text
 
 
+def _data_base(text: str) -> str:
+    server = r"postgres(ql)?://([^/@?]*@)?([^:/@?]*|\[[^]/@?]*\])(:\d+)?/\w[^?@]*(\?.*)?"
+    if not re.fullmatch(rf"{server}|sqlite:///.+", text):
+        raise ValueError("should be postgresql://USER@HOST/DATABASE or sqlite:///FILE")
+    if re.search(r"://[^/@]*:[^/@]*@|[?&]password=", text):
+        raise ValueError("its password would stand in files: set PGPASSWORD, or write it into ~/.pgpass")
+    return text
+
+
 def _or_schedule(value: object, check: ValidatorFunctionWrapHandler) -> object:
     return value if isinstance(value, dict) and "_target_" in value else check(value)
 
@@ -55,6 +64,7 @@ AsItIs = PlainSerializer(lambda value: value, return_type=Any)  # else pydantic 
 Duration = Annotated[str, BeforeValidator(_duration)]
 TimeLimit = Annotated[str, BeforeValidator(_time_limit)]
 Device = Annotated[str, AfterValidator(_device)]
+DataBase = Annotated[str, AfterValidator(_data_base)]  # without a password
 Betas = Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]
 Beta2 = Annotated[float, Field(ge=0, lt=1), Scheduled, AsItIs]
 OneOfTwo = AfterValidator(lambda value: value if value.keys() == {"first", "otherwise"} else _node(value))

@@ -82,4 +82,6 @@ def as_typed(value: object) -> str:
         return f"[{','.join(map(as_typed, value))}]"
     if isinstance(value, dict):
         return "{" + ",".join(f"{key}:{as_typed(part)}" for key, part in value.items()) + "}"
-    return str(value) if isinstance(value, str | float) else json.dumps(value, default=str)
+    if isinstance(value, str):
+        return re.sub(r"(://[^:/@]*:).*(?=@)|([?&]password=)[^&]*", r"\1\2***", value)
+    return str(value) if isinstance(value, float) else json.dumps(value, default=str)

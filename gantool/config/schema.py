@@ -11,6 +11,7 @@ from gantool.config.fields import (
     AsItIs,
     Beta2,
     Betas,
+    DataBase,
     Device,
     Duration,
     Loose,
@@ -199,7 +200,7 @@ class StudyConfig(Owned):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     at_once: PositiveInt
     time_limit: TimeLimit | None
-    storage: str | None
+    storage: DataBase | None
     trial: Annotated[int, Field(ge=0)] | None
 
 

@@ -4,6 +4,7 @@ Trials are shared by every process that is started on the same folder. A trial b
 holds the lock CLAIM in its folder, so that one whose process was killed is free for another.
 """
 
+import logging
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from gantool.lock import is_held
 from gantool.monitors.scores import Scores
 from gantool.runs.build import Setup
 from gantool.runs.results import Result
+from gantool.runs.storage import JOURNAL, reached, refused, storage_of
 from gantool.training.loop import Every
 from gantool.training.recorder import Pruned
 
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
-JOURNAL, CLAIM = "study.journal", ".claim"
+log = logging.getLogger(__name__)
+CLAIM = ".claim"
 SECONDS = "seconds"  # an objective that is no score
 _STARTUP = 10  # trials that are drawn at random before the sampler learns
 
@@ -36,35 +39,23 @@ def open_study(folder: Path, url: str | None = None, objectives: Mapping[str, bo
     none, with `objectives` (whether higher is better, by name). Raises GantoolError where it cannot be had."""
     require("study", "optuna", what="hydra/sweeper=study")
     import optuna
-    from optuna.storages.journal import JournalFileBackend
-    from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     try:
-        storage = (
-            optuna.storages.get_storage(url)
-            if url
-            else optuna.storages.JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
-        )
-        if objectives is None:
-            return optuna.load_study(study_name=folder.name, storage=storage)
-        kinds = optuna.study.StudyDirection
-        directions = [kinds.MAXIMIZE if higher else kinds.MINIMIZE for higher in objectives.values()]
-        study = optuna.create_study(study_name=folder.name, storage=storage, directions=directions, load_if_exists=True)
-        study.set_user_attr("objectives", list(objectives))
-        return study
-    except (
-        ImportError,
-        OSError,
-        ValueError,
-        KeyError,
-        SQLAlchemyError,
-        optuna.exceptions.StorageInternalError,
-    ) as error:
-        where = f"study.storage={url}" if url else str(folder / JOURNAL)
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise GantoolError(f"{where}: the study cannot be opened ({reason})") from error
+        with reached(folder, url):
+            storage = storage_of(folder, url)
+            if objectives is None:
+                return optuna.load_study(study_name=folder.name, storage=storage)
+            kinds = optuna.study.StudyDirection
+            directions = [kinds.MAXIMIZE if higher else kinds.MINIMIZE for higher in objectives.values()]
+            study = optuna.create_study(
+                study_name=folder.name, storage=storage, directions=directions, load_if_exists=True
+            )
+            study.set_user_attr("objectives", list(objectives))
+            return study
+    except (ImportError, OSError, ValueError, KeyError) as error:
+        raise refused(folder, url, error) from error
 
 
 def exists(folder: Path, url: str | None) -> bool:
@@ -180,9 +171,15 @@ def judge_of(
         value, step = scores.get(names[0]), nimg // interval
         if value is None:
             return
-        if step not in told.intermediate_values:  # a trial that goes on scores once more what it had scored
-            trial.report(value, step)
-        if trial.should_prune():
+        try:
+            with reached(run_dir.parent, config.storage):
+                if step not in told.intermediate_values:  # a trial that goes on scores once more what it had scored
+                    trial.report(value, step)
+                behind = trial.should_prune()
+        except GantoolError as error:  # hours of training are not lost for it
+            log.warning("%s; this trial goes on without", error)
+            return
+        if behind:
             raise Pruned(f"{names[0]} {value:.4g} at {nimg / 1000:g} kimg is behind the other trials there")
 
     return judge
