@@ -70,7 +70,9 @@ def process_group() -> Iterator[None]:
 def average(tensors: Sequence[Tensor]) -> None:
     """Replaces each tensor by its mean over the ranks, in one message.
 
-    By hand rather than by DistributedDataParallel, which cannot have a lazy penalty or several losses in one step.
+    By hand rather than by DistributedDataParallel, which cannot have a lazy penalty or several losses in one step. And
+    in one rather than in parts that leave during the backward pass: a ring of three or more ranks adds up each number
+    in an order that depends on its place in the message, so the bits would depend on how it is cut.
     """
     if world() == 1 or not tensors:
         return
