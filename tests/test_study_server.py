@@ -39,17 +39,17 @@ def server() -> Iterator[str]:
     if not (found := [place for place in places if place]):
         pytest.skip("no PostgreSQL server (apt-get install postgresql)")
     binaries, folder = Path(found[0]).resolve().parent, Path(tempfile.mkdtemp())
-    as_user = {}
-    if os.getuid() == 0:  # which a server refuses
-        as_user = {"user": "nobody", "group": "nogroup"}
-        shutil.chown(folder, *as_user.values())
+    user, group = ("nobody", "nogroup") if os.getuid() == 0 else (None, None)  # a server refuses to be root's
+    if user and group:
+        shutil.chown(folder, user, group)
     (folder / "password").write_text(PASSWORD)
     (folder / "password").chmod(0o644)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
 
     def do(*words: str) -> None:
-        subprocess.run([binaries / words[0], *words[1:]], check=True, stdout=subprocess.DEVNULL, cwd=folder, **as_user)
+        command, quiet = [binaries / words[0], *words[1:]], subprocess.DEVNULL
+        subprocess.run(command, check=True, stdout=quiet, cwd=folder, user=user, group=group)
 
     data, options = str(folder / "data"), f"-p {port} -h 127.0.0.1 -k {folder} -F"
     try:
