@@ -173,10 +173,8 @@ class Loss(ABC):
 
 
 class Augment(Protocol):
-    """Changes real and fake images alike before the discriminator sees them; a module if it has a state.
-
-    What a class of one's own inherits from here it need not say.
-    """
+    """Changes real and fake images alike before the discriminator sees them; a module if it has a state. What it
+    inherits from here a class of one's own need not say."""
 
     reads_scores: bool = False  # True: `observe` steers it, so the loss must have a `boundary`
     alike_on_pairs: bool = True  # an image and the one that it is paired with are changed by the same random numbers
@@ -205,6 +203,7 @@ class Game(nn.Module, ABC):
     progress: Progress = Progress()
     translates = False  # True: makes images from the `source` of a batch, so the data set has two sides
     needs_pairs = False  # True: each source belongs to the image beside it
+    losses: Sequence[Loss] = ()  # the adversarial ones, which can be compiled; set by the builder
     codes: Sequence[str] = ()  # categorical codes of the latent, by the names that they have in `pictures`
 
     def __init__(self) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gantool.errors import GantoolError
@@ -29,7 +30,7 @@ def input_gradient(
     with torch.autocast(images.device.type, enabled=False):
         images = images.detach().float().requires_grad_(True)
         scores = network.forward(images if see is None else see(images), labels)
-        (gradient,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
+        (gradient,) = torch.autograd.grad(scores, images, torch.ones_like(scores), create_graph=True)
     return gradient.flatten(1)
 
 
@@ -46,7 +47,7 @@ class GradientPenalty:
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
         between = torch.lerp(turn.real, turn.fake, turn.batch.draws.rand(1, 1, 1))
         norm = input_gradient(network, between, turn.labels).norm(dim=1)
-        return self.weight * (norm - self.target).square().mean()
+        return self.weight * F.mse_loss(norm, torch.full_like(norm, self.target))
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class Dragan:
         noise = self.spread * turn.real.std() * turn.batch.draws.rand(*turn.real.shape[1:])
         near = turn.real + turn.batch.draws.rand(1, 1, 1) * noise
         norm = input_gradient(network, near, turn.labels).norm(dim=1)
-        return self.weight * (norm - 1).square().mean()
+        return self.weight * F.mse_loss(norm, torch.ones_like(norm))
 
 
 @dataclass(frozen=True)
@@ -188,4 +189,5 @@ class Drift:
     allow_batch_norm: bool = True
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
-        return self.weight * network(turn.real, turn.labels).square().mean()
+        score = network(turn.real, turn.labels) if turn.real_score is None else turn.real_score
+        return self.weight * score.square().mean()

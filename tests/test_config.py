@@ -59,7 +59,7 @@ MISTAKES = [
     ("trainer.microbatch=0", "trainer.microbatch=0: should be greater than 0"),
     ("trainer.precision=fp8", "trainer.precision=fp8: should be 'auto', 'fp32', 'bf16' or 'fp16'"),
     ("trainer.device=gpu", "trainer.device=gpu: should be auto, cpu, cuda, cuda:N or mps"),
-    ("trainer.compile=1", "trainer.compile=1: should be a valid boolean"),
+    ("trainer.compile=yes", "trainer.compile=yes: should be false, true or 'graphs'"),
     ("trainer.seed=-1", "trainer.seed=-1: should be greater than or equal to 0"),
     (
         "trainer.duration=300",

@@ -121,7 +121,7 @@ def test_images_that_are_not_resident_are_read_a_round_ahead_and_are_the_same(ra
             torch.manual_seed(position)
             dealt.append(stream.deal(position, players, size=size))
         shelves = [shelf for shelf in (read._images, read._source) if shelf is not None]
-        assert [len(shelf.ahead) for shelf in shelves] == [4, 4]
+        assert [len(shelf.ahead) for shelf in shelves] == [2, 2]
         assert (threading.main_thread() not in readers) == expected, (position, size)
         for name in players:
             for batch, same in zip(*(round[name] for round in dealt), strict=True):

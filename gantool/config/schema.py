@@ -55,7 +55,7 @@ class TrainerConfig(Owned):
     dry_run: bool
     precision: Literal["auto", "fp32", "bf16", "fp16"]
     tf32: bool
-    compile: bool
+    compile: Literal[False, True, "graphs"]
     channels_last: bool
     device: Device
     deterministic: bool

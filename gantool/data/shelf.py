@@ -24,10 +24,10 @@ class Shelf:
         images = self._gather(rows) if asked is None else asked.result()
         return images.to(self.device, non_blocking=True)
 
-    def expect(self, batches: list[Tensor]) -> None:
-        """These rows of batches are likely to be taken next; what was expected before and not taken is forgotten."""
+    def expect(self, taken: list[Tensor]) -> None:
+        """These rows are likely to be taken next; what was expected before and not taken is forgotten."""
         self.reader = self.reader or ThreadPoolExecutor(1, "images")
-        self.ahead = {_key(rows): self.reader.submit(self._gather, rows) for rows in batches}
+        self.ahead = {_key(rows): self.reader.submit(self._gather, rows) for rows in taken}
 
     def _gather(self, rows: Tensor) -> Tensor:
         images = self.images.index_select(0, rows)

@@ -93,34 +93,36 @@ class Stream:
         Order is a function of (seed, position, deck), augmentation of torch's global random state.
         Images are float32 in [-1, 1], (N, C, H, W).
         """
-        order, source_order = self._orders(deck)
+        images_order, source_order = self._orders(deck)
+        first, last = self._share(size)
+        shown = self._rows(images_order, position, count, size)
+        images, labels, source = self._images.take(shown), None, None
+        if self._labels is not None:
+            labels = self._labels.index_select(0, shown).to(self.device, non_blocking=True)
+        if self._source is not None:
+            source = self._source.take(self._rows(source_order, position, count, size))
         batches = []
-        for start, offset, rows in self._places(position, count, size):
-            shown = order(start + offset, rows)
-            batch = Batch(self._images.take(shown), position=start, offset=offset, total=size)
-            if self._labels is not None:
-                batch.labels = self._labels.index_select(0, shown).to(self.device, non_blocking=True)
-            if self._source is not None:
-                batch.source = self._source.take(source_order(start + offset, rows))
+        for number in range(count):
+            rows = slice(number * (last - first), (number + 1) * (last - first))
+            cut = (None if stored is None else stored[rows] for stored in (labels, source))
+            batch = Batch(images[rows], *cut, position=position + number * size, offset=first, total=size)
             self._augment_batch(batch)
             batches.append(batch)
         return batches
 
-    def _places(self, position: int, count: int, size: int) -> list[tuple[int, int, int]]:
-        """Of each batch, where it starts in the run, this rank's first row in it, and how many rows it has."""
-        first, last = self.rank * size // self.world, (self.rank + 1) * size // self.world
-        return [(start, first, last - first) for start in range(position, position + count * size, size)]
+    def _share(self, size: int) -> tuple[int, int]:
+        """This rank's rows of a batch: from the first on, before the second."""
+        return self.rank * size // self.world, (self.rank + 1) * size // self.world
+
+    def _rows(self, order: "_Order", position: int, count: int, size: int) -> Tensor:
+        """The indices of this rank's images in `count` batches of `size` from `position` on."""
+        return order(position, count * size).view(count, size)[:, slice(*self._share(size))].flatten()
 
     def _expect(self, asked: list[tuple[int, int, int, int]]) -> None:
         """The next round is likely to take these."""
-        rows: tuple[list[Tensor], list[Tensor]] = [], []
-        for deck, position, count, size in asked:
-            for start, offset, number in self._places(position, count, size):
-                for kept, order in zip(rows, self._orders(deck), strict=True):
-                    kept.append(order(start + offset, number))
-        for shelf, kept in zip((self._images, self._source), rows, strict=True):
+        for shelf, side in ((self._images, 0), (self._source, 1)):
             if shelf is not None:
-                shelf.expect(kept)
+                shelf.expect([self._rows(self._orders(deck)[side], *taken) for deck, *taken in asked])
 
     def fixed(self, count: int, seed: int = 0) -> Batch:
         """The same `count` images whenever it is called, unaugmented: for grids and statistics.

@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
+import torch
 from torch import Tensor, nn
 
 from gantool.batch import Before, Draws
 from gantool.errors import GantoolError, check_members
 from gantool.game import Augment, Auxiliary, FeatureDiscriminator, Loss, Outcome, Progress, Regularizer, Turn
+from gantool.networks.layers import scores_alone
 from gantool.schedules import at
+
+Scored = tuple[Tensor, Tensor | None]  # scores, and features where an auxiliary reads them
 
 
 class Adversary:
@@ -39,6 +43,7 @@ class Adversary:
                     f"{type(loss).__qualname__}: take augment=diffaugment, or another loss"
                 )
         check_norm(self.regularizers, discriminator)
+        self.at_once = scores_alone(discriminator)
         if self.auxiliaries:
             with_features(discriminator, self.auxiliaries)
 
@@ -50,18 +55,27 @@ class Adversary:
         """What a turn tells of images before `see` augments them; None without an augmentation."""
         return None if self.augment is None else Before(real, fake.detach(), see)
 
-    def score(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """The discriminator's score, and the features behind it where an auxiliary reads them."""
+    def score(self, images: Tensor, labels: Tensor | None) -> Scored:
+        """The discriminator's score of images, and the features behind it."""
         if not self.auxiliaries:
             return self.discriminator(images, labels), None
         network = with_features(self.discriminator, self.auxiliaries)
         features = network.features(images, labels)
         return network.score(features, labels), features
 
+    def scores(self, turn: Turn) -> tuple[Scored, Scored]:
+        """What `score` says of the real and of the fake images; in one pass where no image sees another."""
+        if not self.at_once:
+            return self.score(turn.real, turn.labels), self.score(turn.fake, turn.fake_labels)
+        labels = [labels for labels in (turn.labels, turn.fake_labels) if labels is not None]
+        score, features = self.score(torch.cat([turn.real, turn.fake]), torch.cat(labels) if labels else None)
+        counts = [len(turn.real), len(turn.fake)]
+        real, fake = zip(score.split(counts), (None, None) if features is None else features.split(counts), strict=True)
+        return real, fake
+
     def discriminator_loss(self, turn: Turn) -> Outcome:
         """The adversarial term, the auxiliaries' and the discriminator's regularizers."""
-        real, real_features = self.score(turn.real, turn.labels)
-        fake, fake_features = self.score(turn.fake, turn.fake_labels)
+        (real, real_features), (fake, fake_features) = self.scores(turn)
         if self.augment is not None and self.discriminator.training:
             margin = real - (fake if self.loss.needs_real_score else self.loss.boundary or 0.0)
             self.augment.observe(margin.detach())

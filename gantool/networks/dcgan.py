@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gantool.errors import check_choice
+from gantool.networks.activations import LeakyReLU
 from gantool.networks.layers import (
     FromPixel,
     HeadedDiscriminator,
@@ -124,13 +125,13 @@ class Discriminator(HeadedDiscriminator):
         bias = norm in BIASED
         concat = condition == "concat"
         self.label_plane = LabelPlane(resolution, num_classes) if concat else None
-        layers: list[nn.Module] = [nn.Conv2d(channels + concat, widths[0], 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
+        layers: list[nn.Module] = [nn.Conv2d(channels + concat, widths[0], 4, 2, 1), LeakyReLU(0.2)]
         layers += attend(widths[0], sides[0], attention)
         for (c_in, c_out), side in zip(pairwise(widths), sides[1:], strict=True):
             layers += [
                 nn.Conv2d(c_in, c_out, 4, 2, 1, bias=bias),
                 norm_2d(norm, c_out),
-                nn.LeakyReLU(0.2, inplace=True),
+                LeakyReLU(0.2),
                 *attend(c_out, side, attention),
             ]
         self.layers = nn.Sequential(*layers, *([MinibatchStd(minibatch_std)] if minibatch_std else []))

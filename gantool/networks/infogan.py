@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gantool.errors import check_choice
+from gantool.networks.activations import LeakyReLU
 from gantool.networks.layers import (
     HeadedDiscriminator,
     LabelledLatent,
@@ -87,9 +88,9 @@ class Discriminator(HeadedDiscriminator):
         maps = 2 * width * math.prod(smallest_map(resolution))
         self.feature_dim = last = 16 * width
         self.layers = nn.Sequential(
-            *[nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.1, inplace=True)],
-            *[nn.Conv2d(width, 2 * width, 4, 2, 1), norm_2d(norm, 2 * width), nn.LeakyReLU(0.1, inplace=True)],
-            *[nn.Flatten(), nn.Linear(maps, last), norm_1d(norm, last), nn.LeakyReLU(0.1, inplace=True)],
+            *[nn.Conv2d(channels, width, 4, 2, 1), LeakyReLU(0.1)],
+            *[nn.Conv2d(width, 2 * width, 4, 2, 1), norm_2d(norm, 2 * width), LeakyReLU(0.1)],
+            *[nn.Flatten(), nn.Linear(maps, last), norm_1d(norm, last), LeakyReLU(0.1)],
         )
         self.head = nn.Linear(last, 1)
         self.projection = Projection(last, num_classes) if condition == "projection" else None

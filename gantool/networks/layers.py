@@ -6,7 +6,9 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import ParametrizationList
 
 from gantool.errors import GantoolError, check_choice
 from gantool.networks.norms import InstanceNorm
@@ -97,10 +99,12 @@ class ToPixel(nn.Conv2d):
 
 
 class FromPixel(nn.ConvTranspose2d):
-    """A transposed convolution of maps of one pixel, (N, c_in, 1, 1) -> (N, c_out, K, K), as a matrix product too."""
+    """A transposed convolution of maps of one pixel, (N, c_in, 1, 1) -> (N, c_out, K, K), as a matrix product too: of
+    weights that are channels last, as are the maps."""
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        maps = (input.flatten(1) @ self.weight.flatten(1)).unflatten(1, self.weight.shape[1:])
+        kernel = self.weight.permute(0, 2, 3, 1)
+        maps = (input.flatten(1) @ kernel.flatten(1)).unflatten(1, kernel.shape[1:]).permute(0, 3, 1, 2)
         return maps if self.bias is None else maps + self.bias[:, None, None]
 
 
@@ -193,3 +197,13 @@ class MinibatchStd(nn.Module):
         groups = x.float().reshape(size, n // size, c, h, w)
         std = (groups.var(0, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3))
         return torch.cat([x, std.to(x.dtype).repeat(size).view(n, 1, 1, 1).expand(n, 1, h, w)], 1)
+
+
+def scores_alone(network: nn.Module) -> bool:
+    """Whether a forward in training treats each image by itself and leaves the network as it was, so that the images of
+    two can go through one. Nothing is known of modules that are neither torch's nor gantool's."""
+    mixing = (_BatchNorm, MinibatchStd, ParametrizationList)  # the last is spectral norm, which moves once a forward
+    return all(
+        type(module).__module__.startswith(("torch.", "gantool.")) and not isinstance(module, mixing)
+        for module in network.modules()
+    )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gantool.errors import check_choice
+from gantool.networks.activations import LeakyReLU
 from gantool.networks.layers import (
     HeadedDiscriminator,
     LabelledLatent,
@@ -27,7 +28,7 @@ def hidden_layers(sizes: list[int], norm: str, dropout: float) -> list[nn.Module
     """Linear, norm, LeakyReLU 0.2 and dropout between each two of `sizes`; the first layer has no norm."""
     layers: list[nn.Module] = []
     for i, (before, after) in enumerate(pairwise(sizes)):
-        layers += [nn.Linear(before, after), norm_1d(norm if i else "none", after), nn.LeakyReLU(0.2, inplace=True)]
+        layers += [nn.Linear(before, after), norm_1d(norm if i else "none", after), LeakyReLU(0.2)]
         layers += [nn.Dropout(dropout)] if dropout else []
     return layers
 

@@ -5,6 +5,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from gantool.errors import GantoolError, check_choice
+from gantool.networks.activations import LeakyReLU
 from gantool.networks.layers import apply_spectral_norm, initialise_dcgan
 from gantool.networks.norms import BIASED, NORMS, norm_2d
 from gantool.shapes import Resolution, sides
@@ -40,13 +41,13 @@ class PatchGAN(nn.Module):
         size, halving, padding = (4, 2, 1) if depth else (1, 1, 0)
         widths = [width * min(2**level, _WIDEST) for level in range(depth + 1 if depth else 2)]
         first = nn.Conv2d(images * channels, width, size, halving, padding)
-        layers: list[nn.Module] = [first, nn.LeakyReLU(0.2, inplace=True)]
+        layers: list[nn.Module] = [first, LeakyReLU(0.2)]
         for level, (c_in, c_out) in enumerate(pairwise(widths), start=1):
             stride = halving if level < depth else 1
             layers += [
                 nn.Conv2d(c_in, c_out, size, stride, padding, bias=bias),
                 norm_2d(norm, c_out),
-                nn.LeakyReLU(0.2, inplace=True),
+                LeakyReLU(0.2),
             ]
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, size, 1, padding))
         initialise_dcgan(self)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gantool.hosted import staying
+from gantool.networks.activations import rectified
 from gantool.networks.layers import HeadedDiscriminator, LabelledLatent, MinibatchStd, Projection
 from gantool.shapes import Resolution, first_map
 
@@ -114,13 +115,13 @@ class Discriminator(HeadedDiscriminator):
         """(N, C, r, r), (N,) -> (N, feature_dim)."""
         stage = float(self.stage)
         low, high = math.floor(stage), math.ceil(stage)
-        x = F.leaky_relu(self.images[high](images), 0.2)
+        x = rectified(self.images[high](images), 0.2)
         for level in range(high, 0, -1):
             for layer in self.blocks[level - 1].children():
-                x = F.leaky_relu(layer(x), 0.2)
+                x = rectified(layer(x), 0.2)
             x = F.avg_pool2d(x, 2)
             if level == high > low:
-                before = F.leaky_relu(self.images[low](F.avg_pool2d(images, 2)), 0.2)
+                before = rectified(self.images[low](F.avg_pool2d(images, 2)), 0.2)
                 x = before + (stage - low) * (x - before)
-        x = F.leaky_relu(self.conv(self.std(x)), 0.2)
-        return F.leaky_relu(self.dense(x.flatten(1)), 0.2)
+        x = rectified(self.conv(self.std(x)), 0.2)
+        return rectified(self.dense(x.flatten(1)), 0.2)

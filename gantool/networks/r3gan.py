@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gantool.errors import GantoolError
+from gantool.networks.activations import LeakyReLU
 from gantool.networks.layers import HeadedDiscriminator, LabelTable, Projection, chosen_condition
 from gantool.shapes import Resolution, first_map
 
@@ -56,9 +57,9 @@ class Block(nn.Module):
         groups = max(1, wide // PER_GROUP)
         self.layers = nn.Sequential(
             scaled(nn.Conv2d(channels, wide, 1), gain),
-            nn.LeakyReLU(SLOPE, inplace=True),
+            LeakyReLU(SLOPE),
             scaled(nn.Conv2d(wide, wide, 3, 1, 1, groups=groups), gain),
-            nn.LeakyReLU(SLOPE, inplace=True),
+            LeakyReLU(SLOPE),
             scaled(nn.Conv2d(wide, channels, 1, bias=False), 0.0),
         )
 

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gantool.errors import GantoolError, check_choice
+from gantool.networks.activations import rectified
 from gantool.networks.conditional import ConditionalBatchNorm, PlainNorm
 from gantool.networks.layers import (
     HeadedDiscriminator,
@@ -81,8 +82,8 @@ class DownBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, c_in, H, W) -> (N, c_out, H/2, W/2), or (N, c_out, H, W) if it does not halve."""
-        y = x if self.is_first else F.relu(self.norms[0](x))
-        y = self.second(F.relu(self.norms[1](self.first(y))))
+        y = x if self.is_first else rectified(self.norms[0](x))
+        y = self.second(rectified(self.norms[1](self.first(y))))
         if self.halve:
             x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
         return self.attention(self.shortcut(x) + y)
@@ -219,5 +220,5 @@ class Discriminator(HeadedDiscriminator):
             apply_spectral_norm(self)
 
     def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        maps = F.relu(self.blocks(images))
+        maps = rectified(self.blocks(images))
         return maps.sum((2, 3)) if self.pooling == "sum" else maps.mean((2, 3))

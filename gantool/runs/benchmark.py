@@ -26,7 +26,8 @@ from gantool.data.image_set import ImageSet
 from gantool.data.stream import Stream
 from gantool.logging.console import Console
 from gantool.logging.log import Log
-from gantool.runs.build import Setup, build_state, build_stream, compile_networks, set_up
+from gantool.runs.build import Setup, build_state, build_stream, set_up
+from gantool.runs.compiling import compile_game
 from gantool.runs.example import BATCH, RESOLUTION, Example
 from gantool.runs.monitors import build_measurements, build_monitors
 from gantool.runs.operations import Operations
@@ -103,14 +104,13 @@ class BareStep:
     def __init__(self, setup: Setup, data: Stream) -> None:
         self.state = build_state(copied(setup), data.num_images)
         game, trainer = self.state.game, setup.config.trainer
-        self.microbatch = trainer.microbatch
-        if trainer.compile:
-            compile_networks(game)
+        self.microbatch, self.begin_round = trainer.microbatch, compile_game(game, trainer.compile)
         self.batches = data.deal(0, game.players, size=trainer.batch_size)
 
     def play(self) -> None:
         """One round."""
         keep_freed_pages()
+        self.begin_round()
         state = self.state
         for name, batches in self.batches.items():
             state.optimizers[name].begin_round(state.progress)
@@ -122,9 +122,9 @@ class WholeLoop:
     """gantool's own loop with its data, log, grids, histograms and checkpoints (not its scores), a round at a time."""
 
     def __init__(self, setup: Setup, data: Stream, image_set: ImageSet, folder: Path) -> None:
-        self.state, self.data = BareStep(setup, data).state, data
-        trainer = setup.config.trainer
-        self.settings = Settings(seed=0, batch_size=trainer.batch_size, microbatch=trainer.microbatch)
+        step, trainer = BareStep(setup, data), setup.config.trainer
+        self.state, self.data = step.state, data
+        self.settings = Settings(0, trainer.batch_size, trainer.microbatch, step.begin_round)
         self.measurements = build_measurements(setup, self.state, data.num_images)
         self.monitors = build_monitors(setup, data, image_set, None, Written())
         console, checkpoints = Console(self.state.progress.total, quiet=True), Checkpoints(folder)

@@ -19,6 +19,7 @@ from gantool.launch import local_rank
 from gantool.randomness import seed_everything
 from gantool.ranks import rank, world
 from gantool.runs.compatibility import blank, check_memory, check_shapes, check_sides
+from gantool.runs.compiling import check_graphs
 from gantool.runs.freezing import frozen_parameters
 from gantool.runs.sources import build_source, fill_in
 from gantool.schedules import Schedule, parse_duration
@@ -78,6 +79,7 @@ def set_up(cfg: DictConfig, written: Written) -> Setup:
         set_deterministic(trainer.deterministic)
         if trainer.tf32:
             allow_tf32(device)
+        check_graphs(config, device)
         if device.type == "cpu":
             limit_memory()
     with collecting(mistakes):
@@ -148,7 +150,9 @@ def build_game(config: Train) -> Game:
         _check_labels(config)
     parts = {parameter: part for parameter, (_, part) in chosen.items()}
     loss = build(config.loss.node, "loss", kind=Loss)
-    return build(model.node, "model", shape | parts | {"loss": loss}, kind=Game)
+    game = build(model.node, "model", shape | parts | {"loss": loss}, kind=Game)
+    game.losses = [loss]
+    return game
 
 
 def _check_labels(config: Train) -> None:
@@ -221,10 +225,3 @@ def build_optimizers(setup: Setup, num_images: int) -> dict[str, PlayerOptimizer
 def number(value: Any, key: str) -> Any:
     """A value as it is, or the schedule that a node describes."""
     return build(value, key, kind=Schedule) if isinstance(value, dict) else value
-
-
-def compile_networks(game: Game) -> None:
-    """torch.compile in place: names of weights stay, and penalties use the uncompiled forward."""
-    for player in game.players.values():
-        for network in player.networks:
-            network.compile()

@@ -20,7 +20,8 @@ from gantool.logging.log import Log
 from gantool.logging.status import read_status, write_status
 from gantool.monitors.summary import summary
 from gantool.ranks import from_first, process_group, rank
-from gantool.runs.build import Setup, compile_networks, set_up
+from gantool.runs.build import Setup, set_up
+from gantool.runs.compiling import compile_game
 from gantool.runs.fitting import settle_batch, what_fits
 from gantool.runs.lines import farewell, headline, how_finished
 from gantool.runs.monitors import (
@@ -128,9 +129,8 @@ def _run(
             _told.add(tables)
     if trainer.sync_batch_norm:
         synchronise(state.game)
-    if trainer.compile:
-        compile_networks(state.game)
-    settings = Settings(seed=trainer.seed, batch_size=trainer.batch_size, microbatch=trainer.microbatch)
+    begin = compile_game(state.game, trainer.compile)
+    settings = Settings(trainer.seed, trainer.batch_size, trainer.microbatch, begin)
     plan = trainer.watchdog.model_dump(include={"action", "max_rollbacks", "rate_factor"})
     rescue = Rescue(state, checkpoints, **plan)
     text = {"hparams": _hparams(setup, chosen), "config_text": OmegaConf.to_yaml(setup.cfg, resolve=True)}

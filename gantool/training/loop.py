@@ -1,6 +1,6 @@
 """The training loop: every game, one screen. What is played the game says; all that is mechanical happens here."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -27,6 +27,7 @@ class Settings:
     seed: int
     batch_size: int  # over all ranks
     microbatch: int | None = None  # images that a rank puts through the networks at once; None: all
+    begin_round: Callable[[], None] = lambda: None  # what compiled networks need to be told
 
 
 class Monitor(Protocol):
@@ -60,6 +61,7 @@ def play_round(state: State, data: Stream, measurements: Measurements, settings:
     was measured is looked at later (see `follow`)."""
     game, progress = state.game, state.progress
     seed_everything(settings.seed, progress.nimg)
+    settings.begin_round()
     game.begin_round(progress)
     size = game.batch_size(settings.batch_size)
     for name, batches in data.deal(progress.nimg, game.players, size=size).items():

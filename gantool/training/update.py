@@ -37,8 +37,9 @@ def update(
             outcome = player.loss(part)
         terms = {term: value.to(precision.device) for term, value in outcome.terms.items()}
         first, *rest = terms.values()
+        loss = precision.scaler.scale(sum(rest, first))
         # Not for the images that a penalty differentiates by, which are leaves too.
-        precision.scaler.scale(sum(rest, first) * share).backward(inputs=optimizer.parameters)
+        loss.backward(torch.full_like(loss, share), inputs=optimizer.parameters)
         parts.append((Outcome({term: value.detach() for term, value in terms.items()}, outcome.scores), share))
     average([p.grad for p in optimizer.parameters if p.grad is not None])
     norm = optimizer.step(precision)
