@@ -90,10 +90,13 @@ class RecipeConfig(Loose):
     betas: Betas
     beta2: Beta2 | None
     discriminator_norm: str
+    upsampling: str
     pooling: str
     weight_clip: PositiveFloat
     dropout: Annotated[float, Field(ge=0, lt=1)]
     burn_in: str | float
+    r1_gamma: Annotated[float, Field(ge=0), Scheduled, AsItIs] | None
+    r1_every: PositiveInt
     rate_burn_in: str | float
 
 
