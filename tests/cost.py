@@ -47,7 +47,7 @@ def trained(processes: int, words: list[str]) -> float:
             "train",
             "monitor=[]",
             "score=none",
-            "trainer.duration=10kimg",
+            "trainer.duration=3kimg",
             f"hydra.run.dir={folder}/run",
         ]
         subprocess.run(

@@ -17,7 +17,6 @@ from torch import nn
 import gantool
 from gantool.images import to_uint8
 from gantool.metrics.features import Features
-from gantool.runs.features import build_features
 
 BATCH = 100
 
@@ -43,8 +42,8 @@ def bare(generator: nn.Module, latent_dim: int, num: int, features: Features | N
 def main(folder: str, num: int = 50_000) -> None:
     """Prints a line for sampling and one for scoring."""
     run = gantool.load_run(folder)
-    features = build_features(dict(run.config.features), {}).eval()
-    generator, latent_dim = run.generators["generator"], run.config.model["latent"]["dim"]
+    features = run.features({})
+    generator, latent_dim = run.generators["generator"], run.config.model.node["latent"]["dim"]
     with tempfile.TemporaryDirectory() as out:
         scoring = ["evaluate", f"run={folder}", "score=fd"]
         command(*scoring, "num=1000", f"out={Path(out) / 'cached'}")

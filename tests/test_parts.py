@@ -74,10 +74,10 @@ def gradients(folder: Path, words: list[str], microbatch: int | None) -> dict[st
 
 
 def difference(folder: Path, words: list[str]) -> float:
-    """The largest of the parameters', relative to the gradient's size."""
+    """The largest of the parameters', relative to the gradient's size; of a gradient that is zero rounding is left."""
     whole, parts = (gradients(folder, words, microbatch) for microbatch in (None, 3))
     assert whole.keys() == parts.keys() and whole
-    return max(float((g - parts[name]).norm() / (g.norm() + 1e-7)) for name, g in whole.items())
+    return max(float((g - parts[name]).norm() / (g.norm() + 1e-6)) for name, g in whole.items())
 
 
 @pytest.mark.parametrize("case", some(AS_ONE, 9))
