@@ -67,8 +67,8 @@ PAPERS = {
     "small/infogan": Numbers(5e-4, (0.5, 0.999), 32, 1, "150kimg", "2kimg", "batch"),
     "small/pix2pix": Numbers(2e-4, (0.5, 0.999), 4, 1, "12kimg", "2kimg", "instance"),
     "small/progan": Numbers(3e-3, (0.0, 0.99), 32, 1, "100kimg", "2kimg"),
-    "small/r3gan": Numbers(4e-3, (0.0, 0.9), 32, 1, "64kimg", "2kimg"),
-    "small/sngan": Numbers(5e-4, (0.5, 0.999), 32, 1, "60kimg", "2kimg", "spectral"),
+    "small/r3gan": Numbers(4e-3, (0.0, 0.9), 8, 1, "64kimg", "2kimg"),
+    "small/sngan": Numbers(5e-4, (0.5, 0.999), 8, 1, "60kimg", "2kimg", "spectral"),
 }
 # fmt: on
 # Figures that were reached with the settings of a preset: mimicry's README (SNGAN on CelebA, 100,000 iterations of
