@@ -1,5 +1,5 @@
-"""trainer.parallel=players on devices that this machine has not: torch's fake tensors have a device and no numbers, and
-refuse to mix two."""
+"""trainer.parallel=players on two devices of which one holds no numbers: torch's fake tensors refuse to mix devices, in
+the backward pass too, which fake GPUs do not have where there is none."""
 
 import copy
 from pathlib import Path
@@ -15,19 +15,24 @@ from gantool.batch import Batch
 from gantool.cli.arguments import add_arguments
 from gantool.config import Written, read
 from gantool.game import Progress
+from gantool.games.image_pool import ImagePool
 from gantool.runs.build import Setup, build_game, build_source, build_state, fill_in
 from gantool.training.hardware import MixedPrecision
 from gantool.training.placement import place
 from gantool.training.state import State
+from gantool.training.update import update
 from runs import small
 
-HOME, AWAY = torch.device("cuda", 0), torch.device("cuda", 1)
-CASES = {  # without gradient penalties: fake tensors of a GPU have no backward pass where there is none
+HOME, AWAY = torch.device("cpu"), torch.device("meta")
+CASES = {
+    "penalty": ("dcgan", ["loss=wgan-gp", "model.generator.norm=layer"]),
+    "matching": ("dcgan", ["auxiliary=feature-matching", "regularizer=[r1,r2]"]),
     "weights": ("dcgan", ["loss=hinge", "regularizer=[l1,l2,orthogonal]", "augment=diffaugment"]),
     "classes": ("resnet", ["model.conditional=true"]),
     "codes": ("infogan", ["optimizer.clip_norm=1"]),
     "biggan": ("biggan", ["model.conditional=true", "trainer.ema_buffers=average"]),
     "cyclegan": ("cyclegan", []),
+    "cycle and penalty": ("cyclegan", ["loss=wgan-gp"]),
     "pix2pix": ("pix2pix", []),
 }
 
@@ -48,6 +53,7 @@ def move(network: nn.Module, device: torch.device) -> nn.Module:
 def built(folder: Path, name: str) -> State:
     """A run's state with the discriminators at home and the generators away."""
     model, words = CASES[name]
+    words = [*words, "optimizer=sgd", "optimizer.fused=false"]  # others know no such device, or look at numbers
     cfg, hydra = composed(*add_arguments(small(folder, *words, model=model)[1:]))
     source = build_source(read(cfg, Written.of(hydra)).dataset)
     fill_in(cfg, source)
@@ -63,15 +69,13 @@ def built(folder: Path, name: str) -> State:
 
 
 def play(state: State, channels: int, side: int) -> None:
-    """A round, but for the backward pass, and a look at the averages."""
+    """A round in two parts, and a look at the averages."""
     images, labels = torch.rand(4, channels, side, side, device=HOME), torch.zeros(4, dtype=torch.int64, device=HOME)
     batch = Batch(images, labels, source=images.clone())
-    for name, player in state.game.players.items():
-        outcome, optimizer = player.loss(batch), state.optimizers[name]
-        assert all(scores.device == HOME for scores in outcome.scores.values())
-        for parameter in optimizer.parameters:
-            parameter.grad = torch.zeros_like(parameter)
-        optimizer.step(state.precision)
+    for name, optimizer in state.optimizers.items():
+        outcome, norm = update(state, name, batch, microbatch=2, seed=(0,))
+        assert all(scores.device == HOME for scores in outcome.scores.values()) and norm.device == HOME
+        assert all(p.grad is not None and p.grad.device == p.device for p in optimizer.parameters)
     state.ema.update(state.game.generators, Progress(nimg=8, previous=4, total=100))
     made = state.game.sample(batch.request, state.ema.generators)
     assert made.device == HOME and made.shape == images.shape
@@ -80,13 +84,15 @@ def play(state: State, channels: int, side: int) -> None:
 @pytest.mark.parametrize("name", some(CASES, 2))
 def test_a_round_mixes_no_devices(in_tmp: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nn.Module, "to", move)
-    with FakeTensorMode(), torch.no_grad():
+    monkeypatch.setattr(ImagePool, "push", lambda pool, made: None)  # it counts
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda kind: False)  # which may not be asked of AWAY
+    with FakeTensorMode():
         state = built(in_tmp / "run", name)
         weights = [p for player in state.optimizers.values() for p in player.parameters]
         assert {p.device for p in weights} == {HOME, AWAY}
         dataset = state.config["dataset"]
         play(state, dataset["channels"], dataset["resolution"])
-        state.game.generators["a2b" if name == "cyclegan" else "generator"]._forward_pre_hooks.clear()
+        next(iter(state.game.generators.values()))._forward_pre_hooks.clear()
         with pytest.raises(RuntimeError, match="device"):  # so a mixture would be seen
             play(state, dataset["channels"], dataset["resolution"])
 
