@@ -59,6 +59,7 @@ def test_processes_decode_what_threads_do(tmp_path: Path, monkeypatch: pytest.Mo
         assert all(np.array_equal(vars(one)[key], vars(other)[key]) for key in vars(one))
 
 
+@thorough
 @pytest.mark.parametrize("many", some([1, 10**9], 1))
 def test_a_killed_preparation_is_gone_on_with(many: int, tmp_path: Path, cache: Path) -> None:
     root = draw(tmp_path / "images", 4000)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from extent import thorough
 from gantool import load_run
 from gantool.augment.adaptive import ScheduledADA
 from gantool.augment.diffaugment import DiffAugment
@@ -220,6 +221,7 @@ def test_pictures_of_any_number_of_channels_show(channels: int, tmp_path: Path) 
     assert torch.equal(colour, images) == (channels not in (1, 3))
 
 
+@thorough
 def test_five_channels_of_sixteen_bits_go_all_the_way(in_tmp: Path) -> None:
     np.save(in_tmp / "images.npy", noise.integers(0, 4096, (12, 8, 8, 5), np.uint16))
     run = in_tmp / "run"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from extent import some
+from extent import some, thorough
 from gantool.cli.main import main
 from gantool.training.ending import Ending
 from gantool.training.stop import LATE, StopSignal
@@ -21,6 +21,7 @@ def state_of(run: Path) -> str:
     return json.loads((run / "status.json").read_text())["state"]
 
 
+@thorough
 def test_a_run_that_no_longer_improves_ends_and_may_go_on(in_tmp: Path, monkeypatch, capfd) -> None:
     words = [*SCORED, *STILL, "trainer.stop={metric: fd_digits, patience: 3}", "trainer.checkpoint_seconds=1e-9"]
     ended = train(in_tmp / "run", *words, model="mlp", rounds=9)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from extent import some
+from extent import some, thorough
 from gantool.cli.main import main
 from gantool.launch import agree_on_start
 from processes import Process
@@ -23,6 +23,7 @@ def stopped(run: Path) -> bool:
     return status["state"] == "stopped" and status["progress"]["nimg"] == newest(run)["progress"]["nimg"] > 0
 
 
+@thorough
 @pytest.mark.parametrize("reader", ["gone", "full"])
 def test_a_run_that_nobody_reads_stops_with_a_checkpoint(in_tmp: Path, reader: str) -> None:
     os.mkfifo(in_tmp / "pipe")

@@ -41,6 +41,7 @@ CASES = {
 }
 
 
+@thorough
 @pytest.mark.parametrize("case", some(CASES, 1))
 def test_the_border_changes_no_bit(in_tmp: Path, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each way over it is a copy here, which autograd follows as it follows one to another device."""

@@ -94,6 +94,7 @@ def test_two_ranks_train_as_one(in_tmp: Path, name: str) -> None:
             assert difference.norm() <= 0.01 * moments["exp_avg"].norm() + 1e-7, (player, key)
 
 
+@thorough
 def test_the_first_rank_alone_has_the_checkpoints_and_passes_over_a_damaged_one(in_tmp: Path) -> None:
     whole = together(small(Path("run"), model="mlp"), in_tmp / "out", in_own_folder)
     assert "go on:" in whole
@@ -108,6 +109,7 @@ def test_the_first_rank_alone_has_the_checkpoints_and_passes_over_a_damaged_one(
     assert len(list(Path().rglob("*.damaged"))) == 1 and not list(Path("machine1").rglob("*.pt"))
 
 
+@thorough
 @pytest.mark.parametrize("count", some([2, 3], 1))
 def test_ranks_score_and_sample_what_one_process_does(in_tmp: Path, count: int) -> None:
     together(small(in_tmp / "two", *SCORED, model="mlp", rounds=1), in_tmp / "out", count=count)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from extent import ALL, FUZZ, some
+from extent import ALL, FUZZ, some, thorough
 from gantool.cli.main import main
 from gantool.logging.jsonl import read_metrics
 from gantool.training.checkpoint import load
@@ -46,7 +46,7 @@ def wait_for_checkpoint(folder: Path, process: Process, newer_than: str = "") ->
     raise AssertionError(f"no new checkpoint: {process.output.read_text()}")
 
 
-@pytest.mark.parametrize("case", KILLED if FUZZ else ["wgan-gp conditional"])
+@pytest.mark.parametrize("case", KILLED if FUZZ else [pytest.param("wgan-gp conditional", marks=thorough)])
 def test_killed_at_random_moments_a_run_ends_bit_for_bit_the_same(tmp_path: Path, case: str) -> None:
     """GANTOOL_FUZZ=1 kills six kinds of run five times each."""
     whole = start(tmp_path / "whole", *KILLED[case])

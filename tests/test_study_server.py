@@ -114,6 +114,7 @@ def test_without_the_driver_its_extra_is_named(monkeypatch: pytest.MonkeyPatch, 
         open_study(tmp_path, "postgresql://a@b/c")
 
 
+@thorough
 def test_processes_without_a_shared_disk_ask_for_each_trial_once(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,6 +94,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     assert not (in_tmp / "outputs").exists()
 
 
+@thorough
 @pytest.mark.parametrize(
     "error", some([MemoryError(), RuntimeError("can't allocate memory: you tried to allocate 4e9 bytes")], 1)
 )
