@@ -66,7 +66,9 @@ def test_what_cuda_graphs_overwrite_is_read_no_more(in_tmp: Path, monkeypatch: p
     monkeypatch.setattr(torch, "compile", graphs.compile)
     monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", graphs.begin_round)
     assert same_training(eager, run.train("graphs"))
-    assert graphs.overwritten > 20 and {type(part).__name__ for part in graphs.compiled} > {"Generator"}
+    assert graphs.overwritten > 20
+    networks = [part for part in graphs.compiled if isinstance(part, nn.Module)]
+    assert 2 <= len(networks) < len(graphs.compiled), "both players' networks and the loss"
 
 
 @pytest.mark.parametrize(

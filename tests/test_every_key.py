@@ -51,6 +51,8 @@ OTHERS: dict[str, Any] = {
     "recipe.betas": [0.1, 0.5],
     "recipe.discriminator_norm": "layer",
     "recipe.pooling": "mean",
+    "recipe.upsampling": "nearest",
+    "recipe.r1_gamma": 0.3,
     "dataset.channels": 3,
     "dataset.num_classes": 7,
     "dataset.side_by_side": True,

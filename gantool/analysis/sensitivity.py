@@ -20,7 +20,7 @@ def jacobian(generate: Generate, z: Tensor, *, at_once: int = 64) -> Tensor:
     """
     rows = []
     for directions in torch.eye(len(z), device=z.device, dtype=z.dtype).split(at_once):
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.no_grad():  # no_grad: nothing is differentiated backwards
             warnings.simplefilter("ignore", FutureWarning)  # torch's about itself
             try:
                 rows.append(torch.func.jvp(generate, (z.repeat(len(directions), 1),), (directions,))[1])

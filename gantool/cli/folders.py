@@ -55,9 +55,10 @@ def rank_by(metric: str) -> None:
 def remove_unused() -> None:
     """Removes the folders that this command made and put nothing into."""
     for folder in _made:
-        files = [path.name for path in folder.rglob("*") if not path.is_dir()]
-        if folder.is_dir() and set(files) <= {"multirun.yaml", "sweep.json", ".sweep.lock", ".study.lock"}:
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another rank removes it meanwhile
+            files = [path.name for path in folder.rglob("*") if not path.is_dir()]
+            if folder.is_dir() and set(files) <= {"multirun.yaml", "sweep.json", ".sweep.lock", ".study.lock"}:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def discard(folder: Path) -> None:
