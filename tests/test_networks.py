@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from gantool.errors import GantoolError
 from gantool.networks import dcgan, infogan, mlp, resnet
-from gantool.networks.layers import FromPixel, ToPixel
+from gantool.networks.layers import DoublingConv2d, FromPixel, HalvingConv2d, ToPixel
 
 
 @pytest.mark.parametrize("resolution", [32, 64, 128])
@@ -16,6 +17,22 @@ def test_dcgan_makes_and_scores_images(resolution: int, upsampling: str) -> None
     images = generator(torch.randn(2, 16))
     assert images.shape == (2, 3, resolution, resolution) and images.abs().max() <= 1
     assert dcgan.Discriminator(width=4, resolution=resolution, channels=3)(images).shape == (2, 1)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("size", [(4, 6), (8, 10)])
+def test_convolutions_that_double_and_halve(size: tuple[int, int], layout: torch.memory_format) -> None:
+    double, halve = DoublingConv2d(3, 5).double(), HalvingConv2d(3, 5).double()
+    x = torch.randn(2, 3, *size, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
+    for layer, other in (
+        (double, lambda: F.conv2d(F.interpolate(x, scale_factor=2.0), double.weight, double.bias, padding=1)),
+        (halve, lambda: F.avg_pool2d(F.conv2d(x, halve.weight, halve.bias, padding=1), 2)),
+    ):
+        made, expected = layer(x), other()
+        torch.testing.assert_close(made, expected)
+        inputs = (x, layer.weight, layer.bias)
+        found, wanted = (torch.autograd.grad(y.square().sum(), inputs) for y in (made, expected))
+        torch.testing.assert_close(found, wanted)
 
 
 @pytest.mark.parametrize("norm", ["batch", "layer", "instance", "spectral", "none"])

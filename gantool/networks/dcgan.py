@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gantool.errors import check_choice
 from gantool.networks.activations import LeakyReLU
 from gantool.networks.layers import (
+    DoublingConv2d,
     FromPixel,
     HeadedDiscriminator,
     LabelledLatent,
@@ -45,8 +46,8 @@ def upsample(kind: str, c_in: int, c_out: int, *, bias: bool) -> nn.Module:
     """Doubles the sides: (N, c_in, H, W) -> (N, c_out, 2H, 2W)."""
     if kind == "transposed":
         return nn.ConvTranspose2d(c_in, c_out, 4, 2, 1, bias=bias)
-    if kind == "nearest":  # Odena 2016: no checkerboard
-        return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(c_in, c_out, 3, 1, 1, bias=bias))
+    if kind == "nearest":
+        return DoublingConv2d(c_in, c_out, bias=bias)
     return nn.Sequential(nn.Conv2d(c_in, 4 * c_out, 3, 1, 1, bias=bias), nn.PixelShuffle(2))  # Shi 2016
 
 

@@ -19,6 +19,8 @@ from gantool.errors import GantoolError, check_choice
 from gantool.networks.activations import rectified
 from gantool.networks.conditional import ConditionalBatchNorm, PlainNorm
 from gantool.networks.layers import (
+    DoublingConv2d,
+    HalvingConv2d,
     HeadedDiscriminator,
     LabelTable,
     MinibatchStd,
@@ -53,14 +55,14 @@ class UpBlock(nn.Module):
     def __init__(self, c_in: int, c_out: int, norm: Callable[[int], nn.Module], *, attend: bool = False) -> None:
         super().__init__()
         self.norms = nn.ModuleList([norm(c_in), norm(c_out)])
-        self.first = nn.Conv2d(c_in, c_out, 3, 1, 1)
+        self.first = DoublingConv2d(c_in, c_out)
         self.second = nn.Conv2d(c_out, c_out, 3, 1, 1)
         self.shortcut = nn.Conv2d(c_in, c_out, 1)
         self.attention = SelfAttention(c_out) if attend else nn.Identity()
 
     def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
         """(N, c_in, H, W) -> (N, c_out, 2H, 2W)."""
-        y = self.first(F.interpolate(F.relu(self.norms[0](x, condition)), scale_factor=2.0))
+        y = self.first(F.relu(self.norms[0](x, condition)))
         y = self.second(F.relu(self.norms[1](y, condition)))
         return self.attention(y + F.interpolate(self.shortcut(x), scale_factor=2.0))
 
@@ -76,7 +78,7 @@ class DownBlock(nn.Module):
         self.halve, self.is_first = halve, first
         self.norms = nn.ModuleList([nn.Identity() if first else norm_2d(norm, c_in), norm_2d(norm, hidden)])
         self.first = nn.Conv2d(c_in, hidden, 3, 1, 1)
-        self.second = nn.Conv2d(hidden, c_out, 3, 1, 1)
+        self.second = HalvingConv2d(hidden, c_out) if halve else nn.Conv2d(hidden, c_out, 3, 1, 1)
         self.shortcut = nn.Conv2d(c_in, c_out, 1) if halve or c_in != c_out else nn.Identity()
         self.attention = SelfAttention(c_out) if attend else nn.Identity()
 
@@ -85,7 +87,7 @@ class DownBlock(nn.Module):
         y = x if self.is_first else rectified(self.norms[0](x))
         y = self.second(rectified(self.norms[1](self.first(y))))
         if self.halve:
-            x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
+            x = F.avg_pool2d(x, 2)
         return self.attention(self.shortcut(x) + y)
 
 
