@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from extent import thorough
 from gantool.batch import Draws, Request
 from gantool.cli.main import main
 from gantool.errors import GantoolError
@@ -59,6 +60,7 @@ def test_statistics_are_averaged_like_weights_and_nothing_else_is() -> None:
         EMA(nn.ModuleDict({"generator": nn.Linear(1, 1)}), 40, average_buffers=True)
 
 
+@thorough
 def test_averaged_statistics_resume_exactly_and_leave_the_training_alone(in_tmp: Path) -> None:
     run = Composed(in_tmp, "trainer.ema_buffers=average", "model.generator.norm=batch")
     whole = run.train("whole")

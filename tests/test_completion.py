@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from extent import some
+from extent import some, thorough
 
 _PROMPT = "READY> "
 BASH = shutil.which("bash") or ""
@@ -103,6 +103,7 @@ def test_the_tab_key_ends_the_word(bash: Terminal, typed: str) -> None:
     assert WHOLE[typed] in bash.line_after_tab(typed)
 
 
+@thorough
 def test_several_choices_are_listed(bash: Terminal) -> None:
     shown = bash.line_after_tab("gantool train mod", tabs=3)
     assert "model=" in shown and "model." in shown

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from extent import thorough
 from gantool.augment import DiffAugment
 from gantool.batch import Batch, Draws
 from gantool.consistency import Consistency, LatentConsistency, LatentDiversity, LeCam
@@ -91,6 +92,7 @@ def test_lecam_waits_and_looks_without_moving() -> None:
     assert torch.equal(part.sums, known) and float(known[2]) == 4
 
 
+@thorough
 def test_lecam_is_part_of_a_checkpoint(in_tmp) -> None:
     """A run that was stopped ends as one that was not: averages, rounds and sums are kept."""
     words = ["regularizer=lecam", "regularizer.lecam.start=1", "loss=hinge"]

@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from extent import thorough
 from gantool.data.cache import prepare
 from gantool.data.folder import Folder
 from gantool.data.mnist import Mnist5k
@@ -107,6 +108,7 @@ def test_other_settings_or_files_have_another_cache(root: Path, cache: Path) -> 
     assert len({image_set.fingerprint for image_set in sets}) == 5 == len(list(cache.glob("*/meta.json")))
 
 
+@thorough
 def test_two_processes_prepare_once(start, root: Path, tmp_path: Path) -> None:
     processes = [start(root, tmp_path / "log") for _ in range(2)]
     means = [process.communicate(timeout=60)[0] for process in processes]

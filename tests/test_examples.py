@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import gantool
+from extent import thorough
 from gantool.cli.main import main
 
 EXAMPLES = Path(__file__).parent / "examples"
@@ -61,6 +62,7 @@ def test_parts_of_ones_own_train_together_and_work_in_every_command(
     assert "My generator against" in capfd.readouterr().out
 
 
+@thorough
 def test_a_game_of_ones_own_takes_every_loss_regularizer_and_augmentation(folder: Path) -> None:
     console("train", "--config-dir", "conf", "model=duo", "loss=wgan-gp", "augment=diffaugment", "score=none", *SMALL)
     plain = dict(logged(folder))

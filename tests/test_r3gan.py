@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from composing import typed
+from extent import thorough
 from gantool.errors import GantoolError
 from gantool.losses import Relativistic
 from gantool.networks import r3gan
@@ -142,6 +143,7 @@ def test_a_discriminator_may_leave_the_class_to_an_auxiliary() -> None:
         r3gan.Discriminator(resolution=8, channels=1, condition="concat", **SMALL)
 
 
+@thorough
 def test_the_model_brings_its_loss_and_another_loss_can_be_asked_for(in_tmp: Path) -> None:
     loss = train(in_tmp / "own", model="r3gan", rounds=1)["config"]["loss"]
     assert loss["_target_"].endswith("Relativistic") and list(loss["regularizers"]) == ["r1", "r2"]

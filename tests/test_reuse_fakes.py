@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from extent import thorough
 from gantool.batch import Batch
 from gantool.cli.main import main
 from gantool.games.gan import GAN
@@ -48,6 +49,7 @@ def test_the_generators_gradient_is_that_of_the_last_images(reuse: bool, parts: 
     assert generator.weight.grad is not None and torch.allclose(generator.weight.grad, expected / 4)
 
 
+@thorough
 def test_a_run_with_them_goes_on_exactly_and_is_another_one(in_tmp: Path) -> None:
     words = ["loss.n_critic=2", "augment=diffaugment"]
     whole = train(in_tmp / "whole", *words)

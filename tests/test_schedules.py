@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from extent import thorough
 from gantool.batch import Batch
 from gantool.cli.main import main
 from gantool.errors import GantoolError
@@ -81,6 +82,7 @@ def test_a_half_life_follows_its_ramp() -> None:
     assert next(ema.generators.parameters()).item() == pytest.approx(4 - 2 * 0.5 ** (32 / 64))
 
 
+@thorough
 def test_ramps_resume_exactly_and_are_in_the_configuration(in_tmp: Path, monkeypatch) -> None:
     from test_contracts import Killed, stop_after
 

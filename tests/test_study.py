@@ -198,6 +198,7 @@ def test_a_search_that_cannot_be_is_refused_in_a_line(
     assert not (in_tmp / "search").exists()
 
 
+@thorough
 def test_help_tells_the_keys_of_a_search(capsys: pytest.CaptureFixture[str], in_tmp: Path) -> None:
     assert main(["train", "--help"]) == 0 and "hydra/sweeper=study --help" in capsys.readouterr().out
     assert main(["train", "hydra/sweeper=study", "--help"]) == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from extent import some
+from extent import some, thorough
 from gantool.cli.main import main
 from gantool.lock import is_held, locked
 from gantool.logging.status import read_status
@@ -32,6 +32,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@thorough
 def test_more_values_in_another_order(sweep: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """One job was finished, one killed after its third round, one is new; then nothing is left to do."""
     before = {job: newest(sweep / job) for job in ("0-trainer.seed-1", "1-trainer.seed-2")}

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from extent import ALL
+from extent import ALL, thorough
 from gantool import load_run
 from gantool.cli.main import COMMANDS, OTHERS, main
 from gantool.games.gan import GAN
@@ -118,6 +118,7 @@ def test_projected_images_have_vectors(done: Path, images: Path, tmp_path: Path,
         assert "its labels are not those of" in (said := capfd.readouterr().err) and said.count("\n") == 1
 
 
+@thorough
 def test_attributes_are_scored_each_by_itself(done: Path) -> None:
     (file,) = (done / "evaluated").rglob("*.json")
     scores = [name for name in json.loads(file.read_text())["scores"] if "/" in name]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from extent import some
+from extent import some, thorough
 from gantool.batch import Batch, Request
 from gantool.cli.main import main
 from gantool.game import Game, Progress
@@ -64,6 +64,7 @@ def test_a_healthy_run_is_left_alone(in_tmp: Path, loss: str) -> None:
     assert len(looks) == 10 and all(0 < look < 2 for look in looks)
 
 
+@thorough
 def test_stop_ends_the_run_where_it_was_well(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
     words = [*LOOKS, "optimizer.generator.lr=1e-12", "trainer.watchdog.action=stop", "trainer.checkpoint_seconds=0.01"]
     assert main(small(in_tmp / "run", *words, model="mlp", rounds=200)) == 1
