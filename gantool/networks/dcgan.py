@@ -47,7 +47,7 @@ def upsample(kind: str, c_in: int, c_out: int, *, bias: bool) -> nn.Module:
     if kind == "transposed":
         return nn.ConvTranspose2d(c_in, c_out, 4, 2, 1, bias=bias)
     if kind == "nearest":
-        return DoublingConv2d(c_in, c_out, bias=bias)
+        return nn.Sequential(nn.Identity(), DoublingConv2d(c_in, c_out, bias=bias))  # as checkpoints name it
     return nn.Sequential(nn.Conv2d(c_in, 4 * c_out, 3, 1, 1, bias=bias), nn.PixelShuffle(2))  # Shi 2016
 
 
