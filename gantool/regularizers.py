@@ -4,7 +4,7 @@ Gradient penalties are computed in float32 on the network's own (uncompiled) for
 gradient's norm, and a compiled network cannot be differentiated twice. They ask how the score of one image moves with
 that image, which batch norm makes a function of all the others: a discriminator with it is refused (Gulrajani 2017,
 section 4) unless `allow_batch_norm` is set. The score of a patch discriminator is the sum over its patches, whose mean
-the loss takes: so the CycleGAN authors' `cal_gradient_penalty` has it, and so a patch's gradient is one image's.
+the loss takes, as in the CycleGAN authors' `cal_gradient_penalty`.
 """
 
 from collections.abc import Callable

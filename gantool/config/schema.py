@@ -75,7 +75,7 @@ class TrainerConfig(Owned):
 
 
 class RecipeConfig(Loose):
-    """What goes with a choice; read by the keys that say ${recipe.KEY} and by nothing else."""
+    """Suggested values; read by the keys that say ${recipe.KEY} and by nothing else."""
 
     duration: Duration
     batch_size: PositiveInt

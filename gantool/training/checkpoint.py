@@ -178,4 +178,4 @@ def load(path: Path) -> dict:
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # torch, zipfile and pickle raise a dozen kinds for bytes that are no checkpoint
         reason = "it holds more than tensors" if "weights_only" in str(error).lower() else type(error).__name__
-        raise Unsound(f"checkpoint {path} is none of gantool's ({reason})") from error
+        raise Unsound(f"checkpoint {path} was not written by gantool ({reason})") from error
