@@ -2,7 +2,7 @@
 
 Trains the grid, then the search for as long as that took, once for each of SEEDS (an environment variable, "0 1 2"),
 and has the best of each judged once more, by 5,000 other samples. More words are handed to every run, such as
-trainer.duration=10kimg; given again with the same FOLDER, it goes on (the time of a grid that was cut short counts).
+trainer.duration=10kimg. FOLDER is to be new: the time of a sweep that was cut short is not known.
 """
 
 import json
@@ -34,7 +34,7 @@ def gantool(*words: str) -> float:
 
 def judged(sweep: Path) -> tuple[str, float]:
     """The best job of a sweep and its distance by other samples."""
-    best = json.loads((sweep / "results.json").read_text())["jobs"][0]["job"]
+    best = jobs(sweep)[0]["job"]
     gantool("evaluate", f"run={sweep / best}", "score=fd", "num=5000", "seed=1", f"out={sweep / 'judged'}")
     scores = json.loads((sweep / "judged" / "results.json").read_text())[0]["scores"]
     return best, scores["fd_digits"]
@@ -46,22 +46,16 @@ def main() -> None:
     for seed in os.environ.get("SEEDS", "0 1 2").split():
         grid, search = root / f"grid-{seed}", root / f"search-{seed}"
         common = ["train", "-m", *words, f"trainer.seed={seed}"]
-        spent = root / f"grid-{seed}.seconds"
         seconds = gantool(*common, *GRID, f"hydra.sweep.dir={grid}")
-        before = float(spent.read_text()) if spent.exists() else 0.0
-        spent.write_text(str(before + seconds))
-        seconds = float(spent.read_text())
-        left = max(1.0, seconds - sum(job["seconds"] for job in jobs(search)))
-        gantool(*common, *SEARCH, f"study.seed={seed}", f"study.time_limit={left:.0f}s", f"hydra.sweep.dir={search}")
+        gantool(*common, *SEARCH, f"study.seed={seed}", f"study.time_limit={seconds:.0f}s", f"hydra.sweep.dir={search}")
         for name, sweep in (("grid", grid), ("search", search)):
             best, score = judged(sweep)
             print(f"seed {seed}, {name}: {len(jobs(sweep))} runs, {seconds:.0f} s, fd_digits {score:.3f}, {best}")
 
 
 def jobs(sweep: Path) -> list[dict]:
-    """Of a sweep's table; [] before there is one."""
-    table = sweep / "results.json"
-    return json.loads(table.read_text())["jobs"] if table.exists() else []
+    """Of a sweep's table, best first."""
+    return json.loads((sweep / "results.json").read_text())["jobs"]
 
 
 if __name__ == "__main__":
