@@ -69,9 +69,10 @@ class Adversary:
             return self.score(turn.real, turn.labels), self.score(turn.fake, turn.fake_labels)
         labels = [labels for labels in (turn.labels, turn.fake_labels) if labels is not None]
         score, features = self.score(torch.cat([turn.real, turn.fake]), torch.cat(labels) if labels else None)
-        counts = [len(turn.real), len(turn.fake)]
-        real, fake = zip(score.split(counts), (None, None) if features is None else features.split(counts), strict=True)
-        return real, fake
+        n = len(turn.real)
+        if features is None:
+            return (score[:n], None), (score[n:], None)
+        return (score[:n], features[:n]), (score[n:], features[n:])
 
     def discriminator_loss(self, turn: Turn) -> Outcome:
         """The adversarial term, the auxiliaries' and the discriminator's regularizers."""

@@ -121,8 +121,9 @@ class _Gradients(torch.autograd.Function):
         back = _transposed(by_x, x, mean, inverse, None, groups)[0]
         pairs = ((by_x, found), (gradient * _as_features(weight, x), h), (by_x, h))
         sums = torch.stack([(a * b).sum(within, keepdim=True) for a, b in pairs])
-        from_deviation, from_back, from_found = sums * (inverse * (-groups / x[0].numel())).view_as(sums[0])
-        to_x = (h * from_deviation).addcmul_(back, from_back).addcmul_(found, from_found)
+        # found = inverse * (g - mean(g) - h * mean(g * h)), g = gradient * weight: x stands in inverse and in each h.
+        by_inverse, by_first_h, by_second_h = sums * (inverse * (-groups / x[0].numel())).view_as(sums[0])
+        to_x = (h * by_inverse).addcmul_(back, by_first_h).addcmul_(found, by_second_h)
         to_gradient = back * _as_features(weight, x)
         to_weight = (back * gradient).sum([axis for axis in range(x.ndim) if axis != 1])
         if by_weight is not None:

@@ -88,18 +88,18 @@ def follow(
     watching = [Every(measurements.interval, measurements), *monitors]
     due = [every for every in watching if progress.crossed(every.interval) or progress.done]
     # One message a round: only the first rank has every monitor and a clock, and all must come to the same end.
-    looks, saving, signal_number = agree([bool(due), recorder.is_due(), stop.number], device)
-    if looks or saving or signal_number or progress.rounds % CHECKED == 0:
+    is_looked_at, is_saved, signal_number = agree([bool(due), recorder.is_due(), stop.number], device)
+    if is_looked_at or is_saved or signal_number or progress.rounds % CHECKED == 0:
         with state.whole(averages=False):
             measurements.check(state.game)
-    if looks:
+    if is_looked_at:
         with state.whole():  # on all ranks, whoever has monitors
             for every in due:
                 recorder.write(every.look(state), state)
-        signal_number, ended = agree([stop.number, recorder.is_over(state)], device)  # a signal may have come meanwhile
+        signal_number, ended = agree([stop.number, recorder.is_over(state)], device)  # one may have come since
         if ended:
             state.progress = replace(progress, total=progress.nimg)
-    recorder.end_round(state, saving=bool(saving), stopping=bool(signal_number))
+    recorder.end_round(state, saving=bool(is_saved), stopping=bool(signal_number))
     return signal_number
 
 
