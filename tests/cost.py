@@ -16,8 +16,11 @@ from pathlib import Path
 from composing import composed
 from gantool.cli.arguments import add_arguments
 from gantool.config import Written
-from gantool.runs.build import build_state, set_up
+from gantool.data.cache import prepare
+from gantool.runs.build import build_state, build_stream, set_up
+from gantool.runs.monitors import build_measurements
 from gantool.training.checkpoint import Checkpoints
+from gantool.training.loop import Settings, play_round
 
 WIDTHS = ("model.generator.width={} model.discriminator.width={}", ((12, 8), (24, 16), (48, 32), (96, 64)))
 SWEEPS = {
@@ -58,9 +61,13 @@ def trained(processes: int, words: list[str]) -> float:
 
 
 def checkpoint(words: list[str]) -> str:
-    """Parameters, size and seconds of a checkpoint, written to this disk and flushed."""
+    """Parameters, size and seconds of a checkpoint of a run under way, written to this disk and flushed."""
     cfg, _ = composed(*add_arguments([*words, "score=none"]))
-    state = build_state(set_up(cfg, Written()), 1000)
+    setup = set_up(cfg, Written())
+    image_set, trainer = prepare(setup.source, on_bad_image=setup.config.dataset.on_bad_image), setup.config.trainer
+    state = build_state(setup, len(image_set.images))
+    play = Settings(trainer.seed, trainer.batch_size, trainer.microbatch)
+    play_round(state, build_stream(setup, image_set), build_measurements(setup, state, len(image_set.images)), play)
     numbers = sum(p.numel() for player in state.game.players.values() for p in player.parameters())
     with tempfile.TemporaryDirectory(dir=".") as folder:
         start = time.monotonic()

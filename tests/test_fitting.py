@@ -1,6 +1,7 @@
 """Memory: dry runs, batches that are chosen by what fits, and the micro-batch that an error names."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,25 @@ def test_a_dry_run_tells_and_leaves_nothing(in_tmp: Path, model: str, capfd) -> 
     if model == "mlp":
         assert "generator 17,856, discriminator 16,689" in out or "discriminator 16,689, generator 17,856" in out
         assert "looks       samplegrid" in out and "scores" in out and "disk        3 checkpoints of" in out
+
+
+SAVED = {"mlp": ["optimizer=rmsprop"], "progan": ["model.growth.reset_optimizers=true"], "cyclegan": []}
+
+
+@pytest.mark.parametrize("model", some(SAVED, 2))
+def test_a_dry_run_knows_the_size_of_a_real_checkpoint(in_tmp: Path, model: str, monkeypatch, capfd) -> None:
+    words = small(in_tmp / "run", *SAVED[model], "trainer.keep_checkpoints=3", model=model)
+    assert main([*words, "trainer.dry_run=true"]) == 0
+    out = capfd.readouterr().out
+    assert main(words) == 0
+    [size] = [path.stat().st_size for path in (in_tmp / "run" / "checkpoints").glob("[0-9]*.pt")]
+    told = re.search(r"disk +(\d+) checkpoints of ([\d.]+) ([kM])B", out)
+    assert told and float(told[2]) * {"k": 1e3, "M": 1e6}[told[3]] == pytest.approx(size, rel=0.02)
+    for room, code in ((0.97, 1), (1.03, 0)):
+        free = room * (int(told[1]) + 1) * size  # one more while it is written
+        monkeypatch.setattr("gantool.runs.rehearsal._free", lambda folder, free=free: free)
+        assert main([*words, "trainer.dry_run=true"]) == code
+        assert ("no room for the checkpoints" in capfd.readouterr().err) == bool(code)
 
 
 def test_a_dry_run_of_a_run_that_is_there_leaves_it(in_tmp: Path, capfd) -> None:

@@ -1,12 +1,12 @@
 """What fits into memory: the batch or the micro-batch that rounds of every kind were played with."""
 
 import gc
-import io
 import logging
 import os
 import time
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -33,26 +33,25 @@ _WORTH = 1.05  # a batch twice as large is taken if it makes training so many ti
 _ROUNDS, _SECONDS = 16, 2.0  # timed at each place, and after which no more are begun
 
 
+@dataclass(frozen=True)
 class Attempt:
-    """Plays rounds of a run to see whether they fit and how long they take. With `restored` the state comes back as it
-    was; without, it is of no use afterwards."""
+    """Plays rounds of a run to see whether they fit and how long they take. The state is then that of a run under way,
+    but of no use for one."""
 
-    def __init__(self, setup: Setup, state: State, data: Stream, *, restored: bool = True) -> None:
-        self.setup, self.state, self.data = setup, state, data
-        self.saved = io.BytesIO() if restored else None
-        if self.saved is not None:
-            torch.save(state.state_dict(), self.saved)
+    setup: Setup
+    state: State
+    data: Stream
 
     def play(self, batch_size: int, microbatch: int | None) -> float | None:
         """Seconds an image takes in the mean over the run; None where memory does not hold it."""
+        for optimizer in self.state.optimizers.values():
+            optimizer.optimizer.state.clear()  # of an attempt that may have ended amid a step
         try:
             paces = [self._pace(start, batch_size, microbatch) for start in self._places(batch_size)]
             return sum(paces) / len(paces)
         except Exception as error:
             if out_of_memory(error) is None:
                 raise
-        finally:
-            self._restore()
         gc.collect()
         if self.state.precision.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -60,10 +59,10 @@ class Attempt:
 
     def _places(self, batch_size: int) -> Iterator[Progress]:
         """Where the rounds are played: at the start, where every lazy term is due; of a growing network, at five places
-        up to the end."""
+        up to the end, where it is whole."""
         game, total = self.state.game, self.state.progress.total
         grows = isinstance(game, GAN) and game.growth is not None
-        for part in (1.0, 0.75, 0.5, 0.25, 0.0) if grows else (0.0,):
+        for part in (0.0, 0.25, 0.5, 0.75, 1.0) if grows else (0.0,):
             size = game.batch_size(batch_size) * game.batches_per_round
             nimg = int(part * total) // size * size
             yield Progress(nimg, nimg // size, nimg, total)
@@ -83,11 +82,6 @@ class Attempt:
         measurements.check(state.game)  # waits for the device
         return (time.perf_counter() - began) / (state.progress.nimg - first)
 
-    def _restore(self) -> None:
-        if self.saved is not None:
-            self.saved.seek(0)
-            self.state.load_state_dict(torch.load(self.saved, map_location="cpu", weights_only=True))
-
     def microbatch(self, batch_size: int) -> int | None:
         """The largest micro-batch that fits, `batch_size` halved as often as need be; None where none does."""
         least = 2 if any(isinstance(m, nn.BatchNorm1d) for m in self.state.game.modules()) else 1
@@ -105,7 +99,7 @@ def what_fits(setup: Setup, state: State, data: Stream, text: str) -> GantoolErr
     if world() > 1:
         return GantoolError(text)
     trainer, what = setup.config.trainer, text.partition(":")[0]
-    trial = Attempt(setup, state, data, restored=False)
+    trial = Attempt(setup, state, data)
     now = min(trainer.microbatch or trainer.batch_size, trainer.batch_size)
     if trial.play(trainer.batch_size, now) is not None:
         return GantoolError(

@@ -24,56 +24,49 @@ from gantool.training.state import State
 
 log = logging.getLogger(__name__)
 
-_LINES = ("parameters", "memory", "pace", "whole run", "looks", "disk")
-
 
 def rehearse(setup: Setup, run_dir: Path, state: State, data: Stream, monitors: Sequence[Every]) -> None:
     """Tells parameters, memory, images a second, time of the whole run and of each look, and disk for checkpoints.
 
-    Plays rounds of every kind and lets every monitor look once, scores at two batches of their images. Raises
-    GantoolError where memory does not hold one of them.
+    Plays rounds of every kind and lets every monitor look once, scores at two batches of their images; the state is of
+    no use afterwards. Raises GantoolError where memory does not hold one of them, or the disk the checkpoints.
     """
-    device, total = setup.device, state.progress.total
+    device, total, trainer = setup.device, state.progress.total, setup.config.trainer
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    trainer = setup.config.trainer
-    trial = Attempt(setup, state, data)
-    pace = trial.play(trainer.batch_size, trainer.microbatch)
-    if pace is None:
-        raise what_fits(setup, state, data, "out of memory: a round does not fit")
-    try:
-        looks = [(every, _time(every, state)) for every in monitors]
-    except Exception as error:
-        if out_of_memory(error) is None:
-            raise
-        looks = None
-    if looks is None:
-        raise what_fits(setup, state, data, "out of memory: a look at the run does not fit")
-    seconds = sum(-(-total // every.interval) * (seconds * times) for every, (_, seconds, times) in looks)
-    told = ", ".join(f"{name} {_in_words(one * times)}" for _, (name, one, times) in looks) or "none"
-    size = _size(state)
-    best = 1 if any(isinstance(every.monitor, Scores) for every in monitors) else 0
+    pace = Attempt(setup, state, data).play(trainer.batch_size, trainer.microbatch)
+    looks = None if pace is None else _looks(monitors, state)
+    if pace is None or looks is None:
+        raise what_fits(setup, state, data, "out of memory: choose a smaller trainer.batch_size or network")
+    seconds = sum(-(-total // every.interval) * one for every, (_, one) in zip(monitors, looks, strict=True))
+    best = any(isinstance(every.monitor, Scores) for every in monitors)
     kept = trainer.keep_checkpoints + best + (trainer.watchdog.action in ("stop", "rollback"))
-    parameters = (
-        f"{name} {sum(p.numel() for p in player.parameters()):,}" for name, player in setup.game.players.items()
-    )
-    values = (
-        ", ".join(parameters),
-        f"{in_bytes(_peak(device))} at most, of {in_bytes(total_memory(device))}",
-        f"{1 / pace:.0f} images/s in batches of {trainer.batch_size}",
-        f"{_in_words(pace * total + seconds)} for {total / 1000:g} kimg, {_in_words(seconds)} of it for looks",
-        told,
-        f"{kept} checkpoints of {in_bytes(size)}, and {in_bytes(_free(run_dir))} are free",
-    )
-    width = max(map(len, _LINES))
-    lines = [f"{name:<{width}}  {value}" for name, value in zip(_LINES, values, strict=True)]
-    log.info("%s", "\n".join(["dry run, nothing is kept:", *lines]))
-    if kept * size > _free(run_dir):
+    size, free, whole = _size(state), _free(run_dir), _in_words(pace * total + seconds)
+    told = {
+        "parameters": ", ".join(f"{name} {count:,}" for name, count in state.parameters.items()),
+        "memory": f"{in_bytes(_peak(device))} at most, of {in_bytes(total_memory(device))}",
+        "pace": f"{1 / pace:.0f} images/s in batches of {trainer.batch_size}",
+        "whole run": f"{whole} for {total / 1000:g} kimg, {_in_words(seconds)} of it for looks",
+        "looks": ", ".join(f"{name} {_in_words(one)}" for name, one in looks) or "none",
+        "disk": f"{kept} checkpoints of {in_bytes(size)}, and {in_bytes(free)} are free",
+    }
+    width = max(map(len, told))
+    log.info("%s", "\n".join(["dry run, nothing is kept:", *(f"{name:<{width}}  {told[name]}" for name in told)]))
+    if (kept + 1) * size > free:  # the new one is whole before an old one goes
         raise GantoolError(f"{run_dir}: no room for the checkpoints: make some, or choose another hydra.run.dir")
 
 
-def _time(every: Every, state: State) -> tuple[str, float, float]:
-    """The monitor's name, the seconds of what was done, and how many times as much a look is."""
+def _looks(monitors: Sequence[Every], state: State) -> list[tuple[str, float]] | None:
+    """Every monitor's name and the seconds of a look; None where memory does not hold one."""
+    try:
+        return [_time(every, state) for every in monitors]
+    except Exception as error:
+        if out_of_memory(error) is None:
+            raise
+    return None
+
+
+def _time(every: Every, state: State) -> tuple[str, float]:
     monitor, began, times = every.monitor, time.perf_counter(), 1.0
     if isinstance(monitor, Scores):
         scorer, seen = monitor.scorer, 0
@@ -85,11 +78,11 @@ def _time(every: Every, state: State) -> tuple[str, float, float]:
         times = scorer.num / seen
     else:
         every.look(state)
-    return type(monitor).__name__.lower(), time.perf_counter() - began, times
+    return type(monitor).__name__.lower(), times * (time.perf_counter() - began)
 
 
 def _size(state: State) -> int:
-    """Bytes of a checkpoint."""
+    """Bytes of a checkpoint: of a run under way, once rounds were played."""
     buffer = io.BytesIO()
     torch.save(state.state_dict(), buffer)
     return buffer.tell()
