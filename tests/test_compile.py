@@ -14,9 +14,12 @@ from torch import Tensor, nn
 from composing import typed
 from extent import some, thorough
 from gantool.cli.main import main
+from gantool.config import Written
 from gantool.errors import GantoolError
 from gantool.runs import build
 from gantool.runs.compiling import check_graphs
+from gantool.runs.fitting import settle_batch
+from gantool.runs.training import train_run
 from runs import Composed, same_training, small, train
 
 CASES = {
@@ -69,6 +72,22 @@ def test_what_cuda_graphs_overwrite_is_read_no_more(in_tmp: Path, monkeypatch: p
     assert graphs.overwritten > 20
     networks = [part for part in graphs.compiled if isinstance(part, nn.Module)]
     assert 2 <= len(networks) < len(graphs.compiled), "both players' networks and the loss"
+
+
+@pytest.mark.parametrize("tried", ["dry run", "auto-micro"])
+def test_what_is_tried_is_compiled_as_the_run(in_tmp: Path, monkeypatch: pytest.MonkeyPatch, tried: str) -> None:
+    run, graphs = Composed(in_tmp, model="mlp"), Graphs()
+    run.cfg.trainer.compile = "graphs"
+    monkeypatch.setattr(build, "check_graphs", lambda config, device: None)
+    monkeypatch.setattr(torch, "compile", graphs.compile)
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", graphs.begin_round)
+    if tried == "dry run":
+        run.cfg.trainer.dry_run = True
+        train_run(run.cfg, in_tmp / "run", run.hydra)
+    else:
+        run.cfg.trainer.batch_size = tried
+        settle_batch(run.cfg, Written.of(run.hydra), in_tmp / "run")
+    assert graphs.overwritten > 20, "rounds were played of compiled networks, and begun as theirs"
 
 
 @pytest.mark.parametrize(

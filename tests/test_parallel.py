@@ -1,13 +1,18 @@
 """trainer.parallel=sharded on two ranks against data parallel on two, and batch norm over both against one process."""
 
+import json
+import os
+import re
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from extent import ALL, some, thorough
 from gantool.cli.main import main
+from gantool.training import loop
 from runs import newest, same, small, train
 from test_ranks import keep_the_end, together
 
@@ -132,6 +137,40 @@ def test_synchronised_batch_norm_trains_as_one_process_does(in_tmp: Path, name: 
         for key, kept in optimizer["state"].items():
             difference = two["optimizers"][player]["state"][key]["exp_avg"] - kept["exp_avg"]
             assert difference.norm() <= 0.01 * kept["exp_avg"].norm() + 1e-6, (player, key)
+
+
+def uneven(words: list[str]) -> int:
+    """gantool, whose second rank has a clock that leaves a dry run at once; notes what the rounds were played of."""
+    from gantool.runs import fitting
+
+    played = []
+
+    def look(state, *rest) -> None:
+        synchronised = ["forward" in vars(norm) for norm in state.game.modules() if isinstance(norm, _BatchNorm)]
+        played.append([all(o.shards is not None for o in state.optimizers.values()), any(synchronised)])
+        loop.play_round(state, *rest)
+
+    fitting.play_round, fitting._SECONDS = look, 0.0 if os.environ["RANK"] == "1" else 1e9
+    code = main(words)
+    Path(f"played.{os.environ['RANK']}").write_text(json.dumps(played))
+    return code
+
+
+def test_a_dry_run_of_ranks_plays_the_rounds_of_the_run_and_as_many_on_each(in_tmp: Path) -> None:
+    words = [*SHARDED, "trainer.sync_batch_norm=true", "trainer.dry_run=true", *SCORED]
+    said = together(small(in_tmp / "run", *words), in_tmp / "out", uneven)
+    first, second = (json.loads(Path(f"played.{number}").read_text()) for number in (0, 1))
+    assert first == second == [[True, True]] * 2, "one that allocates, and one until the second rank's time is over"
+    assert all(f"\n{start} " in said for start in ("parameters", "pace", "looks", "disk"))
+    told = re.search(r"generator ([\d,]+)", said)
+    assert told and int(told[1].replace(",", "")) > 1000, "counted while each rank had all of them"
+
+
+@pytest.mark.parametrize("key", ["trainer.parallel=sharded", "trainer.sync_batch_norm=true"])
+def test_a_batch_is_not_sought_for_what_cannot_be(in_tmp: Path, key: str, capfd) -> None:
+    assert main(small(in_tmp / "run", key, "trainer.batch_size=auto")) == 1
+    error = capfd.readouterr().err.strip().splitlines()
+    assert len(error) == 1 and "is for several ranks: start with torchrun" in error[0]
 
 
 @pytest.mark.parametrize(

@@ -27,15 +27,14 @@ from gantool.data.stream import Stream
 from gantool.logging.console import Console
 from gantool.logging.log import Log
 from gantool.runs.build import Setup, build_state, build_stream, set_up
-from gantool.runs.compiling import compile_game
 from gantool.runs.example import BATCH, RESOLUTION, Example
 from gantool.runs.monitors import build_measurements, build_monitors
 from gantool.runs.operations import Operations
-from gantool.runs.parallel import check_parallel
+from gantool.runs.parallel import arrange, check_parallel, settings_of
 from gantool.runs.plain_loop import PlainLoop, copied
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.hardware import keep_freed_pages
-from gantool.training.loop import Settings, follow, play_round
+from gantool.training.loop import follow, play_round
 from gantool.training.recorder import Recorder
 from gantool.training.stop import StopSignal
 from gantool.training.update import update
@@ -103,32 +102,31 @@ class BareStep:
 
     def __init__(self, setup: Setup, data: Stream) -> None:
         self.state = build_state(copied(setup), data.num_images)
-        game, trainer = self.state.game, setup.config.trainer
-        self.microbatch, self.begin_round = trainer.microbatch, compile_game(game, trainer.compile)
-        self.batches = data.deal(0, game.players, size=trainer.batch_size)
+        self.settings = settings_of(setup)
+        arrange(setup, self.state)
+        self.batches = data.deal(0, self.state.game.players, size=self.settings.batch_size)
 
     def play(self) -> None:
         """One round."""
         keep_freed_pages()
-        self.begin_round()
+        self.settings.begin_round()
         state = self.state
         for name, batches in self.batches.items():
             state.optimizers[name].begin_round(state.progress)
             for turn, batch in enumerate(batches):
-                update(state, name, batch, microbatch=self.microbatch, seed=(0, name, turn))
+                update(state, name, batch, microbatch=self.settings.microbatch, seed=(0, name, turn))
 
 
 class WholeLoop:
     """gantool's own loop with its data, log, grids, histograms and checkpoints (not its scores), a round at a time."""
 
     def __init__(self, setup: Setup, data: Stream, image_set: ImageSet, folder: Path) -> None:
-        step, trainer = BareStep(setup, data), setup.config.trainer
-        self.state, self.data = step.state, data
-        self.settings = Settings(0, trainer.batch_size, trainer.microbatch, step.begin_round)
+        step = BareStep(setup, data)
+        self.state, self.data, self.settings = step.state, data, step.settings
         self.measurements = build_measurements(setup, self.state, data.num_images)
         self.monitors = build_monitors(setup, data, image_set, None, Written())
         console, checkpoints = Console(self.state.progress.total, quiet=True), Checkpoints(folder)
-        seconds = 3 * trainer.checkpoint_seconds  # it plays for a third of the time
+        seconds = 3 * setup.config.trainer.checkpoint_seconds  # it plays for a third of the time
         self.recorder = Recorder(folder, Log(folder), console, checkpoints, checkpoint_seconds=seconds)
 
     def play(self) -> None:

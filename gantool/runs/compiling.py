@@ -1,6 +1,5 @@
 """trainer.compile: what of a game torch compiles, and CUDA graphs of that."""
 
-from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -23,18 +22,22 @@ def check_graphs(config: Train, device: torch.device) -> None:
             raise GantoolError(f"trainer.compile=graphs {reason}: take trainer.compile=true")
 
 
-def compile_game(game: Game, how: Literal[False, True, "graphs"]) -> Callable[[], None]:
+def compile_game(game: Game, how: Literal[False, True, "graphs"]) -> None:
     """Compiles networks and losses in place as `how` says: names of weights stay, and penalties use the uncompiled
-    forward, as a compiled one cannot be differentiated twice. Returns what is to be called before each round.
+    forward, as a compiled one cannot be differentiated twice.
 
     With 'graphs' each of their calls in a round, forwards and backwards, is a CUDA graph of its own. What a call made
     lies in the graphs' memory, and is overwritten in the next round.
     """
-    graphs = how == "graphs"
-    options = {"mode": "reduce-overhead", "dynamic": False} if graphs else {}
+    options = {"mode": "reduce-overhead", "dynamic": False} if how == "graphs" else {}
     for network in game.networks().values() if how else ():
         network.compile(**options)
     for loss in game.losses if how else ():
         loss.discriminator = torch.compile(loss.discriminator, **options)
         loss.generator = torch.compile(loss.generator, **options)
-    return torch.compiler.cudagraph_mark_step_begin if graphs else lambda: None
+
+
+def forget_compiled(how: Literal[False, True, "graphs"]) -> None:
+    """Compiles anew from now on: else a second size of batches is compiled for all sizes, which are slower."""
+    if how:
+        torch.compiler.reset()

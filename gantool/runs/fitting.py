@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -20,10 +20,12 @@ from gantool.data.stream import Stream
 from gantool.errors import GantoolError, out_of_memory
 from gantool.game import Progress
 from gantool.games.gan import GAN
-from gantool.ranks import world
+from gantool.ranks import agree, world
 from gantool.runs.build import Setup, build_state, build_stream, set_up
+from gantool.runs.compiling import forget_compiled
 from gantool.runs.monitors import build_measurements
-from gantool.training.loop import Settings, play_round
+from gantool.runs.parallel import arrange, check_parallel, settings_of
+from gantool.training.loop import play_round
 from gantool.training.state import State
 
 log = logging.getLogger(__name__)
@@ -35,8 +37,8 @@ _ROUNDS, _SECONDS = 16, 2.0  # timed at each place, and after which no more are 
 
 @dataclass(frozen=True)
 class Attempt:
-    """Plays rounds of a run to see whether they fit and how long they take. The state is then that of a run under way,
-    but of no use for one."""
+    """Plays rounds of a run to see whether they fit and how long they take, of a state that was arranged for them. It
+    is then that of a run under way, but of no use for one."""
 
     setup: Setup
     state: State
@@ -44,6 +46,7 @@ class Attempt:
 
     def play(self, batch_size: int, microbatch: int | None) -> float | None:
         """Seconds an image takes in the mean over the run; None where memory does not hold it."""
+        forget_compiled(self.setup.config.trainer.compile)  # for another size
         for optimizer in self.state.optimizers.values():
             optimizer.optimizer.state.clear()  # of an attempt that may have ended amid a step
         try:
@@ -68,18 +71,27 @@ class Attempt:
             yield Progress(nimg, nimg // size, nimg, total)
 
     def _pace(self, start: Progress, batch_size: int, microbatch: int | None) -> float:
-        state = self.state
+        state, device = self.state, self.state.precision.device
         state.progress = start
-        how = Settings(seed=0, batch_size=batch_size, microbatch=microbatch)
+        how = replace(settings_of(self.setup), batch_size=batch_size, microbatch=microbatch)
         measurements = build_measurements(self.setup, state, self.data.num_images)
-        play_round(state, self.data, measurements, how)  # which allocates
-        measurements.check(state.game)
+
+        def play() -> None:
+            with state.whole(averages=False):
+                play_round(state, self.data, measurements, how)
+
+        def wait() -> None:
+            with state.whole(averages=False):
+                measurements.check(state.game)
+
+        play()  # which allocates
+        wait()
         began, first = time.perf_counter(), state.progress.nimg
-        for played in range(_ROUNDS):
-            if played and time.perf_counter() - began > _SECONDS:
+        for _ in range(_ROUNDS):
+            play()
+            if any(agree([time.perf_counter() - began > _SECONDS], device)):  # one message a round, as in a run
                 break
-            play_round(state, self.data, measurements, how)
-        measurements.check(state.game)  # waits for the device
+        wait()  # for the device
         return (time.perf_counter() - began) / (state.progress.nimg - first)
 
     def microbatch(self, batch_size: int) -> int | None:
@@ -139,9 +151,11 @@ def settle_batch(cfg: DictConfig, written: Written, run_dir: Path) -> None:
     if asked == "auto-micro" and cfg.trainer.microbatch is not None:
         raise GantoolError("trainer.batch_size=auto-micro chooses trainer.microbatch: leave one of them out")
     setup = set_up(deepcopy(cfg), written)
+    check_parallel(setup)
     image_set = prepare(setup.source, on_bad_image=setup.config.dataset.on_bad_image)
     trainer, num_images = setup.config.trainer, len(image_set.images)
     trial = Attempt(setup, build_state(setup, num_images), build_stream(setup, image_set))
+    arrange(setup, trial.state)
     if asked == "auto-micro":
         fits = trial.microbatch(trainer.batch_size)
         cfg.trainer.microbatch = None if fits == trainer.batch_size else fits
@@ -150,6 +164,7 @@ def settle_batch(cfg: DictConfig, written: Written, run_dir: Path) -> None:
         fits = _fastest(trial, trainer.batch_size, trainer.microbatch, num_images)
         cfg.recipe.batch_size = fits or trainer.batch_size
         log.info("trainer.batch_size=auto: %s; rates stay as they are", fits)
+    forget_compiled(trainer.compile)
     if fits is None:
         raise GantoolError("out of memory: no batch fits: choose a smaller network or dataset.resolution")
 

@@ -1,11 +1,16 @@
-"""Whether a run can be shared as trainer.parallel asks for."""
+"""How rounds are played: compiled, and shared by the ranks, as trainer asks for, and whether they can be."""
+
+import torch
 
 from gantool.config import build
 from gantool.errors import GantoolError
 from gantool.ranks import world
 from gantool.runs.build import Setup
+from gantool.runs.compiling import compile_game
+from gantool.training.loop import Settings
 from gantool.training.shards import check_stepwise
-from gantool.training.synchronised import check_synchronised
+from gantool.training.state import State
+from gantool.training.synchronised import check_synchronised, synchronise
 
 
 def check_parallel(setup: Setup) -> None:
@@ -26,3 +31,21 @@ def check_parallel(setup: Setup) -> None:
         raise GantoolError("trainer.parallel=sharded: no trainer.precision=fp16; take bf16 or fp32")
     for player in setup.game.players:
         check_stepwise(build({**optimizer.of(player), "_partial_": True}, f"optimizer.{player}"), player)
+
+
+def arrange(setup: Setup, state: State) -> None:
+    """Compiles the game, synchronises its batch norms and shares the state, as `setup` says: once, before any round
+    that is to be like those of the run, and after weights are loaded."""
+    trainer = setup.config.trainer
+    if trainer.sync_batch_norm:
+        synchronise(state.game)
+    compile_game(state.game, trainer.compile)
+    if trainer.parallel == "sharded":
+        state.share()
+
+
+def settings_of(setup: Setup) -> Settings:
+    """How the rounds of a state that was arranged are played."""
+    trainer = setup.config.trainer
+    begin = torch.compiler.cudagraph_mark_step_begin if trainer.compile == "graphs" else lambda: None
+    return Settings(trainer.seed, trainer.batch_size, trainer.microbatch, begin)

@@ -15,9 +15,11 @@ from gantool.data.stream import Stream
 from gantool.errors import GantoolError, out_of_memory
 from gantool.metrics.embedding import embed
 from gantool.monitors.scores import Scores, made
+from gantool.ranks import rank, world
 from gantool.runs.build import Setup
 from gantool.runs.fitting import Attempt, what_fits
 from gantool.runs.housekeeping import in_bytes
+from gantool.runs.parallel import arrange
 from gantool.training.hardware import total_memory
 from gantool.training.loop import Every
 from gantool.training.state import State
@@ -34,6 +36,7 @@ def rehearse(setup: Setup, run_dir: Path, state: State, data: Stream, monitors: 
     device, total, trainer = setup.device, state.progress.total, setup.config.trainer
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
+    arrange(setup, state)
     pace = Attempt(setup, state, data).play(trainer.batch_size, trainer.microbatch)
     looks = None if pace is None else _looks(monitors, state)
     if pace is None or looks is None:
@@ -52,14 +55,15 @@ def rehearse(setup: Setup, run_dir: Path, state: State, data: Stream, monitors: 
     }
     width = max(map(len, told))
     log.info("%s", "\n".join(["dry run, nothing is kept:", *(f"{name:<{width}}  {told[name]}" for name in told)]))
-    if (kept + 1) * size > free:  # the new one is whole before an old one goes
+    if rank() == 0 and (kept + 1) * size > free:  # the new one is whole before an old one goes
         raise GantoolError(f"{run_dir}: no room for the checkpoints: make some, or choose another hydra.run.dir")
 
 
 def _looks(monitors: Sequence[Every], state: State) -> list[tuple[str, float]] | None:
     """Every monitor's name and the seconds of a look; None where memory does not hold one."""
     try:
-        return [_time(every, state) for every in monitors]
+        with state.whole():
+            return [_time(every, state) for every in monitors]
     except Exception as error:
         if out_of_memory(error) is None:
             raise
@@ -75,7 +79,7 @@ def _time(every: Every, state: State) -> tuple[str, float]:
                 began = began if seen else time.perf_counter()  # the first one allocates
                 embed(scorer.features, [block], scorer.device)
                 seen += len(block[0])
-        times = scorer.num / seen
+        times = scorer.num / (max(seen, 1) * world())  # a rank may have no share of few images
     else:
         every.look(state)
     return type(monitor).__name__.lower(), times * (time.perf_counter() - began)

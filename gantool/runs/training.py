@@ -5,7 +5,9 @@ import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hydra.conf import HydraConf
 from hydra.types import RunMode
@@ -21,17 +23,11 @@ from gantool.logging.status import read_status, write_status
 from gantool.monitors.summary import summary
 from gantool.ranks import from_first, process_group, rank
 from gantool.runs.build import Setup, set_up
-from gantool.runs.compiling import compile_game
 from gantool.runs.fitting import settle_batch, what_fits
 from gantool.runs.lines import farewell, headline, how_finished
-from gantool.runs.monitors import (
-    build_measurements,
-    build_trackers,
-    build_watchdog,
-    scorer_of,
-)
+from gantool.runs.monitors import build_measurements, build_trackers, build_watchdog, scorer_of
 from gantool.runs.output import writing
-from gantool.runs.parallel import check_parallel
+from gantool.runs.parallel import arrange, check_parallel, settings_of
 from gantool.runs.ready import get_ready, settled
 from gantool.runs.rehearsal import rehearse
 from gantool.runs.resuming import check_data, tell_jumps
@@ -40,13 +36,12 @@ from gantool.runs.sweeps import told_place
 from gantool.runs.transfer import begin_from
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.ending import Ending
-from gantool.training.loop import Every, Settings
+from gantool.training.loop import Every
 from gantool.training.loop import train as play
 from gantool.training.measurements import Breakdown
 from gantool.training.recorder import Pruned, Recorder
 from gantool.training.rescue import Rescue
 from gantool.training.state import State
-from gantool.training.synchronised import synchronise
 
 log = logging.getLogger(__name__)
 
@@ -67,111 +62,126 @@ def train_run(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> 
         check_parallel(setup)
         setup = settled(setup, run_dir)
         in_sweep = hydra.mode == RunMode.MULTIRUN
-        state, data, monitors, ending = get_ready(setup, written, started, in_sweep=in_sweep)
+        run = _Run(setup, run_dir, hydra, *get_ready(setup, written, started, in_sweep=in_sweep))
         if setup.config.trainer.dry_run:
-            rehearse(setup, run_dir, state, data, monitors)
-            return state
+            rehearse(setup, run_dir, run.state, run.data, run.monitors)
+            return run.state
         with sole_user(run_dir):
             try:
-                _run(setup, run_dir, state, data, monitors, ending, hydra)
-                return state
+                run.train()
+                return run.state
             except Exception as error:
                 if (text := out_of_memory(error)) is None:
                     raise
-            raise what_fits(setup, state, data, text)  # here, where the error no longer holds on to what it was made of
+            # Here, where the error no longer holds on to what it was made of.
+            raise what_fits(setup, run.state, run.data, text)
 
 
-def _run(
-    setup: Setup,
-    run_dir: Path,
-    state: State,
-    data: Stream,
-    monitors: list[Every],
-    ending: Ending,
-    hydra: HydraConf | DictConfig,
-) -> None:
-    """Resumes where there is a checkpoint, trains, and says where to look."""
-    trainer, first = setup.config.trainer, rank() == 0
-    scorer = scorer_of(monitors)
-    trackers = build_trackers(setup, scorer) if first else {}
-    judge = judge_of(setup, run_dir, monitors, state.progress.total) if hydra.mode == RunMode.MULTIRUN else None
-    checkpoints = Checkpoints(run_dir, trainer.keep_checkpoints, state.check)
-    saved = from_first(checkpoints.load_newest)
-    best_metric = scorer.names[0] if scorer else None
-    if saved is not None:
-        check_data(setup, run_dir, saved.get("data", {}), state.data)
-        tell_jumps(setup, saved, state.progress.total, data.num_images)
+@dataclass(frozen=True)
+class _Run:
+    """What a run is made of, and how it goes from its start, or its newest checkpoint, to its end."""
+
+    setup: Setup
+    run_dir: Path
+    hydra: HydraConf | DictConfig
+    state: State
+    data: Stream
+    monitors: list[Every]
+    ending: Ending
+
+    def train(self) -> None:
+        """Resumes where there is a checkpoint, trains, and says where to look."""
+        setup, state, trainer, first = self.setup, self.state, self.setup.config.trainer, rank() == 0
+        scorer, is_job = scorer_of(self.monitors), self.hydra.mode == RunMode.MULTIRUN
+        best_metric, trackers = scorer.names[0] if scorer else None, build_trackers(setup, scorer) if first else {}
+        judge = judge_of(setup, self.run_dir, self.monitors, state.progress.total) if is_job else None
+        checkpoints = Checkpoints(self.run_dir, trainer.keep_checkpoints, state.check)
+        resumed = self.resume(checkpoints, best_metric)
+        if scorer is not None and scorer.warning:
+            log.warning("note on the scores: %s", scorer.warning)
+        if finished := how_finished(state, self.ending):
+            log.info("%s is finished: %s", self.run_dir, finished)
+            if first and (status := read_status(self.run_dir)).get("state") == "running":  # killed at its end
+                write_status(self.run_dir, **{**status, "state": "finished"})
+            return
+        chosen = self.begin_folder(checkpoints, is_new=not resumed) if first else {}
+        arrange(setup, state)
+        rescue = Rescue(
+            state, checkpoints, **trainer.watchdog.model_dump(include={"action", "max_rollbacks", "rate_factor"})
+        )
+        rescue.begin()
+        text = {"hparams": _hparams(setup, chosen), "config_text": OmegaConf.to_yaml(setup.cfg, resolve=True)}
+        while True:
+            recorder = Recorder(
+                self.run_dir if first else None,
+                self.open_log(is_new=not resumed, trackers=trackers, **text),
+                Console(state.progress.total, state.progress.nimg, quiet=not first, title=told_place(self.run_dir)[0]),
+                checkpoints if first else None,
+                checkpoint_seconds=trainer.checkpoint_seconds,
+                best_metric=best_metric,
+                ending=self.ending,
+                **({"judge": judge} if judge else {}),
+            )
+            try:
+                self.play(recorder, rescue)
+                break
+            except Breakdown as trouble:
+                rescue.after(trouble)
+                resumed = True
+            except Pruned as reason:
+                recorder.checkpoint(state, "pruned")
+                return log.info("pruned: %s", reason)
+            finally:
+                recorder.close()
+        if first:
+            log.info("%s", farewell(setup, self.run_dir, state, scorer, self.ending))
+
+    def resume(self, checkpoints: Checkpoints, best_metric: str | None) -> bool:
+        """Takes up the newest checkpoint, else the weights to begin from; whether there was a checkpoint."""
+        setup, state, saved = self.setup, self.state, from_first(checkpoints.load_newest)
+        if saved is None:
+            if setup.config.init is not None:
+                log.info("%s", begin_from(setup.config.init, state, setup.config))
+            return False
+        check_data(setup, self.run_dir, saved.get("data", {}), state.data)
+        tell_jumps(setup, saved, state.progress.total, self.data.num_images)
         state.load_state_dict(saved)
         _tell_numerics(saved["numerics"], state.numerics())
         if state.best.get("metric") != best_metric:
             state.best, state.metrics, state.margins = {}, {}, {}
-    elif setup.config.init is not None:
-        table = begin_from(setup.config.init, state, setup.config)
-        log.info("%s", table)
-    if scorer is not None and scorer.warning:
-        log.warning("note on the scores: %s", scorer.warning)
-    progress = state.progress
-    if finished := how_finished(state, ending):
-        log.info("%s is finished: %s", run_dir, finished)
-        if first and (status := read_status(run_dir)).get("state") == "running":  # killed after its last checkpoint
-            write_status(run_dir, **{**status, "state": "finished"})
-        return
-    chosen: dict[str, str] = {}
-    if first:
+        return True
+
+    def begin_folder(self, checkpoints: Checkpoints, *, is_new: bool) -> dict[str, str]:
+        """Writes the configuration and tells what is trained, and with which networks; returns the chosen files."""
+        setup, state = self.setup, self.state
         checkpoints.set_aside()
-        save_composed(setup.cfg, run_dir, hydra)
-        chosen = choices(run_dir)
-        log.info("%s", headline(setup, run_dir, data.num_images, progress.nimg))
-        if saved is None:
-            tables, loss_line = summary(state.game, data.fixed(2), loss_name=chosen.get("loss", ""))
-            new = hydra.mode != RunMode.MULTIRUN or tables not in _told  # a sweep tells the same networks once
-            log.info("\n%s\n", f"{tables}\n\n{loss_line}" if new else loss_line)
+        save_composed(setup.cfg, self.run_dir, self.hydra)
+        chosen = choices(self.run_dir)
+        log.info("%s", headline(setup, self.run_dir, self.data.num_images, state.progress.nimg))
+        if is_new:
+            tables, loss_line = summary(state.game, self.data.fixed(2), loss_name=chosen.get("loss", ""))
+            told = self.hydra.mode == RunMode.MULTIRUN and tables in _told  # a sweep tells the same networks once
+            log.info("\n%s\n", loss_line if told else f"{tables}\n\n{loss_line}")
             _told.add(tables)
-    if trainer.sync_batch_norm:
-        synchronise(state.game)
-    begin = compile_game(state.game, trainer.compile)
-    settings = Settings(trainer.seed, trainer.batch_size, trainer.microbatch, begin)
-    plan = trainer.watchdog.model_dump(include={"action", "max_rollbacks", "rate_factor"})
-    rescue = Rescue(state, checkpoints, **plan)
-    text = {"hparams": _hparams(setup, chosen), "config_text": OmegaConf.to_yaml(setup.cfg, resolve=True)}
-    resumed, finished = saved is not None, False
-    rescue.begin()
-    if trainer.parallel == "sharded":
-        state.share()
-    while not finished:
-        progress = state.progress
-        run_log = Log(run_dir if first else None, resume_from=progress if resumed else None, trackers=trackers, **text)
+        return chosen
+
+    def open_log(self, *, is_new: bool, **how: Any) -> Log:
+        """The log from where the state is; of a new run with what monitors see before the first round."""
+        state = self.state
+        run_log = Log(self.run_dir if rank() == 0 else None, resume_from=None if is_new else state.progress, **how)
         with state.whole():
-            for every in monitors if not resumed else ():
+            for every in self.monitors if is_new else ():
                 if every.at_start:
-                    run_log.write(every.look(state), progress)
-        recorder = Recorder(
-            run_dir if first else None,
-            run_log,
-            Console(progress.total, progress.nimg, quiet=not first, title=told_place(run_dir)[0]),
-            checkpoints if first else None,
-            checkpoint_seconds=trainer.checkpoint_seconds,
-            best_metric=best_metric,
-            ending=ending,
-            **({"judge": judge} if judge else {}),
-        )
+                    run_log.write(every.look(state), state.progress)
+        return run_log
+
+    def play(self, recorder: Recorder, rescue: Rescue) -> None:
+        """Plays the rounds that are left."""
+        setup, state, data = self.setup, self.state, self.data
         recorder.status(state, "running")
         measurements = build_measurements(setup, state, data.num_images)
         watchdog = build_watchdog(setup, rescue, data, measurements)
-        try:
-            play(state, data, measurements, [*monitors, *watchdog], recorder, settings)
-            finished = True
-        except Breakdown as trouble:
-            rescue.after(trouble)
-            resumed = True
-        except Pruned as reason:
-            recorder.checkpoint(state, "pruned")
-            log.info("pruned: %s", reason)
-            return
-        finally:
-            recorder.close()
-    if first:
-        log.info("%s", farewell(setup, run_dir, state, scorer, ending))
+        play(state, data, measurements, [*self.monitors, *watchdog], recorder, settings_of(setup))
 
 
 @contextmanager
@@ -206,9 +216,4 @@ def _hparams(setup: Setup, choices: dict[str, str]) -> dict[str, object]:
 def _tell_numerics(before: dict, now: dict) -> None:
     for key, value in now.items():
         if before.get(key) != value and rank() == 0:
-            log.warning(
-                "%s was %s and is %s: results will not be bit-identical",
-                key,
-                before.get(key),
-                value,
-            )
+            log.warning("%s was %s and is %s: results will not be bit-identical", key, before.get(key), value)
