@@ -30,10 +30,20 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
+def local_processes() -> int:
+    """How many processes torchrun started on this machine; 1 for one that is alone."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def processes() -> int:
+    """How many processes torchrun started, whether or not they have found each other; 1 for one that is alone."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+
+
 @cache
 def meeting() -> "Store | None":
     """Where the processes that torchrun started find each other; None for one that is alone."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if processes() == 1:
         return None
     from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
 

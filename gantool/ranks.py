@@ -4,6 +4,7 @@ What is averaged, gathered and agreed on here is all that they ever tell each ot
 """
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,7 @@ from gantool.launch import attempt, meeting
 
 T = TypeVar("T")
 PATIENCE = timedelta(minutes=30)  # for another rank: the first one prepares data and scores meanwhile
+_OWN_FAULT = re.compile("nccl(Invalid|Internal|UnhandledCuda)")  # NCCL's other errors are of the connection
 _groups = count()  # a sweep joins once a job: what a group left in the store would be taken for the next one's
 _buffers: dict[tuple[torch.device, torch.dtype], Tensor] = {}  # for what is averaged, kept from round to round
 
@@ -54,7 +56,7 @@ def process_group() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not isinstance(error, dist.DistError) and "gloo" not in str(error):
+        if _OWN_FAULT.search(str(error)) or not (isinstance(error, dist.DistError) or "gloo" in str(error)):
             raise
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, before this rank has said what happened

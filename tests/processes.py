@@ -61,6 +61,7 @@ def ranks(
     shared = {
         "TORCHELASTIC_RUN_ID": "test",
         "WORLD_SIZE": f"{count}",
+        "LOCAL_WORLD_SIZE": f"{count}",
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": f"{free_port()}",
     }

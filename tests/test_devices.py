@@ -1,6 +1,7 @@
 """What of a GPU a run touches, as far as a CPU can tell: seeds, TF32, and numbers that stay with the host."""
 
 import copy
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from gantool import randomness
+from gantool.cli.main import main
 from gantool.errors import GantoolError
 from gantool.game import Progress
 from gantool.games.image_pool import ImagePool
@@ -16,6 +18,7 @@ from gantool.networks import progan
 from gantool.training import hardware
 from gantool.training.ema import EMA
 from gantool.training.loop import Every
+from runs import small
 
 
 @pytest.fixture
@@ -44,6 +47,44 @@ def test_a_refused_device_is_not_in_use(generators: tuple[torch.Generator, ...])
     with pytest.raises(GantoolError, match="has 3 CUDA devices"):
         hardware.choose_device("cuda:3")
     assert randomness._in_use == set()
+
+
+FEW = {  # GPUs, device, processes: what is said, or the devices of the ranks
+    (1, "auto", 2): "2 processes and 1 GPU on this machine: start torchrun with --nproc-per-node=1, or use",
+    (3, "cuda", 4): "4 processes and 3 GPUs on this machine: start torchrun with --nproc-per-node=3, or use",
+    (1, "cuda:0", 2): "2 processes and 1 GPU on this machine: start torchrun with --nproc-per-node=1, or use",
+    (2, "cuda:1", 2): "one GPU for 2 processes: use trainer.device=auto",
+    (2, "auto", 2): ["cuda:0", "cuda:1"],
+    (2, "cuda", 2): ["cuda:0", "cuda:1"],
+    (2, "cuda:1", 1): ["cuda:1"],
+    (1, "cpu", 2): ["cpu", "cpu"],
+    (0, "auto", 2): ["cpu", "cpu"],
+    (0, "mps", 2): "2 processes and 1 GPU on this machine",
+}
+
+
+@pytest.mark.parametrize(("asked", "expected"), FEW.items())
+def test_each_process_has_a_gpu_or_all_are_refused(asked: tuple[int, str, int], expected: Any, monkeypatch) -> None:
+    count, name, processes = asked
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: name == "mps")
+    monkeypatch.setattr(hardware, "use", lambda device: None)
+    for local_rank in range(processes):
+        if isinstance(expected, list):
+            assert hardware.choose_device(name, local_rank, processes) == torch.device(expected[local_rank])
+            continue
+        with pytest.raises(GantoolError) as refused:
+            hardware.choose_device(name, local_rank, processes)
+        assert f"trainer.device={name}: {expected}" in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_training_asks_for_a_gpu_for_each_process(in_tmp: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert main(small(in_tmp / "run", "trainer.device=cuda", model="mlp")) == 1
+    [line] = capfd.readouterr().err.strip().splitlines()
+    assert "trainer.device=cuda: 2 processes and 1 GPU" in line and not (in_tmp / "run").exists()
 
 
 @pytest.mark.parametrize(("device", "capability"), [("cpu", (9, 0)), ("cuda:0", (7, 5))])

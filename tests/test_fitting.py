@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,12 @@ import torch
 
 from extent import some, thorough
 from gantool.cli.main import main
+from gantool.config import Written
 from gantool.config.composed import settings
+from gantool.errors import GantoolError
 from gantool.networks import mlp
-from runs import newest, same_training, small, train
+from gantool.runs.build import set_up
+from runs import Composed, newest, same_training, small, train
 
 MLP = ["train", *(word for word in small(Path("run"), model="mlp")[1:] if not word.startswith("trainer.batch_size"))]
 
@@ -127,3 +131,14 @@ def test_a_look_that_does_not_fit_is_told(in_tmp: Path, monkeypatch: pytest.Monk
     for more in ([], ["trainer.dry_run=true"]):
         assert main([*MLP, "trainer.batch_size=8", "monitor=samples", *more]) == 1
         assert "out of memory: rounds fit, what looks at the run does not" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("ranks", "here", "fits"), [(1, 1, False), (2, 1, True), (2, 2, False), (4, 2, True)])
+def test_ranks_need_memory_for_their_shares(in_tmp: Path, monkeypatch, ranks: int, here: int, fits: bool) -> None:
+    """The ranks of one machine have one memory, where they train on its CPU."""
+    run = Composed(in_tmp, "trainer.batch_size=64", model="mlp")
+    monkeypatch.setattr("gantool.runs.build.total_memory", lambda device: 0.75 * 64 * 4 * 32 * 32)
+    for name, value in (("TORCHELASTIC_RUN_ID", "test"), ("WORLD_SIZE", ranks), ("LOCAL_WORLD_SIZE", here)):
+        monkeypatch.setenv(name, str(value))
+    with nullcontext() if fits else pytest.raises(GantoolError, match="trainer.batch_size=64: the real images"):
+        set_up(run.cfg, Written.of(run.hydra))

@@ -9,10 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+import torch.distributed as dist
 
 from extent import some, thorough
 from gantool.cli.main import main
+from gantool.errors import RankLost
 from gantool.logging.status import read_status
+from gantool.ranks import process_group
 from processes import free_port, ranks
 from runs import newest, small, wait_for_rounds
 
@@ -72,6 +75,25 @@ def test_a_signal_to_one_rank_stops_both_after_the_same_round(in_tmp: Path) -> N
     said = [process.wait(30) for process in both]
     assert [process.code for process in both] == [128 + signal.SIGUSR1] * 2, said
     assert read_status(in_tmp / "run")["state"] == "stopped" and newest(in_tmp / "run")["progress"]["nimg"] > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Connection closed by peer", RankLost),
+        ("NCCL error\nncclRemoteError: A call failed possibly due to a network error or a remote process", RankLost),
+        ("NCCL error\nncclInvalidUsage: Duplicate GPU detected : rank 1 and rank 0", dist.DistBackendError),
+        ("NCCL error\nncclUnhandledCudaError: Cuda failure 2 'out of memory'", dist.DistBackendError),
+    ],
+)
+def test_an_error_of_this_rank_is_not_told_as_anothers(text: str, kind: type, monkeypatch) -> None:
+    for name in ("RANK", "LOCAL_RANK"):
+        monkeypatch.setenv(name, "0")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    monkeypatch.setattr("gantool.ranks.meeting", dist.HashStore)
+    monkeypatch.setattr("gantool.ranks.signal.signal", lambda *words: None)
+    with pytest.raises(kind), process_group():
+        raise dist.DistBackendError(text)
 
 
 def torchrun(words: list[str], *options: str) -> subprocess.Popen[str]:

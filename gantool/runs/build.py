@@ -15,7 +15,7 @@ from gantool.data.stream import Stream
 from gantool.data.two_sided import TwoSided
 from gantool.errors import GantoolError
 from gantool.game import Augment, Auxiliary, Game, Loss, Progress, Regularizer
-from gantool.launch import local_rank
+from gantool.launch import local_processes, local_rank, processes
 from gantool.randomness import seed_everything
 from gantool.ranks import rank, world
 from gantool.runs.compatibility import blank, check_memory, check_shapes, check_sides
@@ -74,7 +74,7 @@ def set_up(cfg: DictConfig, written: Written) -> Setup:
     device = torch.device("cpu")  # until the one asked for is found
     source: Source | TwoSided | None = None
     with collecting(mistakes):
-        device = choose_device(trainer.device, local_rank())
+        device = choose_device(trainer.device, local_rank(), local_processes())
         precision = MixedPrecision(device, trainer.precision)
         set_deterministic(trainer.deterministic)
         if trainer.tf32:
@@ -93,7 +93,8 @@ def set_up(cfg: DictConfig, written: Written) -> Setup:
             config = read(cfg, written)
             seed_everything(trainer.seed, "weights")
             game = build_game(config)
-            check_memory(game, source, trainer.batch_size // world(), total_memory(device))
+            here = local_processes() if device.type == "cpu" else 1  # that share this memory
+            check_memory(game, source, trainer.batch_size, here / processes(), total_memory(device))
             check_sides(game, source)
             check_shapes(game, source)
             frozen = frozen_parameters(game, trainer.freeze or {}, blank(game, source))

@@ -27,15 +27,15 @@ def check_sides(game: Game, source: Source | TwoSided) -> None:
         raise GantoolError("this model learns from pairs: choose dataset=paired, or model=cyclegan for unpaired images")
 
 
-def check_memory(game: Game, source: Source | TwoSided, batch_size: int, memory: float) -> None:
-    """Raises GantoolError where the real images of one round, float32 in batches of `batch_size`, are more bytes than
-    the device has in all: what fits needs many times as much for the networks, but that only a round can tell."""
+def check_memory(game: Game, source: Source | TwoSided, batch_size: int, share: float, memory: float) -> None:
+    """Raises GantoolError where a `share` of the real images of one round, float32 in batches of `batch_size`, is more
+    than `memory` bytes: what fits needs many times as much for the networks, but that only a round can tell."""
     each = 2 if game.translates else 1
     needs = 4 * each * batch_size * game.batches_per_round * source.channels * math.prod(sides(source.resolution))
-    if needs > memory:
+    if share * needs > memory:
         raise GantoolError(
-            f"trainer.batch_size={batch_size}: the real images of a round alone need {needs / 1e9:.3g} GB, and there "
-            f"are {memory / 1e9:.3g} GB: choose a smaller one"
+            f"trainer.batch_size={batch_size}: the real images of a round alone need {share * needs / 1e9:.3g} GB, "
+            f"and there are {memory / 1e9:.3g} GB: choose a smaller one"
         )
 
 

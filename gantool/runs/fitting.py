@@ -2,7 +2,6 @@
 
 import gc
 import logging
-import os
 import time
 from collections.abc import Iterator
 from copy import deepcopy
@@ -20,6 +19,7 @@ from gantool.data.stream import Stream
 from gantool.errors import GantoolError, out_of_memory
 from gantool.game import Progress
 from gantool.games.gan import GAN
+from gantool.launch import processes
 from gantool.ranks import agree, world
 from gantool.runs.build import Setup, build_state, build_stream, set_up
 from gantool.runs.compiling import forget_compiled
@@ -146,7 +146,7 @@ def settle_batch(cfg: DictConfig, written: Written, run_dir: Path) -> None:
         before = settings(run_dir)
         cfg.recipe.batch_size, cfg.trainer.microbatch = before["trainer.batch_size"], before["trainer.microbatch"]
         return
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if processes() > 1:
         raise GantoolError(f"trainer.batch_size={asked} is for one process: give torchrun's processes a number")
     if asked == "auto-micro" and cfg.trainer.microbatch is not None:
         raise GantoolError("trainer.batch_size=auto-micro chooses trainer.microbatch: leave one of them out")

@@ -17,8 +17,9 @@ from gantool.data.cache import prepare
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
 from gantool.game import Game
-from gantool.launch import local_rank
+from gantool.launch import local_processes, local_rank
 from gantool.metrics.features import Features
+from gantool.ranks import world
 from gantool.runs.build import build_game
 from gantool.runs.features import build_features
 from gantool.runs.labelled import Asked, Labelled
@@ -145,7 +146,8 @@ def load_run(
 
 def open_run(path: Path, cfg: DictConfig, *, ema: bool, device: str, checkpoint: str) -> TrainedRun:
     """As load_run, by a configuration that was checked or that the user has written."""
-    config, where = read(cfg), choose_device(device, local_rank())
+    config = read(cfg)
+    where = choose_device(device, local_rank(), local_processes() if world() > 1 else 1)  # a command may be one rank's
     exact_float32()
     game = build_game(config)
     saved = _saved(path, checkpoint, game)

@@ -19,22 +19,25 @@ _CPU = Path("/proc/cpuinfo")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def choose_device(name: str, local_rank: int = 0) -> torch.device:
+def choose_device(name: str, local_rank: int = 0, processes: int = 1) -> torch.device:
     """The device called `name`, whose random numbers are seeded from now on; 'auto' is this rank's GPU where there is
-    one, Apple's on a Mac, else the CPU.
+    one, Apple's on a Mac, else the CPU. `processes`: those of this machine, each of which needs a GPU of its own.
 
-    Raises GantoolError for a device that this machine has not.
+    Raises GantoolError for a device that this machine has not, and where there are more processes than GPUs.
     """
-    device = _found(name, local_rank)
+    device = _found(name)
+    if device.type != "cpu" and processes > 1:
+        _check_enough(name, device, processes)
+    if device.type == "cuda" and device.index is None:
+        device = torch.device("cuda", local_rank)
     use(device)
     return device
 
 
-def _found(name: str, local_rank: int) -> torch.device:
+def _found(name: str) -> torch.device:
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda", local_rank)
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        has_mps = torch.backends.mps.is_available()
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -43,13 +46,20 @@ def _found(name: str, local_rank: int) -> torch.device:
         raise GantoolError(f"trainer.device={name} is not supported: use auto, cpu, cuda, cuda:N or mps")
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise GantoolError("trainer.device=mps: torch finds no Apple GPU here; use trainer.device=auto")
-    if device.type == "cuda":
-        count = torch.cuda.device_count()
-        if (device.index or 0) >= count:
-            found = f"{count} CUDA devices" if count else "no CUDA device"
-            raise GantoolError(f"trainer.device={name}: this machine has {found}; use trainer.device=auto")
-        device = torch.device("cuda", local_rank if device.index is None else device.index)
+    if device.type == "cuda" and (device.index or 0) >= (count := torch.cuda.device_count()):
+        found = f"{count} CUDA devices" if count else "no CUDA device"
+        raise GantoolError(f"trainer.device={name}: this machine has {found}; use trainer.device=auto")
     return device
+
+
+def _check_enough(name: str, device: torch.device, processes: int) -> None:
+    count = torch.cuda.device_count() if device.type == "cuda" else 1
+    if processes > count:
+        have = f"{processes} processes and {count} GPU{'s' if count > 1 else ''} on this machine"
+        fix = f"start torchrun with --nproc-per-node={count}, or use trainer.device=cpu"
+        raise GantoolError(f"trainer.device={name}: {have}: {fix}")
+    if device.index is not None:
+        raise GantoolError(f"trainer.device={name}: one GPU for {processes} processes: use trainer.device=auto")
 
 
 def name_of(device: torch.device) -> str:
