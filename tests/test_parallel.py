@@ -158,6 +158,7 @@ def uneven(words: list[str]) -> int:
 
 def test_a_dry_run_of_ranks_plays_the_rounds_of_the_run_and_as_many_on_each(in_tmp: Path) -> None:
     words = [*SHARDED, "trainer.sync_batch_norm=true", "trainer.dry_run=true", *SCORED]
+    words += ["loss=hinge", "model.generator.norm=batch"]
     said = together(small(in_tmp / "run", *words), in_tmp / "out", uneven)
     first, second = (json.loads(Path(f"played.{number}").read_text()) for number in (0, 1))
     assert first == second == [[True, True]] * 2, "one that allocates, and one until the second rank's time is over"
