@@ -103,7 +103,7 @@ def agree(numbers: Sequence[int], device: torch.device) -> list[int]:
     round."""
     if world() == 1:
         return list(numbers)
-    flags = torch.tensor(numbers, device=device)
+    flags = torch.tensor(numbers, dtype=torch.int64, device=device)
     dist.all_reduce(flags, op=dist.ReduceOp.MAX)
     return flags.tolist()
 

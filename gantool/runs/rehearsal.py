@@ -4,7 +4,7 @@ import io
 import logging
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,9 @@ import torch
 
 from gantool.data.stream import Stream
 from gantool.errors import GantoolError, out_of_memory
+from gantool.logging.progress import Block
 from gantool.metrics.embedding import embed
+from gantool.metrics.scorer import Scorer
 from gantool.monitors.scores import Scores, made
 from gantool.ranks import rank, world
 from gantool.runs.build import Setup
@@ -71,17 +73,21 @@ def _looks(monitors: Sequence[Every], state: State) -> list[tuple[str, float]] |
 
 
 def _time(every: Every, state: State) -> tuple[str, float]:
-    monitor, began, times = every.monitor, time.perf_counter(), 1.0
+    monitor, began, seen = every.monitor, time.perf_counter(), 0
+
+    def blocks(scorer: Scorer) -> Iterator[Block]:
+        nonlocal began, seen
+        for block in islice(made(state.game, state.ema.generators, scorer), 2):
+            began = began if seen else time.perf_counter()  # the first one allocates
+            seen += len(block[0])
+            yield block
+
     if isinstance(monitor, Scores):
-        scorer, seen = monitor.scorer, 0
         with torch.no_grad():
-            for block in islice(made(state.game, state.ema.generators, scorer), 2):
-                began = began if seen else time.perf_counter()  # the first one allocates
-                embed(scorer.features, [block], scorer.device)
-                seen += len(block[0])
-        times = scorer.num / (max(seen, 1) * world())  # a rank may have no share of few images
+            embed(monitor.scorer.features, blocks(monitor.scorer), monitor.scorer.device)  # once, by all ranks
     else:
         every.look(state)
+    times = monitor.scorer.num / (seen * world()) if isinstance(monitor, Scores) and seen else 1.0
     return type(monitor).__name__.lower(), times * (time.perf_counter() - began)
 
 
