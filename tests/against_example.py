@@ -2,9 +2,9 @@
 
     python tests/against_example.py dataset=celeba [dataset.root=FOLDER] [trainer.seed=1] [any key of gantool train]
 
-Trains each for SECONDS (an environment variable, 480), one after the other, and prints the distance of 5,000 samples of
-each to all real images in EfficientNet-Lite0's features, at the resolution of gantool's run: the example's, made at its
-64 pixels, are resized. The example's samples are made as it makes them, by batch norm over batches of 64.
+Trains each for SECONDS, one after the other, and prints the distance of NUM samples of each (environment variables, 480
+and 5000) to all real images in EfficientNet-Lite0's features, at the resolution of gantool's run: the example's, made
+at its 64 pixels, are resized. The example's samples are made as it makes them, by batch norm over batches of 64.
 """
 
 import os
@@ -32,7 +32,7 @@ from gantool.metrics.scores import FrechetDistance
 from gantool.runs.build import set_up
 from gantool.runs.example import BATCH, LATENT, RESOLUTION, Example
 
-SECONDS, NUM = float(os.environ.get("SECONDS", "480")), 5000
+SECONDS, NUM = float(os.environ.get("SECONDS", "480")), int(os.environ.get("NUM", "5000"))
 
 
 def example(words: list[str]) -> tuple[float, Tensor]:

@@ -1,7 +1,6 @@
 """Large sets: prepared by processes, gone on with after a kill, and a million of images with GANTOOL_TESTS=all."""
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from cost import draw
 from extent import some, thorough
 from gantool.data import decoding, stored
 from gantool.data.cache import prepare
@@ -32,18 +32,6 @@ prepare(Folder(sys.argv[1], resolution=8))
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("GANTOOL_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "datasets"
-
-
-def draw(root: Path, count: int) -> Path:
-    """Tiny PPM images in two classes, each of its own content."""
-    for kind in ("a", "b"):
-        (root / kind).mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(0).integers(0, 256, (1000, 192), np.uint8)
-    for index in range(count):
-        row = pixels[index % 1000].copy()
-        row[:4] = np.frombuffer(index.to_bytes(4), np.uint8)
-        (root / "ab"[index % 2] / f"{index:07d}.ppm").write_bytes(b"P6 8 8 255\n" + row.tobytes())
-    return root
 
 
 def test_processes_decode_what_threads_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,16 +91,10 @@ def test_what_is_left_of_other_content_is_not_used(tmp_path: Path, cache: Path, 
 @thorough
 def test_a_million_images(tmp_path: Path, capsys) -> None:
     root = draw(tmp_path / "images", 1_000_000)
-    began = time.monotonic()
     image_set = prepare(Folder(str(root), resolution=8))
-    took, peak = time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     assert image_set.images.shape == (1_000_000, 3, 8, 8) and image_set.labels is not None
     with Image.open(root / "b" / "0999999.ppm") as last:
         assert (image_set.images[-1].permute(1, 2, 0).numpy() == np.asarray(last)).all()
     assert "1,000,000 images in 2 classes of 500,000" in capsys.readouterr().err
-    began = time.monotonic()
     again = prepare(Folder(str(root), resolution=8))
     assert again.fingerprint == image_set.fingerprint and torch.equal(again.images[::997], image_set.images[::997])
-    warm, most = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    print(f"{1e6 / took:,.0f} images a second, {peak:.1f} GiB at most ({most:.1f} in a process that decodes), "
-          f"ready in {warm:.0f} s from a warm cache")  # fmt: skip

@@ -1,13 +1,19 @@
 """What a person sees while a run goes on, with a terminal and without."""
 
 import io
+import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
+from composing import composed
 from gantool.game import Progress
 from gantool.logging.console import Console, place_and_name
+from runs import choices
 
 TOTAL = 150_000
 
@@ -121,3 +127,27 @@ def test_the_console_brings_neither_tensorboard_nor_images_with_it() -> None:
     code = "import sys, gantool.logging.console, gantool.logging.log; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "rich" in modules and not {"tensorboard", "PIL", "torchvision"} & set(modules)
+
+
+LOGS = [(kind, name) for kind in ("job_logging", "hydra_logging") for name in choices(f"hydra/{kind}")]
+BY_FILE = "import json, sys; from logging.config import dictConfig; dictConfig(json.loads(sys.argv[1]))"
+BY_API = """
+import gantool
+try:
+    gantool.train(["model=nothing"])
+except gantool.GantoolError as error:
+    assert "nothing" in str(error), error
+"""
+DRAWS = "\nimport logging, matplotlib.font_manager\nlogging.getLogger().info('the end')"
+
+
+@pytest.mark.parametrize(("kind", "name"), [*LOGS, ("api", "")])
+def test_matplotlib_does_not_tell_of_its_fonts(kind: str, name: str, tmp_path: Path) -> None:
+    code, log = BY_API, "{}"
+    if kind != "api":
+        code, log = BY_FILE, json.dumps(OmegaConf.to_container(composed(f"hydra/{kind}={name}")[1][kind], resolve=True))
+    command = [sys.executable, "-c", code + DRAWS, log]
+    env = {**os.environ, "MPLCONFIGDIR": str(tmp_path)}
+    said = subprocess.run(command, env=env, check=True, capture_output=True, text=True)
+    assert list(tmp_path.glob("fontlist*.json"))
+    assert (said.stdout + said.stderr).splitlines() == ([] if name == "silent" else ["the end"])

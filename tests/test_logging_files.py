@@ -3,7 +3,6 @@
 import json
 import math
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
-from tensorboard.plugins.hparams import metadata
 
 from gantool.game import Progress
 from gantool.logging.grid import grid, to_uint8
@@ -20,7 +18,7 @@ from gantool.logging.jsonl import read_metrics
 from gantool.logging.log import Log
 from gantool.logging.record import Record
 from gantool.logging.status import read_status, write_status
-from gantool.logging.tensorboard import TICKED, TensorBoard, beside
+from gantool.logging.tensorboard import beside
 
 TOTAL = 1000
 
@@ -110,29 +108,6 @@ def test_layout_puts_both_players_in_one_chart(resumed: Path) -> None:
     charts = {chart.title: list(chart.multiline.tag) for category in layout.category for chart in category.chart}
     assert charts["Losses"] == ["loss/(.+)/total$"]
     assert len(charts) == 9
-
-
-def test_hparams_tick_the_first_five_and_have_a_column_for_each_score_alone(tmp_path: Path) -> None:
-    tags = ["metrics/kd_mine", "metrics/cas"]
-    for name in ("a", "b"):
-        hparams = {"optimizer.lr": 2e-4, "optimizer.betas": [0.5, 0.999], "model.conditional": True, "loss": name}
-        trackers = {"tensorboard": partial(TensorBoard, metrics=tags)}
-        Log(tmp_path / name, hparams=hparams | {"trainer.seed": 1, "a": 1, "b": 2}, trackers=trackers).close()
-    for name in ("a", "b"):
-        content = events(tmp_path / name).summary_metadata
-        experiment = metadata.parse_experiment_plugin_data(
-            content["_hparams_/experiment"].plugin_data.content  # type: ignore[union-attr]
-        )
-        start = metadata.parse_session_start_info_plugin_data(
-            content["_hparams_/session_start_info"].plugin_data.content  # type: ignore[union-attr]
-        )
-        assert [info.name.tag for info in experiment.metric_infos] == [*tags, "speed/images_per_second"]
-        ticked = [info.name for info in experiment.hparam_infos if info.differs]  # what TensorBoard sorts by
-        assert ticked == [*hparams, "trainer.seed"] and len(ticked) == TICKED
-        assert start.hparams["optimizer.lr"].number_value == 2e-4
-        assert start.hparams["optimizer.betas"].string_value == "[0.5, 0.999]"
-        assert start.hparams["model.conditional"].string_value == "True"
-        assert start.hparams["loss"].string_value == name
 
 
 def test_what_is_added_beside_a_run_stays_one_run_and_takes_the_place_of_what_was_there(resumed: Path) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from extent import thorough
+from flaws import blurred, noisy
 from gantool.data.cache import prepare
 from gantool.data.image_set import ImageSet
 from gantool.data.mnist import Mnist
@@ -80,12 +81,11 @@ def test_every_flaw_raises_the_distance(
     def score(images: Tensor) -> dict[str, float]:
         return scorer.score((part, None) for part in images[:500].round().to(torch.uint8).split(250))
 
-    noise = torch.randn(500, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     good = score(fakes)
     threes = fakes[kinds == 3]
     flawed = {
-        "noise": score((fakes[:500] + 24 * noise).clamp(0, 255)),
-        "blur": score(F.avg_pool2d(fakes.float(), 3, stride=1, padding=1)),
+        "noise": score(noisy(fakes[:500], 24)),
+        "blur": score(blurred(fakes, 1)),
         "missing class": score(fakes[kinds != 7]),
         "one digit": score(threes.repeat(10, 1, 1, 1)),
         "uniform noise": score(255 * torch.rand(500, 1, 28, 28)),

