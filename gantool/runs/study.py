@@ -34,9 +34,12 @@ SECONDS = "seconds"  # an objective that is no score
 _STARTUP = 10  # trials that are drawn at random before the sampler learns
 
 
-def open_study(folder: Path, url: str | None = None, objectives: Mapping[str, bool] | None = None) -> "optuna.Study":
+def open_study(
+    folder: Path, url: str | None = None, objectives: Mapping[str, bool] | None = None, *, look: bool = False
+) -> "optuna.Study":
     """The study of the sweep in `folder`, which lies in its journal or in the data base at `url`; made where there is
-    none, with `objectives` (whether higher is better, by name). Raises GantoolError where it cannot be had."""
+    none, with `objectives` (whether higher is better, by name). `look`: nothing is to be changed in it. Raises
+    GantoolError where it cannot be had."""
     require("study", "optuna", what="hydra/sweeper=study")
     import optuna
 
@@ -44,7 +47,7 @@ def open_study(folder: Path, url: str | None = None, objectives: Mapping[str, bo
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     try:
         with reached(folder, url):
-            storage = storage_of(folder, url)
+            storage = storage_of(folder, url, look=look)
             if objectives is None:
                 return optuna.load_study(study_name=folder.name, storage=storage)
             kinds = optuna.study.StudyDirection
