@@ -13,8 +13,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from extent import ALL, some, thorough
 from gantool.cli.main import main
 from gantool.training import loop
-from runs import newest, same, small, train
+from runs import newest, same, same_training, small, train
 from test_ranks import keep_the_end, together
+from test_watchdog import EXPLODES, LOWER, noticed
 
 SHARDED = ["trainer.parallel=sharded"]
 SCORED = ["score=[fd]", "monitor=[samples,scores]", "monitor.scores.num=20", "monitor.scores.every=2it"]
@@ -84,6 +85,21 @@ def test_a_sharded_run_goes_on_alone_and_on_three(in_tmp: Path) -> None:
     together(small(in_tmp / "run", *words, *SHARDED, rounds=4), in_tmp / "out", count=3)
     whole = train(in_tmp / "one", *words, rounds=4)
     assert like(whole, newest(in_tmp / "run"), 0.01) == []
+
+
+@thorough
+def test_ranks_that_broke_down_go_back_alike_however_they_share(in_tmp: Path) -> None:
+    ended = {}
+    for mode in ("data", "sharded"):
+        words = small(in_tmp / mode, *EXPLODES, LOWER, f"trainer.parallel={mode}", model="mlp", rounds=20)
+        assert together(words, in_tmp / "out", keep_the_end).count("rollback 1 of 2") == 1
+        ended[mode], second = (torch.load(in_tmp / f"{mode}-{k}.pt", weights_only=True) for k in (0, 1))
+        kept = second if mode == "data" else {part: second[part] for part in ("game", "ema")}  # the first has moments
+        saved = newest(in_tmp / mode)
+        assert same(kept, {part: ended[mode][part] for part in kept}) and same_training(ended[mode], saved)
+        assert saved["progress"]["rounds"] == 20 and saved["rate_factor"] == 1e-6 and saved["watch"]["rollbacks"] == 1
+        assert noticed(in_tmp / mode).count("rollback") == 1
+    assert like(ended["data"], ended["sharded"], 1e-6) == []
 
 
 def weigh(words: list[str]) -> int:

@@ -1,7 +1,7 @@
 """hydra/sweeper=study: trials are asked for, shared, taken up, pruned and told; what was found is drawn and pasted."""
 
-import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,10 @@ from gantool.logging.status import read_status
 from gantool.paths import conf_dir
 from gantool.runs.best import PRESET
 from gantool.runs.results import read_results
-from gantool.runs.space import as_begun, combinations, space_of
-from gantool.runs.study import ask, left_behind, open_study
+from gantool.runs.space import combinations, space_of
+from gantool.runs.storage import storage_of
+from gantool.runs.study import ask, open_study
+from gantool.runs.sweeps import read_jobs
 from runs import small
 
 RATE = "optimizer.lr=tag(log,interval(1e-5,1e-1))"
@@ -121,46 +123,40 @@ def test_what_is_searched() -> None:
         combinations(space("e=interval(0,1)"))
 
 
-@pytest.mark.parametrize("sampler", some(["tpe", "cmaes", "random", "grid"], 2))
-@pytest.mark.parametrize("url", some([None, "sqlite:///{}/x.db"], 1))
-def test_samplers(sampler: str, url: str | None, tmp_path: Path) -> None:
-    """Of a bowl; each trial by a process of its own, which is to make no difference."""
-    words = ["x=range(-4,5,2)", "y=-1,0,1"] if sampler == "grid" else ["x=interval(-4,4)", "y=interval(-1,1)"]
-    config = StudyConfig(**SETTINGS | {"sampler": sampler, "storage": url and url.format(tmp_path)})
-    found = []
-    for name in ("a", "b"):
-        folder = tmp_path / name
-        folder.mkdir()
-        study = open_study(folder, config.storage, {"bowl": False})
-        if sampler == "grid":
-            for one in combinations(space(*words)):
-                study.enqueue_trial(one)
-        while (trial := ask(folder, config, space(*words))) is not None:
-            study.tell(trial.number, (float(trial.params["x"]) - 2) ** 2 + float(trial.params["y"]) ** 2)
-        found.append([trial.params for trial in open_study(folder, config.storage).get_trials()])
-    assert found[0] == found[1] and len(found[0]) == (15 if sampler == "grid" else 40)
-    assert len({json.dumps(params) for params in found[0]}) == len(found[0])
-    best = open_study(tmp_path / "a", config.storage).best_value
-    assert best < {"tpe": 0.3, "cmaes": 0.5, "random": 1.0, "grid": 0.001}[sampler]
-    with pytest.raises(GantoolError, match="vary other keys"):
-        as_begun(open_study(tmp_path / "a", config.storage), space("z=1,2"))
-    with pytest.raises(GantoolError, match="choose x otherwise"):
-        as_begun(open_study(tmp_path / "a", config.storage), space("x=a,b", "y=1,2"))
+def moved(searched: Path, folder: Path, address: str) -> None:
+    """Makes `folder` the search's, as one that is kept at this address and has drawn nothing yet."""
+    shutil.copytree(searched, folder, ignore=shutil.ignore_patterns("study*", "report.html"))
+    for job in read_jobs(folder):
+        path = folder / job.name / ".hydra" / "config.yaml"
+        text, count = re.subn(r"(?m)^  storage: null$", f"  storage: {address}", path.read_text())
+        assert count == 1
+        path.write_text(text)
 
 
-def test_a_trial_that_was_there_before_is_not_trained_again(tmp_path: Path) -> None:
-    config = StudyConfig.model_validate(SETTINGS | {"trials": 8})
-    study = open_study(tmp_path, None, {"score": True})
-    asked = []
-    while (trial := ask(tmp_path, config, space("x=1,2"))) is not None:
-        asked.append(trial.params["x"])
-        study.tell(trial.number, float(trial.params["x"]))
-    assert sorted(asked) == ["1", "2"] and states(tmp_path) == ["COMPLETE"] * 8
-    assert study.best_value == 2 and left_behind(tmp_path, study) == []
+def test_the_page_draws_a_search_that_is_kept_elsewhere(
+    searched: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    base, folder, address = tmp_path / "a b.db", tmp_path / "mine", f"sqlite:///{tmp_path / 'a b.db'}"
+    moved(searched, folder, address)
+    assert main(["report", f"run={folder}"]) == 0 and not base.exists()
+    assert f"cannot be drawn: study.storage={address}: the study cannot be opened (unable to" in capfd.readouterr().out
+    names = {"from_study_name": searched.name, "to_study_name": folder.name}
+    optuna.copy_study(from_storage=storage_of(searched, None), to_storage=address, **names)
+    before = base.read_bytes()
+    assert main(["report", f"run={folder}"]) == 0 and "cannot" not in capfd.readouterr().out
+    assert "Importance: fd_digits" in (folder / "report.html").read_text() and base.read_bytes() == before
+    server = "postgresql://me@host.invalid/studies"
+    moved(searched, tmp_path / "server", server)
+    for words, told in (([], f"{server}: trust=true asks there"), (["trust=true"], f"study.storage={server}")):
+        assert main(["report", f"run={tmp_path / 'server'}", *words]) == 0
+        [line] = [line for line in capfd.readouterr().out.splitlines() if "cannot be drawn" in line]
+        assert told in line
 
 
 @thorough
-def test_scores_and_seconds_make_a_front(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_scores_and_seconds_make_a_front(
+    in_tmp: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = ["trainer.batch_size=8,16", "study.sampler=grid", "study.objective=[fd_digits,seconds]"]
     assert main(searching(in_tmp / "front", *words, "study.storage=sqlite:///front.db")) == 0
     out = capfd.readouterr().out
@@ -168,7 +164,9 @@ def test_scores_and_seconds_make_a_front(in_tmp: Path, capfd: pytest.CaptureFixt
     assert 1 <= len(front) <= 2 and "2 trials: 2 complete" in out
     with Image.open(in_tmp / "front" / "study-pareto-front.png") as image:
         assert image.width > 600
-    assert main(["report", "run=front"]) == 0 and "Pareto: front" in (in_tmp / "front" / "report.html").read_text()
+    (in_tmp / "front" / "study-pareto-front.png").unlink()
+    monkeypatch.chdir("front")
+    assert main(["report", "run=."]) == 0 and "Pareto: front" in Path("report.html").read_text()
 
 
 def test_nothing_is_drawn_of_one_trial(tmp_path: Path) -> None:

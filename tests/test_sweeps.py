@@ -3,6 +3,8 @@
 import csv
 import json
 import re
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -28,8 +30,16 @@ def swept(folder: Path, *words: str) -> list[str]:
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two seeds, trained."""
     folder = tmp_path_factory.mktemp("sweeps") / "sweep"
-    assert main(swept(folder, "trainer.seed=1,2")) == 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as said:
+        patch.setattr("gantool.runs.training._told", set())
+        assert main(swept(folder, "trainer.seed=1,2")) == 0
+    (folder.parent / "said").write_text(said.getvalue())
     return folder
+
+
+def test_networks_that_are_the_same_are_told_once(sweep: Path) -> None:
+    said = (sweep.parent / "said").read_text()
+    assert "job 1 of 2" in said and "job 2 of 2" in said and said.count("discriminator  Discriminator") == 1
 
 
 @thorough
@@ -48,7 +58,6 @@ def test_more_values_in_another_order(sweep: Path, capfd: pytest.CaptureFixture[
     assert "0-trainer.seed-1: finished, kept" in out and "going on at 0.024 kimg" in out
     assert "job 1 of 2: 2-trainer.seed-3" in out and "job 2 of 2, about 0:" in out
     assert re.search(r"job 2 of 2 +0\.0/0\.032 kimg", out), "on each line of the progress"
-    assert out.count("discriminator  Discriminator") <= 1, "networks that are the same are told once"
     assert (sweep / "0-trainer.seed-1" / "metrics.jsonl").stat().st_mtime_ns == written
     assert sorted(job.name for job in read_jobs(sweep)) == ["0-trainer.seed-1", "1-trainer.seed-2", "2-trainer.seed-3"]
     assert all(same_training(state, newest(sweep / job)) for job, state in before.items())

@@ -9,6 +9,7 @@ import pytest
 
 from extent import thorough
 from gantool.cli.main import main
+from gantool.logging.jsonl import read_metrics
 from gantool.runs.results import read_results
 from gantool.runs.study import open_study
 from processes import Process
@@ -44,14 +45,38 @@ def test_a_killed_trial_is_taken_up_by_another_process(in_tmp: Path) -> None:
     assert newest(checkpoint.parents[1])["progress"]["nimg"] == 3200
 
 
+def cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
 @thorough
 def test_jobs_side_by_side_share_the_cores(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert main(swept(in_tmp / "sweep", "trainer.seed=1,2", "hydra/launcher=joblib")) == 0
-    cores = len(os.sched_getaffinity(0))
     states = [newest(in_tmp / "sweep" / name) for name in ("0-trainer.seed-1", "1-trainer.seed-2")]
-    assert [state["numerics"]["threads"] for state in states] == [max(1, cores // 2)] * 2
+    assert [state["numerics"]["threads"] for state in states] == [max(1, cores() // 2)] * 2
+
+
+@thorough
+def test_trials_side_by_side_are_each_trained_once(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    folder = in_tmp / "search"
+    side_by_side = ["study.trials=4", "study.at_once=2", "hydra/launcher=joblib"]
+    assert main(searching(folder, RATE, *side_by_side)) == 0
+    trials = open_study(folder).get_trials()
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 4
+    begun = [trial.datetime_start for trial in trials if trial.datetime_start]
+    ended = [trial.datetime_complete for trial in trials if trial.datetime_complete]
+    assert begun[1] < ended[0] < begun[2] and begun[3] < ended[2], "two at once, and then two"
+    results = read_results(folder)
+    assert len(results) == 4 and {result.state for result in results} == {"finished"}
+    for result in results:
+        seen = [line["rounds"] for line in read_metrics(folder / result.name) if "metrics/fd_digits" in line]
+        starts = list((folder / result.name).glob("events*"))
+        assert seen == [2, 4] and len(starts) == 1, "each is trained by one process, once"
+        assert newest(folder / result.name)["numerics"]["threads"] == max(1, cores() // 2)
 
 
 def task_of(folder: Path) -> int:

@@ -1,7 +1,7 @@
 """gantool report: a run, or several compared, as one HTML page that needs nothing else."""
 
 import logging
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -45,7 +45,7 @@ def report(options: Options) -> None:
     if options.metric is not None and len(named) == 1 and not jobs:
         raise GantoolError(f"metric={options.metric} ranks several runs, and {first} is one; leave it out")
     if jobs:
-        pictures = _of_search(first)
+        pictures = _of_search(first.absolute(), jobs, options.trust)
         page, place = page_of_runs(f"Sweep {first.resolve().name}", jobs, options.metric, pictures), first
     elif len(named) == 1:
         page, place = page_of_run(RunFolder.open(first, options.trust)), first
@@ -66,11 +66,18 @@ def report(options: Options) -> None:
     log.info("%s  %.1f MB", out, out.stat().st_size / 1e6)
 
 
-def _of_search(folder: Path) -> list[Path]:
-    """Pictures of the search in a sweep's folder: drawn anew, where its trials are there and Optuna is installed."""
-    from gantool.runs.study import JOURNAL, draw, open_study
+def _of_search(folder: Path, jobs: Sequence[Path], trusted: bool) -> list[Path]:
+    """Pictures of the search in a sweep's folder, drawn anew where its trials can be had."""
+    from gantool.runs.storage import JOURNAL, address_in, reached
+    from gantool.runs.study import draw, open_study
 
-    with suppress(GantoolError, OSError):
-        if (folder / JOURNAL).is_file():
-            draw(folder, open_study(folder))
+    try:
+        kept = (folder / JOURNAL).is_file()
+        url = None if kept else address_in(jobs, trusted=trusted)
+        if kept or url is not None:
+            study = open_study(folder, url, look=True)
+            with reached(folder, url):
+                draw(folder, study)
+    except (GantoolError, OSError) as error:
+        log.warning("the trials of the search cannot be drawn: %s", error)
     return sorted(folder.glob("study-*.png"))

@@ -40,14 +40,17 @@ def save_composed(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig)
 
 
 def make_absolute(cfg: DictConfig) -> None:
-    """Writes the folders and files that images and features are read from with their whole path: a run that goes on in
-    another working folder, or under another GANTOOL_DATA, finds the same ones."""
+    """Writes the folders and files that images and features are read from, and a study, with their whole path: a run
+    that goes on in another working folder, or under another GANTOOL_DATA, finds the same ones."""
     plain = resolve(cfg)
     for path, node in nodes({group: plain.get(group) for group in ("dataset", "features")}):
         for key, value in node.items():
             if isinstance(value, str) and value and _PLACE.fullmatch(key) and "://" not in value:
                 with open_dict(cfg):
                     OmegaConf.update(cfg, f"{path}.{key}", str(expanded(value).absolute()))
+    storage = (plain.get("study") or {}).get("storage") or ""
+    if storage.startswith("sqlite:///"):
+        cfg.study.storage = f"sqlite:///{Path(storage.removeprefix('sqlite:///')).absolute()}"
     if isinstance(plain.get("init"), str) and expanded(plain["init"]).exists():  # else it may be on the Hub
         cfg.init = str(expanded(plain["init"]).absolute())
 

@@ -1,12 +1,16 @@
 """Where a study lies: in a journal in the sweep's folder, or in a data base for machines that share no disk."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 from zlib import crc32
 
+from omegaconf import OmegaConf
+
+from gantool.config.composed import read_saved
 from gantool.errors import GantoolError, require
 from gantool.lock import locked
 
@@ -15,18 +19,38 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 JOURNAL, LOCK = "study.journal", ".study.lock"
+SQLITE = "sqlite:///"
 _PATIENCE = "5"  # seconds, for a server that does not answer
 
 
-def storage_of(folder: Path, url: str | None) -> "BaseStorage":
-    """Of the study of the sweep in `folder`: its journal, or the data base at `url`. Raises GantoolError without the
-    server's driver, and what Optuna and SQLAlchemy do."""
+def storage_of(folder: Path, url: str | None, *, look: bool = False) -> "BaseStorage":
+    """Of the study of the sweep in `folder`: its journal, or the data base at `url`, whose file is left as it is by one
+    who is only to `look`. Raises GantoolError without the server's driver, and what Optuna and SQLAlchemy do."""
     from optuna.storages import JournalStorage, get_storage
     from optuna.storages.journal import JournalFileBackend
 
     if url is None:
         return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+    if look and not _is_server(url):
+        url = f"sqlite:///file:{quote(url.removeprefix(SQLITE))}?mode=ro&uri=true"
     return get_storage(_server(url) if _is_server(url) else url)
+
+
+def address_in(jobs: Sequence[Path], *, trusted: bool) -> str | None:
+    """study.storage as the trials in the folders `jobs` have it; None where they have none. Raises GantoolError for a
+    server unless it is `trusted`: whoever made the folders would be given this user's password."""
+    begun = [job for job in jobs if (job / ".hydra" / "config.yaml").is_file()]
+    try:
+        config = OmegaConf.to_container(read_saved(begun[0])) if begun else None
+    except GantoolError:  # that it is damaged is told elsewhere
+        return None
+    study = config.get("study") if isinstance(config, dict) else None
+    url = study.get("storage") if isinstance(study, dict) else None
+    if not isinstance(url, str) or not (url.startswith(SQLITE) or _is_server(url)):
+        return None
+    if _is_server(url) and not trusted:
+        raise GantoolError(f"they are in {url}: trust=true asks there, with PGPASSWORD or ~/.pgpass for a password")
+    return url
 
 
 @contextmanager

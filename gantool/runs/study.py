@@ -34,9 +34,12 @@ SECONDS = "seconds"  # an objective that is no score
 _STARTUP = 10  # trials that are drawn at random before the sampler learns
 
 
-def open_study(folder: Path, url: str | None = None, objectives: Mapping[str, bool] | None = None) -> "optuna.Study":
+def open_study(
+    folder: Path, url: str | None = None, objectives: Mapping[str, bool] | None = None, *, look: bool = False
+) -> "optuna.Study":
     """The study of the sweep in `folder`, which lies in its journal or in the data base at `url`; made where there is
-    none, with `objectives` (whether higher is better, by name). Raises GantoolError where it cannot be had."""
+    none, with `objectives` (whether higher is better, by name). `look`: nothing is to be changed in it. Raises
+    GantoolError where it cannot be had."""
     require("study", "optuna", what="hydra/sweeper=study")
     import optuna
 
@@ -44,7 +47,7 @@ def open_study(folder: Path, url: str | None = None, objectives: Mapping[str, bo
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     try:
         with reached(folder, url):
-            storage = storage_of(folder, url)
+            storage = storage_of(folder, url, look=look)
             if objectives is None:
                 return optuna.load_study(study_name=folder.name, storage=storage)
             kinds = optuna.study.StudyDirection
@@ -72,7 +75,8 @@ def exists(folder: Path, url: str | None) -> bool:
 
 
 def ask(folder: Path, config: StudyConfig, space: "dict[str, BaseDistribution]") -> "optuna.trial.Trial | None":
-    """A new trial; None where there are as many as asked for. One that is as a trial before it is told its end at once.
+    """A new trial; None where there are as many as asked for. One that is as a trial before it is told its end at once,
+    and one that is as a trial that still runs is told that one's end, once it has ended.
 
     The sampler's random numbers are a function of study.seed and the number of trials begun.
     """
@@ -80,6 +84,12 @@ def ask(folder: Path, config: StudyConfig, space: "dict[str, BaseDistribution]")
     from optuna.trial import TrialState
 
     study = open_study(folder, config.storage)
+    trials = study.get_trials(deepcopy=False)
+    for one in trials:
+        if one.state == TrialState.RUNNING and "as" in one.user_attrs:
+            like = trials[one.user_attrs["as"]]
+            if like.state.is_finished():
+                study.tell(one.number, like.values if like.state == TrialState.COMPLETE else None, state=like.state)
     while True:
         before = study.get_trials(deepcopy=False)
         waiting = [trial for trial in before if trial.state == TrialState.WAITING]
@@ -95,10 +105,13 @@ def ask(folder: Path, config: StudyConfig, space: "dict[str, BaseDistribution]")
         study.sampler = samplers["random" if config.sampler == "grid" else config.sampler]()
         trial = study.ask(space)
         trial.set_user_attr("sweep", _name_of(folder))
-        same = [one for one in before if one.params == trial.params and one.state == TrialState.COMPLETE]
-        if not same:
+        same = {one.state: one for one in before if one.params == trial.params and "as" not in one.user_attrs}
+        if (ended := same.get(TrialState.COMPLETE)) is not None:
+            study.tell(trial, ended.values)
+        elif (running := same.get(TrialState.RUNNING)) is not None:
+            trial.set_user_attr("as", running.number)
+        else:
             return trial
-        study.tell(trial, same[0].values)
 
 
 def left_behind(folder: Path, study: "optuna.Study") -> "list[FrozenTrial]":
