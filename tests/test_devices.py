@@ -46,6 +46,21 @@ def test_a_refused_device_is_not_in_use(generators: tuple[torch.Generator, ...])
     assert randomness._in_use == set()
 
 
+@pytest.mark.parametrize("name", ["cpu", "cuda:2", "mps"])
+def test_random_numbers_go_on_as_if_nothing_had_been_drawn(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = torch.device(name)
+    generator = torch.default_generator if name == "cpu" else torch.Generator()
+    module = torch.get_device_module(device)
+    monkeypatch.setattr(module, "get_rng_state", lambda of: {device: generator.get_state()}[of], raising=False)
+    monkeypatch.setattr(module, "set_rng_state", lambda state, of: generator.set_state(state), raising=False)
+    before = [one.get_state() for one in (generator, torch.default_generator)]
+    for enabled in (True, False):
+        with randomness.forked(device, enabled=enabled):
+            drawn = torch.rand(3, generator=generator), torch.rand(3)
+        after = [one.get_state() for one in (generator, torch.default_generator)]
+        assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True)) == enabled, drawn
+
+
 @pytest.mark.parametrize(("device", "capability"), [("cpu", (9, 0)), ("cuda:0", (7, 5))])
 def test_tf32_is_refused_where_there_is_none(device: str, capability: tuple[int, int], monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
