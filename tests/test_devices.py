@@ -1,6 +1,8 @@
 """What of a GPU a run touches, as far as a CPU can tell: seeds, TF32, and numbers that stay with the host."""
 
 import copy
+import resource
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -44,6 +46,13 @@ def test_a_refused_device_is_not_in_use(generators: tuple[torch.Generator, ...])
     with pytest.raises(GantoolError, match="has 3 CUDA devices"):
         hardware.choose_device("cuda:3")
     assert randomness._in_use == set()
+
+
+@pytest.mark.parametrize(("platform", "unit"), [("darwin", 1), ("linux", 1024)])
+def test_the_most_memory_is_in_bytes(platform: str, unit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(resource, "getrusage", lambda who: SimpleNamespace(ru_maxrss=7))
+    assert hardware.peak_memory(torch.device("cpu")) == 7 * unit
 
 
 @pytest.mark.parametrize("name", ["cpu", "cuda:2", "mps"])

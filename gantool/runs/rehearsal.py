@@ -18,7 +18,7 @@ from gantool.monitors.scores import Scores, made
 from gantool.runs.build import Setup
 from gantool.runs.fitting import Attempt, what_fits
 from gantool.runs.housekeeping import in_bytes
-from gantool.training.hardware import total_memory
+from gantool.training.hardware import peak_memory, total_memory
 from gantool.training.loop import Every
 from gantool.training.state import State
 
@@ -59,7 +59,7 @@ def rehearse(setup: Setup, run_dir: Path, state: State, data: Stream, monitors: 
     )
     values = (
         ", ".join(parameters),
-        f"{in_bytes(_peak(device))} at most, of {in_bytes(total_memory(device))}",
+        f"{in_bytes(peak_memory(device))} at most, of {in_bytes(total_memory(device))}",
         f"{1 / pace:.0f} images/s in batches of {trainer.batch_size}",
         f"{_in_words(pace * total + seconds)} for {total / 1000:g} kimg, {_in_words(seconds)} of it for looks",
         told,
@@ -93,15 +93,6 @@ def _size(state: State) -> int:
     buffer = io.BytesIO()
     torch.save(state.state_dict(), buffer)
     return buffer.tell()
-
-
-def _peak(device: torch.device) -> int:
-    """Bytes that this process has needed at most."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _free(folder: Path) -> int:
