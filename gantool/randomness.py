@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
@@ -35,6 +36,13 @@ def seed_torch(*position: object) -> None:
             torch.mps.manual_seed(seed)
         elif torch.cuda.is_initialized():
             torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+
+
+def forked(device: torch.device, *, enabled: bool = True) -> AbstractContextManager[None]:
+    """A context after which torch's random numbers, of the CPU and of `device`, go on as if nothing had been drawn in
+    it."""
+    devices = [] if device.type == "cpu" else [device]
+    return torch.random.fork_rng(devices, enabled, device_type=device.type)
 
 
 def _hash(position: tuple[object, ...]) -> int:

@@ -165,7 +165,8 @@ class Orthogonal:
 
 @dataclass(frozen=True)
 class WeightClip:
-    """A constraint: clamps every parameter to [-bound, bound] after each update (WGAN, Arjovsky 2017)."""
+    """A constraint: clamps every parameter that is trained to [-bound, bound] after each update (WGAN, Arjovsky
+    2017)."""
 
     bound: float = 0.01
 
@@ -176,7 +177,8 @@ class WeightClip:
     @torch.no_grad()
     def __call__(self, network: nn.Module) -> None:
         for parameter in network.parameters():
-            parameter.clamp_(-self.bound, self.bound)
+            if parameter.requires_grad:  # not what trainer.freeze keeps
+                parameter.clamp_(-self.bound, self.bound)
 
 
 @dataclass(frozen=True)

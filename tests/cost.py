@@ -24,10 +24,9 @@ from gantool.cli.arguments import add_arguments
 from gantool.cli.main import main as gantool
 from gantool.config import Written
 from gantool.data.cache import prepare
+from gantool.data.folder import Folder
 from gantool.runs.build import build_state, build_stream, set_up
 from gantool.runs.monitors import build_measurements
-from gantool.data.folder import Folder
-from gantool.runs.build import build_state, set_up
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.loop import Settings, play_round
 

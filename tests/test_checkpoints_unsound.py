@@ -47,13 +47,11 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> dict:
 
 def files(folder: Path) -> dict[str, tuple]:
     """Everything below, with contents and times."""
-    return {
-        str(path.relative_to(folder)): (
-            path.lstat().st_mtime_ns,
-            path.read_bytes() if path.is_file() and os.access(path, os.R_OK) else None,
-        )
-        for path in sorted(folder.rglob("*"))
-    }
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        content = path.read_bytes() if path.is_file() and os.access(path, os.R_OK) else None
+        found[str(path.relative_to(folder))] = (path.lstat().st_mtime_ns, content)
+    return found
 
 
 def passed_over(run: Path, caplog: pytest.LogCaptureFixture, check: Callable[[Any], None] | None = None) -> str:

@@ -1,12 +1,16 @@
 """Runs that end before their length: by scores, bit for bit also when killed, or by the clock."""
 
 import json
+import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+import gantool
 from extent import some, thorough
+from gantool.cli.arguments import add_arguments
 from gantool.cli.main import main
 from gantool.training.ending import Ending
 from gantool.training.stop import LATE, StopSignal
@@ -82,6 +86,35 @@ def test_the_clock_ends_a_process_and_a_resume_goes_on(in_tmp: Path, capfd) -> N
     with StopSignal(Ending(deadline=time.monotonic()).is_late) as stop:
         assert stop.number == LATE
         stop.leave(LATE)
+
+
+@pytest.mark.parametrize("others", [[], [signal.SIGTERM], [signal.SIGTERM, None]], ids=str)
+def test_the_first_signal_counts_whatever_comes_after(others: list[signal.Signals | None]) -> None:
+    """Slurm sends SIGUSR2, for submitit to requeue, then SIGTERM; `others` came to other ranks, None is late."""
+    heard: list[int] = []
+    before = signal.signal(signal.SIGUSR2, lambda number, frame: heard.append(number))
+    late = Ending(deadline=time.monotonic()).is_late
+    try:
+        with StopSignal(late) as stop:
+            for number in (signal.SIGUSR2, signal.SIGTERM, signal.SIGUSR1):
+                signal.raise_signal(number)
+            numbers = [stop.number]
+        for number in others:
+            with StopSignal(late) as other:
+                if number is not None:
+                    signal.raise_signal(number)
+                numbers.append(other.number)
+        with pytest.raises(SystemExit) as left:
+            stop.leave(max(numbers))  # what the ranks agree on
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert left.value.code == 128 + signal.SIGUSR2 and heard == [signal.SIGUSR2]
+
+
+def test_a_run_outside_the_main_thread_handles_no_signals(in_tmp: Path) -> None:
+    words = [*small(in_tmp / "run", "monitor=none", "trainer.device=cpu", model="mlp", rounds=2)[1:]]
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(gantool.train, add_arguments(words)).result().nimg == 16
 
 
 WRONG = {

@@ -164,3 +164,6 @@ def test_weight_clipping() -> None:
     inside = network.weight.detach().clone().clamp(-0.05, 0.05)
     WeightClip(bound=0.05)(network)
     assert torch.equal(network.weight, inside) and network.bias.abs().max() <= 0.05
+    network.weight.requires_grad = False  # it is frozen
+    WeightClip(bound=0.01)(network)
+    assert torch.equal(network.weight, inside) and network.bias.abs().max() <= 0.01

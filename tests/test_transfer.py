@@ -194,6 +194,7 @@ FREEZES = {
 @pytest.mark.parametrize("model", some(FREEZES, 2))
 def test_first_blocks_keep_their_values(in_tmp: Path, model: str) -> None:
     more = {"progan": ["dataset.resolution=32"], "cyclegan": [f"dataset.root={two_sides(in_tmp / 'sides')}"]}
+    more["biggan"] = ["++loss.constraint={_target_: gantool.regularizers.WeightClip, bound: 0.01}"]
     counts = ",".join(f"{name}: {len(keys)}" for name, keys in FREEZES[model].items())
     words = [f"trainer.freeze={{{counts}}}", "trainer.checkpoint_seconds=1e-9", *more.get(model, [])]
     after = train(in_tmp / "run", *words, model=model, rounds=2)

@@ -105,10 +105,13 @@ def test_a_run_killed_around_its_rollback_ends_bit_for_bit_the_same(in_tmp: Path
     assert {**whole["watch"], "noticed": 0} == {**parts["watch"], "noticed": 0}
 
 
-def test_rollbacks_are_bounded(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    words = [*EXPLODES, "trainer.watchdog.rate_factor=0.99"]
+@pytest.mark.parametrize("every", some(["100it", "3it"], 1))
+def test_rollbacks_are_bounded(every: str, in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    words = [*EXPLODES, "trainer.watchdog.rate_factor=0.99", f"trainer.watchdog.every={every}"]
     assert main(small(in_tmp / "run", *words, model="mlp", rounds=20)) == 1
     errors = capfd.readouterr()
+    for factor in (0.99, 0.99**2):  # whether a good state was kept in between or not
+        assert f"with rates times {factor:g} " in noticed(in_tmp / "run")
     assert "stopped after 2 rollbacks" in errors.err and "Traceback" not in errors.err
     assert json.loads((in_tmp / "run" / "status.json").read_text())["state"] == "failed"
 

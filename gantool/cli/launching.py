@@ -48,7 +48,7 @@ class Launching:
         """Runs jobs, each by its overrides, and returns when all have ended."""
         config = self.config
         if isinstance(most := config.hydra.launcher.get("n_jobs"), int):  # joblib divides the cores by it
-            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            cores = _cores()
             config = config.copy()
             with read_write(config.hydra):
                 config.hydra.launcher.n_jobs = min(most if most > 0 else cores, len(jobs))
@@ -87,6 +87,14 @@ class Launching:
         finally:
             logging.disable(logging.NOTSET)
         return [], []
+
+
+def _cores() -> int:
+    """That this process may use; where the system does not say, all of the machine."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS, Windows
+        return os.cpu_count() or 1
 
 
 def first_of(override: Override) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -12,13 +12,15 @@ from pydantic import ValidationError
 from gantool.config.leaves import leaves
 from gantool.config.messages import NAMED, in_words
 from gantool.config.parts import find, mistakes, nodes, parameters
-from gantool.config.schema import RecipeConfig, Train, owned
+from gantool.config.schema import RecipeConfig, Train, WatchdogConfig, owned
 from gantool.config.written import Written
 from gantool.errors import GantoolError, did_you_mean
 
 log = logging.getLogger(__name__)
 
-_ROLLBACK = ("trainer.watchdog.max_rollbacks", "trainer.watchdog.rate_factor")  # keys of a rollback alone
+_ROLLBACK = ("max_rollbacks", "rate_factor")  # keys of the watchdog that a rollback alone reads
+_BETAS = ("recipe.betas", "optimizer.betas", "optimizer.generator.betas", "optimizer.discriminator.betas")
+_NORM = re.compile(r"\$\{norm:([^}]*)\}")  # see resolvers.norm
 
 
 def resolve(cfg: DictConfig) -> dict[str, Any]:
@@ -51,9 +53,10 @@ def read(cfg: DictConfig, written: Written | None = None) -> Train:
         config = Train.model_validate(plain)
     except ValidationError as wrong:
         lines = list(in_words(wrong.errors(), cfg, plain))
-    lines += [*_unread(cfg, plain, written), *_in_nodes(plain, written)]
+    idle = {} if config is None else _idle(cfg, config)
+    lines += [*_unread(cfg, plain, written, idle), *_in_nodes(plain, written)]
     if config is not None:
-        lines += _without_effect(config, written)
+        lines += _without_effect(config, written, idle)
     if lines or config is None:
         raise GantoolError("\n".join(dict.fromkeys(lines)))
     return config
@@ -81,39 +84,74 @@ def drop_inherited(cfg: DictConfig, written: Written) -> None:
             log.info("%s: %s takes no %s; left out", path, node["_target_"], ", ".join(dropped))
 
 
-def _references(cfg: DictConfig) -> set[str]:
-    """The keys that other values read as ${key}."""
-    text = str(OmegaConf.to_container(cfg))
-    read = set(re.findall(r"\$\{([\w.-]+)\}", text))
-    return read | ({"recipe.discriminator_norm"} if "${norm:" in text else set())
+def _read_keys(values: Mapping[str, Any], norm: object, idle: Iterable[str]) -> set[str]:
+    """The keys that others among `values` (as composed) read as ${key}, directly or through keys of the recipe; what is
+    `idle` reads none. `norm`: recipe.discriminator_norm, which is read where it is one of those that are taken."""
+    waiting = [key for key in values if not _within(key, ["recipe", *idle])]
+    read: set[str] = set()
+    while waiting:
+        text = str(values[waiting.pop()])
+        found = set(re.findall(r"\$\{([\w.-]+)\}", text))
+        found |= {"recipe.discriminator_norm" for names in _NORM.findall(text) if norm in names.split(",")}
+        waiting += [key for key in values if _within(key, found - read)]
+        read |= found
+    return read
 
 
-def _unread(cfg: DictConfig, plain: dict[str, Any], written: Written) -> Iterator[str]:
+def _within(key: str, groups: Iterable[str]) -> bool:
+    """True where `key` is one of `groups` or lies in one of them."""
+    return any(f"{key}.".startswith(f"{group}.") for group in groups)
+
+
+def _unread(cfg: DictConfig, plain: dict[str, Any], written: Written, idle: Iterable[str]) -> Iterator[str]:
     """A line for each key of the recipe that was typed, or is none of gantool's, and that nothing chosen follows."""
-    read = _references(cfg)
     recipe = plain.get("recipe")
-    for key in recipe if isinstance(recipe, dict) else ():
-        path = f"recipe.{key}"
-        if path not in read and (key not in RecipeConfig.model_fields or path in written.typed):
-            near = did_you_mean(key, RecipeConfig.model_fields) if key not in RecipeConfig.model_fields else ""
-            yield f"{path} has no effect{near}, as no chosen part reads it: set the key that it is for, or leave it out"
+    if not isinstance(recipe, dict):
+        return
+    values = leaves(OmegaConf.to_container(cfg))
+    read = _read_keys(values, recipe.get("discriminator_norm"), idle)
+    for key in recipe:
+        path, known = f"recipe.{key}", key in RecipeConfig.model_fields
+        if path not in read and (not known or any(_within(typed, [path]) for typed in written.typed)):
+            near = "" if known else did_you_mean(key, RecipeConfig.model_fields)
+            why = "no chosen part reads it: set the key that it is for"
+            for place, text in values.items() if key == "discriminator_norm" else ():
+                if names := _NORM.search(str(text)):
+                    why = f"{place} takes only {names[1]} from it: set {place}={recipe[key]}"
+            yield f"{path} has no effect{near}, as {why}, or leave it out"
 
 
-def _without_effect(config: Train, written: Written) -> Iterator[str]:
+def _idle(cfg: DictConfig, config: Train) -> dict[str, str]:
+    """The keys, and groups of keys, that other settings make idle, each with the reason and the fix."""
+    values, action = leaves(OmegaConf.to_container(cfg)), config.trainer.watchdog.action
+    silent = {"off": WatchdogConfig.model_fields.keys() - {"action"}, "rollback": ()}.get(action, _ROLLBACK)
+    why = f"with trainer.watchdog.action={action}: leave it out, or set another action"
+    found = {f"trainer.watchdog.{key}": why for key in silent}
+    if not config.augment:
+        places = [key for key in values if key.endswith(".before_augment")]
+        found |= dict.fromkeys(places, "with augment=none: leave it out, or choose an augment")
+    if config.trainer.generator_batch and config.model.node.get("reuse_fakes"):
+        why = "with trainer.generator_batch, whose images are others: leave it out, or set trainer.generator_batch=null"
+        found["model.reuse_fakes"] = why
+    if not config.score:
+        found["features"] = "with score=none: choose a score, or leave it out"
+    for key in cfg.optimizer:
+        own = [f"optimizer.{player}.{key}" for player in ("generator", "discriminator")]
+        if all(name in values and f"${{optimizer.{key}}}" not in str(values[name]) for name in own):
+            found[f"optimizer.{key}"] = f"where both players have one of their own: set {' and '.join(own)}"
+    return found
+
+
+def _without_effect(config: Train, written: Written, idle: Mapping[str, str]) -> Iterator[str]:
     """A line for each setting that was typed and that another one makes idle."""
-    action = config.trainer.watchdog.action
     for key in sorted(written.typed):
-        idle = key.startswith("trainer.watchdog.") and action == "off" and key != "trainer.watchdog.action"
-        if idle or (key in _ROLLBACK and action != "rollback"):
-            yield f"{key} does nothing with trainer.watchdog.action={action}: leave it out, or set another action"
-        if key.endswith(".before_augment") and not config.augment:
-            yield f"{key} does nothing with augment=none: leave it out, or choose an augment"
-    if {"optimizer.lr", "optimizer.generator.lr", "optimizer.discriminator.lr"} <= written.typed:
-        yield "optimizer.lr does nothing where both players have a rate of their own: leave it out"
-    if {"model.reuse_fakes", "trainer.generator_batch"} <= written.typed and config.model.node.get("reuse_fakes"):
-        yield "model.reuse_fakes does nothing with trainer.generator_batch, whose images are others: leave one out"
-    if not config.score and "features" in written.typed:
-        yield "features has no effect with score=none: choose a score, or leave it out"
+        yield from (f"{key} does nothing {why}" for group, why in idle.items() if _within(key, [group]))
+        if (
+            key in _BETAS
+            and config.optimizer.beta2 is not None
+            and not written.typed & {"recipe.beta2", "optimizer.beta2"}
+        ):
+            yield f"{key}: its second number does nothing with optimizer.beta2: set that too, or optimizer.beta2=null"
 
 
 def _in_nodes(plain: dict[str, Any], written: Written) -> Iterator[str]:

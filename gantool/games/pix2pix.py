@@ -11,6 +11,7 @@ from gantool.batch import Batch, Request
 from gantool.game import Augment, Game, Loss, Outcome, Player, Regularizer, Turn
 from gantool.games.adversary import Adversary
 from gantool.games.translation import SHOWN, source_of, strips, turn_without_latent
+from gantool.randomness import forked
 
 
 class Pix2Pix(Game):
@@ -47,8 +48,7 @@ class Pix2Pix(Game):
         """(N, 2C, H, W) -> the same: what the discriminator sees of sources and images; both are moved and recoloured
         alike, while noise is each one's own."""
         see, (source, images) = self.adversary.see, pairs.chunk(2, 1)
-        devices = [images.device] if images.device.type == "cuda" else []
-        with torch.random.fork_rng(devices, enabled=self.augment is not None and self.augment.alike_on_pairs):
+        with forked(images.device, enabled=self.augment is not None and self.augment.alike_on_pairs):
             source = see(source, batch.draws)
         return torch.cat([source, see(images, batch.draws)], 1)
 

@@ -113,10 +113,12 @@ class TensorBoard(Tracker):
             self._histogram(tag, values, step)
 
     def _histogram(self, tag: str, values: Tensor, step: int) -> None:
+        from torch.utils.tensorboard.summary import histogram
+
         values = values.detach().flatten().float().cpu()
         values = values[torch.isfinite(values)]
         if len(values):
-            self.writer.add_histogram(tag, values, step, bins=64)  # type: ignore[arg-type]  # numpy's number of bins
+            self.events.add_summary(histogram(tag, values, 64), step)
 
     def flush(self) -> None:
         """Everything written so far is in the file."""

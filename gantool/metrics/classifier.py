@@ -22,6 +22,7 @@ from gantool.metrics.digits import convolution
 from gantool.metrics.features import Features
 from gantool.metrics.tensors import load_tensors, save_tensors
 from gantool.paths import cache_dir
+from gantool.randomness import forked
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def fit(image_set: ImageSet, *, num_images: int, seed: int, device: torch.device
     """
     steps = max(num_images // BATCH_SIZE, 2)
     channels, resolution = image_set.images.shape[1], min(image_set.images.shape[2:])
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    with forked(device):
         torch.manual_seed(seed)
         network = SmallResNet(channels, resolution, image_set.num_classes).to(device)
         stream = Stream(image_set, seed=seed, device=device, shift=resolution // 16)

@@ -15,6 +15,7 @@ from gantool.metrics.embedding import Embedding, embed, embed_reals
 from gantool.metrics.features import Features
 from gantool.metrics.per_class import are
 from gantool.metrics.score import Score
+from gantool.randomness import forked
 from gantool.ranks import from_first, world
 
 log = logging.getLogger(__name__)
@@ -179,8 +180,7 @@ class Scorer:
 
     def _calmly(self, measure: Callable[..., T], fake: Embedding, real: Embedding, *more: int) -> T:
         """What `measure` finds, whatever surrounds it."""
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices), torch.autocast(self.device.type, enabled=False):
+        with forked(self.device), torch.autocast(self.device.type, enabled=False):
             torch.manual_seed(self.seed)
             return measure(fake, real, self.seed, *more)
 

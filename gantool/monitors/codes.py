@@ -11,6 +11,7 @@ from gantool.game import Game, Progress
 from gantool.images import colours, normalise, to_uint8
 from gantool.logging.record import Record
 from gantool.metrics.features import Features
+from gantool.randomness import forked
 
 _ROUNDS = 20  # traversals looked at: 20 of ten latents and ten values are 2,000 images
 _BATCH = 100
@@ -44,7 +45,7 @@ class LabelAgreement:
         """The scalar and how it was measured."""
         labels = torch.arange(_BATCH, device=self.device) % self.num_classes
         right = 0
-        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+        with forked(self.device):
             torch.manual_seed(self.seed)
             for _ in range(_ROUNDS):
                 made = to_uint8(colours(game.sample(Request(Draws(_BATCH, self.device), labels), generators)))
@@ -76,7 +77,7 @@ class CodeAgreement:
         labels = None if self.labels is None else self.labels.to(self.device)
         batch = Batch(self.images.to(self.device), labels)
         seen: dict[str, list[Tensor]] = {}
-        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+        with forked(self.device):
             torch.manual_seed(self.seed)
             for _ in range(_ROUNDS):
                 for code, (made, columns) in game.pictures(batch, generators).items():

@@ -10,6 +10,7 @@ from gantool.data.fixed import CLASS_COLUMNS, COLUMNS, fixed_images
 from gantool.game import Game, Progress
 from gantool.logging.grid import grid
 from gantool.logging.record import Record
+from gantool.randomness import forked
 
 
 class SampleGrid:
@@ -36,8 +37,7 @@ class SampleGrid:
 
     def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
         """(C, H, W) uint8 grids of what `generators` make of the fixed latents."""
-        device = self.batch.images.device
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        with forked(self.batch.images.device):
             torch.manual_seed(self.latent_seed)
             images = {}
             if self.batch.source is None:

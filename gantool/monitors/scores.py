@@ -14,6 +14,7 @@ from gantool.logging.record import Record
 from gantool.metrics.features import Features
 from gantool.metrics.score import Score
 from gantool.metrics.scorer import Scorer
+from gantool.randomness import forked
 from gantool.ranks import mine
 from gantool.sampling import BLOCK, check_standing, sampled, standing, translated
 
@@ -56,7 +57,7 @@ class Scores:
     def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
         """Scalars metrics/<score> and margin/<score> with their protocol."""
         device = self.scorer.device
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        with forked(device):
             how = {"seed": self.scorer.seed, "pool": self.pool}
             generators = standing(game, generators, device, self.passes, **how)
             scores, margins = self.scorer.score_with_margins(made(game, generators, self.scorer))

@@ -9,6 +9,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from gantool.batch import Batch
 from gantool.game import Game, Outcome
+from gantool.randomness import forked
 
 _MAX_ROWS = 24  # a network of more layers is shown by its blocks
 
@@ -22,9 +23,8 @@ def summary(game: Game, batch: Batch, *, loss_name: str = "") -> tuple[str, str]
     networks = game.networks()
     device = batch.images.device
     # Penalties differentiate by their input, so gradients are on; nothing calls backward.
-    rng = torch.random.fork_rng([device] if device.type == "cuda" else [])
     game.eval()
-    with rng, torch.enable_grad(), _shapes(networks) as shapes:
+    with forked(device), torch.enable_grad(), _shapes(networks) as shapes:
         outcomes = {name: player.loss(batch) for name, player in game.players.items()}
     game.train()
     tables = [_table(name, network, shapes) for name, network in networks.items()]

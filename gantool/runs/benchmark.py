@@ -6,7 +6,6 @@ All sides alternate, so that a machine whose speed drifts is fair to all.
 
 import logging
 import multiprocessing
-import resource
 import statistics
 import tempfile
 import time
@@ -33,8 +32,13 @@ from gantool.runs.operations import Operations
 from gantool.runs.parallel import arrange, check_parallel, settings_of
 from gantool.runs.plain_loop import PlainLoop, copied
 from gantool.training.checkpoint import Checkpoints
+<<<<<<< HEAD
 from gantool.training.hardware import keep_freed_pages
 from gantool.training.loop import follow, play_round
+=======
+from gantool.training.hardware import keep_freed_pages, peak_memory
+from gantool.training.loop import Settings, follow, play_round
+>>>>>>> w-bugs
 from gantool.training.recorder import Recorder
 from gantool.training.stop import StopSignal
 from gantool.training.update import update
@@ -200,6 +204,4 @@ def _play_alone(cfg: DictConfig, side: str) -> int:
     play = PlainLoop(setup, image_set).play if side == "plain" else BareStep(setup, data).play
     for _ in range(MEMORY_ROUNDS):
         play()
-    if setup.device.type == "cuda":
-        return torch.cuda.max_memory_allocated(setup.device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return peak_memory(setup.device)

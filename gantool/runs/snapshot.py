@@ -20,7 +20,7 @@ from gantool.files import whole
 from gantool.games.gan import GAN, stage_of
 from gantool.growth import Progressive
 from gantool.latents import Latent
-from gantool.randomness import seed_torch
+from gantool.randomness import forked, seed_torch
 from gantool.runs.hub import find_snapshot
 from gantool.runs.labelled import Asked, Labelled
 from gantool.runs.trained import TrainedRun
@@ -65,7 +65,7 @@ class FromLatent(nn.Module):
             chosen = self.labelled.asked(labels, "this generator")
             labels = self.labelled.in_turn(count) if chosen is None else filled(chosen, count)
         labels = None if labels is None else labels.to(device)
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        with forked(device):
             seed_torch("snapshot", seed)
             return self(self.latents(count), labels)
 

@@ -19,7 +19,11 @@ from gantool.errors import GantoolError
 from gantool.game import Game
 from gantool.launch import local_processes, local_rank
 from gantool.metrics.features import Features
+<<<<<<< HEAD
 from gantool.ranks import world
+=======
+from gantool.randomness import forked
+>>>>>>> w-bugs
 from gantool.runs.build import build_game
 from gantool.runs.features import build_features
 from gantool.runs.labelled import Asked, Labelled
@@ -108,7 +112,7 @@ class TrainedRun:
         if not isinstance(labels, Tensor):
             chosen = self.labelled.asked(labels, self.folder)
             labels = self.labelled.in_turn(num) if chosen is None else filled(chosen, num)
-        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+        with forked(self.device):
             generators = self.standing(None, seed, truncation)
             blocks = sampled(
                 self.game, generators, self.device, num=num, seed=seed, labels=labels, truncation=truncation

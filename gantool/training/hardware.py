@@ -4,6 +4,7 @@ import ctypes
 import math
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -112,7 +113,9 @@ class MixedPrecision:
 def to_memory_format(network: nn.Module, *, channels_last: bool) -> None:
     """Lays 4D weights out channels last, or as torch does by default; the last digits of results depend on it."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    network.to(memory_format=layout)  # type: ignore[call-overload]  # torch has it, its stubs do not
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.to(tensor.device, memory_format=layout)
 
 
 def keep_freed_pages() -> None:
@@ -129,6 +132,16 @@ def total_memory(device: torch.device) -> float:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return math.inf
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes that this process has needed at most: of a GPU's memory, else of the machine's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024  # macOS counts bytes, others kibibytes
 
 
 def limit_memory() -> None:

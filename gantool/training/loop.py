@@ -34,7 +34,7 @@ class Monitor(Protocol):
     """Looks at the game and changes nothing: called under no_grad and outside autocast.
 
     It leaves weights, buffers, modes and random generators as they were: no forward of a live network in training mode
-    (batch norm and spectral norm would move), and random numbers only inside `torch.random.fork_rng`.
+    (batch norm and spectral norm would move), and random numbers only inside `gantool.randomness.forked`.
     """
 
     def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:

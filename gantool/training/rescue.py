@@ -67,10 +67,11 @@ class Rescue:
             raise GantoolError(end) from trouble
         best = state.best  # its checkpoint stays, whatever came after it
         noticed = [text for text in state.watch.get("noticed", []) if text != str(trouble)]  # told again below
+        factor = state.rate_factor * self.rate_factor  # of now: a good state from before a rollback has a higher one
         state.load_state_dict(back)
         if shares:
             state.share()
-        state.best, state.rate_factor = best, state.rate_factor * self.rate_factor
+        state.best, state.rate_factor = best, factor
         state.watch |= {"rollbacks": done + 1, "noticed": noticed}
         text = f"{trouble}; back to {kimg:g} kimg with rates times {state.rate_factor:g}"
         self._note(f"{text} (rollback {done + 1} of {self.max_rollbacks})")

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from gantool.config.leaves import leaves
+from gantool.errors import GantoolError
 from gantool.game import Game, Progress
 from gantool.ranks import rank, world
 from gantool.training.ema import EMA
@@ -103,12 +105,31 @@ class State:
         }
 
     def check(self, saved: Any) -> None:
-        """Raises Unsound where `saved` is no state of this run, and nothing of it was taken over."""
-        check_sound(saved, self.game)
+        """Raises Unsound where `saved` is no state of this run, and nothing of it was taken over; GantoolError where it
+        is one, and a part with a state of its own came or went since."""
+        try:
+            check_sound(saved, self.game)
+        except Unsound:
+            self._check_parts(saved)
+            raise
         if saved["optimizers"].keys() != self.optimizers.keys():
             raise Unsound("it is of other players")
         for name, optimizer in self.optimizers.items():
             check_moments(saved["optimizers"][name], optimizer.optimizer, name)
+
+    def _check_parts(self, saved: Any) -> None:
+        if not isinstance(saved, dict) or not all(isinstance(saved.get(key), dict) for key in ("config", "game")):
+            return
+        before, now = ({key for key in leaves(c) if key.endswith("._target_")} for c in (saved["config"], self.config))
+        odd = [str(name).split(".") for name in saved["game"].keys() ^ self.game.state_dict().keys()]
+        for key in sorted(before ^ now):
+            part = key.removesuffix("._target_")
+            if any(part.rpartition(".")[2] in name for name in odd):
+                how, fix = ("with", "bring it back") if key in before else ("without", "leave it out")
+                raise GantoolError(
+                    f"it was trained {how} {part}, which has a state of its own and can neither come nor go: {fix}, or "
+                    "start a new run in another hydra.run.dir"
+                )
 
     def load_state_dict(self, saved: dict) -> None:
         """Takes over a checkpoint that was checked; the length of the run stays as configured."""

@@ -1,13 +1,15 @@
 """Stops by signal or by the clock: the round is finished, a checkpoint written, and the process leaves."""
 
 import signal
+import threading
 import types
 from collections.abc import Callable
 from typing import Any
 
 # HUP: the terminal is gone; PIPE: nobody reads what is printed any more (train | head). Windows lacks some.
 _NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGHUP", "SIGPIPE")
-LATE = 1000  # in the place of a signal's number: the time is over
+LATE = 1  # the time is over: what comes after every signal
+_FIRST = 1000
 SIGNALS = tuple(number for number in signal.valid_signals() if getattr(number, "name", "") in _NAMES)
 
 
@@ -15,7 +17,8 @@ class StopSignal:
     """A context that remembers the first signal; a second SIGINT leaves at once. LATE counts as one, where `is_late`
     says that the time is over.
 
-    Whoever had a handler before (submitit requeues on SIGUSR2) gets the signal once the checkpoint is written.
+    Whoever had a handler before (submitit requeues on SIGUSR2) gets the signal once the checkpoint is written. Outside
+    the main thread, which alone may handle signals, the clock counts alone.
     """
 
     def __init__(self, is_late: Callable[[], bool] = lambda: False) -> None:
@@ -25,11 +28,13 @@ class StopSignal:
 
     @property
     def number(self) -> int:
-        """The signal that came, or LATE; 0 where the run is to go on."""
-        return self._came or (LATE if self.is_late() else 0)
+        """What ends the run, 0 where it is to go on. Of several ranks' the largest counts: SIGUSR1 and SIGUSR2 before
+        SIGTERM, LATE after all."""
+        return _FIRST - self._came if self._came else LATE if self.is_late() else 0
 
     def __enter__(self) -> "StopSignal":
-        self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -40,16 +45,17 @@ class StopSignal:
         if self._came and number == signal.SIGINT:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
-        self._came = number
+        self._came = self._came or number
 
     def leave(self, number: int) -> None:
         """Hands the signal to an older handler that is neither Python's nor the system's, then exits with its code;
         after LATE it only returns.
 
-        `number` may have reached another rank only.
+        `number`, as above, may be another rank's.
         """
         if number == LATE:
             return
+        number = _FIRST - number
         handler = self._before.get(number)
         if callable(handler) and handler is not signal.default_int_handler:
             handler(number, None)

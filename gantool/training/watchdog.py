@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from gantool.batch import Batch
 from gantool.game import Game, Progress
 from gantool.logging.record import Record
+from gantool.randomness import forked
 from gantool.ranks import average
 from gantool.training.measurements import Measurements
 
@@ -56,7 +57,7 @@ class Watchdog:
     def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
         """Scalars for the log; raises what `act` raises."""
         device = self.batch.images.device
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        with forked(device):
             torch.manual_seed(0)
             diversity = spread(game.sample(self.batch.request, generators), self.labels) / self.real
         sides = pairs(self.measured.scores)
