@@ -1,12 +1,9 @@
 """What of a GPU a run touches, as far as a CPU can tell: seeds, TF32, and numbers that stay with the host."""
 
 import copy
-<<<<<<< HEAD
-from pathlib import Path
-=======
 import resource
 import sys
->>>>>>> w-bugs
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -54,7 +51,6 @@ def test_a_refused_device_is_not_in_use(generators: tuple[torch.Generator, ...])
     assert randomness._in_use == set()
 
 
-<<<<<<< HEAD
 FEW = {  # GPUs, device, processes: what is said, or the devices of the ranks
     (1, "auto", 2): "2 processes and 1 GPU on this machine: start torchrun with --nproc-per-node=1, or use",
     (3, "cuda", 4): "4 processes and 3 GPUs on this machine: start torchrun with --nproc-per-node=3, or use",
@@ -91,7 +87,8 @@ def test_training_asks_for_a_gpu_for_each_process(in_tmp: Path, monkeypatch: pyt
     assert main(small(in_tmp / "run", "trainer.device=cuda", model="mlp")) == 1
     [line] = capfd.readouterr().err.strip().splitlines()
     assert "trainer.device=cuda: 2 processes and 1 GPU" in line and not (in_tmp / "run").exists()
-=======
+
+
 @pytest.mark.parametrize(("platform", "unit"), [("darwin", 1), ("linux", 1024)])
 def test_the_most_memory_is_in_bytes(platform: str, unit: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", platform)
@@ -112,7 +109,6 @@ def test_random_numbers_go_on_as_if_nothing_had_been_drawn(name: str, monkeypatc
             drawn = torch.rand(3, generator=generator), torch.rand(3)
         after = [one.get_state() for one in (generator, torch.default_generator)]
         assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True)) == enabled, drawn
->>>>>>> w-bugs
 
 
 @pytest.mark.parametrize(("device", "capability"), [("cpu", (9, 0)), ("cuda:0", (7, 5))])

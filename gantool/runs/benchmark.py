@@ -32,13 +32,8 @@ from gantool.runs.operations import Operations
 from gantool.runs.parallel import arrange, check_parallel, settings_of
 from gantool.runs.plain_loop import PlainLoop, copied
 from gantool.training.checkpoint import Checkpoints
-<<<<<<< HEAD
-from gantool.training.hardware import keep_freed_pages
-from gantool.training.loop import follow, play_round
-=======
 from gantool.training.hardware import keep_freed_pages, peak_memory
-from gantool.training.loop import Settings, follow, play_round
->>>>>>> w-bugs
+from gantool.training.loop import follow, play_round
 from gantool.training.recorder import Recorder
 from gantool.training.stop import StopSignal
 from gantool.training.update import update

@@ -21,12 +21,8 @@ from gantool.ranks import rank, world
 from gantool.runs.build import Setup
 from gantool.runs.fitting import Attempt, what_fits
 from gantool.runs.housekeeping import in_bytes
-<<<<<<< HEAD
 from gantool.runs.parallel import arrange
-from gantool.training.hardware import total_memory
-=======
 from gantool.training.hardware import peak_memory, total_memory
->>>>>>> w-bugs
 from gantool.training.loop import Every
 from gantool.training.state import State
 
@@ -50,11 +46,10 @@ def rehearse(setup: Setup, run_dir: Path, state: State, data: Stream, monitors: 
     seconds = sum(-(-total // every.interval) * one for every, (_, one) in zip(monitors, looks, strict=True))
     best = any(isinstance(every.monitor, Scores) for every in monitors)
     kept = trainer.keep_checkpoints + best + (trainer.watchdog.action in ("stop", "rollback"))
-<<<<<<< HEAD
     size, free, whole = _size(state), _free(run_dir), _in_words(pace * total + seconds)
     told = {
         "parameters": ", ".join(f"{name} {count:,}" for name, count in state.parameters.items()),
-        "memory": f"{in_bytes(_peak(device))} at most, of {in_bytes(total_memory(device))}",
+        "memory": f"{in_bytes(peak_memory(device))} at most, of {in_bytes(total_memory(device))}",
         "pace": f"{1 / pace:.0f} images/s in batches of {trainer.batch_size}",
         "whole run": f"{whole} for {total / 1000:g} kimg, {_in_words(seconds)} of it for looks",
         "looks": ", ".join(f"{name} {_in_words(one)}" for name, one in looks) or "none",
@@ -63,23 +58,6 @@ def rehearse(setup: Setup, run_dir: Path, state: State, data: Stream, monitors: 
     width = max(map(len, told))
     log.info("%s", "\n".join(["dry run, nothing is kept:", *(f"{name:<{width}}  {told[name]}" for name in told)]))
     if rank() == 0 and (kept + 1) * size > free:  # the new one is whole before an old one goes
-=======
-    parameters = (
-        f"{name} {sum(p.numel() for p in player.parameters()):,}" for name, player in setup.game.players.items()
-    )
-    values = (
-        ", ".join(parameters),
-        f"{in_bytes(peak_memory(device))} at most, of {in_bytes(total_memory(device))}",
-        f"{1 / pace:.0f} images/s in batches of {trainer.batch_size}",
-        f"{_in_words(pace * total + seconds)} for {total / 1000:g} kimg, {_in_words(seconds)} of it for looks",
-        told,
-        f"{kept} checkpoints of {in_bytes(size)}, and {in_bytes(_free(run_dir))} are free",
-    )
-    width = max(map(len, _LINES))
-    lines = [f"{name:<{width}}  {value}" for name, value in zip(_LINES, values, strict=True)]
-    log.info("%s", "\n".join(["dry run, nothing is kept:", *lines]))
-    if kept * size > _free(run_dir):
->>>>>>> w-bugs
         raise GantoolError(f"{run_dir}: no room for the checkpoints: make some, or choose another hydra.run.dir")
 
 

@@ -19,11 +19,8 @@ from gantool.errors import GantoolError
 from gantool.game import Game
 from gantool.launch import local_processes, local_rank
 from gantool.metrics.features import Features
-<<<<<<< HEAD
-from gantool.ranks import world
-=======
 from gantool.randomness import forked
->>>>>>> w-bugs
+from gantool.ranks import world
 from gantool.runs.build import build_game
 from gantool.runs.features import build_features
 from gantool.runs.labelled import Asked, Labelled
