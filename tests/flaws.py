@@ -121,4 +121,5 @@ def main(mnist: str, cifar10: str, celeba: str, num: int = NUM) -> dict[str, dic
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], *map(int, sys.argv[4:]))
+    folders, counts = sys.argv[1:4], [int(word) for word in sys.argv[4:5]]
+    main(*folders, num=counts[0] if counts else NUM)

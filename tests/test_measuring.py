@@ -47,8 +47,8 @@ def test_a_script_runs(script: str, trained_run: Path, in_tmp: Path) -> None:
 
 @thorough
 def test_every_flaw_raises_the_distance_and_more_of_it_raises_it_more(shared_data: Path, tmp_path: Path) -> None:
-    folders = [str(files_of("mnist", shared_data, tmp_path)), str(files_of("cifar10", shared_data, tmp_path))]
-    found = distances(*folders, str(shared_data / "celeba"), num=200)
+    mnist, cifar10 = (str(files_of(name, shared_data, tmp_path)) for name in ("mnist", "cifar10"))
+    found = distances(mnist, cifar10, str(shared_data / "celeba"), num=200)
     for name, sets in found.items():
         floor, *_ = next(iter(sets.values()))  # of the images that the flawed ones are made of
         for flaw, (little, *much) in ((kind, sets[kind]) for kind in sets if kind not in UNFLAWED):

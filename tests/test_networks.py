@@ -30,7 +30,7 @@ def test_convolutions_that_double_and_halve(size: tuple[int, int], layout: torch
     ):
         made, expected = layer(x), other()
         torch.testing.assert_close(made, expected)
-        inputs = (x, layer.weight, layer.bias)
+        inputs = [x, *layer.parameters()]
         found, wanted = (torch.autograd.grad(y.square().sum(), inputs) for y in (made, expected))
         torch.testing.assert_close(found, wanted)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch.distributed as dist
+from torch.distributed import FileStore  # pyright: ignore[reportPrivateImportUsage]
 
 from extent import some, thorough
 from gantool.cli.main import main
@@ -86,11 +87,11 @@ def test_a_signal_to_one_rank_stops_both_after_the_same_round(in_tmp: Path) -> N
         ("NCCL error\nncclUnhandledCudaError: Cuda failure 2 'out of memory'", dist.DistBackendError),
     ],
 )
-def test_an_error_of_this_rank_is_not_told_as_anothers(text: str, kind: type, monkeypatch) -> None:
+def test_an_error_of_this_rank_is_not_told_as_anothers(text: str, kind: type, tmp_path: Path, monkeypatch) -> None:
     for name in ("RANK", "LOCAL_RANK"):
         monkeypatch.setenv(name, "0")
     monkeypatch.setenv("WORLD_SIZE", "1")
-    monkeypatch.setattr("gantool.ranks.meeting", dist.HashStore)
+    monkeypatch.setattr("gantool.ranks.meeting", lambda: FileStore(str(tmp_path / "store"), 1))
     monkeypatch.setattr("gantool.ranks.signal.signal", lambda *words: None)
     with pytest.raises(kind), process_group():
         raise dist.DistBackendError(text)
