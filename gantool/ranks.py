@@ -42,7 +42,7 @@ def world() -> int:
 def process_group() -> Iterator[None]:
     """Joins the other ranks where torchrun started this process: NCCL between GPUs, gloo between CPUs.
 
-    Raises RankLost where another rank ends without a word.
+    Raises RankLost where another rank ends without a word, or never comes.
     """
     store = meeting()
     if store is None or dist.is_initialized():
@@ -52,11 +52,12 @@ def process_group() -> Iterator[None]:
     store.set_timeout(PATIENCE)
     own, total = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backend, store=store, rank=own, world_size=total, timeout=PATIENCE)
     try:
+        dist.init_process_group(backend, store=store, rank=own, world_size=total, timeout=PATIENCE)
         yield
     except RuntimeError as error:
-        if _OWN_FAULT.search(str(error)) or not (isinstance(error, dist.DistError) or "gloo" in str(error)):
+        met = dist.is_initialized()  # before that, gloo may also lack an address of this machine
+        if _OWN_FAULT.search(str(error)) or not (isinstance(error, dist.DistError) or (met and "gloo" in str(error))):
             raise
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, before this rank has said what happened
@@ -66,7 +67,8 @@ def process_group() -> Iterator[None]:
         ) from error
     finally:
         _buffers.clear()
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
 def average(tensors: Sequence[Tensor]) -> None:

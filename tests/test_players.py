@@ -38,6 +38,8 @@ CASES = {
     "penalty": ("mlp", ["loss=wgan-gp"]),
     "matching": ("mlp", ["auxiliary=feature-matching", "regularizer=[r1]", "model.discriminator.norm=none"]),
     "cycle": ("cyclegan", ["loss=wgan-gp"]),
+    "both sides": ("r3gan", []),  # R1 and R2
+    "growth": ("progan", ["loss=wgan-gp", "model.growth.start=4"]),
 }
 
 

@@ -20,6 +20,9 @@ CASES = {
     "lsgan": ["loss=lsgan", "regularizer=[r1,l2]", "model.discriminator.norm=spectral", "model.generator.norm=none"],
     "ada": ["loss=hinge", "model.generator.norm=none", "augment=ada", "augment.interval=1", "augment.rise=32img"],
     "wgan-gp": ["loss=wgan-gp", "augment=diffaugment", "model.generator.norm=layer", "dataset.shift=2"],
+    "r3gan": [],
+    "progan": ["loss=wgan-gp", "model.growth.start=4", "model.discriminator.minibatch_std=0"],
+    "mlp": ["loss=wgan-gp", "model.discriminator.norm=layer"],
     "uneven": ["trainer.batch_size=7", "model.generator.norm=layer", "model.discriminator.norm=layer"],
     "own-batch": [
         "loss=relativistic",
@@ -38,7 +41,7 @@ CASES = {
     "cyclegan": ["trainer.batch_size=7", "model.pool_size=4", "trainer.duration=2it"],
     "batch-norm": ["loss=non-saturating", "model.conditional=true"],  # identical ranks, but not one process
 }
-MODELS = {"growth": "progan", "cyclegan": "cyclegan"}
+MODELS = {"growth": "progan"} | {name: name for name in ("r3gan", "progan", "mlp", "cyclegan")}
 NAMES = some(CASES, 1)
 SCORED = ["score=[fd,is]", "monitor=scores", "monitor.scores.num=250", "monitor.scores.every=1it", "features=digits"]
 

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from extent import some, thorough
 from gantool.cli.main import main
 from gantool.errors import RankLost
 from gantool.logging.status import read_status
-from gantool.ranks import process_group
+from gantool.ranks import PATIENCE, process_group
 from processes import free_port, ranks
 from runs import newest, small, wait_for_rounds
 
@@ -54,12 +56,52 @@ def trip(words: list[str]) -> int:
     return main(words)
 
 
+def hurried(words: list[str]) -> int:
+    """gantool with less patience."""
+    import gantool.ranks
+
+    gantool.ranks.PATIENCE = timedelta(seconds=10)
+    return main(words)
+
+
+def late(words: list[str]) -> int:
+    """The same, where the second rank never begins."""
+    if os.environ["RANK"] == "1":
+        time.sleep(120)
+    return hurried(words)
+
+
+def stall(words: list[str]) -> int:
+    """The same, where the second rank never plays a round."""
+    import gantool.runs.training as training
+
+    if os.environ["RANK"] == "1":
+        training.play = lambda *rest: time.sleep(120)
+    return hurried(words)
+
+
 def test_what_one_rank_failed_of_is_told_once_and_noted(in_tmp: Path) -> None:
     both = ranks(small(in_tmp / "run", model="mlp", rounds=100_000), in_tmp / "out", run=trip)
     said = [process.wait(30) for process in both]
     assert [process.code for process in both] == [1, 1]
     assert [told(text) for text in said] == [[], ["gantool train: error: rank 1: its disk is full"]]
     assert read_status(in_tmp / "run")["error"] == "rank 1: its disk is full"
+
+
+@thorough
+@pytest.mark.parametrize("run", [late, stall])
+def test_a_rank_that_stands_still_is_waited_for_no_longer_than_that(
+    in_tmp: Path, run: Callable[[list[str]], int]
+) -> None:
+    """Ten seconds in place of half an hour."""
+    assert PATIENCE.total_seconds() == 30 * 60
+    both = ranks(small(in_tmp / "run", model="mlp"), in_tmp / "out", run=run)
+    said = both[0].wait(60)
+    both[1].send(signal.SIGKILL)  # it still sleeps
+    both[1].wait(15)
+    assert [process.code for process in both] == [1, -signal.SIGKILL]
+    [line] = told(said)
+    assert line.startswith("gantool train: error: another rank was killed or lost its machine")
 
 
 def test_a_mistake_of_all_ranks_is_told_once(in_tmp: Path) -> None:
@@ -126,6 +168,19 @@ def test_no_rank_outlives_torchrun(in_tmp: Path) -> None:
         time.sleep(0.1)
     assert not any(Path(f"/proc/{number}").exists() for number in own.values())
     assert read_status(in_tmp / "run")["state"] == "stopped"
+
+
+@thorough
+@pytest.mark.parametrize("victim", ["1", "0"])
+def test_what_is_said_under_torchrun_when_a_rank_is_killed(in_tmp: Path, victim: str) -> None:
+    process = torchrun(small(in_tmp / "run", *LONG, model="mlp", rounds=100_000))
+    wait_for_rounds(in_tmp / "run")
+    os.kill(children(process)[victim], signal.SIGKILL)
+    output, _ = process.communicate(timeout=60)
+    [line] = [line for line in output.splitlines() if "gantool" in line and "error" in line]
+    assert line.startswith("gantool train: error: ") and "another rank was killed" in line and line.isascii(), output
+    status = read_status(in_tmp / "run")
+    assert process.returncode != 0 and status["state"] == "failed" and "another rank was killed" in str(status["error"])
 
 
 @thorough
