@@ -57,7 +57,7 @@ def gradients(folder: Path, words: list[str], microbatch: int | None) -> dict[st
     model = next((word.partition("=")[2] for word in words if word.startswith("model=")), "dcgan")
     words = [word for word in words if not word.startswith("model=")]
     # Adam's first step is the sign of each gradient times the rate: a high one makes much of the order of sums.
-    words += ["optimizer.lr=5e-4", "optimizer.betas=[0.5,0.999]"]
+    words += ["optimizer.lr=5e-4", "optimizer.betas=[0.5,0.999]", "optimizer.beta2=null"]
     cfg, hydra = composed(*add_arguments(small(folder, *words, model=model)[1:]))
     cfg.trainer.microbatch = microbatch
     setup = set_up(cfg, Written.of(hydra))

@@ -93,7 +93,7 @@ def _read_keys(values: Mapping[str, Any], norm: object, idle: Iterable[str]) -> 
         text = str(values[waiting.pop()])
         found = set(re.findall(r"\$\{([\w.-]+)\}", text))
         found |= {"recipe.discriminator_norm" for names in _NORM.findall(text) if norm in names.split(",")}
-        waiting += [key for key in values if _within(key, found - read)]
+        waiting += [key for group in found - read for key in values if _within(key, [group])]
         read |= found
     return read
 

@@ -78,8 +78,8 @@ def play_round(state: State, data: Stream, measurements: Measurements, settings:
 def follow(
     state: State, measurements: Measurements, monitors: Sequence[Every], recorder: Recorder, stop: StopSignal
 ) -> int:
-    """What a round is followed by: monitors whose time has come, records, a checkpoint. Returns the signal that ends
-    the run, 0 where none came.
+    """What a round is followed by: monitors whose time has come, records, a checkpoint. Returns what ends the run
+    (StopSignal.number), 0 where it goes on.
 
     Raises Breakdown where a loss, gradient or weight is not finite: before any of these sees the state, else within
     CHECKED rounds.
