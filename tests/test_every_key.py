@@ -21,7 +21,7 @@ from gantool.errors import GantoolError
 from gantool.runs.training import train_run
 from runs import TRANSLATORS, WIDTHS, choices, newest, two_sides
 from unchanged import digest
-from unseen_keys import REASONS
+from unseen_keys import reason
 
 SMALL = ["trainer.batch_size=8", "trainer.duration=3it", "trainer.precision=fp32", "trainer.log_every=1it"]
 SMALL += ["trainer.watchdog.every=1it", "trainer.checkpoint_seconds=1e-9", "trainer.channels_last=false"]
@@ -54,6 +54,7 @@ OTHERS: dict[str, Any] = {
     "recipe.pooling": "mean",
     "recipe.upsampling": "nearest",
     "recipe.r1_gamma": 0.3,
+    "recipe.r1_gamma.end": 300.0,
     "dataset.channels": 3,
     "dataset.num_classes": 7,
     "dataset.side_by_side": True,
@@ -168,7 +169,7 @@ def ignored(words: list[str], of: tuple[str, ...], folder: Path, others: dict[st
     before = outcome(cfg, hydra, folder / "before")
     assert before != "refused"
     found, values = [], dict(leaves(OmegaConf.to_container(cfg, resolve=True)))
-    for key in some([key for key in values if key.startswith(of) and key not in REASONS], KEYS):
+    for key in some([key for key in values if key.startswith(of) and not reason(key)], KEYS):
         changed = deepcopy(cfg)
         another = others[key] if others and key in others else other(key, values[key])
         OmegaConf.update(changed, key, another, force_add=True)

@@ -25,3 +25,8 @@ REASONS = {
     "recipe.duration": "trainer.duration is typed over it here",
     "recipe.batch_size": "trainer.batch_size is typed over it here",
 }
+
+
+def reason(key: str) -> str | None:
+    """Why a key cannot show; None for one that has to."""
+    return "no network here has batch norm: test_regularizers" if key.endswith("allow_batch_norm") else REASONS.get(key)
