@@ -17,7 +17,7 @@ from gantool.errors import GantoolError
 from presets import PRESETS
 from runs import WIDTHS
 from test_every_key import QUIET, SMALL, ignored, leaves, other
-from unseen_keys import reason
+from unseen_keys import REASONS
 
 GROUPS = ("recipe.", "optimizer.", "trainer.")  # where keys stand that others may hide
 ALONE = {"max_rollbacks": 0, "rate_factor": 0}  # read for a rollback alone
@@ -63,7 +63,7 @@ def received(cfg: DictConfig, typed: str | None = None) -> Any:
 def test_a_key_typed_over_what_is_chosen_is_received_or_refused(words: list[str]) -> None:
     values = dict(leaves(OmegaConf.to_container(configuration(*words), resolve=True)))
     keys = [key for key, value in values.items() if key.startswith(GROUPS) and value is not None]
-    keys = [key for key in keys if key not in TYPED and not reason(key)]
+    keys = [key for key in keys if key not in TYPED and key not in REASONS]
     keys += [key for key, value in TYPED.items() if values.get(key) != value]
     before, hidden = received(configuration(*words)), []
     for key in keys:
