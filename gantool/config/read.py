@@ -134,7 +134,7 @@ def _idle(cfg: DictConfig, config: Train) -> dict[str, str]:
         why = "with trainer.generator_batch, whose images are others: leave it out, or set trainer.generator_batch=null"
         found["model.reuse_fakes"] = why
     if not config.score:
-        found["features"] = "with score=none: choose a score, or leave it out"
+        found |= dict.fromkeys(("features", "monitor.scores"), "with score=none: choose a score, or leave it out")
     for key in cfg.optimizer:
         own = [f"optimizer.{player}.{key}" for player in ("generator", "discriminator")]
         if all(name in values and f"${{optimizer.{key}}}" not in str(values[name]) for name in own):
