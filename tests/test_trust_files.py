@@ -136,5 +136,13 @@ def test_only_one_module_reads_the_configuration_of_a_run() -> None:
     root = Path(gantool.__file__).parent
     texts = {path.relative_to(root).as_posix(): path.read_text() for path in root.rglob("*.py")}
     reading = {name for name, text in texts.items() if re.search(r"OmegaConf\.load|yaml\.\w*load|read_saved\(", text)}
-    assert reading == {"config/composed.py", "config/written.py", "page/reading.py", "runs/results.py"}
-    assert not any("OmegaConf.load" in texts[name] for name in ("page/reading.py", "runs/results.py"))
+    assert reading == {
+        "config/composed.py",
+        "config/written.py",
+        "page/reading.py",
+        "runs/results.py",
+        "runs/storage.py",
+    }
+    assert not any(
+        "OmegaConf.load" in texts[name] for name in ("page/reading.py", "runs/results.py", "runs/storage.py")
+    )

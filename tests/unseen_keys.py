@@ -22,6 +22,9 @@ REASONS = {
     "features.device": "where it is fitted",
     "model.discriminator.layout": "at 32 pixels both are alike: test_resnet",
     "features.source": "another data set to fit on: test_metrics_classifier",
+    "trainer.stop": "ends a run after more scores than it has: test_ending",
+    "dataset.fit": "the images are square: test_data_shapes",
+    "dataset.attributes": "labels, which an unconditional model is not shown: test_data_labels",
     "recipe.duration": "trainer.duration is typed over it here",
     "recipe.batch_size": "trainer.batch_size is typed over it here",
 }

@@ -69,10 +69,12 @@ class Adversary:
             return self.score(turn.real, turn.labels), self.score(turn.fake, turn.fake_labels)
         labels = [labels for labels in (turn.labels, turn.fake_labels) if labels is not None]
         score, features = self.score(torch.cat([turn.real, turn.fake]), torch.cat(labels) if labels else None)
-        n = len(turn.real)
+        counts = [len(turn.real), len(turn.fake)]
+        real, fake = score.split(counts)
         if features is None:
-            return (score[:n], None), (score[n:], None)
-        return (score[:n], features[:n]), (score[n:], features[n:])
+            return (real, None), (fake, None)
+        real_features, fake_features = features.split(counts)
+        return (real, real_features), (fake, fake_features)
 
     def discriminator_loss(self, turn: Turn) -> Outcome:
         """The adversarial term, the auxiliaries' and the discriminator's regularizers."""

@@ -68,7 +68,7 @@ class DoublingConv2d(nn.Conv2d):
         """(N, c_in, H, W) -> (N, c_out, 2H, 2W)."""
         if min(input.shape[2:]) < 8:  # adding weights costs more than it saves
             return super().forward(F.interpolate(input, scale_factor=2.0))
-        kernel = F.avg_pool2d(self.weight.flip(2, 3), 2, stride=1, padding=1, divisor_override=1).transpose(0, 1)
+        kernel = 4 * F.avg_pool2d(self.weight.flip(2, 3), 2, stride=1, padding=1).transpose(0, 1)
         if input.is_contiguous(memory_format=torch.channels_last):  # twice as fast on a CPU
             kernel = kernel.contiguous(memory_format=torch.channels_last)
         return F.conv_transpose2d(input, kernel, self.bias, stride=2, padding=1)
