@@ -22,7 +22,7 @@ CASES = {
     "wgan-gp": ["loss=wgan-gp", "augment=diffaugment", "model.generator.norm=layer", "dataset.shift=2"],
     "r3gan": [],
     "progan": ["loss=wgan-gp", "model.growth.start=4", "model.discriminator.minibatch_std=0"],
-    "mlp": ["loss=wgan-gp", "model.discriminator.norm=layer"],
+    "mlp": ["loss=wgan-gp", "model.generator.norm=layer"],
     "uneven": ["trainer.batch_size=7", "model.generator.norm=layer", "model.discriminator.norm=layer"],
     "own-batch": [
         "loss=relativistic",
