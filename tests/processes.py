@@ -10,8 +10,11 @@ from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
+
 from gantool.cli.main import main
 
+_stores: list[TCPStore] = []  # a rank's end does not end the store: torchrun has it
 _forked = multiprocessing.get_context("forkserver")
 _forked.set_forkserver_preload(["conftest", "processes", "gantool.runs.training", "torchmetrics.image.inception"])
 
@@ -58,12 +61,14 @@ def ranks(
     run: Callable[[list[str]], int] = main,
 ) -> list[Process]:
     """`gantool WORDS` as so many ranks, with the environment that torchrun gives them; rank 1 writes to `output`.1."""
+    _stores.append(TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False))
     shared = {
         "TORCHELASTIC_RUN_ID": "test",
         "WORLD_SIZE": f"{count}",
         "LOCAL_WORLD_SIZE": f"{count}",
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": f"{free_port()}",
+        "MASTER_PORT": f"{_stores[-1].port}",
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
     }
     return [
         Process(words, Path(f"{output}.{rank}"), more={**shared, "RANK": f"{rank}", "LOCAL_RANK": f"{rank}"}, run=run)
