@@ -1,17 +1,27 @@
 """A part with a state of its own can neither come nor go when a run goes on, which one line says."""
 
+import inspect
+from copy import deepcopy
+from functools import partial
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
 from composing import composed
 from extent import ALL
 from gantool.cli.main import main
 from gantool.config import Written, save_composed
+from gantool.config.trust import OPTIMIZERS
 from gantool.errors import GantoolError
 from gantool.runs.build import build_state, set_up
 from gantool.runs.resuming import check_changes
-from gantool.training.sound import Unsound
+from gantool.schedules import Constant
+from gantool.training.optimization import PlayerOptimizer
+from gantool.training.sound import Unsound, check_moments
 from runs import WIDTHS, choices, newest, small, train
 
 LECAM = "{_target_: gantool.consistency.LeCam}"
@@ -59,3 +69,50 @@ def test_what_is_told_of_it(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> 
         line = "it was trained with regularizer.lecam, which has a state of its own and can neither come nor go: bring"
         assert words or (line in error and error.count("\n") == 1), error
     assert newest(run)["progress"]["rounds"] == 4
+
+
+def player(name: str, settings: dict[str, Any]) -> PlayerOptimizer:
+    torch.manual_seed(0)
+    parameters = [nn.Parameter(torch.randn(shape)) for shape in ((4, 3, 3, 3), (5, 4), (5,))]
+    make = partial(getattr(torch.optim, name), lr=0.01, **settings)
+    return PlayerOptimizer(parameters, make, Constant())
+
+
+def step(of: PlayerOptimizer, times: int) -> None:
+    for _ in range(times):
+        for parameter in of.parameters:
+            parameter.grad = parameter.detach().sin()
+        of.optimizer.step()
+
+
+STEPPING = sorted({name.rpartition(".")[2] for name in OPTIMIZERS} - {"LBFGS", "SparseAdam"})  # not by gradients alone
+SWITCHES: dict[str, dict[str, Any]] = {"amsgrad": {"amsgrad": True}, "centered": {"centered": True}}
+SWITCHES |= {"momentum": {"momentum": 0.5}, "nothing": {}}
+
+
+@pytest.mark.parametrize("name", STEPPING)
+def test_an_optimizer_goes_on_or_says_why_not(name: str) -> None:
+    """With the settings that it had, and with one more or less that changes what it remembers."""
+    known = inspect.signature(getattr(torch.optim, name)).parameters
+    kinds = [{}, *(words for key, words in SWITCHES.items() if key in known)]
+    for before, now in product(kinds, kinds):
+        old, new = player(name, before), player(name, now)
+        step(old, 2)
+        refused = False
+        try:
+            check_moments(old.state_dict(), new, "discriminator")
+        except GantoolError as error:
+            assert not isinstance(error, Unsound) and "the discriminator's goes on from" in str(error)
+            refused = True
+        assert not (refused and before == now)
+        new.load_state_dict(deepcopy(old.state_dict()))
+        for ours, theirs in zip(new.parameters, old.parameters, strict=True):
+            ours.data.copy_(theirs.data)
+        if refused:
+            with pytest.raises(KeyError):
+                step(new, 1)
+            continue
+        step(new, 2)
+        step(old, 2)
+        same = all(torch.equal(ours, theirs) for ours, theirs in zip(new.parameters, old.parameters, strict=True))
+        assert same or before != now, (before, now)

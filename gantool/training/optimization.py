@@ -22,7 +22,7 @@ class PlayerOptimizer:
     The learning rate is the configured one times `factor` times `schedule(nimg, total)`, rising linearly over the first
     `warmup` images. Adam's second beta is `beta2` where that is given. Gradients are clipped to a total norm of
     `clip_norm`, then to values of at most `clip_value`. Moments and counts are forgotten before the rounds at which
-    `begins_anew` says so.
+    `begins_anew` says so; `remembers` has the names of those of a weight matrix.
     """
 
     parameters: list[nn.Parameter]
@@ -36,7 +36,7 @@ class PlayerOptimizer:
 
     def __post_init__(self) -> None:
         _without_compiler()
-        _check_steps(self.make)
+        self.remembers = _try_a_step(self.make)
         self.shards: Shards | None = None
         self.optimizer = self.make(self.parameters)
         _step_alone(self.optimizer)
@@ -115,8 +115,8 @@ class PlayerOptimizer:
             group.update(configured)
 
 
-def _check_steps(make: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]) -> None:
-    """Raises GantoolError for what cannot step by gradients alone."""
+def _try_a_step(make: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]) -> frozenset[str]:
+    """The names of what it remembers of a weight matrix. Raises GantoolError where gradients alone will not do."""
     weight = nn.Parameter(torch.ones(2, 2))
     weight.grad = torch.ones(2, 2)
     try:
@@ -124,6 +124,7 @@ def _check_steps(make: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
         _step_alone(optimizer)
         optimizer.step()
         assert optimizer.param_groups[0]["lr"] is not None
+        return frozenset(optimizer.state[weight])
     except Exception as error:
         raise GantoolError(f"optimizer: it cannot take a step with these settings ({error})") from error
 

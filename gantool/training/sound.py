@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from gantool.errors import GantoolError
 from gantool.game import Game
+from gantool.training.optimization import PlayerOptimizer
 
 FORMAT = 1  # of a checkpoint; counts up when a key comes to mean something else, not when one is added
 _NUMBER = (int, float)
@@ -56,11 +57,13 @@ def _check_weights(saved: Mapping[str, Any], own: Mapping[str, Tensor], what: st
             raise Unsound(f"its {what} are of other networks ({shapes})")
 
 
-def check_moments(saved: object, optimizer: torch.optim.Optimizer, player: str) -> None:
-    """Raises Unsound unless `saved` is what an optimizer of these parameters remembers."""
+def check_moments(saved: object, optimizer: PlayerOptimizer, player: str) -> None:
+    """Raises Unsound unless `saved` is what an optimizer of these parameters remembers; GantoolError where it is, but
+    with these settings the optimizer would have remembered more of them."""
     wrong = Unsound(f"its optimizer of the {player} is another one's")
-    parameters: list[nn.Parameter] = [p for group in optimizer.param_groups for p in group["params"]]
-    sizes = [len(group["params"]) for group in optimizer.param_groups]
+    own = optimizer.optimizer.param_groups
+    parameters: list[nn.Parameter] = [p for group in own for p in group["params"]]
+    sizes = [len(group["params"]) for group in own]
     match saved:
         case {"param_groups": [*groups], "state": dict(state)}:
             lists = [group.get("params") if isinstance(group, dict) else None for group in groups]
@@ -68,9 +71,17 @@ def check_moments(saved: object, optimizer: torch.optim.Optimizer, player: str) 
             raise wrong
     if [len(part) if isinstance(part, list) else -1 for part in lists] != sizes:
         raise wrong
-    names = {frozenset(moments) if isinstance(moments, dict) else None for moments in state.values()}
-    if len(names) > 1 or None in names or not state.keys() <= set(range(len(parameters))):
+    if not state.keys() <= set(range(len(parameters))) or not all(isinstance(kept, dict) for kept in state.values()):
         raise wrong
+    for matrices in (True, False):  # Adafactor remembers other things of vectors
+        names = {frozenset(kept) for index, kept in state.items() if (parameters[index].ndim > 1) is matrices}
+        if len(names) > 1:
+            raise wrong
+        if matrices and names and (more := optimizer.remembers.difference(*names)):
+            raise GantoolError(
+                f"optimizer: with these settings the {player}'s goes on from {', '.join(sorted(more))}, which the run "
+                "did without: leave its keys as they were, or start a new run in another hydra.run.dir"
+            )
     for index, moments in state.items():
         for name, value in moments.items():
             is_moment = isinstance(value, Tensor) and value.ndim and name not in _FACTORED

@@ -115,7 +115,7 @@ class State:
         if saved["optimizers"].keys() != self.optimizers.keys():
             raise Unsound("it is of other players")
         for name, optimizer in self.optimizers.items():
-            check_moments(saved["optimizers"][name], optimizer.optimizer, name)
+            check_moments(saved["optimizers"][name], optimizer, name)
 
     def _check_parts(self, saved: Any) -> None:
         if not isinstance(saved, dict) or not all(isinstance(saved.get(key), dict) for key in ("config", "game")):
