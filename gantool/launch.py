@@ -22,22 +22,27 @@ _LISTENS = 1.0  # seconds between two looks at torchrun
 
 def is_first_rank() -> bool:
     """True in every process but those that torchrun started as rank 1 and up."""
-    return os.environ.get("RANK", "0") == "0"
+    return _by_torchrun("RANK", 0) == 0
 
 
 def local_rank() -> int:
     """This process's number on its machine."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
+    return _by_torchrun("LOCAL_RANK", 0)
 
 
 def local_processes() -> int:
     """How many processes torchrun started on this machine; 1 for one that is alone."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return _by_torchrun("LOCAL_WORLD_SIZE", 1)
 
 
 def processes() -> int:
     """How many processes torchrun started, whether or not they have found each other; 1 for one that is alone."""
-    return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+    return _by_torchrun("WORLD_SIZE", 1)
+
+
+def _by_torchrun(name: str, alone: int) -> int:
+    """`name` where torchrun set it: other starters set some of the same, but nothing that ranks could meet by."""
+    return int(os.environ.get(name, alone)) if "TORCHELASTIC_RUN_ID" in os.environ else alone
 
 
 @cache

@@ -16,11 +16,12 @@ from gantool.cli.main import main
 from gantool.errors import GantoolError
 from gantool.game import Progress
 from gantool.games.image_pool import ImagePool
+from gantool.logging.status import read_status
 from gantool.networks import progan
 from gantool.training import hardware
 from gantool.training.ema import EMA
 from gantool.training.loop import Every
-from runs import small
+from runs import small, train
 
 
 @pytest.fixture
@@ -82,6 +83,7 @@ def test_each_process_has_a_gpu_or_all_are_refused(asked: tuple[int, str, int], 
 
 
 def test_training_asks_for_a_gpu_for_each_process(in_tmp: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "test")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     assert main(small(in_tmp / "run", "trainer.device=cuda", model="mlp")) == 1
@@ -169,3 +171,11 @@ def test_averages_copy_buffers_of_both_kinds_of_places() -> None:
     ema.update(live, Progress(nimg=8, previous=0, total=8))
     for mean, now in zip(ema.generators.buffers(), live.buffers(), strict=True):
         assert torch.equal(mean, now)
+
+
+def test_what_other_starters_set_makes_no_ranks(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kubernetes and Slurm scripts set torchrun's variables where each process is alone: it writes its run."""
+    for name, value in (("RANK", "1"), ("LOCAL_RANK", "1"), ("WORLD_SIZE", "4"), ("LOCAL_WORLD_SIZE", "4")):
+        monkeypatch.setenv(name, value)
+    train(in_tmp / "run", model="mlp", rounds=1)
+    assert read_status(in_tmp / "run")["state"] == "finished"

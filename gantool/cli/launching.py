@@ -16,6 +16,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from gantool.errors import GantoolError
+from gantool.launch import processes
 
 if TYPE_CHECKING:
     from gantool.training.loop import Every
@@ -80,7 +81,7 @@ class Launching:
             written = Written.of(whole.hydra)
             assume_batch(cfg)
             setup = settled(set_up(cfg, written), self.folder)
-            if os.environ.get("WORLD_SIZE", "1") == "1":
+            if processes() == 1:
                 return [], get_ready(setup, written, time.monotonic(), in_sweep=True)[2]
         except (GantoolError, HydraException) as error:
             return str(error).splitlines(), []

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from gantool.config import Written, read
 from gantool.config.resolvers import file_name
 from gantool.config.schema import StudyConfig
 from gantool.errors import GantoolError, did_you_mean
+from gantool.launch import processes
 from gantool.lock import locked
 from gantool.runs.output import writing
 from gantool.runs.space import ANOTHER, as_begun, combinations, space_of
@@ -64,7 +64,7 @@ class Search:
 def run_study(launching: Launching, arguments: Sequence[str]) -> None:
     """Launches trials until there are study.trials of them, those of other processes among them, and draws what was
     found. Raises GantoolError for what is wrong with every trial, before the first."""
-    if os.environ.get("WORLD_SIZE", "1") != "1":
+    if processes() > 1:
         raise GantoolError("hydra/sweeper=study trains a trial in one process: leave torchrun out, and start it twice")
     overrides = launching.parse(arguments)
     varied = [one for one in overrides if one.is_sweep_override()]

@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gantool.config.composed import typed_words
 from gantool.config.leaves import leaves
 from gantool.files import write_whole
+from gantool.launch import processes
 from gantool.lock import is_held, locked
 from gantool.logging.status import NAME as STATUS
 from gantool.logging.status import read_status
@@ -119,7 +120,7 @@ def standing(job: Path, composed: str) -> str | None:
     state = str(read_status(job).get("state"))
     if state in SETTLED and any(one.digest == composed for one in read_jobs(job.parent) if one.name == job.name):
         return state
-    alone = os.environ.get("WORLD_SIZE", "1") == "1"  # the first of several ranks holds the lock for them all
+    alone = processes() == 1  # the first of several ranks holds the lock for them all
     return ELSEWHERE if alone and state == "running" and is_held(job / ".lock") else None
 
 
