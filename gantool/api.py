@@ -17,6 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
+from gantool.cli.arguments import add_arguments, check_values, quote_paths
 from gantool.config.resolvers import register_resolvers
 from gantool.config.wording import in_one_line
 from gantool.errors import GantoolError
@@ -36,7 +37,11 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
         logging.getLogger("matplotlib").setLevel(logging.WARNING)  # which tells of the fonts that it finds
     register_resolvers()
     GlobalHydra.instance().clear()
-    words = list(overrides)
+    if any(word.startswith("resume=") for word in overrides):
+        raise GantoolError("resume= is the command line's: hydra.run.dir=FOLDER goes on with the run that is there")
+    words = quote_paths([], overrides)
+    check_values(words)
+    words = add_arguments(words)
     if config_dir is not None:
         words.append(f"hydra.searchpath=[file://{expanded(config_dir).absolute()}]")
     try:

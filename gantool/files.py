@@ -37,6 +37,11 @@ def whole(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def whole_files(folder: Path, pattern: str) -> list[Path]:
+    """What is in `folder` by that pattern, without what `whole` is writing, or was killed at."""
+    return [path for path in folder.glob(pattern) if not path.name.startswith(".")]
+
+
 def write_whole(path: Path, content: bytes | memoryview | str) -> None:
     """Replaces the file in one step, as `whole` does."""
     with whole(path) as partial:

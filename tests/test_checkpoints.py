@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from gantool.errors import GantoolError
+from gantool.files import whole, whole_files
 from gantool.training.checkpoint import Checkpoints, load
 
 STATE = {"weights": torch.arange(1000.0), "progress": {"nimg": 7}}
@@ -94,3 +95,17 @@ def test_two_at_one_position_are_ordered_by_time(tmp_path: Path) -> None:
         assert len(list(checkpoints.folder.iterdir())) == 2
         os.utime(path, ns=(10**19 // 2, 10**19 // 2))  # the clock was ahead
         assert checkpoints.save({"number": -1}, 100).exists()
+
+
+def test_what_a_killed_process_was_writing_is_no_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nor is what another one is writing now; the next one that is saved removes the leftovers."""
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.folder.mkdir()
+    whole_one = checkpoints.folder / "000000000008-0123456789abcdef.pt"
+    with whole(whole_one) as partial:
+        partial.write_bytes(b"half of it")
+        assert checkpoints.load_newest() is None and not caplog.text
+        assert whole_files(checkpoints.folder, "*.pt") == [] != list(checkpoints.folder.iterdir())
+    whole_one.rename(partial)  # as a kill leaves it
+    path = checkpoints.save({"nimg": 16}, 16)
+    assert [*checkpoints.folder.iterdir()] == [path] and not caplog.text

@@ -13,7 +13,7 @@ from extent import some, thorough
 from gantool.cli.arguments import add_arguments
 from gantool.cli.main import main
 from gantool.training.ending import Ending
-from gantool.training.stop import LATE, StopSignal
+from gantool.training.stop import LATE, SIGNALS, StopSignal
 from runs import newest, same, same_training, small, train
 from test_contracts import Killed, stop_after
 
@@ -50,14 +50,24 @@ def test_a_run_that_no_longer_improves_ends_and_may_go_on(in_tmp: Path, monkeypa
     assert newest(in_tmp / "run")["progress"]["rounds"] == 5
     assert main([*resume, "trainer.stop=null", "trainer.target.fd_digits=1e9"]) == 0, "reached already"
     assert newest(in_tmp / "run")["progress"]["rounds"] == 5
+    capfd.readouterr()
     assert main([*resume, "trainer.stop=null"]) == 0
+    assert "the length of the run" not in capfd.readouterr().out, "it is as long as it was to be"
     assert same_training(newest(in_tmp / "run"), train(in_tmp / "whole", *SCORED, *STILL, model="mlp", rounds=9))
 
 
 @pytest.mark.parametrize("target", some(["{fd_digits: 1e9, is_digits: 0.5}", "{fd_digits: 1e9}", "{is_digits: 1}"], 1))
-def test_scores_that_are_good_enough_end_a_run(in_tmp: Path, target: str, capfd) -> None:
-    state = train(in_tmp / "run", *SCORED, f"trainer.target={target}", model="mlp", rounds=5)
+def test_scores_that_are_good_enough_end_a_run(in_tmp: Path, target: str, monkeypatch, capfd) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{in_tmp / 'mlflow.db'}")
+    pytest.importorskip("mlflow")
+    words = [*SCORED, "monitor=[scores,samples]", "monitor.samples.every=100it", "logger=[tensorboard,mlflow]"]
+    state = train(in_tmp / "run", *words, f"trainer.target={target}", model="mlp", rounds=5)
     assert state["progress"]["rounds"] == 1 and "at 0.008 kimg, trainer.target: " in capfd.readouterr().out
+    assert (in_tmp / "run" / "samples" / "generated-000000.008.png").is_file(), "every monitor looks at the end"
+    from mlflow import MlflowClient
+
+    [run] = MlflowClient().search_runs([MlflowClient().get_experiment_by_name("gantool").experiment_id])
+    assert run.info.status == "FINISHED"
 
 
 def test_when_is_enough() -> None:
@@ -109,6 +119,19 @@ def test_the_first_signal_counts_whatever_comes_after(others: list[signal.Signal
     finally:
         signal.signal(signal.SIGUSR2, before)
     assert left.value.code == 128 + signal.SIGUSR2 and heard == [signal.SIGUSR2]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_that_was_shut_out_stays_out(number: int) -> None:
+    """nohup ignores SIGHUP, a script's & SIGINT; SIGPIPE every Python process ignores, and a run is to end by it."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with StopSignal() as stop:
+            signal.raise_signal(number)
+            assert bool(stop.number) == (number == signal.SIGPIPE)
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
 
 
 def test_a_run_outside_the_main_thread_handles_no_signals(in_tmp: Path) -> None:

@@ -15,6 +15,7 @@ from gantool.config.composed import settings
 from gantool.errors import GantoolError
 from gantool.networks import mlp
 from gantool.runs.build import set_up
+from gantool.training.hardware import MixedPrecision
 from runs import Composed, newest, same_training, small, train
 
 MLP = ["train", *(word for word in small(Path("run"), model="mlp")[1:] if not word.startswith("trainer.batch_size"))]
@@ -62,10 +63,45 @@ def test_the_microbatch_is_found_and_kept(in_tmp: Path, capfd) -> None:
     assert trainer(in_tmp / "run") == (16, 4)
     assert main([*words, "trainer.duration=6it"]) == 0, "the same command goes on with the same numbers"
     assert newest(in_tmp / "run")["progress"]["nimg"] == 6 * 16 and trainer(in_tmp / "run") == (16, 4)
+    for more in (["trainer.microbatch=2"], ["recipe.batch_size=8"]):
+        assert main([*words, "trainer.duration=8it", *more]) == 1
+        assert f"{more[0]}: a run that is there keeps what trainer.batch_size=auto found" in capfd.readouterr().err
     assert main([*words, "trainer.microbatch=2", "hydra.run.dir=other"]) == 1
     assert "leave one of them out" in capfd.readouterr().err
     assert main([*MLP, "trainer.batch_size=auto", "hydra.run.dir=auto"]) == 0, "the recipe's 32 do not fit"
     assert trainer(in_tmp / "auto") == (4, None)
+
+
+def test_a_run_that_began_with_a_number_is_not_fitted_in_silence(in_tmp: Path, capfd) -> None:
+    train(in_tmp / "run", model="mlp", rounds=1)
+    for word in ("auto", "auto-micro"):
+        assert main(["train", f"resume={in_tmp / 'run'}", f"trainer.batch_size={word}", "trainer.duration=2it"]) == 1
+        error = capfd.readouterr().err
+        assert f"trainer.batch_size={word}: a run that is there keeps" in error and error.count("\n") == 1
+
+
+def test_what_a_run_has_shown_outlives_its_end_by_memory(in_tmp: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> None:
+    """Before the first checkpoint by the clock."""
+
+    def out(*words: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr("gantool.monitors.histograms.Histograms.__call__", out)
+    words = ["monitor=histograms", "monitor.histograms.every=3it", "trainer.log_every=1it"]
+    assert main(small(in_tmp / "run", *words, "trainer.checkpoint_seconds=1000", model="mlp")) == 1
+    assert "rounds fit, what looks at the run does not" in capfd.readouterr().err
+    assert (in_tmp / "run" / "metrics.jsonl").read_text().count("\n") >= 2
+
+
+def test_a_scaler_that_memory_left_amid_a_step_is_renewed() -> None:
+    precision = MixedPrecision(torch.device("cpu"), "fp32")
+    precision.scaler = torch.amp.GradScaler("cpu")
+    weight = torch.nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+    precision.scaler.scale(weight.sum()).backward()
+    precision.scaler.unscale_(optimizer)  # and the step finds no memory
+    precision.renew_scaler()
+    precision.scaler.unscale_(optimizer)
 
 
 def test_a_batch_grows_while_that_is_faster(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,6 +78,16 @@ def test_sharded_trains_what_data_parallel_does_and_each_goes_on_from_the_other(
 
 
 @thorough
+def test_frozen_blocks_are_averaged_alike_however_ranks_share(in_tmp: Path) -> None:
+    """They begin with another run's weights, and averages of their own that are to come to them."""
+    train(in_tmp / "before", "trainer.ema_half_life=1kimg", rounds=3)
+    words = [f"init={in_tmp / 'before'}", "trainer.freeze={generator: 1}", "trainer.ema_half_life=8img"]
+    for mode in ("data", "sharded"):
+        together(small(in_tmp / mode, *words, f"trainer.parallel={mode}"), in_tmp / "out")
+    assert like(newest(in_tmp / "data"), newest(in_tmp / "sharded"), 1e-6) == []
+
+
+@thorough
 def test_a_sharded_run_goes_on_alone_and_on_three(in_tmp: Path) -> None:
     words = ["loss=wgan-gp", "model.generator.norm=layer", "optimizer=sgd", "optimizer.momentum=0.5"]
     together(small(in_tmp / "run", *words, *SHARDED, rounds=2), in_tmp / "out")

@@ -121,6 +121,11 @@ def test_what_is_searched() -> None:
         space("a=tag(log,interval(0,1))")
     with pytest.raises(GantoolError, match="^study.sampler=grid needs values, and e is an interval"):
         combinations(space("e=interval(0,1)"))
+    steps = [
+        space(word) for word in ("trainer.seed=range(0,3)", "trainer.seed=0,1,2", "trainer.seed=int(interval(0,2))")
+    ]
+    found = [[int(one["trainer.seed"]) for one in combinations(step)] for step in steps]
+    assert found == [[0, 1, 2]] * 3
 
 
 def moved(searched: Path, folder: Path, address: str) -> None:

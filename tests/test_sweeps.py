@@ -106,6 +106,21 @@ COMMON = {
 }
 
 
+@thorough
+def test_jobs_may_be_called_by_what_was_typed(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Hydra's override_dirname puts = and , into names."""
+    words = swept(in_tmp / "sweep", "loss=lsgan,hinge", "hydra.sweep.subdir=${hydra.job.override_dirname}")
+    words = [word for word in words if not word.startswith("dataset.root")]
+    assert main(words) == 0
+    assert len(read_results(in_tmp / "sweep")) == len(read_jobs(in_tmp / "sweep")) == 2
+    assert (in_tmp / "sweep" / "results.csv").is_file()
+    capfd.readouterr()
+    assert main(words) == 0
+    assert capfd.readouterr().out.count(": finished") == 2
+    assert main([*words, "hydra.sweep.subdir=a/b"]) == 1
+    assert "hydra.sweep.subdir=a/b: a job's folder lies in the sweep's" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("word", some(COMMON, 4))
 def test_what_is_wrong_for_all_is_told_once(word: str, in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(swept(in_tmp / "sweep", word, "trainer.seed=1,2")) == 1

@@ -191,6 +191,16 @@ FREEZES = {
 }
 
 
+def test_nothing_is_prepared_or_left_for_a_source_that_is_none(in_tmp: Path, monkeypatch, capfd) -> None:
+    monkeypatch.setattr("gantool.runs.ready.prepare", lambda *words, **more: pytest.fail("it prepares images"))
+    alone = small(in_tmp / "run")
+    sweep = [word for word in alone if not word.startswith("hydra.run")]
+    for words in (alone, [*sweep, "-m", "trainer.seed=1,2", f"hydra.sweep.dir={in_tmp / 'sweep'}"]):
+        assert main([*words, "init=nowhere"]) == 1
+        error = capfd.readouterr().err
+        assert "init=nowhere" in error and error.count("\n") == 1 and not [*in_tmp.iterdir()]
+
+
 @pytest.mark.parametrize("model", some(FREEZES, 2))
 def test_first_blocks_keep_their_values(in_tmp: Path, model: str) -> None:
     more = {"progan": ["dataset.resolution=32"], "cyclegan": [f"dataset.root={two_sides(in_tmp / 'sides')}"]}

@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from gantool.config.composed import find_run, load_composed
 from gantool.config.schema import Train
 from gantool.errors import GantoolError, require
+from gantool.files import whole_files
 from gantool.paths import conf_dir, expanded
 
 _FLAGS_WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir")
@@ -177,6 +178,6 @@ def _open_run(run: Path, *, trusted: bool) -> DictConfig:
     if run.suffix == ".pt" and not run.is_dir():
         raise GantoolError(f"resume={run}: name the run folder, not a checkpoint in it")
     cfg = load_composed(find_run(run, "resume"), trusted=trusted)
-    if not any((run / "checkpoints").glob("*.pt")):
+    if not whole_files(run / "checkpoints", "*.pt"):
         raise GantoolError(f"resume={run} has no checkpoint to continue from: start it again with its own command")
     return cfg

@@ -18,7 +18,9 @@ from gantool.config.options import CommandOptions, read_options
 from gantool.config.resolvers import register_resolvers
 from gantool.config.wording import in_one_line
 from gantool.errors import InUse, RankLost, out_of_memory
+from gantool.files import whole_files
 from gantool.launch import first_failure, is_first_rank
+from gantool.logging.jsonl import read_metrics
 from gantool.logging.status import NAME, read_status, write_status
 from gantool.runs.sweeps import ELSEWHERE, digest, number_of, standing, told_place
 
@@ -66,8 +68,8 @@ class Job:
                 return None
             text, mine = self._tell(error, f" job {number_of(folder.name)}" if in_sweep else "", folder)
             tells, lost = tells or mine, isinstance(error, RankLost)
-            if not in_sweep and out_of_memory(error) and not read_status(folder).get("progress", {}).get("nimg", 1):
-                folders.discard(folder)  # it never played a round, and never will
+            if not in_sweep and out_of_memory(error) and not _got_anywhere(folder):
+                folders.discard(folder)  # it never will
                 raise SystemExit(1) from None
         except KeyboardInterrupt:
             if read_status(folder).get("state") == "running":  # before the first round
@@ -126,6 +128,13 @@ def record_failure(folder: Path, error: str) -> None:
     """Notes a failure in `folder`/status.json, as far as the disk allows."""
     with suppress(OSError):
         write_status(folder, **{**read_status(folder), "state": "failed", "error": error})
+
+
+def _got_anywhere(folder: Path) -> bool:
+    """Whether a run has something to show; its status.json is as old as its newest checkpoint by the clock."""
+    if read_status(folder).get("progress", {}).get("nimg", 1) or whole_files(folder / "checkpoints", "*.pt"):
+        return True
+    return any(line.get("nimg") for line in read_metrics(folder))
 
 
 def _written(folder: Path) -> int:

@@ -73,6 +73,7 @@ class Launching:
         from gantool.runs.build import set_up
         from gantool.runs.fitting import assume_batch
         from gantool.runs.ready import get_ready, settled
+        from gantool.runs.transfer import check_source
 
         logging.disable()  # the job will tell
         try:
@@ -81,6 +82,7 @@ class Launching:
             written = Written.of(whole.hydra)
             assume_batch(cfg)
             setup = settled(set_up(cfg, written), self.folder)
+            check_source(setup.config.init, self.folder)
             if processes() == 1:
                 return [], get_ready(setup, written, time.monotonic(), in_sweep=True)[2]
         except (GantoolError, HydraException) as error:

@@ -8,6 +8,7 @@ from pydantic import Field, PositiveInt
 
 from gantool.config.options import InBlocks, Out, Weights, group, key
 from gantool.errors import GantoolError, did_you_mean
+from gantool.files import whole_files
 from gantool.launch import is_first_rank
 from gantool.paths import expanded
 
@@ -103,7 +104,7 @@ def _trained(name: str | None) -> list[str | None]:
     from gantool.runs.results import jobs_of_sweep
 
     jobs = jobs_of_sweep(expanded(name)) if name else []
-    trained = [str(job) for job in jobs if any((job / "checkpoints").glob("*.pt"))]
+    trained = [str(job) for job in jobs if whole_files(job / "checkpoints", "*.pt")]
     if jobs and not trained:
         raise GantoolError(f"run={name}: no job of this sweep has a checkpoint yet")
     return [*trained] or [name]
@@ -116,7 +117,7 @@ def find_targets(options: Options) -> list[Target]:
     found: list[Target] = []
     named = options.run if isinstance(options.run, list) else [options.run]
     for run in [one for name in named for one in _trained(name)]:
-        files = sorted(path.name for path in (expanded(run or "") / "checkpoints").glob("*.pt"))
+        files = sorted(path.name for path in whole_files(expanded(run or "") / "checkpoints", "*.pt"))
         kept = {nimg: file for file in files if (nimg := nimg_of(file)) is not None}
         asked = [options.checkpoint] if isinstance(options.checkpoint, str) else options.checkpoint
         for name in asked:

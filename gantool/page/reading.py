@@ -16,6 +16,7 @@ from PIL import Image
 
 from gantool.config.composed import choices, find_run, read_saved, typed_words
 from gantool.config.trust import looks_around
+from gantool.files import whole_files
 from gantool.logging.jsonl import read_metrics, seconds
 from gantool.logging.status import read_status
 from gantool.runs.ranking import how
@@ -122,13 +123,13 @@ class RunFolder:
 
     def grid_names(self) -> list[str]:
         """What there are pictures of in samples/."""
-        names = {path.stem.rpartition("-")[0] for path in (self.path / "samples").glob("*-*.png")}
+        names = {path.stem.rpartition("-")[0] for path in whole_files(self.path / "samples", "*-*.png")}
         return sorted(names)
 
     def results(self, kind: str) -> list[dict[str, Any]]:
         """The JSON files under RUN/<kind>, whole ones only, oldest first."""
         found = []
-        for path in sorted((self.path / kind).rglob("*.json"), key=lambda path: path.stat().st_mtime):
+        for path in sorted(whole_files(self.path / kind, "**/*.json"), key=lambda path: path.stat().st_mtime):
             try:
                 content = json.loads(path.read_text(encoding="utf-8"))
             except (OSError, ValueError, RecursionError):
@@ -142,7 +143,7 @@ class RunFolder:
         if not folders:
             return []
         newest = max(folders, key=lambda path: path.stat().st_mtime)
-        return sorted(path for path in newest.iterdir() if path.suffix in (".png", ".gif"))
+        return sorted(path for path in whole_files(newest, "*") if path.suffix in (".png", ".gif"))
 
 
 def _sound(protocol: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from gantool.analysis.report import write_csv, write_json
 from gantool.config.composed import typed_words
-from gantool.files import MARK
+from gantool.files import MARK, whole_files
 from gantool.logging.tensorboard import beside
 from gantool.margins import written
 from gantool.paths import expanded
@@ -59,7 +59,7 @@ def save(evaluation: Evaluation, place: Path, board: Path | None = None) -> Path
 def _whole(folder: Path, names: list[str]) -> list[dict[str, Any]]:
     """The results in a folder, those of earlier times too, but for files that are damaged."""
     found = []
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted(whole_files(folder, "*.json")):
         with suppress(OSError, ValueError, RecursionError):
             match json.loads(path.read_text(encoding="utf-8")):
                 case {"run": str(), "nimg": int(), "scores": dict(scores), "floor": dict()} as one:

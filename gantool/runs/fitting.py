@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from gantool.config import Written
-from gantool.config.composed import settings
+from gantool.config.composed import settings, typed_words
 from gantool.data.cache import prepare
 from gantool.data.stream import Stream
 from gantool.errors import GantoolError, out_of_memory
@@ -49,6 +49,7 @@ class Attempt:
         forget_compiled(self.setup.config.trainer.compile)  # for another size
         for optimizer in self.state.optimizers.values():
             optimizer.optimizer.state.clear()  # of an attempt that may have ended amid a step
+        self.state.precision.renew_scaler()  # likewise
         try:
             paces = [self._pace(start, batch_size, microbatch) for start in self._places(batch_size)]
             return sum(paces) / len(paces)
@@ -143,7 +144,15 @@ def settle_batch(cfg: DictConfig, written: Written, run_dir: Path) -> None:
     if (asked := assume_batch(cfg)) is None:
         return
     if (run_dir / ".hydra" / "config.yaml").exists():
-        before = settings(run_dir)
+        before, begun = settings(run_dir), typed_words(run_dir)
+        for key in ("trainer.batch_size", "trainer.microbatch", "recipe.batch_size"):
+            value = asked if key == "trainer.batch_size" else OmegaConf.select(cfg, key)
+            if written.has(key) and f"{key}={value}" not in begun:
+                raise GantoolError(
+                    f"{key}={value}: a run that is there keeps what trainer.batch_size=auto found, or began with "
+                    f"({before['trainer.batch_size']} images, trainer.microbatch={before['trainer.microbatch']}): name "
+                    "numbers for both, or start a new run in another hydra.run.dir"
+                )
         cfg.recipe.batch_size, cfg.trainer.microbatch = before["trainer.batch_size"], before["trainer.microbatch"]
         return
     if processes() > 1:

@@ -17,6 +17,7 @@ from gantool.config import Train, build, changes
 from gantool.config.parts import find, nodes
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
+from gantool.files import whole_files
 from gantool.game import Progress
 from gantool.ranks import rank
 from gantool.runs.build import Setup
@@ -47,7 +48,7 @@ OWN = {f"gantool.schedules.{kind}" for kind in ("Constant", "Cosine", "Decay", "
 
 def check_changes(cfg: DictConfig, run_dir: Path) -> None:
     """Tells what `cfg` changes in a run that goes on; raises GantoolError for what its networks cannot follow."""
-    if not any((run_dir / "checkpoints").glob("*.pt")):
+    if not whole_files(run_dir / "checkpoints", "*.pt"):
         return
     changed = changes(cfg, run_dir)
     if refused := [key for key in changed if key.startswith(FIXED)]:
@@ -108,12 +109,14 @@ def tell_jumps(setup: Setup, saved: dict[str, Any], total: int, num_images: int)
         before = Train.model_validate(saved["config"])
     except ValidationError:
         return  # of another version, whose keys are others
-    if progress.total != total and before.trainer.duration == now.trainer.duration:
-        _tell(f"the length of the run {progress.total / 1000:g} kimg -> {total / 1000:g} kimg")
     count = len(saved["data"]["rows"]) if saved.get("data") else num_images
+    # Not the saved one: that of a run which its scores ended is where it ended.
+    length = replace(setup, config=before).images(before.trainer.duration, "trainer.duration", images_per_epoch=count)
+    if length != total and before.trainer.duration == now.trainer.duration:
+        _tell(f"the length of the run {length / 1000:g} kimg -> {total / 1000:g} kimg")
     # A checkpoint may be a stranger's: nothing is built of it that this run's own configuration does not name.
     known = {node["_target_"] for _, node in nodes(_plain(now))}
-    old = _scheduled(replace(setup, config=before), progress, count, known)
+    old = _scheduled(replace(setup, config=before), replace(progress, total=length), count, known)
     new = _scheduled(setup, replace(progress, total=total), num_images, known)
     for key in [key for key in old if key in new and not math.isclose(old[key], new[key], rel_tol=1e-6)]:
         _tell(f"{key} at {progress.nimg / 1000:g} kimg {old[key]:.4g} -> {new[key]:.4g}")

@@ -64,14 +64,14 @@ def as_begun(study: "optuna.Study", space: "dict[str, BaseDistribution]") -> "di
 
 
 def combinations(space: "dict[str, BaseDistribution]") -> Iterator[dict[str, Any]]:
-    """Every combination of the values; raises GantoolError for an interval."""
+    """Every combination of the values, whole numbers of an interval among them; raises GantoolError for another one."""
     from optuna.distributions import CategoricalDistribution, IntDistribution
 
     values: dict[str, Sequence[Any]] = {}
     for key, one in space.items():
         if isinstance(one, CategoricalDistribution):
             values[key] = one.choices
-        elif isinstance(one, IntDistribution) and one.step > 1:
+        elif isinstance(one, IntDistribution) and not one.log:
             values[key] = range(one.low, one.high + 1, one.step)
         else:
             raise GantoolError(f"study.sampler=grid needs values, and {key} is an interval")

@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gantool.config.composed import typed_words
 from gantool.config.leaves import leaves
+from gantool.errors import GantoolError
 from gantool.files import write_whole
 from gantool.launch import processes
 from gantool.lock import is_held, locked
@@ -68,7 +69,7 @@ def read_jobs(folder: Path) -> list[Enrolled]:
     try:
         known = json.loads((folder / NAME).read_text(encoding="utf-8"))["jobs"]
         jobs = [Enrolled(str(one["name"]), tuple(one["words"]), str(one["digest"])) for one in known]
-        return [job for job in jobs if re.fullmatch(r"[\w+-][\w.+-]*", job.name)]  # no folder elsewhere
+        return [job for job in jobs if Path(job.name).name == job.name != ".."]  # no folder elsewhere
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
 
@@ -92,6 +93,10 @@ def enrol(folder: Path, words: Sequence[str], composed: str, name: Callable[[int
             names = [path.name for path in folder.iterdir() if path.is_dir()]
             names += [job.name for job in read_jobs(folder)]
             found = Enrolled(name(max(map(number_of, names), default=-1) + 1), spelled(words), composed)
+            if Path(found.name).name != found.name:
+                raise GantoolError(
+                    f"hydra.sweep.subdir={found.name}: a job's folder lies in the sweep's own: leave out /"
+                )
         _write(folder, found)
     return found
 

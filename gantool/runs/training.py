@@ -33,7 +33,7 @@ from gantool.runs.rehearsal import rehearse
 from gantool.runs.resuming import check_data, tell_jumps
 from gantool.runs.study import judge_of
 from gantool.runs.sweeps import told_place
-from gantool.runs.transfer import begin_from
+from gantool.runs.transfer import begin_from, check_source
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.ending import Ending
 from gantool.training.loop import Every
@@ -61,6 +61,7 @@ def train_run(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> 
     with process_group():
         check_parallel(setup)
         setup = settled(setup, run_dir)
+        check_source(setup.config.init, run_dir)
         in_sweep = hydra.mode == RunMode.MULTIRUN
         run = _Run(setup, run_dir, hydra, *get_ready(setup, written, started, in_sweep=in_sweep))
         if setup.config.trainer.dry_run:

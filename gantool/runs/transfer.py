@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from gantool.config import Train
 from gantool.config.composed import find_run
 from gantool.errors import GantoolError
+from gantool.files import whole_files
 from gantool.paths import expanded
 from gantool.runs.hub import NAME, find_snapshot, is_on_hub
 from gantool.runs.snapshot import read_snapshot
@@ -32,6 +34,13 @@ class Origin:
     networks: Weights  # by the network's name: generator.layers.0.weight
     averaged: Weights
     sizes: Mapping[str, int]  # of _SIZES, as far as known
+
+
+def check_source(source: str | None, run_dir: Path) -> None:
+    """Raises GantoolError where the run is to begin from what is no run, checkpoint or snapshot; one that is under way
+    no longer asks."""
+    if source is not None and not whole_files(run_dir / "checkpoints", "*.pt"):
+        _read(source)
 
 
 def begin_from(source: str, state: State, config: Train) -> str:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 
 from gantool.errors import GantoolError
-from gantool.files import write_whole
+from gantool.files import whole_files, write_whole
 from gantool.training.sound import Unsound
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Checkpoints:
 
         Raises GantoolError when the disk refuses it; the older ones then stand as they were.
         """
-        for leftover in self.folder.glob(".*.partial"):  # of a process that was killed while it wrote
+        for leftover in self.folder.glob(".*.partial*"):  # of a process that was killed while it wrote
             leftover.unlink(missing_ok=True)
         path = self._write(state, f"{nimg:012d}")
         _remove([old for old in self._newest_first("") if old != path][self.keep - 1 :])
@@ -74,7 +74,7 @@ class Checkpoints:
         The folder is only read: those that were passed over, with a warning each, are in `passed_over`. Raises
         GantoolError if none is sound.
         """
-        found = list(self.folder.glob("*.pt"))
+        found = whole_files(self.folder, "*.pt")
         for path in found:
             if nimg_of(path.name) is None:
                 log.warning("%s has no name of a checkpoint; passed over", path)
@@ -125,7 +125,7 @@ class Checkpoints:
 
     def _newest_first(self, *kinds: str) -> list[Path]:
         """Of kinds "" (the newest few), good, best."""
-        named = [(path, _NAME.fullmatch(path.name)) for path in self.folder.glob("*.pt")]
+        named = [(path, _NAME.fullmatch(path.name)) for path in whole_files(self.folder, "*.pt")]
         return sorted([p for p, match in named if match and (match[1] or "") in kinds], key=_order, reverse=True)
 
     def _write(self, state: dict, stem: str) -> Path:

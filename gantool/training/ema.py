@@ -30,6 +30,7 @@ class EMA:
         self.generators = cast(nn.ModuleDict, copy.deepcopy(generators).eval().requires_grad_(False))
         self.half_life, self.averaged = half_life, _STATISTICS if average_buffers else ()
         self.shards: list[tuple[Shards, Shards]] = []  # of the averages, and of what they follow
+        self.alone: list[tuple[Tensor, Tensor]] = []  # beside shards: what no player learns, as it is frozen
         if average_buffers and not any(name.endswith(_STATISTICS) for name, _ in generators.named_buffers()):
             raise GantoolError("trainer.ema_buffers=average: this generator has no batch norm; leave it out")
 
@@ -42,12 +43,14 @@ class EMA:
             if owned and len(owned) < len(shards.tensors):
                 raise GantoolError("trainer.parallel=sharded: a player owns generators and more; take parallel=data")
             self.shards += [(Shards(owned), shards)] if owned else []
+        shared = {id(tensor) for shards in players for tensor in shards.tensors}
+        self.alone = [(twins[id(now)], now) for now in live.parameters() if id(now) not in shared]
 
     def unshare(self) -> None:
         """All ranks have the whole averages again."""
         for own, _ in self.shards:
             own.gather()
-        self.shards = []
+        self.shards, self.alone = [], []
 
     def reaches_half_life(self, total: int) -> bool:
         """Whether the half-life is as long as asked for by the end of a run of `total` images."""
@@ -61,8 +64,9 @@ class EMA:
             half_life = max(self.half_life(progress.nimg, progress.total), 1e-8)
         else:
             half_life = min(self.half_life, progress.nimg / _RAMP)
-        means: list[Tensor] = [own.part for own, _ in self.shards] or [*self.generators.parameters()]
-        values: list[Tensor] = [followed.part for _, followed in self.shards] or [*live.parameters()]
+        pairs: list[tuple[Tensor, Tensor]] = [(own.part, followed.part) for own, followed in self.shards]
+        pairs = pairs + self.alone or [*zip(self.generators.parameters(), live.parameters(), strict=True)]
+        means, values = [mean for mean, _ in pairs], [now for _, now in pairs]
         copies: dict[tuple[bool, torch.device], tuple[list[Tensor], list[Tensor]]] = {}  # one kernel for all alike
         for (name, mean), now in zip(self.generators.named_buffers(), live.buffers(), strict=True):
             if name.endswith(self.averaged):

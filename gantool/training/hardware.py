@@ -102,7 +102,10 @@ class MixedPrecision:
         if self.name == "fp16" and self.device.type != "cuda":
             raise GantoolError("trainer.precision=fp16 needs a CUDA device; on a CPU use bf16, fp32 or auto")
         self.dtype = DTYPES[self.name]
-        # fp16 underflows without a scaled loss; bf16 has float32's range and needs none.
+        self.renew_scaler()
+
+    def renew_scaler(self) -> None:
+        """A scaler as at the start: fp16 underflows without a scaled loss; bf16 has float32's range and needs none."""
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
 
     def autocast(self) -> AbstractContextManager:

@@ -87,6 +87,7 @@ def follow(
     progress, device = state.progress, state.precision.device
     watching = [Every(measurements.interval, measurements), *monitors]
     due = [every for every in watching if progress.crossed(every.interval) or progress.done]
+    rest = [every for every in watching if not (progress.crossed(every.interval) or progress.done)]
     # One message a round: only the first rank has every monitor and a clock, and all must come to the same end.
     is_looked_at, is_saved, signal_number = agree([bool(due), recorder.is_due(), stop.number], device)
     if is_looked_at or is_saved or signal_number or progress.rounds % CHECKED == 0:
@@ -99,6 +100,10 @@ def follow(
         signal_number, ended = agree([stop.number, recorder.is_over(state)], device)  # one may have come since
         if ended:
             state.progress = replace(progress, total=progress.nimg)
+            with state.whole():
+                for every in rest:
+                    recorder.write(every.look(state), state)
+            recorder.write(Record(), state)  # trackers are told by it that the run is done
     recorder.end_round(state, saving=bool(is_saved), stopping=bool(signal_number))
     return signal_number
 

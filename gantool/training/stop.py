@@ -34,7 +34,7 @@ class StopSignal:
 
     def __enter__(self) -> "StopSignal":
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+            self._before = {number: signal.signal(number, self._note) for number in SIGNALS if not _is_shut_out(number)}
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -60,3 +60,8 @@ class StopSignal:
         if callable(handler) and handler is not signal.default_int_handler:
             handler(number, None)
         raise SystemExit(128 + number)
+
+
+def _is_shut_out(number: int) -> bool:
+    """Whether who started this process shut that signal out, as nohup does SIGHUP; Python itself ignores SIGPIPE."""
+    return signal.getsignal(number) is signal.SIG_IGN and signal.Signals(number).name != "SIGPIPE"
