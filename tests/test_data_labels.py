@@ -78,6 +78,11 @@ VECTORS: dict[str, tuple[str, list[str], list[float]]] = {  # the last: of the s
     "a number": ("file,age\n" + rows(0, 0.5, 1, 0.25, 1, 1), ["age"], [0.5]),
     "attributes": ("file,red,big\n" + rows("1,-1", "-1,1", "1,1", "1,1", "1,1", "1,1"), ["red", "big"], [0, 1]),
     "yes and no": ("file,red,big\n" + rows(*["yes,no", "no,Yes"] * 3), ["red", "big"], [0, 1]),
+    "less, none, more": (
+        "file,tilt,big\n" + rows("1,-1", "-1,1", "0,1", "1,1", "0,1", "1,1"),
+        ["tilt", "big"],
+        [-1, 1],
+    ),
     "mixed": ("file,age,hair\n" + rows(*["0.5,red", "1e-1,black"] * 3), ["age", "hair:black", "hair:red"], [0.1, 1, 0]),
 }
 
@@ -91,7 +96,7 @@ def test_other_columns_are_a_vector(kind: str, tmp_path: Path, capsys) -> None:
         assert made.class_names == names and made.classes is None and made.vectors is not None
         assert made.vectors.dtype == torch.float32 and made.vectors[1].tolist() == pytest.approx(second)
     only = read(tmp_path, columns=names[0].partition(":")[0])
-    assert only.class_names == [names[0]] or only.class_names == ["no", "yes"] or only.class_names == ["-1", "1"]
+    assert only.class_names in ([names[0]], ["no", "yes"], ["-1", "1"], ["-1", "0", "1"])
 
 
 def test_whole_numbers_are_a_vector_on_request_and_far_ones_told(tmp_path: Path, capsys) -> None:
@@ -221,3 +226,19 @@ def test_classes_are_asked_for_by_name(folders: Path, in_tmp: Path, capfd) -> No
     assert main(["sample", f"run={run}", "classes=zebar"]) == 1
     assert "classes=zebar (did you mean 'zebra'?): " in (said := capfd.readouterr().err)
     assert "knows classes 0 to 1 (horse, zebra)" in said
+
+
+def test_another_part_is_labelled_by_the_runs_names(in_tmp: Path, capfd) -> None:
+    root, run = in_tmp / "images", in_tmp / "run"
+    for part, kinds in (("train", "abcabc"), ("test", "accaca")):
+        (draw(root / part, side=32) / "labels.csv").write_text("file,kind\n" + rows(*kinds))
+    words = ["dataset=folder", f"dataset.root={root}", "dataset.resolution=8", "model.conditional=true", "monitor=none"]
+    assert main(small(run, *words, model="mlp", rounds=1)) == 0
+    images = load_run(run, device="cpu").images(split="test")
+    assert images.class_names == ["a", "b", "c"] and images.labels is not None
+    assert images.labels.tolist() == [0, 2, 2, 0, 2, 0]
+    (root / "test" / "labels.csv").write_text("file,kind\n" + rows(*"abdabd"))
+    capfd.readouterr()
+    assert main(["evaluate", f"run={run}", "split=test", "features=efficientnet", "score=fd", "num=4"]) == 1
+    told = f"folder test has labels that {run} was not trained with: d; remove or rename them"
+    assert told in (said := capfd.readouterr().err) and said.count("error:") == 1

@@ -156,35 +156,6 @@ def test_pages_of_a_tiff_are_images_or_channels(tmp_path: Path) -> None:
     assert torch.equal(stacked[0], images[:, 0])
 
 
-def test_dicom_is_read_in_its_own_units(tmp_path: Path) -> None:
-    pydicom = pytest.importorskip("pydicom")
-    from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
-
-    def save(name: str, pixels: np.ndarray, **more: object) -> None:
-        meta = FileMetaDataset()
-        meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = ExplicitVRLittleEndian, SecondaryCaptureImageStorage
-        meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
-        file = FileDataset(str(tmp_path / name), {}, file_meta=meta, preamble=b"\0" * 128)
-        file.Rows, file.Columns = pixels.shape[-2:]
-        file.SamplesPerPixel, file.PhotometricInterpretation = 1, "MONOCHROME2"
-        file.BitsAllocated, file.BitsStored, file.HighBit, file.PixelRepresentation = 16, 12, 11, 0
-        for key, value in more.items():
-            setattr(file, key, value)
-        file.PixelData = pixels.tobytes()
-        file.save_as(tmp_path / name, enforce_file_format=True)
-
-    save("a.dcm", ramp(4095, np.uint16))
-    save("b.dcm", ramp(4095, np.uint16), PhotometricInterpretation="MONOCHROME1")
-    images = read(tmp_path).images.int()
-    assert images[0, 0, 0, 0] == 0 and images[0, 0, -1, -1] == 255 and (images[0] + images[1] - 255).abs().max() <= 1
-    save("a.dcm", np.stack([ramp(4095, np.uint16)] * 3), NumberOfFrames=3, RescaleSlope=1, RescaleIntercept=-1024)
-    (tmp_path / "b.dcm").unlink()
-    with pytest.raises(GantoolError, match="no agreed range"):
-        read(tmp_path)
-    assert read(tmp_path, range=[-1024, 3071]).images.shape == (3, 1, 8, 8)
-
-
 def test_heic_and_avif_are_read(tmp_path: Path) -> None:
     heif = pytest.importorskip("pillow_heif")
     heif.register_heif_opener()

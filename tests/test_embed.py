@@ -16,9 +16,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.projector import projector_config_pb2 as projector
 
 from extent import thorough
+from gantool import load_run
 from gantool.analysis.draw_embedding import Points, draw_maps, draw_neighbours
 from gantool.cli.main import main
+from gantool.images import to_uint8
+from gantool.metrics.digits import DigitFeatures
 from gantool.runs import embedding
+from gantool.runs.subject import open_subject
 from runs import train
 
 SMALL = ["num=40", "among=300", "perplexity=8", "neighbours=3", "rows=2"]
@@ -88,6 +92,19 @@ def test_tensorboard_shows_a_thumbnail_and_a_class_for_each_point(run: Path, in_
     assert np.loadtxt(folder / shown.tensor_path).shape == (80, 128)
     events = EventAccumulator(str(folder)).Reload()
     assert {"embedded/maps", "embedded/neighbours"} <= set(events.Tags()["images"])
+
+
+def test_deep_training_images_are_compared_as_samples_are(in_tmp: Path) -> None:
+    (in_tmp / "images").mkdir()
+    for index in range(8):
+        pixels = np.random.default_rng(index).integers(0, 65536, (8, 8), np.uint16)
+        Image.fromarray(pixels).save(in_tmp / "images" / f"{index}.png")
+    words = ["dataset=folder", f"dataset.root={in_tmp / 'images'}", "dataset.resolution=8", "dataset.channels=1"]
+    train(in_tmp / "run", *words, "monitor=none", model="mlp", rounds=1)
+    subject = open_subject(load_run(in_tmp / "run", device="cpu"), None, "embed")
+    stored = subject.image_set.images
+    side = embedding.training_side(subject, DigitFeatures(), torch.arange(8), 8)
+    assert stored.dtype == torch.int16 and torch.equal(side.images, to_uint8(stored))
 
 
 @thorough

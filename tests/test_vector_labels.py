@@ -12,12 +12,15 @@ from safetensors.torch import load_file, save_file
 from extent import ALL, thorough
 from gantool import load_run
 from gantool.cli.main import COMMANDS, OTHERS, main
+from gantool.data.image_set import ImageSet
+from gantool.errors import GantoolError
 from gantool.games.gan import GAN
 from gantool.metrics.embedding import Embedding
 from gantool.metrics.per_class import OfClass
 from gantool.metrics.score import Score
 from gantool.runs import benchmark
 from gantool.runs.interpolation import between
+from gantool.runs.labelled import Labelled
 from runs import small
 
 COLUMNS = ["age", "smiling", "kind:horse", "kind:zebra"]
@@ -144,3 +147,18 @@ class Counts(Score):
 
     def __call__(self, fake: Embedding, real: Embedding, seed: int) -> float:
         return len(fake)
+
+
+def test_vectors_of_another_part_follow_the_runs_names() -> None:
+    trained = Labelled(3, ["age", "hair:black", "hair:red"], torch.zeros(1, 3))
+    images, labels = torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.tensor([[1, 0.5], [1, 0.25]])
+    made = trained.told(ImageSet(images, labels, ["hair:red", "age"], "", "folder", "test"), "a run")
+    assert made.labels is not None and made.labels.tolist() == [[0.5, 0, 1], [0.25, 0, 1]]
+    assert made.class_names == trained.names
+    for names, columns, told in (
+        (["age", "eyes"], labels, "has labels that a run was not trained with: eyes"),
+        (["hair:black", "hair:red"], labels, "lacks labels that a run was trained with: age"),
+        (["hair:black", "hair:red"], torch.tensor([0, 1]), "are classes, but a run was trained with vectors"),
+    ):
+        with pytest.raises(GantoolError, match=told):
+            trained.told(ImageSet(images, columns, names, "", "folder", "test"), "a run")

@@ -4,16 +4,28 @@ import io
 import warnings
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin
 
 from gantool.errors import GantoolError
 
 ARRAYS, DICOM, STACKS = (".npy", ".npz"), (".dcm", ".dicom"), (".tif", ".tiff")
+BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339  # of TIFF
 MOST = 16  # channels
 _EXTRAS = {"pydicom": "dicom", "pillow_heif": "heic"}
+
+
+class Numbers(NamedTuple):
+    """One image as (H, W, C) numbers of its own type, its format and mode, the greatest value that its format allows
+    where that is not the type's, and whether the last channel says how opaque it is."""
+
+    values: np.ndarray
+    kind: str
+    mode: str
+    top: float | None = None
+    alpha: bool = False
 
 
 def extra(module: str, why: str) -> Any:
@@ -60,7 +72,7 @@ _kept = lru_cache(maxsize=2)(read_array)  # of an .npz, which is unpacked whole
 
 def read_dicom(source: BinaryIO | Path) -> tuple[np.ndarray, float | None]:
     """Images (N, H, W, C), in the units of the device where the file has them, and the greatest value that its bits
-    allow where not. Raises ValueError for a file without pixels."""
+    allow where not and they have no sign. Raises ValueError for a file without pixels."""
     pydicom = extra("pydicom", "a DICOM file")
     try:
         file = pydicom.dcmread(source)
@@ -72,17 +84,17 @@ def read_dicom(source: BinaryIO | Path) -> tuple[np.ndarray, float | None]:
     pixels = pixels if colours else pixels[..., None]
     pixels = pixels if several else pixels[None]
     slope, offset = float(file.get("RescaleSlope", 1) or 1), float(file.get("RescaleIntercept", 0) or 0)
-    top: float | None = 2.0 ** int(file.get("BitsStored", 8 * pixels.itemsize)) - 1
+    signed, most = pixels.dtype.kind == "i", 2 ** int(file.get("BitsStored", 8 * pixels.itemsize)) - 1
+    if file.get("PhotometricInterpretation") == "MONOCHROME1":  # white is 0
+        pixels = ~pixels if signed else most - pixels  # by what its bits allow: alike in every file
+    top = None if signed else float(most)
     if (slope, offset) != (1, 0):
         pixels, top = (pixels * slope + offset).astype(np.float32), None
-    if file.get("PhotometricInterpretation") == "MONOCHROME1":  # white is 0
-        pixels = (top if top is not None else pixels.max() + pixels.min()) - pixels.astype(np.float64)
-        pixels = pixels.astype(np.uint16 if top is not None else np.float32)
     return pixels, top
 
 
-def read_numbers(path: Path | BinaryIO, page: int | None, formats: tuple[str, ...]) -> tuple[np.ndarray, str, str]:
-    """One page of a picture, or of all (-1) as channels, as (H, W, C) numbers of its own type, its format and mode.
+def read_numbers(path: Path | BinaryIO, page: int | None, formats: tuple[str, ...]) -> Numbers:
+    """One page of a picture, or all (-1) as channels.
 
     Raises what PIL does, ValueError where there are several pages and none is chosen.
     """
@@ -94,24 +106,39 @@ def read_numbers(path: Path | BinaryIO, page: int | None, formats: tuple[str, ..
             raise ValueError(f"{frames} frames or pages: save each as a file of its own")
         if page == -1:
             pages = [_page(file, index, content) for index in range(frames)]
-            return np.concatenate(pages, 2), kind, mode
-        return _page(file, page or 0, content), kind, mode
+            tops = {page.top for page in pages}
+            values = np.concatenate([page.values for page in pages], 2)
+            return Numbers(values, kind, mode, tops.pop() if len(tops) == 1 else None)
+        return _page(file, page or 0, content)._replace(kind=kind, mode=mode)
 
 
-def _page(file: Image.Image, page: int, content: bytes) -> np.ndarray:
-    """(H, W, C)."""
+def _page(file: Image.Image, page: int, content: bytes) -> Numbers:
     file.seek(page)
     image, kind = ImageOps.exif_transpose(file), file.format
     if kind == "PNG" and content[24] == 16 and image.mode not in ("I", "I;16", "I;16B"):
-        return _deep_png(content)  # PIL keeps the higher eight bits of colours
-    if image.mode in ("1", "P"):
-        image = image.convert("L" if image.mode == "1" else "RGBA" if image.has_transparency_data else "RGB")
-    elif image.mode not in ("L", "LA", "RGB", "RGBA", "F") and not image.mode.startswith("I"):
-        image = image.convert("RGB")
-    values = np.asarray(image)
+        values = _deep_png(content)  # PIL keeps the higher eight bits of colours
+        return Numbers(values, "PNG", image.mode, alpha=values.shape[2] in (2, 4))
+    whole = image.mode.startswith("I")
+    if image.has_transparency_data and not whole:
+        image = image.convert("LA" if image.mode in ("1", "L", "LA", "La") else "RGBA")
+    elif image.mode not in ("L", "RGB", "F") and not whole:
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    values, top = np.asarray(image), None
     if image.mode == "I" and values.min() >= 0 and values.max() < 2**16 and kind in ("PNG", "PPM"):
         values = values.astype(np.uint16)
-    return values if values.ndim == 3 else values[..., None]
+    if whole and isinstance(file, TiffImagePlugin.TiffImageFile):
+        values, top = _of_tiff(values, file.tag_v2)
+    values = values if values.ndim == 3 else values[..., None]
+    return Numbers(values, kind or "", image.mode, top, alpha=image.mode in ("LA", "RGBA"))
+
+
+def _of_tiff(values: np.ndarray, tags: TiffImagePlugin.ImageFileDirectory_v2) -> tuple[np.ndarray, float | None]:
+    """Whole numbers where the greater is the brighter, and the greatest that up to 16 bits without a sign allow."""
+    bits, white_is_0 = int(np.max(tags.get(BITS, 1))), tags.get(PHOTOMETRIC) == 0  # PIL turns only 8 bits
+    if bits > 16 or 2 in np.atleast_1d(tags.get(SAMPLE_FORMAT, 1)):
+        return ~values if white_is_0 else values, None
+    top = 2**bits - 1
+    return top - values if white_is_0 else values, float(top)
 
 
 def _deep_png(content: bytes) -> np.ndarray:

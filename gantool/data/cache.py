@@ -27,7 +27,7 @@ from gantool.lock import locked
 from gantool.paths import cache_dir
 from gantool.shapes import sides
 
-VERSION = 2  # counts up when the same source and settings come to give other pixels, or lie otherwise on the disk
+VERSION = 3  # counts up when the same source and settings come to give other pixels, or lie otherwise on the disk
 
 Tell = Callable[[str], None]
 

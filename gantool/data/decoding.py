@@ -47,7 +47,7 @@ def decode_files(
 
     found = None
     if fitting.range == "auto":
-        spans = [span for span in on_all_cores(pieces, partial(_used, root)) if span is not None]
+        spans = [span for span in on_all_cores(pieces, partial(_used, root, channels)) if span is not None]
         found = (min(low for low, _ in spans), max(high for _, high in spans)) if spans else (0.0, 1.0)
     pieces, labels = pieces[first:], labels[first:]
     work = partial(read, found=found)
@@ -103,10 +103,13 @@ def opened(root: Path | Archive, name: str) -> tuple[Path | BinaryIO, str]:
     return (root.open(name), f"{root.path}/{name}") if isinstance(root, Archive) else (root / name, str(root / name))
 
 
-def _used(root: Path | Archive, piece: Piece) -> tuple[float, float] | None:
-    """The least and greatest number in an image; None for a damaged one, of which reading it will tell."""
+def _used(root: Path | Archive, channels: int, piece: Piece) -> tuple[float, float] | None:
+    """The least and greatest number in an image, as far as it shows; None for one that is damaged or wholly
+    transparent, of which reading it will tell."""
     try:
-        return extremes(numbers(*opened(root, piece.name), piece.page)[0])
+        read = numbers(*opened(root, piece.name), piece.page)
+        seen = read.alpha and channels in (1, 3)
+        return extremes(read.values[..., :-1][read.values[..., -1] > 0] if seen else read.values)
     except (GantoolError, OSError):
         raise
     except Exception:

@@ -121,6 +121,19 @@ def channels_of(values: np.ndarray, channels: int) -> np.ndarray:
     raise ValueError(f"{has} channels where dataset.channels={channels}")
 
 
+def on_white(values: np.ndarray, white: float) -> np.ndarray:
+    """(H, W, C) whole numbers, the last channel how opaque it is, without that and laid on `white`."""
+    share = values[..., -1:] / np.iinfo(values.dtype).max
+    return values[..., :-1] * share + white * (1 - share)
+
+
+def about_alpha(alpha: np.ndarray) -> tuple[str, ...]:
+    """What to remark of an image that is so opaque."""
+    if alpha.min() == np.iinfo(alpha.dtype).max:
+        return ()
+    return ("laid on white where transparent" if alpha.any() else "wholly transparent, so white",)
+
+
 def extremes(values: np.ndarray) -> tuple[float, float]:
     """The least and the greatest; raises ValueError for numbers that are not finite."""
     low, high = float(values.min()), float(values.max())

@@ -14,6 +14,7 @@ NAMES = ("labels.csv", "dataset.json")
 MOST = 100_000  # classes or numbers of an image
 FAR = 10  # from 0: a number that a network is not to be handed as it is
 _FLAGS = {"true": 1.0, "yes": 1.0, "1": 1.0, "false": 0.0, "no": 0.0, "0": 0.0, "-1": 0.0}
+_ZEROS = {"false", "no", "0"}  # beside one of them -1 is a number of its own
 
 Label = int | tuple[float, ...]  # a class, or a vector
 
@@ -158,7 +159,7 @@ def _vector_columns(place: str, cells: Mapping[str, list[str]]) -> dict[str, lis
     made: dict[str, list[float]] = {}
     for name, column in cells.items():
         low = [cell.lower() for cell in column]
-        if set(low) <= _FLAGS.keys():
+        if set(low) <= _FLAGS.keys() and not ("-1" in low and _ZEROS & set(low)):
             made[name] = [_FLAGS[cell] for cell in low]
         elif _numbers(column):
             made[name] = [float(cell) for cell in column]

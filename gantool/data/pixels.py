@@ -8,13 +8,23 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, TiffImagePlugin
 
-from gantool.data.arrays import ARRAYS, DICOM, extra, one_image, read_dicom, read_numbers
-from gantool.data.fitting import NO_RANGE, PLAIN, Fitting, channels_of, extremes
+from gantool.data.arrays import (
+    ARRAYS,
+    BITS,
+    DICOM,
+    PHOTOMETRIC,
+    SAMPLE_FORMAT,
+    Numbers,
+    extra,
+    one_image,
+    read_dicom,
+    read_numbers,
+)
+from gantool.data.fitting import NO_RANGE, PLAIN, Fitting, about_alpha, channels_of, extremes, on_white
 from gantool.data.source import Seen
 from gantool.shapes import Resolution, sides
 
 _ORIENTATION = 0x0112  # of EXIF
-_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # of TIFF
 HEIC = (".heic", ".heif", ".hif")
 
 # What the endings of images stand for, and no other: PIL has other programs run for some (EPS).
@@ -70,22 +80,20 @@ def open_image(path: Path | BinaryIO, name: str = "") -> tuple[Image.Image, Seen
             remarks.append("the first of several views was taken")
         if mode == "F":
             raise ValueError(f"floating-point pixels {NO_RANGE}")
-        if bits > 16 or 2 in np.atleast_1d(tags.get(_SAMPLE_FORMAT, 1)):
+        if bits > 16 or 2 in np.atleast_1d(tags.get(SAMPLE_FORMAT, 1)):
             raise ValueError(f"{bits}-bit {'' if bits > 16 else 'signed '}integers {NO_RANGE}")
         if file.getexif().get(_ORIENTATION, 1) != 1:
             remarks.append("turned as EXIF says")
         image = ImageOps.exif_transpose(file)
         if image.mode.startswith("I"):  # PIL would clip 16 bits at 255; it has 32-bit names for some 16-bit files
             values, top = np.asarray(image).astype(np.int64), 2**bits - 1
-            values = top - values if tags.get(_PHOTOMETRIC) == 0 else values  # white is 0: PIL turns only 8 bits
+            values = top - values if tags.get(PHOTOMETRIC) == 0 else values  # white is 0: PIL turns only 8 bits
             peak = values.max() / top
             image = Image.fromarray(((values * 255 + top // 2) // top).clip(0, 255).astype(np.uint8))
         else:
             if image.has_transparency_data:
                 image = image.convert("RGBA")
-                least, most = image.getchannel("A").getextrema()
-                if least != 255:
-                    remarks.append("laid on white where transparent" if most else "wholly transparent, so white")
+                remarks += about_alpha(np.asarray(image.getchannel("A")))
                 image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
             if image.mode not in ("L", "RGB"):
                 image = image.convert("L" if image.mode == "1" else "RGB")
@@ -96,7 +104,7 @@ def open_image(path: Path | BinaryIO, name: str = "") -> tuple[Image.Image, Seen
 def _bits(file: Image.Image) -> int:
     """Bits of a channel as they are stored; of colours PIL keeps only the higher eight."""
     if isinstance(file, TiffImagePlugin.TiffImageFile):
-        return int(np.max(file.tag_v2.get(_BITS, 1)))
+        return int(np.max(file.tag_v2.get(BITS, 1)))
     tiles = file.tile if isinstance(file, ImageFile.ImageFile) else []
     args = tiles[0].args if tiles else ""
     raw = args if isinstance(args, str) else str(args[0]) if args else ""
@@ -118,20 +126,18 @@ class Piece(NamedTuple):
 STACK = -1
 
 
-def numbers(place: Path | BinaryIO, name: str, page: int | None) -> tuple[np.ndarray, str, str, float | None]:
-    """One image as (H, W, C) numbers of its own type, its format and mode, and the greatest value that its format
-    allows where that is not the type's."""
+def numbers(place: Path | BinaryIO, name: str, page: int | None) -> Numbers:
+    """One image of a file called `name`."""
     ending = Path(name).suffix.lower()
     if ending in ARRAYS:
         if not isinstance(place, Path):
             raise ValueError("arrays are read from a folder: unpack them")
         values = one_image(place, page or 0)
-        return values, ending[1:].upper(), str(values.dtype), None
+        return Numbers(values, ending[1:].upper(), str(values.dtype))
     if ending in DICOM:
         made, top = read_dicom(place)
-        return made[page or 0], "DICOM", str(made.dtype), top
-    values, kind, mode = read_numbers(place, page, formats_of(name))
-    return values, kind, mode, None
+        return Numbers(made[page or 0], "DICOM", str(made.dtype), top)
+    return read_numbers(place, page, formats_of(name))
 
 
 def decode(
@@ -147,7 +153,8 @@ def decode(
 ) -> tuple[np.ndarray, tuple[Seen, ...]]:
     """One image, called `name`, as (channels, height, width) uint8, or int16 for 16 bits, and what it held; `found`:
     the least and greatest number in its set; `resolution` None: its own size; `halves`: its left and its right half,
-    each an image of so many channels, in one. Raises as `open_image` does."""
+    each an image of so many channels, in one. What is transparent lies on white, but where the opacity is one of the
+    channels asked for. Raises as `open_image` does."""
     name = name or str(place)
     plain = fitting.range is None and fitting.bits != 16 and channels in (1, 3) and page is None
     if plain and Path(name).suffix.lower() not in (*ARRAYS, *DICOM):
@@ -158,15 +165,19 @@ def decode(
         views = [image.crop((left, 0, left + middle, height)) for left in (0, middle)]
         pixels = np.concatenate([fit(view, resolution, channels, fitting) for view in views])
         return pixels, (replace(seen, size=(middle, height)),) * 2
-    values, kind, mode, top = numbers(place, name, page)
-    dtype, used = values.dtype, extremes(values)
+    values, kind, mode, top, alpha = numbers(place, name, page)
+    dtype, remarks = values.dtype, ()
+    if alpha and channels in (1, 3):
+        remarks = about_alpha(values[..., -1])
+        values = on_white(values, fitting.span(dtype, found, top)[1])
+    used = extremes(values)
     values = channels_of(values, channels)
     span = fitting.span(dtype, found, top)
     peak = min(max((used[1] - span[0]) / (span[1] - span[0]), 0.0), 1.0)
     height, width = values.shape[:2]
     width = _middle(width, height) if halves else width
     pixels = [fitting.store(view, resolution, span) for view in np.split(values, 2 if halves else 1, 1)]
-    seen = Seen(name, kind, mode, 8 * dtype.itemsize, (width, height), peak, (), used, span)
+    seen = Seen(name, kind, mode, 8 * dtype.itemsize, (width, height), peak, remarks, used, span)
     return np.concatenate(pixels), (seen,) * len(pixels)
 
 

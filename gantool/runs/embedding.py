@@ -13,6 +13,7 @@ from gantool.analysis.draw_embedding import NearestImages, Points, draw_maps, dr
 from gantool.analysis.embedding import predicted_classes
 from gantool.analysis.neighbours import Closeness, Neighbours, closeness, nearest
 from gantool.analysis.report import Board, write_csv
+from gantool.images import to_uint8
 from gantool.logging.progress import follow_images
 from gantool.metrics.embedding import Embedding, embed, embed_reals
 from gantool.metrics.features import Features
@@ -61,7 +62,7 @@ def training_side(subject: Subject, features: Features, rows: Tensor, batch_size
     ordered, places = rows.sort()
     seen = embed_reals(features, image_set, ordered, batch_size, device, follow_images)[places.argsort()]
     labels = torch.full((len(rows),), -1) if image_set.classes is None else image_set.classes[rows]
-    return Side(image_set.images[rows], rows, labels, seen)
+    return Side(to_uint8(image_set.images[rows]), rows, labels, seen)
 
 
 def made_side(subject: Subject, features: Features, num: int, **how: Any) -> Side:

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
+from gantool.data.files import few
+from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError, did_you_mean
 from gantool.sampling import filled
 
@@ -39,6 +41,34 @@ class Labelled:
         if self.vectors is not None:
             return labels.shape[1:] == (self.num,) and labels.is_floating_point() and bool(labels.isfinite().all())
         return labels.dtype == torch.int64 and labels.ndim == 1 and bool(((labels >= 0) & (labels < self.num)).all())
+
+    def told(self, image_set: ImageSet, of: object) -> ImageSet:
+        """The same images, labelled by numbers as `of` was trained with them: by name, where names are known.
+
+        Raises GantoolError for labels of another kind, one that it has not, and vectors that lack one.
+        """
+        here, labels, data = image_set.class_names, image_set.labels, f"{image_set.name} {image_set.split}"
+        if not self.names or labels is None:
+            return image_set
+        vectors = labels.ndim > 1
+        if vectors != (self.vectors is not None):
+            is_one, other = ("vectors", "classes") if vectors else ("classes", "vectors")
+            raise GantoolError(f"labels of {data} are {is_one}, but {of} was trained with {other}: choose labels alike")
+        if here == self.names:
+            return image_set
+        known = {name: label for label, name in enumerate(self.names)}
+        if more := [name for name in here if name not in known]:
+            raise GantoolError(f"{data} has labels that {of} was not trained with: {few(more)}; remove or rename them")
+        places = torch.tensor([known[name] for name in here])
+        if not vectors:
+            return replace(image_set, labels=places[labels], class_names=self.names)
+        words = {name.partition(":")[0] for name in here if ":" in name}  # of columns: any of them may have no image
+        absent = [name for name in self.names if name not in here]
+        if lacking := [name for name in absent if ":" not in name or name.partition(":")[0] not in words]:
+            raise GantoolError(f"{data} lacks labels that {of} was trained with: {few(lacking)}; add these columns")
+        wide = torch.zeros(len(labels), self.num)
+        wide[:, places] = labels
+        return replace(image_set, labels=wide, class_names=self.names)
 
     def in_turn(self, count: int) -> Tensor | None:
         """(count,) classes or (count, num) vectors; None where there are none."""

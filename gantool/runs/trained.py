@@ -74,16 +74,18 @@ class TrainedRun:
         return self.config.dataset.bits or 8
 
     def images(self, *, split: str | None = None, root: str | None = None, on_bad_image: str = "") -> ImageSet:
-        """The images it was trained on, or those of another `split`; `root`: where the data set lies now.
+        """The images it was trained on, or those of another `split`, with labels as the generator is asked for them;
+        `root`: where the data set lies now.
 
-        Raises GantoolError for a data set without splits, and where it is not at hand.
+        Raises GantoolError for a data set without splits, where it is not at hand, and for labels that the run has not.
         """
         dataset = self.config.dataset
         if split is not None and "split" not in dataset.rest:
             raise GantoolError(f"split={split}: the data set of {self.folder} has no splits; leave split out")
         with without_prefix("dataset.", drop=", or set dataset.download=true"):
             source = build_source(dataset, root=root, split=split)
-            return prepare(source, on_bad_image=on_bad_image or dataset.on_bad_image)
+            image_set = prepare(source, on_bad_image=on_bad_image or dataset.on_bad_image)
+        return self.labelled.told(image_set, self.folder)
 
     def standing(self, passes: int | None, seed: int = 0, truncation: float | None = None) -> nn.ModuleDict:
         """Its generators with the standing statistics of so many passes; None: of as many as its training scored with.
