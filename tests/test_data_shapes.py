@@ -102,8 +102,7 @@ def test_every_network_makes_and_judges_rectangles(model: str) -> None:
     labels = torch.tensor([0, 1]) if "model.conditional=true" in words else None
     with torch.no_grad():
         images = game.generate(game.latent.sample(Draws(2, CPU)), labels, game.generators)
-        seen = images if game.growth is None else game.growth.shrink(images, game.stage)
-        assert images.shape == (2, 3, *size) and game.discriminator(seen, labels).shape == (2, 1)
+        assert images.shape == (2, 3, *size) and game.discriminator(game.shrunk(images), labels).shape == (2, 1)
 
 
 @pytest.mark.parametrize("model", some(["dcgan", "mlp", "resnet", "r3gan", "progan", "pix2pix", "cyclegan"], 2))

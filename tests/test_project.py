@@ -8,11 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
+from composing import typed
 from gantool.cli.main import main
-from gantool.games.gan import GAN
+from gantool.games.gan import GAN, stage_of
+from gantool.runs.build import build_game
 from gantool.runs.projection import Projected, project
-from gantool.runs.trained import load_run
-from runs import train
+from gantool.runs.trained import TrainedRun, load_run
+from runs import WIDTHS, train
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +78,18 @@ def test_a_folder_is_projected_and_its_images_are_gone_between(run: Path, in_tmp
         assert main(wrong) == 1
         error = capfd.readouterr().err
         assert line in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("stage", [0.0, 1.5, 3.0])
+def test_a_run_that_grows_is_looked_at_at_its_own_stage(tmp_path: Path, stage: float) -> None:
+    """Of a checkpoint only the networks' buffers say it: the game itself was built at the first one."""
+    config = typed("model=progan", *WIDTHS["progan"], "dataset.resolution=32", "dataset.channels=1")
+    game = build_game(config).eval().requires_grad_(False)
+    assert isinstance(game, GAN)
+    for network in (game.generators["generator"], game.discriminator):
+        stage_of(network).fill_(stage)
+    run = TrainedRun(tmp_path, config, game, game.generators, True, 64, torch.device("cpu"))
+    images = torch.rand(2, 1, 32, 32) * 2 - 1
+    assert game.discriminator(game.shrunk(images), None).shape == (2, 1)
+    found = project(game, run, images, labels=None, seed=0, steps=3, starts=4, lr=0.05, feature_weight=0.5)
+    assert found.images.shape == images.shape and bool(found.errors.isfinite().all())

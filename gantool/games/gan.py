@@ -94,15 +94,19 @@ class GAN(Game):
         super().begin_round(progress)
         self.kept.clear()
         if self.growth is not None:
-            self.stage = self.growth.stage(progress)
             for network in (self.generators["generator"], self.discriminator):
-                stage_of(network).fill_(self.stage)
+                stage_of(network).fill_(self.growth.stage(progress))
 
     def batch_size(self, size: int) -> int:
-        return size if self.growth is None else self.growth.batch_size(self.stage, size)
+        return size if self.growth is None else self.growth.batch_size(float(stage_of(self.discriminator)), size)
 
     def smallest_batch(self, size: int) -> int:
         return size if self.growth is None else self.growth.smallest_batch(size)
+
+    def shrunk(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) images at the resolution that the discriminator has reached, by its own stage: a checkpoint
+        brings it back."""
+        return images if self.growth is None else self.growth.shrink(images, float(stage_of(self.discriminator)))
 
     def labels(self, labels: Tensor | None) -> Tensor | None:
         """(N,) int64 for a conditional game, else None."""
@@ -131,7 +135,7 @@ class GAN(Game):
         fake = fakes.images if grad else fakes.images.detach()
         with torch.set_grad_enabled(grad):
             seen = see(fake)
-        real = batch.images if self.growth is None else self.growth.shrink(batch.images, self.stage)
+        real = self.shrunk(batch.images)
         before, labels = self.adversary.before(real, fake, see), self.labels(batch.labels)
         return Turn(see(real), seen, labels, fakes.z, batch, self.progress, fakes.labels, before, generate)
 

@@ -12,7 +12,6 @@ from gantool.analysis.draw_explanation import Judged, Walks
 from gantool.analysis.sensitivity import Generate, Sensitivity, decompose, jacobian, strength, walk
 from gantool.batch import Draws
 from gantool.errors import GantoolError
-from gantool.games.gan import stage_of
 from gantool.images import normalise
 from gantool.logging.progress import follow_steps
 from gantool.randomness import seed_torch
@@ -105,9 +104,7 @@ def chosen(pool: Tensor, count: int, seed: int) -> Tensor:
 
 def seen(subject: Subject, rows: Tensor) -> Tensor:
     """(n, C, H, W) training images in [-1, 1], at the resolution that a growing discriminator has reached."""
-    images = normalise(subject.image_set.images[rows].to(subject.run.device))
-    growth = subject.game.growth
-    return images if growth is None else growth.shrink(images, float(stage_of(subject.game.discriminator)))
+    return subject.game.shrunk(normalise(subject.image_set.images[rows].to(subject.run.device)))
 
 
 @torch.no_grad()

@@ -125,9 +125,7 @@ class _Search:
     def features(self, images: Tensor, labels: Tensor | None) -> Tensor:
         """(N, F) of the discriminator."""
         assert self.network is not None
-        growth = self.game.growth
-        shown = images if growth is None else growth.shrink(images, self.game.stage)
-        return self.network.features(shown, labels).flatten(1).float()
+        return self.network.features(self.game.shrunk(images), labels).flatten(1).float()
 
     def parts(self, z: Tensor, labels: Tensor | None, images: Tensor) -> tuple[Tensor, Tensor]:
         """(N,) mean squares of pixels and of features."""
