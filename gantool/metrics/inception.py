@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gantool.errors import GantoolError
+from gantool.images import colours
 from gantool.metrics.features import Features, resized
 from gantool.metrics.weights import Published, read_tensors
 
@@ -48,7 +49,7 @@ class InceptionFeatures(Features):
         self.requires_grad_(False).eval()
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        images = images.expand(-1, 3, -1, -1)
+        images = colours(images).expand(-1, 3, -1, -1)
         if self.suffix:
             self._resized = (resized(images, SIZE) - 128) / 128
             images = images[..., :1, :1]  # nothing is read of it but the number of images
