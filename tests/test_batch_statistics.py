@@ -11,13 +11,16 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from extent import thorough
+import gantool
+from extent import some, thorough
 from gantool.batch import Draws, Request
 from gantool.cli.main import main
 from gantool.errors import GantoolError
 from gantool.game import Progress
+from gantool.games.gan import GAN
+from gantool.logging.grid import save_png
 from gantool.randomness import seed_torch
-from gantool.runs.trained import load_run
+from gantool.runs.trained import TrainedRun, load_run
 from gantool.training.ema import EMA
 from runs import Composed, same, same_training, small, train
 
@@ -139,6 +142,47 @@ def test_evaluate_scores_as_training_did_and_says_how(run: Path) -> None:
     assert main(["truncation", f"run={run}", *words]) == 0
     curve = json.loads((run.parent / "curve" / "truncation.json").read_text())
     assert curve["scores"][1]["fd_digits"] == found[2] and curve["protocol"]["standing_statistics"] == 2
+
+
+def test_what_is_exported_is_what_training_scored(run: Path) -> None:
+    out, opened = run.parent / "exported", load_run(run, device="cpu")
+    assert main(["export", f"run={run}", "format=snapshot", f"out={out}"]) == 0
+    generator, labels = gantool.load(out), torch.arange(10)
+    z = generator.latents(10)
+    assert isinstance(opened.game, GAN)
+    with torch.no_grad():
+        made, as_scored, of_training = (
+            generator(z, labels),
+            opened.game.generate(z, labels, opened.standing(2)),
+            opened.game.generate(z, labels, opened.generators),
+        )
+    torch.testing.assert_close(made, as_scored)
+    assert not torch.allclose(made, of_training, atol=1e-3)
+    assert "- standing_statistics: 2" in (out / "README.md").read_text()
+
+
+COMMANDS = {
+    "interpolate": ("path.png", ["rows=2", "steps=3"]),
+    "project": ("latents.npz", ["images={folder}/images", "steps=2", "starts=4"]),
+    "explain": ("singular_values.csv", ["latents=2", "shown=1", "directions=2", "steps=3", "images=1"]),
+}
+
+
+@pytest.mark.parametrize("command", some(COMMANDS, 2))
+def test_other_commands_show_what_training_scored(run: Path, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (run.parent / "images").mkdir(exist_ok=True)
+    save_png(load_run(run, device="cpu").sample(1, seed=5)[0], run.parent / "images" / "0.png")
+    file, words = COMMANDS[command]
+
+    def made(name: str) -> bytes:
+        out = run.parent / f"{command}-{name}"
+        asked = [word.format(folder=run.parent) for word in words]
+        assert main([command, f"run={run}", f"out={out}", "device=cpu", *asked]) == 0
+        return (out / file).read_bytes()
+
+    as_scored = made("scored")
+    monkeypatch.setattr(TrainedRun, "passes", 0)
+    assert made("trained") != as_scored
 
 
 @pytest.mark.parametrize(("model", "words"), [("mlp", ["model.generator.norm=none"]), ("cyclegan", []), ("r3gan", [])])

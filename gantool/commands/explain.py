@@ -59,7 +59,7 @@ def explain(options: Options) -> None:
     run = load_run(
         options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint, trust=options.trust
     )
-    subject, seed = open_subject(run, options.classes, "explain"), options.seed
+    subject, seed = open_subject(run.as_scored(), options.classes, "explain"), options.seed
     dim = subject.game.latent.dim
     if options.directions > dim:
         raise GantoolError(f"directions={options.directions}: the latent of {run.folder} has {dim} dimensions")

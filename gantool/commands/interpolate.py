@@ -54,7 +54,7 @@ def interpolate(options: Options) -> None:
     run = load_run(
         options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint, trust=options.trust
     )
-    game, rows, steps = run.game, options.rows, options.steps
+    run, game, rows, steps = run.as_scored(), run.game, options.rows, options.steps
     if not isinstance(game, GAN):
         raise GantoolError(f"{run.folder} is a CycleGAN or pix2pix run: it has no latent to interpolate")
     chosen = chosen_labels(run, options.classes)

@@ -51,7 +51,7 @@ def project(options: Options) -> None:
         raise GantoolError("which images? images=FOLDER names a folder of them")
     if not isinstance(run.game, GAN):
         raise GantoolError(f"{run.folder} is a CycleGAN or pix2pix run: it has no latent")
-    labels = chosen_labels(run, options.classes)
+    run, labels = run.as_scored(), chosen_labels(run, options.classes)
     names, images = read_folder(run, options.images, "images")
     names = names[: options.num]
     stored = torch.stack(list(islice(images, len(names))))

@@ -58,7 +58,11 @@ def write_formats(
     run: TrainedRun, formats: tuple[str, ...], out: Path, *, license: str | None = None, alone: bool = False
 ) -> dict[str, float]:
     """Writes the files, beside a snapshot its model card and, unless it is to be `alone`, the configuration; gives the
-    largest differences of their images from the run's, by file name."""
+    largest differences of their images from the run's, by file name.
+
+    The weights are those that the card's scores and its picture are of: with standing statistics, where there are any.
+    """
+    run = run.as_scored()
     live = {name: silent(module) for name, module in callables(run).items()}
     cases = {name: [_inputs(run, module, size) for size in BATCHES] for name, module in live.items()}
     expected = {name: [module(*case.values()) for case in cases[name]] for name, module in live.items()}

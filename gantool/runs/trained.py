@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -93,6 +93,11 @@ class TrainedRun:
         passes = self.passes if passes is None else passes
         how: dict[str, Any] = {"seed": seed, "pool": self.labelled.pool, "truncation": truncation}
         return standing(self.game, self.generators, self.device, passes, **how)
+
+    def as_scored(self) -> "TrainedRun":
+        """The run with the standing statistics that its training scored with: for what calls its generators without
+        `sample`. Seeds torch."""
+        return replace(self, generators=self.standing(None))
 
     @property
     def passes(self) -> int:
