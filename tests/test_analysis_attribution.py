@@ -81,3 +81,11 @@ def test_patch_scores_are_averaged() -> None:
     images = torch.rand(3, 1, 8, 8)
     score, _ = each_alone(lambda x, y: x[:, :, ::4, ::4], images, None)
     torch.testing.assert_close(score(images, None), images[:, 0, ::4, ::4].mean((1, 2)))
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 40), (3, 40, 8), (2, 3, 16)])
+def test_images_of_any_shape_are_covered(shape: tuple[int, int, int]) -> None:
+    weight = torch.rand(shape[1:], generator=torch.Generator().manual_seed(0))
+    found = attribute(lambda x, y: (x * weight).sum((1, 2, 3)), torch.ones(shape), None, -torch.ones(shape), steps=2)
+    assert all(heat.shape == shape[1:] for heat in found.maps.values()) and abs(found.completeness_error) < 1e-2
+    assert (found.maps["occlusion"] > 0).all(), "every pixel is covered, and counts"

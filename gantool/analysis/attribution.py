@@ -58,8 +58,8 @@ def attribute(score: Score, image: Tensor, label: Tensor | None, baseline: Tenso
         return score(x, None if label is None else label.expand(len(x), *label.shape))
 
     images, baselines = image[None].clone().requires_grad_(), baseline[None]
-    channels, side = image.shape[0], image.shape[-1]
-    square = max(side // 4, 1)
+    channels, *size = image.shape
+    square = max(min(size) // 4, 1)  # of the smaller side: it has to fit into the image
     stride = max(square // 2, 1)
     with torch.enable_grad():
         gradients = IntegratedGradients(of).attribute(images, baselines, n_steps=steps, internal_batch_size=_AT_ONCE)
