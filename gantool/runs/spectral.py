@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
 _ITERATIONS = 100  # of a random matrix they leave some 1 %; torch starts with 15, for weights about to change
-_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 def plain_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -27,7 +27,7 @@ def normalised(key: str, weights: Mapping[str, Tensor], network: nn.Module) -> T
     weight, u, v = weights[key], weights[left_vector(key)], weights[f"{key}.0._v"]
     layer = network.get_submodule(key.rpartition(".")[0])
     outputs = [dim for dim in (0, 1) if weight.shape[dim] == len(u)]
-    matrix = weight.movedim(outputs[-1 if isinstance(layer, _TRANSPOSED) else 0], 0).flatten(1)
+    matrix = weight.movedim(outputs[-1 if isinstance(layer, TRANSPOSED) else 0], 0).flatten(1)
     return weight / torch.dot(u, matrix @ v)
 
 

@@ -16,7 +16,7 @@ from gantool.files import whole_files
 from gantool.paths import expanded
 from gantool.runs.hub import NAME, find_snapshot, is_on_hub
 from gantool.runs.snapshot import read_snapshot
-from gantool.runs.spectral import iterate_anew, left_vector, normalised, plain_names
+from gantool.runs.spectral import TRANSPOSED, iterate_anew, left_vector, normalised, plain_names
 from gantool.training.checkpoint import Checkpoints, load
 from gantool.training.state import State
 
@@ -56,13 +56,12 @@ def begin_from(source: str, state: State, config: Train) -> str:
     pairs = {(origin.sizes[key], sizes[key]): key for key in _SIZES if origin.sizes.get(key) and sizes.get(key)}
     rows, total = [f"init={source}: from {origin.name}"], 0
     for name, network in state.game.networks().items():
-        sums = name not in state.game.generators  # over the channels of an image
-        taken, line = _take(_part(origin.networks, name), network, pairs, sums=sums)
+        taken, line = _take(_part(origin.networks, name), network, pairs)
         rows, total = [*rows, f"  {name:<14} {line}"], total + taken
     if 100 * total < sum(parameter.numel() for parameter in state.game.parameters()):  # a bias fits anything
         raise GantoolError(f"init={source}: its weights do not fit these networks in name and shape; leave it out")
     for name, network in state.ema.generators.named_children():
-        _take(_part(origin.averaged, name), network, pairs, sums=False)
+        _take(_part(origin.averaged, name), network, pairs)
     return "\n".join(rows)
 
 
@@ -107,9 +106,7 @@ def _part(weights: Weights, name: str) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _take(
-    old: dict[str, Tensor], network: nn.Module, pairs: Mapping[tuple[int, int], str], *, sums: bool
-) -> tuple[int, str]:
+def _take(old: dict[str, Tensor], network: nn.Module, pairs: Mapping[tuple[int, int], str]) -> tuple[int, str]:
     """Copies what fits into `network`; how many parameters came, and the line that says so."""
     own = plain_names({key: value for key, value in network.state_dict(keep_vars=True).items() if value.dim()})
     old = dict(_aligned(plain_names(old), own))
@@ -120,7 +117,7 @@ def _take(
             spectral = left_vector(key) in old
             if spectral and left_vector(key) not in own:
                 given, divided = normalised(key, old, network), divided + 1
-            given, how = _fitting(given, value, pairs, sums)
+            given, how = _fitting(given, value, pairs, _summed(key, value, network))
             if given is not None and left_vector(key) in own and (how or not spectral):
                 anew.append(key)
         if given is not None:
@@ -173,10 +170,20 @@ def _fit(names: Weights, own: Weights) -> int:
     return sum(value.numel() for key, value in names.items() if key in own and own[key].shape == value.shape)
 
 
-def _fitting(old: Tensor, own: Tensor, pairs: Mapping[tuple[int, int], str], sums: bool) -> tuple[Tensor | None, str]:
+def _summed(key: str, weight: Tensor, network: nn.Module) -> int | None:
+    """The dimension of a weight, given by its plain name, that its layer adds up over: that of its inputs."""
+    if weight.dim() < 2:
+        return None
+    layer = dict(network.named_modules()).get(key.rpartition(".")[0])  # None: a part of another parametrization
+    return 0 if isinstance(layer, TRANSPOSED) else 1
+
+
+def _fitting(
+    old: Tensor, own: Tensor, pairs: Mapping[tuple[int, int], str], summed: int | None
+) -> tuple[Tensor | None, str]:
     """The old weights in the new shape, and how they were adapted; None where they do not fit. Other channels get the
-    mean of the old ones, in a network that adds up over them so that the sum stays; of other classes and latents, the
-    first ones that both have are taken."""
+    mean of the old ones, along the dimension that is `summed` so that the sum stays (a discriminator's first layer, and
+    a translator's); of other classes and latents, the first ones that both have are taken."""
     if old.shape == own.shape:
         return old, ""
     differ = [dim for dim, (a, b) in enumerate(zip(old.shape, own.shape, strict=False)) if a != b]
@@ -188,7 +195,7 @@ def _fitting(old: Tensor, own: Tensor, pairs: Mapping[tuple[int, int], str], sum
     if kind is None:
         return None, ""
     if kind == "channels":
-        factor = before / now if sums else 1.0
+        factor = before / now if dim == summed else 1.0
         return (old.float().mean(dim, keepdim=True) * factor).expand(own.shape), f"{before} to {now} channels"
     made = own.detach().clone()
     both = min(before, now)
