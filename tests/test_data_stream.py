@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from gantool.batch import Batch
+from gantool.data.fixed import fixed_images
 from gantool.data.image_set import ImageSet
 from gantool.data.shelf import Shelf
 from gantool.data.stream import Stream
@@ -198,6 +199,24 @@ def test_fixed_images_are_always_the_same_and_untouched() -> None:
     distance = (first.images[:, None] - plain(image_set.images)[None]).abs().flatten(2).amax(2)
     assert (distance.amin(1) < 1e-6).all() and len(distance.argmin(1).unique()) == 10
     assert len(stream.fixed(40).images) == 40
+
+
+def test_every_class_has_a_row_of_its_own_images_however_many_there_are() -> None:
+    """1,000 classes in any order: of class 3 there are two images, of class 4 none."""
+    labels = torch.randperm(12_000, generator=torch.Generator().manual_seed(0)) % 1000
+    kept = (labels != 4) & ((labels != 3) | ((labels == 3).cumsum(0) <= 2))
+    numbers = torch.arange(len(labels))[kept]
+    images = torch.stack([numbers % 256, numbers // 256], 1).to(torch.uint8)[:, None, :, None]
+    image_set = ImageSet(images, labels[kept], [str(name) for name in range(1000)], "", "")
+    batch = fixed_images(Stream(image_set, seed=0, device="cpu").fixed, 1000)
+    assert batch.labels is not None and batch.labels.tolist() == [label for label in range(20) for _ in range(10)]
+    shown = ((batch.images + 1) * 127.5).round().long()[:, 0, :, 0]
+    rows = (shown[:, 0] + 256 * shown[:, 1]).view(20, 10)
+    for label, row in enumerate(rows):
+        assert len(row.unique()) == {3: 2, 4: 1}.get(label, 10)
+        assert (labels[row] == label).all() or (label == 4 and not row.any())
+    again = fixed_images(Stream(image_set, seed=9, device="cpu").fixed, 1000)
+    assert torch.equal(again.images, batch.images)
 
 
 def test_a_shift_beyond_the_image_and_a_zoom_of_nothing_are_refused() -> None:

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gantool.batch import Batch, Request
-from gantool.data.fixed import rows_by_class
+from gantool.data.image_set import ImageSet
+from gantool.data.stream import Stream
 from gantool.game import Game, Outcome, Player, Progress
 from gantool.logging.grid import grid
 from gantool.monitors.histograms import Histograms, sample
@@ -62,13 +63,14 @@ class Tiny(Game):
         return generators["generator"](request.draws.randn(4), request.labels)
 
 
-def reals(count: int) -> Batch:
-    """Images whose grey tells their class: 0, 1, 1, 0, 1, 1, ...; there is none of class 2."""
-    labels = (torch.arange(count) % 3 > 0).long()
-    return Batch((labels * 0.8 - 0.6)[:, None, None, None].expand(count, 1, 4, 4).clone(), labels)
+def reals(count: int, *, classes: int = 0) -> Batch:
+    """Of 30 images whose grey tells their class, 0, 1, 1, 0, 1, 1, ...; there is none of class 2."""
+    labels = (torch.arange(30) % 3 > 0).long()
+    images = (51 + 102 * labels).to(torch.uint8)[:, None, None, None].expand(30, 1, 4, 4)
+    return Stream(ImageSet(images, labels, ["0", "1", "2"], "", ""), seed=0, device="cpu").fixed(count, classes=classes)
 
 
-def unlabelled(count: int) -> Batch:
+def unlabelled(count: int, *, classes: int = 0) -> Batch:
     """The same images without labels."""
     return Batch(reals(count).images)
 
@@ -154,7 +156,7 @@ def test_reals_are_shown_once_with_a_row_per_class(game: Game, generators: nn.Mo
 
 
 def test_generated_rows_have_the_labels_of_their_row() -> None:
-    batch = rows_by_class(reals(30), 2, columns=25)
+    batch = reals(25, classes=2)
     assert batch.labels is not None and batch.labels.tolist() == [0] * 25 + [1] * 25
     assert (batch.images[:25] < 0).all() and (batch.images[25:] > 0).all(), "10 images of class 0, repeated"
     assert batch.total == 50 and batch.position == 0

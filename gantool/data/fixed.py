@@ -1,6 +1,6 @@
 """Real images that are always the same ones: what grids show, and what samples are compared with."""
 
-from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -10,27 +10,25 @@ from gantool.batch import Batch
 COLUMNS = 8  # unconditional: 8 rows of 8
 CLASS_COLUMNS = 10  # conditional: a row per class
 _MAX_CLASSES = 20
-_SEARCHED = 32  # images looked at per class to fill its row, and no more than 1024 in all
 
 
-def fixed_images(fixed: Callable[[int], Batch], num_classes: int = 0) -> Batch:
-    """64 real images, or with `num_classes` ten of each class in turn; `fixed(count)` gives them (Stream.fixed)."""
-    if not num_classes:
-        return fixed(COLUMNS**2)
-    return rows_by_class(fixed(min(_SEARCHED * num_classes, 1024)), num_classes)
+class Fixed(Protocol):
+    """Always the same real images (Stream.fixed)."""
+
+    def __call__(self, count: int, *, classes: int = 0) -> Batch:
+        """`count` images, or so many of each of the first `classes` in turn."""
+        ...
 
 
-def rows_by_class(batch: Batch, num_classes: int, columns: int = CLASS_COLUMNS) -> Batch:
-    """`columns` images of each class in turn; a class with fewer repeats them, one without any has black images."""
-    labels = batch.labels
-    assert labels is not None, "a conditional game has labelled data"
-    classes = range(min(num_classes, _MAX_CLASSES))
-    images = [_first(batch.images[labels == label], columns, batch.images) for label in classes]
-    rows = torch.arange(len(classes), device=labels.device).repeat_interleave(columns)
-    return Batch(torch.cat(images), rows)
+def fixed_images(fixed: Fixed, num_classes: int = 0) -> Batch:
+    """64 real images, or with `num_classes` ten of each class in turn."""
+    return fixed(CLASS_COLUMNS, classes=min(num_classes, _MAX_CLASSES)) if num_classes else fixed(COLUMNS**2)
 
 
-def _first(images: Tensor, count: int, like: Tensor) -> Tensor:
-    if len(images) == 0:
-        return like.new_full((count, *like.shape[1:]), -1)
-    return images[torch.arange(count, device=images.device) % len(images)]
+def rows_by_class(labels: Tensor, order: Tensor, classes: int, count: int) -> Tensor:
+    """(classes * count,) of the rows in `order`: the first `count` of each class in turn. A class with fewer repeats
+    them; of one without any they are -1."""
+    told = labels[order]
+    found = [order[(told == label).nonzero()[:count, 0]] for label in range(classes)]
+    none = order.new_full((count,), -1)
+    return torch.cat([rows[torch.arange(count) % len(rows)] if len(rows) else none for rows in found])

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gantool.batch import Batch, Draws
+from gantool.data.fixed import rows_by_class
 from gantool.data.image_set import ImageSet
 from gantool.data.moves import flip, rotate, shift, zoom
 from gantool.data.shelf import Shelf
@@ -124,12 +125,20 @@ class Stream:
             if shelf is not None:
                 shelf.expect([self._rows(self._orders(deck)[side], *taken) for deck, *taken in asked])
 
-    def fixed(self, count: int, seed: int = 0) -> Batch:
+    def fixed(self, count: int, seed: int = 0, *, classes: int = 0) -> Batch:
         """The same `count` images whenever it is called, unaugmented: for grids and statistics.
 
-        They are of the test part where there is one, and all of one side before any comes again.
+        They are of the test part where there is one, and all of one side before any comes again. With `classes`, so
+        many of each of the first classes in turn, looked for among all images; black ones for a class without any.
         """
         shown = self._shown
+        if classes:
+            assert shown.labels is not None, "a conditional game has labelled data"
+            order = _permutation(len(shown.images), seed, epoch=-1)
+            rows = rows_by_class(shown.labels, order, classes, count)
+            images = normalise(shown.images[rows.clamp(min=0)].to(self.device))
+            images[(rows < 0).to(self.device)] = -1
+            return Batch(images, torch.arange(classes, device=self.device).repeat_interleave(count))
         rows = _repeated(len(shown.images), count, seed)
         batch = Batch(normalise(shown.images[rows].to(self.device)))
         if shown.labels is not None:

@@ -1,12 +1,11 @@
 """Grids of generated images from fixed latents or sources: the same at every point of a run, so one sees them grow."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
-from gantool.batch import Batch
-from gantool.data.fixed import CLASS_COLUMNS, COLUMNS, fixed_images
+from gantool.data.fixed import CLASS_COLUMNS, COLUMNS, Fixed, fixed_images
 from gantool.game import Game, Progress
 from gantool.logging.grid import grid
 from gantool.logging.record import Record
@@ -24,7 +23,7 @@ class SampleGrid:
 
     def __init__(
         self,
-        fixed: Callable[[int], Batch],
+        fixed: Fixed,
         num_classes: int = 0,
         latent_seed: int = 0,
         class_names: Sequence[str] = (),

@@ -59,9 +59,9 @@ def build_monitors(
 ) -> list[Every]:
     """The chosen monitors; on other ranks than the first those that all ranks share the work of: the scores.
 
-    They are handed, by the names of their parameters: fixed (`fixed(count)` real images, always the same), image_set,
-    num_classes, class_names, game, device, and where there is a score features and scores. One that has nothing to do
-    in this run is left out; where the user chose it, GantoolError.
+    They are handed, by the names of their parameters: fixed (`fixed(count)` real images, always the same; with
+    `classes=n` so many of each), image_set, num_classes, class_names, game, device, and where there is a score features
+    and scores. One that has nothing to do in this run is left out; where the user chose it, GantoolError.
     """
     handed: dict[str, object] = {
         "fixed": data.fixed,
