@@ -12,6 +12,7 @@ from gantool.data.image_set import ImageSet
 from gantool.data.stream import Stream
 from gantool.game import Game, Outcome, Player, Progress
 from gantool.logging.grid import grid
+from gantool.monitors.codes import LabelAgreement
 from gantool.monitors.histograms import Histograms, sample
 from gantool.monitors.samples import SampleGrid
 from gantool.monitors.summary import summary
@@ -160,6 +161,27 @@ def test_generated_rows_have_the_labels_of_their_row() -> None:
     assert batch.labels is not None and batch.labels.tolist() == [0] * 25 + [1] * 25
     assert (batch.images[:25] < 0).all() and (batch.images[25:] > 0).all(), "10 images of class 0, repeated"
     assert batch.total == 50 and batch.position == 0
+
+
+def test_every_class_is_asked_for_in_turn_where_there_are_many() -> None:
+    names, asked = [str(name) for name in range(250)], []
+
+    class Known(nn.Module):
+        def sample(self, request: Request, generators: nn.ModuleDict) -> Tensor:
+            assert request.labels is not None
+            asked.extend(request.labels.tolist())
+            return request.labels.view(-1, 1, 1, 1) / 127.5 - 1
+
+    class Reader(nn.Module):
+        name, class_names = "reader", names
+
+        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+            return images, nn.functional.one_hot(images.long().flatten(), 256)
+
+    image_set = ImageSet(torch.zeros(1, 1, 1, 1), torch.zeros(1).long(), names, "", "")
+    monitor = LabelAgreement(Reader(), image_set, torch.device("cpu"), 250)  # pyright: ignore[reportArgumentType]
+    record = monitor(Known(), nn.ModuleDict(), START)  # pyright: ignore[reportArgumentType]
+    assert asked == [number % 250 for number in range(2000)] and record.scalars == {"codes/label": 1.0}
 
 
 def test_histograms_hold_weights_and_gradients_of_both_players(game: Game, generators: nn.ModuleDict) -> None:

@@ -43,11 +43,11 @@ class LabelAgreement:
 
     def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
         """The scalar and how it was measured."""
-        labels = torch.arange(_BATCH, device=self.device) % self.num_classes
+        rounds = (torch.arange(_ROUNDS * _BATCH, device=self.device) % self.num_classes).split(_BATCH)
         right = 0
         with forked(self.device):
             torch.manual_seed(self.seed)
-            for _ in range(_ROUNDS):
+            for labels in rounds:
                 made = to_uint8(colours(game.sample(Request(Draws(_BATCH, self.device), labels), generators)))
                 right += int((self.features(made)[1].argmax(1) == labels).sum())
         protocol = {"classifier": self.features.name, "num_fake": _BATCH * _ROUNDS, "ema": True}
