@@ -47,11 +47,12 @@ def project(options: Options) -> None:
     run = load_run(
         options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint, trust=options.trust
     )
+    run = run.as_scored()
     if options.images is None:
         raise GantoolError("which images? images=FOLDER names a folder of them")
     if not isinstance(run.game, GAN):
         raise GantoolError(f"{run.folder} is a CycleGAN or pix2pix run: it has no latent")
-    run, labels = run.as_scored(), chosen_labels(run, options.classes)
+    labels = chosen_labels(run, options.classes)
     names, images = read_folder(run, options.images, "images")
     names = names[: options.num]
     stored = torch.stack(list(islice(images, len(names))))
