@@ -66,7 +66,9 @@ def test_scores_that_are_good_enough_end_a_run(in_tmp: Path, target: str, monkey
     assert (in_tmp / "run" / "samples" / "generated-000000.008.png").is_file(), "every monitor looks at the end"
     from mlflow import MlflowClient
 
-    [run] = MlflowClient().search_runs([MlflowClient().get_experiment_by_name("gantool").experiment_id])
+    experiment = MlflowClient().get_experiment_by_name("gantool")
+    assert experiment is not None
+    [run] = MlflowClient().search_runs([experiment.experiment_id])
     assert run.info.status == "FINISHED"
 
 

@@ -15,7 +15,7 @@ from gantool.runs.build import build_state, set_up
 from gantool.runs.transfer import begin_from
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.state import State
-from runs import TRANSLATORS, WIDTHS, newest, same, small, train, two_sides
+from runs import WIDTHS, newest, same, small, train, two_sides
 
 
 @pytest.fixture(scope="module")
@@ -85,36 +85,6 @@ def test_other_channels_and_classes_are_adapted(dcgan: Path, shared_data: Path) 
     with torch.no_grad():
         images = generator(torch.randn(2, 8), torch.tensor([0, 1]))
     assert images.shape == (2, 3, *grey.shape[2:]) and float(images.var(1).max()) < 1e-10, "grey images in colour"
-
-
-@pytest.mark.parametrize("channels", [(3, 1), (1, 3), (3, 2)])
-@pytest.mark.parametrize("model", TRANSLATORS)
-def test_a_translator_of_other_channels_sees_and_makes_the_same(
-    model: str, channels: tuple[int, int], tmp_path: Path
-) -> None:
-    """Grey images in either: what its first layer sees is what the old one saw, and its last makes grey of it."""
-    words = [f"model={model}", *WIDTHS[model], f"dataset.root={two_sides(tmp_path / 'sides')}"]
-    old, new = (fresh(*words, f"dataset.channels={number}") for number in channels)
-    begun(Checkpoints(tmp_path / "old").save(old.state_dict(), 0), new)
-    grey = torch.rand(2, 1, 32, 32)
-    for before, after in ((old.game, new.game), (old.ema, new.ema)):
-        pairs = [
-            (was, now)
-            for was, now in zip(convolutions(before.generators), convolutions(after.generators), strict=True)
-            if was.weight.shape != now.weight.shape
-        ]
-        assert len(pairs) == 2 * len(old.game.generators)
-        for first, last in zip(pairs[::2], pairs[1::2], strict=True):
-            with torch.no_grad():
-                seen = [layer(grey.expand(-1, layer.in_channels, -1, -1)) for layer in first]
-                torch.testing.assert_close(seen[1], seen[0], rtol=1e-4, atol=1e-5)
-                inside = torch.rand(2, last[0].in_channels, 16, 16)
-                made = [layer(inside).mean(1) for layer in last]
-                torch.testing.assert_close(made[1], made[0], rtol=1e-4, atol=1e-5)
-
-
-def convolutions(network: nn.Module) -> list[nn.Conv2d | nn.ConvTranspose2d]:
-    return [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.ConvTranspose2d)]
 
 
 CASES = {
