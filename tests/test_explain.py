@@ -95,6 +95,14 @@ def test_a_run_that_is_still_growing(in_tmp: Path, monkeypatch: pytest.MonkeyPat
     assert known["discriminator"]["resolution"] == 16
 
 
+@thorough
+def test_a_wide_image(in_tmp: Path) -> None:
+    train(in_tmp / "run", "dataset.resolution=[16,80]", model="mlp", rounds=1)
+    assert main(["explain", f"run={in_tmp / 'run'}", *SMALL, f"out={in_tmp / 'out'}"]) == 0
+    known = json.loads((in_tmp / "out" / "explain.json").read_text())
+    assert known["discriminator"]["resolution"] == [16, 80]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

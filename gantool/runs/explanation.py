@@ -154,9 +154,10 @@ def judged(
                 "completeness_error": found.completeness_error,
             }
         )
+    height, width = against.shape[-2:]
     known = {
         "methods": list(METHODS),
-        "resolution": against.shape[-1],
+        "resolution": width if height == width else [height, width],
         "batch_mixes_images": scores["generated"][1],
         "batch_norm_statistics_of": _STATISTICS_OF if batch_norms(subject.game.discriminator) else 0,
     }
