@@ -46,7 +46,11 @@ def test_a_run_without_an_output_goes_on_to_its_end(in_tmp: Path) -> None:
 
 
 def test_a_lost_terminal_leaves_a_checkpoint(in_tmp: Path) -> None:
-    process = Process(small(in_tmp / "run", *QUICK, rounds=100_000), in_tmp / "out")
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also where nohup started the tests
+    try:
+        process = Process(small(in_tmp / "run", *QUICK, rounds=100_000), in_tmp / "out")
+    finally:
+        signal.signal(signal.SIGHUP, before)
     wait_for_rounds(in_tmp / "run")
     process.send(signal.SIGHUP)
     assert "stopped at" in process.wait()

@@ -46,8 +46,8 @@ LAYERS = {
     3: {"training", "monitors", "analysis"},
     4: {"runs"},
     5: {"page"},
-    6: {"commands", "api"},
-    7: {"cli", "__main__", "__init__"},
+    6: {"commands"},
+    7: {"cli", "api", "__main__", "__init__"},
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}
 MODULES = sorted(ROOT.rglob("*.py"))

@@ -117,7 +117,8 @@ def test_jobs_may_be_called_by_what_was_typed(in_tmp: Path, capfd: pytest.Captur
     capfd.readouterr()
     assert main(words) == 0
     assert capfd.readouterr().out.count(": finished") == 2
-    assert main([*words, "hydra.sweep.subdir=a/b"]) == 1
+    words = [*swept(in_tmp / "deep", "loss=lsgan,hinge"), "hydra.sweep.subdir=a/b"]
+    assert main(words) == 1
     assert "hydra.sweep.subdir=a/b: a job's folder lies in the sweep's" in capfd.readouterr().err
 
 
