@@ -58,7 +58,7 @@ def sample(options: Options) -> None:
 def _draw(run: "TrainedRun", options: Options) -> tuple[str, Path]:
     from gantool.logging.progress import follow_images
     from gantool.runs.output import output, stamp
-    from gantool.runs.sampling import WRITERS, chosen_labels, sampled
+    from gantool.runs.sampling import WRITERS, chosen_labels, columns_for, sampled
 
     for name in ("source", "direction"):
         if (value := getattr(options, name)) is not None:
@@ -71,7 +71,8 @@ def _draw(run: "TrainedRun", options: Options) -> tuple[str, Path]:
     if not is_first_rank():  # it makes its share, which the first one writes
         return f"{len(list(blocks))} images", run.folder
     with output(run.folder, "sampled", stamp(run.nimg, options.seed, options.format), options.out) as out:
-        WRITERS[options.format](out, follow_images(blocks, num), num, run)
+        columns = columns_for(num, 0 if labels is None else len(labels))
+        WRITERS[options.format](out, follow_images(blocks, num), num, run, columns)
     return f"{num} images of {run.folder}", out
 
 
