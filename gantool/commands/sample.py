@@ -43,12 +43,10 @@ class Options(OneRun, OfClasses, InBlocks):
 def sample(options: Options) -> None:
     """Raises GantoolError for the user's mistakes."""
     from gantool.ranks import process_group
-    from gantool.runs.trained import load_run
+    from gantool.runs.trained import opened
 
     with process_group():
-        run = load_run(
-            options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint, trust=options.trust
-        )
+        run = opened(options, options.device)
         if run.game.translates and not is_first_rank():
             return  # a translation is short work
         what, where = _translate(run, options) if run.game.translates else _draw(run, options)
