@@ -1,5 +1,6 @@
 """gantool cache [clean]: what is kept prepared (data sets, features, weights), how large it is, and its removal."""
 
+import math
 import shutil
 import time
 from argparse import ArgumentParser
@@ -26,7 +27,7 @@ def cache(words: Sequence[str]) -> None:
     parser.add_argument("--yes", action="store_true", help="with clean: no question")
     given = parser.parse_intermixed_args(words)
     root, now = cache_dir(), time.time()
-    seconds = parse_seconds(given.older, key="--older") if given.older else 0.0
+    seconds = parse_seconds(given.older, key="--older") if given.older else -math.inf  # also what is used just now
     entries = [path for path in _entries(root) if now - _used(path) >= seconds]
     if given.names:
         named = {name: [path for path in entries if fnmatch(_name(path, root), name)] for name in given.names}

@@ -96,7 +96,7 @@ class Items(Dataset):
             return item
         return *item, self._read(self.source[index % len(self.source)])
 
-    def _read(self, image: Tensor) -> Tensor:
+    def _read(self, image: Tensor) -> Any:
         if image.dtype != torch.uint8 or len(image) > 4:
             return normalise(image)
         return self.transform(Image.fromarray(image.permute(1, 2, 0).squeeze(2).numpy()))
