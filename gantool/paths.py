@@ -5,6 +5,9 @@ from pathlib import Path
 
 from gantool.errors import GantoolError
 
+KEYS = ("run", "out", "source", "images", "latents", "root", "init", "dataset.root")  # that name a folder or file
+KEYS += ("hydra.run.dir", "hydra.sweep.dir")
+
 
 def conf_dir() -> Path:
     """The folder of the configuration: gantool/conf in a wheel, conf beside the package in a checkout."""

@@ -9,8 +9,10 @@ import torch
 from extent import ALL, some, thorough
 from gantool.cli.main import main
 from gantool.data.image_set import ImageSet
+from gantool.images import normalise
 from gantool.runs import benchmark
 from gantool.runs.example import Example
+from gantool.runs.plain_loop import Items
 from runs import small
 
 
@@ -58,3 +60,24 @@ def test_the_dcgan_example_is_as_large_as_the_original_and_learns() -> None:
     example.batches = iter([(torch.zeros(4, 3, 64, 64),)])
     example.play()
     assert not any(torch.equal(old, weight) for old, weight in zip(before, first, strict=True))
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 16])
+def test_the_plain_loop_is_given_images_of_every_kind(channels: int, bits: int) -> None:
+    low, high, dtype = (0, 256, torch.uint8) if bits == 8 else (-32768, 32768, torch.int16)
+    images = torch.randint(low, high, (3, channels, 4, 6), dtype=dtype)
+    items = Items(ImageSet(images, None, [], "", "noise", source=images.flip(0)))
+    for index in range(3):
+        image, _, source = items[index]
+        torch.testing.assert_close(image, normalise(images[index]))
+        torch.testing.assert_close(source, normalise(images[2 - index]))
+
+
+def test_every_kind_of_accelerator_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: waited.append("cuda"))
+    monkeypatch.setattr(torch.mps, "synchronize", lambda: waited.append("mps"))
+    for name in ("cpu", "cuda", "mps"):
+        benchmark._now(torch.device(name))
+    assert waited == ["cuda", "mps"]

@@ -1,12 +1,17 @@
 """Sweeps: every job runs, and the end is a table with each failure named."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from extent import thorough
 from gantool.cli.main import main
+from gantool.page.content import headline
+from gantool.page.reading import RunFolder
+from gantool.paths import conf_dir
 from gantool.runs.results import Result, rank, read_results
 from stand_in import runs
 
@@ -38,6 +43,22 @@ def test_a_sweep_runs_every_job_and_names_failures(capfd: pytest.CaptureFixture[
     assert "  2-trainer.seed-14: nor is the network" in table
     assert "gantool train job 2: error: the data is not there\n" in err
     assert "Error executing job" not in err
+
+
+def test_what_is_to_be_pasted_composes_from_ones_own_folders(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The best job's line, its preset's and the page's command."""
+    for folder, kind, of in (("my conf", "loss", "hinge"), ("more", "augment", "ada")):
+        (in_tmp / folder / kind).mkdir(parents=True)
+        (in_tmp / folder / kind / "mine.yaml").write_text((conf_dir() / kind / f"{of}.yaml").read_text())
+    words = ["--config-dir=my conf", "hydra.searchpath=[more]", "loss=mine", "augment=mine", "trainer.seed=1,2"]
+    assert main(["train", "-m", *words, "hydra.sweep.dir=sweep"]) == 0
+    lines = re.findall(r"(?m)^  (gantool train .+)$", capfd.readouterr().out)
+    job = Path("sweep", "1-trainer.seed-2")
+    lines.append(headline(RunFolder.open(job))["command"])
+    assert len(lines) == 3
+    for number, line in enumerate(lines):
+        assert main([*shlex.split(line)[1:], f"hydra.run.dir={number}"]) == 0
+        assert Path(str(number), ".hydra", "config.yaml").read_text() == (job / ".hydra" / "config.yaml").read_text()
 
 
 @thorough

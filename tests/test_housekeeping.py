@@ -60,7 +60,7 @@ def test_nothing_is_deleted_without_a_yes(outputs: Path, monkeypatch, capfd: pyt
     assert main(["runs", "--delete"]) == 0
     assert sorted(outputs.rglob("*")) == before and "nothing is deleted" in capfd.readouterr().out
     monkeypatch.setattr("builtins.input", lambda question: "y" if "Delete 1 run with" in question else "n")
-    assert main(["runs", "state=failed", "--delete"]) == 0
+    assert main(["runs", "outputs", "--delete", "state=failed"]) == 0
     assert not (outputs / "sweep").exists() and (outputs / "day" / "killed").is_dir(), "an empty sweep goes too"
     with locked(outputs / "fresh" / ".lock"):  # its process has not written a status yet
         assert main(["runs", "--delete", "--yes"]) == 0
@@ -82,19 +82,40 @@ def test_two_runs_are_compared(outputs: Path, capfd: pytest.CaptureFixture[str])
 
 def test_the_cache_is_listed_and_cleaned(in_tmp: Path, monkeypatch, capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("GANTOOL_CACHE", str(in_tmp / "cache"))
-    for name in ("datasets/digits-1/images.u8", "datasets/digits-1.lock", "weights/net.pth", "last_start"):
+    old = ("datasets/old-1/images.u8", "weights/net.pth")
+    for name in ("datasets/digits-1/images.u8", "datasets/digits-1.lock", "last_start", *old):
         (in_tmp / "cache" / name).parent.mkdir(parents=True, exist_ok=True)
         (in_tmp / "cache" / name).write_bytes(b"x" * 2000)
-    os.utime(in_tmp / "cache" / "weights" / "net.pth", (0, 0))
+        os.utime(in_tmp / "cache" / name, (0, 0) if name in old else None)
     assert main(["cache"]) == 0
     lines = capfd.readouterr().out.splitlines()
     assert lines[0].startswith("datasets/digits-1") and "2 kB" in lines[0] and "used 0 s ago" in lines[0]
-    assert lines[-1] == f"{in_tmp / 'cache'}: 2 entries, 4 kB"
+    assert lines[-1] == f"{in_tmp / 'cache'}: 3 entries, 6 kB"
+    assert main(["cache", "clean", "--older", "30d", "weights/*", "--yes"]) == 0
+    assert [(in_tmp / "cache" / name).exists() for name in old] == [True, False]
     assert main(["cache", "clean", "--older=30d", "--yes"]) == 0
-    assert not (in_tmp / "cache" / "weights" / "net.pth").exists()
+    assert not (in_tmp / "cache" / "datasets" / "old-1").exists(), "listing is no use of a folder"
     assert main(["cache", "clean", "weights/*"]) == 1 and "nothing of this name" in capfd.readouterr().err
     assert main(["cache", "clean", "datasets/digits*", "--yes"]) == 0
     assert [path.name for path in (in_tmp / "cache" / "datasets").iterdir()] == ["digits-1.lock"]
+
+
+def test_what_goes_meanwhile_is_left_out(outputs: Path, monkeypatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """A run that trains renames its partial files, and another process may clean."""
+    monkeypatch.setenv("GANTOOL_CACHE", str(outputs.parent / "cache"))
+    for folder in (outputs / "fresh" / "checkpoints", outputs.parent / "cache" / "datasets" / "digits-1"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "a.partial").touch()
+    lstat = Path.lstat
+
+    def gone(path: Path) -> os.stat_result:
+        if path.suffix == ".partial":
+            path.unlink(missing_ok=True)
+        return lstat(path)
+
+    monkeypatch.setattr(Path, "lstat", gone)
+    assert len(listed(capfd)) == 4
+    assert main(["cache"]) == 0 and "datasets/digits-1" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(

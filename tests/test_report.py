@@ -14,7 +14,9 @@ from PIL import Image
 from extent import thorough
 from gantool import __version__
 from gantool.cli.main import main
-from gantool.page.content import scores
+from gantool.lock import locked
+from gantool.logging.status import read_status, write_status
+from gantool.page.content import headline, scores
 from gantool.page.reading import RunFolder, rows_of
 from runs import small, train
 
@@ -64,6 +66,16 @@ class Page(HTMLParser):
             self.heads.append(data)
         if self.open and self.open[-1] in ("h1", "h2"):
             self.headings.append(data)
+
+
+def test_a_run_whose_process_was_killed_is_not_running(in_tmp: Path, trained_run: Path) -> None:
+    run = Path(shutil.copytree(trained_run, in_tmp / "run"))
+    write_status(run, **{**read_status(run), "state": "running"})
+    head = headline(RunFolder.open(run))
+    assert (head["state"], head["error"]) == ("failed", "its process was killed")
+    with locked(run / ".lock"):
+        head = headline(RunFolder.open(run))
+    assert (head["state"], head["error"]) == ("running elsewhere", None)
 
 
 def test_a_run_on_one_page(in_tmp: Path) -> None:

@@ -12,6 +12,7 @@ from scipy import stats
 from gantool.batch import Draws
 from gantool.cli.main import main
 from gantool.latents import Normal
+from gantool.runs.sampling import columns_for
 from runs import newest, train
 
 
@@ -56,10 +57,20 @@ def test_a_grid_and_files_by_class(run: Path) -> None:
     assert main(["sample", f"run={run}", "num=20"]) == 0
     (grid,) = (run / "sampled").rglob("grid.png")
     assert Image.open(grid).size == (2 * (10 * 34 + 2), 2 * (2 * 34 + 2))
+    assert main(["sample", f"run={run}", "num=9", "classes=[0,1,2]", f"out={run / 'three'}"]) == 0
+    assert Image.open(run / "three" / "grid.png").size == (4 * (3 * 34 + 2), 4 * (3 * 34 + 2))
     assert main(["sample", f"run={run}", "format=png", "num=6", "classes=[3,7]", f"out={run / 'files'}"]) == 0
     assert sorted(path.parent.name for path in (run / "files").rglob("*.png")) == ["class003"] * 3 + ["class007"] * 3
     archive, _ = npz(run, run / "a", "num=6", "classes=[3,7]")
     assert (np.asarray(Image.open(run / "files" / "class007" / "000005.png")) == archive[5, :, :, 0]).all()
+
+
+@pytest.mark.parametrize(
+    ("num", "labels", "columns"),
+    [(64, 0, 8), (64, 1, 8), (64, 2, 8), (64, 3, 9), (64, 10, 10), (20, 10, 10), (64, 20, 20), (64, 100, 8), (1, 0, 1)],
+)
+def test_a_grid_is_no_strip_and_labels_keep_to_columns(num: int, labels: int, columns: int) -> None:
+    assert columns_for(num, labels) == columns
 
 
 def test_truncated_latents_follow_the_truncated_normal() -> None:

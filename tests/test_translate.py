@@ -92,7 +92,7 @@ def test_mistakes_are_one_line(run: Path, capfd: pytest.CaptureFixture) -> None:
         ("sample", ["run=run", "source=damaged"], "source=damaged: a.png is damaged"),
         ("sample", ["run=gan", "source=empty"], "source=empty: gan makes images from noise"),
         ("sample", ["run=gan", "direction=a2b"], "direction=a2b: gan makes images from noise"),
-        ("interpolate", ["run=run"], "run is a CycleGAN or pix2pix run: it has no latent to interpolate"),
+        ("interpolate", ["run=run"], "run is a CycleGAN or pix2pix run: gantool interpolate needs a latent"),
     ):
         assert main([command, *words]) == 1
         errors = capfd.readouterr().err

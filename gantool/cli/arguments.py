@@ -19,15 +19,13 @@ from gantool.config.composed import find_run, load_composed
 from gantool.config.schema import Train
 from gantool.errors import GantoolError, require
 from gantool.files import whole_files
-from gantool.paths import conf_dir, expanded
+from gantool.paths import KEYS, conf_dir, expanded
 
 _FLAGS_WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir")
 _FLAGS_WITH_VALUE += ("-cd", "--info", "-i", "--experimental-rerun", "--shell-completion", "-sc")
 
 _SUBMITIT = ("slurm", "submitit")  # extra, module
 LOOKS = {"--help", "-h", "--cfg", "-c", "--info", "-i", "-sc"}  # flags with which nothing is trained
-_PATHS = ("run", "out", "source", "images", "latents", "root", "init", "dataset.root")
-_PATHS += ("hydra.run.dir", "hydra.sweep.dir")
 _NODES = set(Train.model_fields) - {"recipe", "trainer", "init", "sweep_metric", "study"}  # keys: a class's arguments
 _FREE = ("trainer.stop.", "trainer.target", "trainer.freeze")  # null by default
 
@@ -92,7 +90,7 @@ def quote_paths(flags: Sequence[str], overrides: Sequence[str]) -> list[str]:
 
 def _quoted(word: str) -> str:
     key, equals, value = word.partition("=")
-    is_path = key.lstrip("+") in _PATHS or "/" in value
+    is_path = key.lstrip("+") in KEYS or "/" in value
     if (
         not (equals and is_path and value)
         or re.fullmatch(r"[\w./+-]*", value, re.ASCII)

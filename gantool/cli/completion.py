@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import redirect_stdout
 
-from gantool.paths import conf_dir, expanded
+from gantool.paths import KEYS, conf_dir, expanded
 
 _BASH = """_gantool() {
     local IFS=$'\\n'
@@ -15,17 +15,6 @@ _BASH = """_gantool() {
 }
 complete -o nospace -F _gantool gantool"""
 _OF_RUNS = ("run", "resume", "init")
-_PATHS = (
-    "source",
-    "images",
-    "latents",
-    "out",
-    "root",
-    "dataset.root",
-    "hydra.run.dir",
-    "hydra.sweep.dir",
-    "--config-dir",
-)
 
 
 def complete(
@@ -83,7 +72,7 @@ def _special(word: str) -> Iterator[str]:
         return
     before = key + equals + value[: max(value.rfind(","), value.rfind("[")) + 1]  # of run=[A,B
     rest = word.removeprefix(before)
-    if key in _OF_RUNS or key in _PATHS:
+    if key in (*_OF_RUNS, *KEYS, "--config-dir"):
         yield from _folders(before, rest, runs=key in _OF_RUNS)
     else:
         group = conf_dir() / key.lstrip("+")

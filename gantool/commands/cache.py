@@ -1,5 +1,6 @@
 """gantool cache [clean]: what is kept prepared (data sets, features, weights), how large it is, and its removal."""
 
+import math
 import shutil
 import time
 from argparse import ArgumentParser
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from gantool.errors import GantoolError
 from gantool.paths import cache_dir
-from gantool.runs.housekeeping import confirmed, in_bytes, in_time, size_of
+from gantool.runs.housekeeping import confirmed, files_in, in_bytes, in_time, size_of
 from gantool.schedules import parse_seconds
 
 
@@ -24,9 +25,9 @@ def cache(words: Sequence[str]) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="which, such as 'datasets/cifar10*'; default: all")
     parser.add_argument("--older", metavar="TIME", help="only what was not used for so long, such as 30d")
     parser.add_argument("--yes", action="store_true", help="with clean: no question")
-    given = parser.parse_args(words)
+    given = parser.parse_intermixed_args(words)
     root, now = cache_dir(), time.time()
-    seconds = parse_seconds(given.older, key="--older") if given.older else 0.0
+    seconds = parse_seconds(given.older, key="--older") if given.older else -math.inf  # also what is used just now
     entries = [path for path in _entries(root) if now - _used(path) >= seconds]
     if given.names:
         named = {name: [path for path in entries if fnmatch(_name(path, root), name)] for name in given.names}
@@ -51,9 +52,9 @@ def _name(path: Path, root: Path) -> str:
 
 
 def _used(path: Path) -> float:
-    """When it was last read or written, as far as the file system notes it; Unix seconds."""
-    files = [path] if not path.is_dir() else [path, *path.iterdir()]
-    return max(max(file.lstat().st_atime, file.lstat().st_mtime) for file in files)
+    """When its files were last read or written, as far as the file system notes it; Unix seconds. A folder's own time
+    is that of the last look into it."""
+    return max((max(file.st_atime, file.st_mtime) for file in files_in(path)), default=time.time())
 
 
 def _clean(entries: list[Path], yes: bool) -> None:

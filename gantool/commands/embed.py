@@ -45,12 +45,10 @@ def embed(options: Options) -> None:
     from gantool.runs import embedding
     from gantool.runs.output import output, stamp
     from gantool.runs.subject import open_subject
-    from gantool.runs.trained import load_run
+    from gantool.runs.trained import opened
 
     require("analysis", "matplotlib", "sklearn", "captum")
-    run = load_run(
-        options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint, trust=options.trust
-    )
+    run = opened(options, options.device)
     subject, num = open_subject(run, options.classes, "embed"), options.num
     only = subject.classes if options.classes is not None else []
     rows = embedding.rows_searched(subject, only, among=options.among, seed=options.seed)

@@ -53,12 +53,10 @@ def explain(options: Options) -> None:
     from gantool.runs.explanation import judged, sensitivity, summary
     from gantool.runs.output import output, stamp
     from gantool.runs.subject import open_subject
-    from gantool.runs.trained import load_run
+    from gantool.runs.trained import opened
 
     require("analysis", "matplotlib", "sklearn", "captum")
-    run = load_run(
-        options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint, trust=options.trust
-    )
+    run = opened(options, options.device)
     subject, seed = open_subject(run.as_scored(), options.classes, "explain"), options.seed
     dim = subject.game.latent.dim
     if options.directions > dim:

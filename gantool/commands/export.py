@@ -35,14 +35,14 @@ def export(options: Options) -> None:
     from gantool.files import write_whole
     from gantool.runs.exporting import BATCHES, TOLERANCE, write_formats
     from gantool.runs.output import output
-    from gantool.runs.trained import load_run
+    from gantool.runs.trained import opened
 
     hub = options.format == "hub"
     several = {"all": ("snapshot", "onnx", "torch"), "hub": ("snapshot",)}
     formats = several.get(options.format, (options.format,))
     if "onnx" in formats:
         require("export", "onnxscript", "onnxruntime", what="format=onnx")
-    run = load_run(options.run, ema=options.ema, device="cpu", checkpoint=options.checkpoint, trust=options.trust)
+    run = opened(options, "cpu")
     about = {"run": str(run.folder), "nimg": run.nimg, "ema": options.ema, "tolerance": TOLERANCE}
     with output(run.folder, "hub" if hub else "exported", "", options.out) as out:
         differences = write_formats(run, formats, out, license=options.license, alone=hub)

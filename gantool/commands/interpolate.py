@@ -42,21 +42,16 @@ def interpolate(options: Options) -> None:
 
     import torch
 
-    from gantool.games.gan import GAN
     from gantool.logging.grid import grid, save_grid
     from gantool.runs.interpolation import between, latents, row_names, save_gif, traversals
     from gantool.runs.output import output, stamp
     from gantool.runs.projection import load_latents
     from gantool.runs.sampling import chosen_labels
-    from gantool.runs.trained import load_run
+    from gantool.runs.trained import opened
     from gantool.sampling import filled
 
-    run = load_run(
-        options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint, trust=options.trust
-    )
-    run, game, rows, steps = run.as_scored(), run.game, options.rows, options.steps
-    if not isinstance(game, GAN):
-        raise GantoolError(f"{run.folder} is a CycleGAN or pix2pix run: it has no latent to interpolate")
+    run = opened(options, options.device)
+    run, game, rows, steps = run.as_scored(), run.gan("interpolate"), options.rows, options.steps
     chosen = chosen_labels(run, options.classes)
     if options.over == "classes" and (chosen is None or len(chosen) < 2):
         fix = (

@@ -35,30 +35,25 @@ def project(options: Options) -> None:
     import torch
 
     from gantool.files import write_whole
-    from gantool.games.gan import GAN
     from gantool.images import normalise
     from gantool.logging.grid import grid, save_grid
     from gantool.runs import projection
     from gantool.runs.output import output, stamp
     from gantool.runs.sampling import chosen_labels
-    from gantool.runs.trained import load_run
+    from gantool.runs.trained import opened
     from gantool.runs.translation import read_folder
 
-    run = load_run(
-        options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint, trust=options.trust
-    )
-    run = run.as_scored()
+    run = opened(options, options.device).as_scored()
     if options.images is None:
         raise GantoolError("which images? images=FOLDER names a folder of them")
-    if not isinstance(run.game, GAN):
-        raise GantoolError(f"{run.folder} is a CycleGAN or pix2pix run: it has no latent")
+    game = run.gan("project")
     labels = chosen_labels(run, options.classes)
     names, images = read_folder(run, options.images, "images")
     names = names[: options.num]
     stored = torch.stack(list(islice(images, len(names))))
     wanted = normalise(stored.to(run.device))
     how = options.model_dump(include={"seed", "steps", "starts", "lr", "feature_weight"})
-    found = projection.project(run.game, run, wanted, labels=labels, **how)
+    found = projection.project(game, run, wanted, labels=labels, **how)
     of = expanded(options.images).resolve().name
     with output(run.folder, "projected", stamp(run.nimg, options.seed, of), options.out) as out:
         found.save(out)

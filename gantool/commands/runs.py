@@ -6,8 +6,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from gantool.errors import GantoolError, did_you_mean
+from gantool.lock import is_held
 from gantool.paths import expanded
-from gantool.runs.housekeeping import Entry, confirmed, in_bytes, in_time, in_use, read_runs, remove
+from gantool.runs.housekeeping import Entry, confirmed, in_bytes, in_time, read_runs, remove
 from gantool.schedules import parse_seconds
 
 _ABOUT = """Filters: state=, model=, data=, score= and run= take one or more patterns (state=failed,killed model='r3*'),
@@ -32,7 +33,7 @@ def runs(words: Sequence[str]) -> None:
     parser.add_argument("words", nargs="*", metavar="FOLDER or FILTER=VALUE", help="default: outputs, all runs")
     parser.add_argument("--delete", action="store_true", help="remove the runs that are listed, after a question")
     parser.add_argument("--yes", action="store_true", help="with --delete: no question")
-    given = parser.parse_args(words)
+    given = parser.parse_intermixed_args(words)
     filters = [word for word in given.words if "=" in word]
     places = [word for word in given.words if "=" not in word] or ["outputs"]
     if len(places) > 1:
@@ -92,7 +93,7 @@ def _delete(found: list[Entry], root: Path, yes: bool) -> None:
         print("nothing is deleted")
         return
     for run in found:
-        if in_use(run.folder):  # since it was listed
+        if is_held(run.folder / ".lock"):  # since it was listed
             print(f"{run.folder} is being trained; it stays")
             continue
         try:

@@ -43,12 +43,10 @@ class Options(OneRun, OfClasses, InBlocks):
 def sample(options: Options) -> None:
     """Raises GantoolError for the user's mistakes."""
     from gantool.ranks import process_group
-    from gantool.runs.trained import load_run
+    from gantool.runs.trained import opened
 
     with process_group():
-        run = load_run(
-            options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint, trust=options.trust
-        )
+        run = opened(options, options.device)
         if run.game.translates and not is_first_rank():
             return  # a translation is short work
         what, where = _translate(run, options) if run.game.translates else _draw(run, options)
@@ -58,7 +56,7 @@ def sample(options: Options) -> None:
 def _draw(run: "TrainedRun", options: Options) -> tuple[str, Path]:
     from gantool.logging.progress import follow_images
     from gantool.runs.output import output, stamp
-    from gantool.runs.sampling import WRITERS, chosen_labels, sampled
+    from gantool.runs.sampling import WRITERS, chosen_labels, columns_for, sampled
 
     for name in ("source", "direction"):
         if (value := getattr(options, name)) is not None:
@@ -71,7 +69,8 @@ def _draw(run: "TrainedRun", options: Options) -> tuple[str, Path]:
     if not is_first_rank():  # it makes its share, which the first one writes
         return f"{len(list(blocks))} images", run.folder
     with output(run.folder, "sampled", stamp(run.nimg, options.seed, options.format), options.out) as out:
-        WRITERS[options.format](out, follow_images(blocks, num), num, run)
+        columns = columns_for(num, 0 if labels is None else len(labels))
+        WRITERS[options.format](out, follow_images(blocks, num), num, run, columns)
     return f"{num} images of {run.folder}", out
 
 

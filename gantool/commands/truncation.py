@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, PositiveFloat
 
 from gantool.config.options import BLOCK, OneRun, Standing, key
-from gantool.errors import GantoolError, require
+from gantool.errors import require
 
 log = logging.getLogger(__name__)
 
@@ -32,26 +32,22 @@ def truncation(options: Options) -> None:
 
     from gantool.analysis.report import write_csv, write_json
     from gantool.files import whole
-    from gantool.games.gan import GAN
     from gantool.logging.grid import grid, save_grid
     from gantool.metrics.scorer import Scorer
     from gantool.metrics.scores import FrechetDistance, InceptionScore
     from gantool.monitors.scores import made
     from gantool.runs.output import output, stamp
-    from gantool.runs.trained import load_run
+    from gantool.runs.trained import opened
     from gantool.runs.truncation import COLUMNS, draw, row, words
     from gantool.sampling import check_standing
 
     if options.plot:
         require("analysis", "matplotlib", what="the curve, which plot=false leaves out,")
-    run = load_run(
-        options.run, ema=options.ema, device=options.device, checkpoint=options.checkpoint, trust=options.trust
-    )
-    if not isinstance(run.game, GAN):
-        raise GantoolError(f"{run.folder} is a CycleGAN or pix2pix run: it has no latent to truncate")
+    run = opened(options, options.device)
+    game = run.gan("truncation")
     thresholds = sorted(set(options.thresholds), key=lambda threshold: threshold or float("inf"))
     passes = run.passes if options.standing_statistics is None else options.standing_statistics
-    check_standing(run.game, passes)
+    check_standing(game, passes)
     how = options.model_dump(include={"num", "batch_size", "seed"})
     measured = {"fd": FrechetDistance(), "is": InceptionScore()}
     scorer = Scorer(run.features({}), measured, run.images(), device=run.device, **how)
@@ -60,7 +56,7 @@ def truncation(options: Options) -> None:
     for threshold in thresholds:  # without passes batch norm keeps the statistics of training, of whole latents
         generators = run.standing(passes, options.seed, threshold)
         samples.append(row(run, generators, threshold, options.seed))
-        scores = scorer.score(made(run.game, generators, scorer, threshold))
+        scores = scorer.score(made(game, generators, scorer, threshold))
         rows.append({"threshold": threshold, **scores})
         log.info("%s: %s", words(threshold), ", ".join(f"{name} {value:.2f}" for name, value in scores.items()))
     protocol = {**scorer.protocol(), "ema": options.ema, "standing_statistics": passes, "nimg": run.nimg}

@@ -1,6 +1,7 @@
 """The composed configuration in a run's folder: .hydra/config.yaml, hydra.yaml and overrides.yaml."""
 
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from itertools import zip_longest
@@ -90,6 +91,22 @@ def typed_words(run_dir: Path) -> list[str]:
         words = _read(run_dir / ".hydra" / "overrides.yaml")
         return [str(word) for word in words] if isinstance(words, list) else []
     return []
+
+
+def own_folders(run_dir: Path) -> list[str]:
+    """The folders of YAML files beside gantool's own that the run in `run_dir` was composed from; [] where that cannot
+    be read any more."""
+    with suppress(GantoolError, KeyError, TypeError):
+        runtime = _read(run_dir / ".hydra" / "hydra.yaml")["hydra"]["runtime"]
+        own = [one for one in runtime["config_sources"] if one["schema"] == "file" and one["provider"] != "main"]
+        return [str(Path(runtime["cwd"], one["path"])) for one in own]
+    return []
+
+
+def naming(folders: Sequence[str]) -> list[str]:
+    """The words by which a command composes from these folders too."""
+    more = ",".join(f"'{folder}'" for folder in folders[1:])  # --config-dir is for one
+    return [*(f"--config-dir={folder}" for folder in folders[:1]), *([f"hydra.searchpath=[{more}]"] if more else [])]
 
 
 def _read(path: Path) -> Any:

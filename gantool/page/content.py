@@ -8,10 +8,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from gantool.config.composed import naming, own_folders
 from gantool.logging.tensorboard import CHARTS
 from gantool.margins import written
 from gantool.page.chart import Points, chart, colours, number
 from gantool.page.reading import RunFolder, inlined, rows_of, width_of
+from gantool.runs.results import Result
 
 GROWTH = 6  # grids in the strip
 _TOLD = ("metrics", "higher_is_better", "floor", "warning")  # of a protocol: what tables and notes tell
@@ -43,7 +45,7 @@ class Figure:
 
 def headline(run: RunFolder) -> dict[str, Any]:
     """Title, state, and facts in a line each."""
-    chosen, config, status = run.choices, run.config, run.status
+    chosen, config, status, result = run.choices, run.config, run.status, Result.read(run.path)
     trainer, dataset = config.get("trainer", {}), config.get("dataset", {})
     progress = status.get("progress") or {}
     title = " · ".join(chosen[group] for group in ("model", "loss", "dataset") if group in chosen) or run.path.name
@@ -68,9 +70,9 @@ def headline(run: RunFolder) -> dict[str, Any]:
     return {
         "title": title,
         "folder": str(run.path),
-        "command": shlex.join(["gantool", "train", *run.overrides]),
-        "state": status.get("state", "unknown"),
-        "error": status.get("error"),
+        "command": shlex.join(["gantool", "train", *naming(own_folders(run.path)), *run.overrides]),
+        "state": result.state,
+        "error": result.error,
         "noticed": (status.get("watchdog") or {}).get("noticed", []),
         "facts": {name: value for name, value in facts.items() if value},
     }

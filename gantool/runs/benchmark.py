@@ -161,6 +161,8 @@ def _alternate(sides: dict[str, Callable[[], None]], device: torch.device) -> di
 def _now(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
     return time.perf_counter()
 
 

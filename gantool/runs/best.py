@@ -9,7 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
-from gantool.config.composed import choices
+from gantool.config.composed import choices, naming, own_folders
 from gantool.files import write_whole
 from gantool.paths import conf_dir
 from gantool.runs.ranking import Ranking
@@ -26,13 +26,14 @@ def tell_best(folder: Path, ranked: Ranking) -> list[str]:
     overrides = OverridesParser.create().parse_overrides(list(best.words))
     last = {one.get_key_element(): one for one in overrides}.values()
     kept = [one for one in last if one.key_or_group.partition(".")[0] not in _OF_THE_SWEEP]
-    line = f"gantool train {' '.join(shlex.quote(str(one.input_line)) for one in kept)}"
+    folders = own_folders(folder / best.name)
+    line = shlex.join(["gantool", "train", *naming(folders), *(str(one.input_line) for one in kept)])
     lines = [f"best: {best.name}", f"  {line}"]
     if not any(one.is_delete() for one in kept):
         (folder / PRESET).parent.mkdir(exist_ok=True)
         score = f"{ranked.metric} {best.metrics[ranked.metric or '']:.4g}"
         write_whole(folder / PRESET, preset(kept, folder / best.name, f"{score}, the best of {folder.name}: {line}"))
-        lines.append(f"  gantool train {shlex.quote(f'--config-dir={folder}')} experiment=best")
+        lines.append(f"  {shlex.join(['gantool', 'train', *naming([str(folder), *folders]), 'experiment=best'])}")
     return lines
 
 

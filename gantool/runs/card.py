@@ -13,6 +13,7 @@ from gantool.images import normalise
 from gantool.logging.grid import grid, save_grid
 from gantool.margins import written
 from gantool.runs.results import Result
+from gantool.runs.sampling import columns_for
 from gantool.runs.trained import TrainedRun
 from gantool.runs.translation import choose_direction, list_sources
 
@@ -32,7 +33,7 @@ def write_card(folder: Path, run: TrainedRun, license: str | None) -> None:
 @torch.no_grad()
 def _draw(path: Path, run: TrainedRun) -> bool:
     if not run.game.translates:
-        save_grid(grid(run.sample(_SAMPLES), run.num_classes or 8), path)
+        save_grid(grid(run.sample(_SAMPLES), columns_for(_SAMPLES, run.num_classes)), path)
         return True
     try:
         direction, network = choose_direction(run, None)

@@ -4,12 +4,12 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from gantool.config.composed import choices
+from gantool.lock import is_held
 from gantool.logging.status import read_status
 
 _KEPT = (".git", ".hydra", "checkpoints", "samples")  # folders that hold no runs
@@ -32,10 +32,10 @@ class Entry:
     def read(cls, folder: Path, now: float) -> "Entry":
         """The run in `folder`."""
         status, chosen = read_status(folder), choices(folder)
-        files = [path.lstat() for path in folder.rglob("*") if not path.is_dir()]
-        written = max((file.st_mtime for file in files), default=folder.stat().st_mtime)
+        files = files_in(folder)
+        written = max((file.st_mtime for file in files), default=now)
         state = str(status.get("state") or "empty")
-        if state == "running" and not in_use(folder):
+        if state == "running" and not is_held(folder / ".lock"):
             state = "killed"
         best, metrics = status.get("best") or {}, status.get("metrics") or {}
         name, value = best.get("metric"), best.get("value")
@@ -66,19 +66,6 @@ def read_runs(root: Path) -> list[Entry]:
     return [Entry.read(folder, now) for folder in find_runs(root)]
 
 
-def in_use(folder: Path) -> bool:
-    """Whether a process on this machine trains into `folder`."""
-    if not (folder / ".lock").exists():
-        return False
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            return False
-    except Timeout:
-        return True
-    except OSError:  # a folder that may only be read
-        return False
-
-
 def remove(folder: Path, root: Path) -> None:
     """Removes a run with all that is in it, and the folders between it and `root` in which nothing else is left.
 
@@ -100,10 +87,20 @@ def confirmed(question: str) -> bool:
         return False
 
 
+def files_in(path: Path) -> list[os.stat_result]:
+    """What the disk tells of a file, or of all files in a folder; without those that go meanwhile, as the partial ones
+    of a run that trains do."""
+    files = [Path(place) / name for place, _, names in os.walk(path) for name in names] if path.is_dir() else [path]
+    found = []
+    for file in files:
+        with suppress(FileNotFoundError):
+            found.append(file.lstat())
+    return found
+
+
 def size_of(path: Path) -> int:
     """Bytes of a file, or of all files in a folder."""
-    files = [path] if not path.is_dir() else [file for file in path.rglob("*") if not file.is_dir()]
-    return sum(file.lstat().st_size for file in files)
+    return sum(file.st_size for file in files_in(path))
 
 
 def in_bytes(size: float) -> str:

@@ -13,10 +13,12 @@ from typing import Any
 
 import torch
 from PIL import Image
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from gantool.batch import Batch
 from gantool.data.image_set import ImageSet
+from gantool.images import normalise
 from gantool.runs.build import Setup, build_state
 from gantool.training.hardware import default_allocator, to_memory_format
 
@@ -76,21 +78,25 @@ class PlainLoop:
 
 class Items(Dataset):
     """Images, and their sources if there are any, one by one through PIL, ToTensor and Normalize, as torchvision's data
-    sets give them."""
+    sets give them; those that PIL cannot hold without it."""
 
     def __init__(self, image_set: ImageSet) -> None:
         from torchvision.transforms import Compose, Normalize, ToTensor
 
-        self.images, labels = image_set.images.permute(0, 2, 3, 1).squeeze(3), image_set.labels
+        self.images, self.source, labels = image_set.images, image_set.source, image_set.labels
         self.labels = torch.zeros(len(self.images), dtype=torch.int64) if labels is None else labels
-        self.source = None if image_set.source is None else image_set.source.permute(0, 2, 3, 1).squeeze(3)
         self.transform = Compose([ToTensor(), Normalize(0.5, 0.5)])
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
-        item = self.transform(Image.fromarray(self.images[index].numpy())), self.labels[index]
+        item = self._read(self.images[index]), self.labels[index]
         if self.source is None:
             return item
-        return *item, self.transform(Image.fromarray(self.source[index % len(self.source)].numpy()))
+        return *item, self._read(self.source[index % len(self.source)])
+
+    def _read(self, image: Tensor) -> Any:
+        if image.dtype != torch.uint8 or len(image) > 4:
+            return normalise(image)
+        return self.transform(Image.fromarray(image.permute(1, 2, 0).squeeze(2).numpy()))

@@ -20,6 +20,7 @@ from gantool.runs.trained import TrainedRun
 from gantool.sampling import BLOCK, filled
 from gantool.sampling import sampled as blocks_of
 
+_IN_COLUMNS = 20  # labels, at most
 _WRITERS = 8  # threads that write PNG files
 
 
@@ -51,13 +52,19 @@ def sampled(
     return streamed(made, len(firsts))
 
 
-def write_grid(out: Path, blocks: Iterator[Block], num: int, run: TrainedRun) -> None:
-    """grid.png, of about as many rows as columns; a column per class where labels come in turn."""
-    images = torch.cat([images for images, _ in blocks])
-    save_grid(grid(images, run.num_classes or round(num**0.5) or 1), out / "grid.png")
+def columns_for(num: int, labels: int) -> int:
+    """The columns of a grid of `num` images that take so many labels in turn: about as many as rows, and, unless there
+    are too many labels, so that each has columns of its own."""
+    side = round(num**0.5) or 1
+    return labels * max(1, round(side / labels)) if 0 < labels <= _IN_COLUMNS else side
 
 
-def write_png(out: Path, blocks: Iterator[Block], num: int, run: TrainedRun) -> None:
+def write_grid(out: Path, blocks: Iterator[Block], num: int, run: TrainedRun, columns: int) -> None:
+    """grid.png, of so many columns."""
+    save_grid(grid(torch.cat([images for images, _ in blocks]), columns), out / "grid.png")
+
+
+def write_png(out: Path, blocks: Iterator[Block], num: int, run: TrainedRun, columns: int) -> None:
     """000000.png, 000001.png, ...; with labels in a folder for each class, or where they are vectors with labels.csv
     beside them, as dataset=folder reads them."""
     rows = [",".join(["file", *run.labelled.names])]
@@ -89,7 +96,7 @@ def write_png(out: Path, blocks: Iterator[Block], num: int, run: TrainedRun) -> 
         write_whole(out / "labels.csv", "\n".join(rows) + "\n")
 
 
-def write_npz(out: Path, blocks: Iterator[Block], num: int, run: TrainedRun) -> None:
+def write_npz(out: Path, blocks: Iterator[Block], num: int, run: TrainedRun, columns: int) -> None:
     """samples.npz with arr_0 (N, H, W, C) of the run's bits, written as it is made, and of a conditional run its labels
     as arr_1, (N,) int64 or vectors: as evaluators read it."""
     channels, height, width = run.shape

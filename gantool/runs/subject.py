@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from gantool.data.image_set import ImageSet
-from gantool.errors import GantoolError
 from gantool.games.gan import GAN
 from gantool.runs.labelled import Asked
 from gantool.runs.sampling import chosen_labels
@@ -47,6 +46,4 @@ class Subject:
 def open_subject(run: TrainedRun, asked: Asked, command: str) -> Subject:
     """The run with the images it was trained on; raises GantoolError for another kind of game, and for an unknown
     class in `asked`."""
-    if not isinstance(run.game, GAN):
-        raise GantoolError(f"{run.folder} is a CycleGAN or pix2pix run: gantool {command} needs a latent")
-    return Subject(run, run.game, chosen_labels(run, asked), run.images())
+    return Subject(run, run.gan(command), chosen_labels(run, asked), run.images())

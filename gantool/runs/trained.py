@@ -13,10 +13,12 @@ from torch import Tensor, nn
 
 from gantool.config import Train, read
 from gantool.config.composed import find_run, load_composed
+from gantool.config.options import OneRun
 from gantool.data.cache import prepare
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
 from gantool.game import Game
+from gantool.games.gan import GAN
 from gantool.launch import local_processes, local_rank
 from gantool.metrics.features import Features
 from gantool.randomness import forked
@@ -72,6 +74,12 @@ class TrainedRun:
     def bits(self) -> int:
         """Of a pixel of its images: 8, or 16 where those that it was trained on have more."""
         return self.config.dataset.bits or 8
+
+    def gan(self, command: str) -> GAN:
+        """Its game; raises GantoolError, which says that `command` asks for it, where it has no latent."""
+        if not isinstance(self.game, GAN):
+            raise GantoolError(f"{self.folder} is a CycleGAN or pix2pix run: gantool {command} needs a latent")
+        return self.game
 
     def images(self, *, split: str | None = None, root: str | None = None, on_bad_image: str = "") -> ImageSet:
         """The images it was trained on, or those of another `split`, with labels as the generator is asked for them;
@@ -150,6 +158,11 @@ def load_run(
         raise GantoolError("which run? run=FOLDER names it, such as run=outputs/2026-11-24/10-15-30-dcgan-mnist-5k")
     path = find_run(folder)
     return open_run(path, load_composed(path, trusted=trust), ema=ema, device=device, checkpoint=checkpoint)
+
+
+def opened(options: OneRun, device: str) -> TrainedRun:
+    """The run that a command is told of; raises as load_run does."""
+    return load_run(options.run, ema=options.ema, device=device, checkpoint=options.checkpoint, trust=options.trust)
 
 
 def open_run(path: Path, cfg: DictConfig, *, ema: bool, device: str, checkpoint: str) -> TrainedRun:
