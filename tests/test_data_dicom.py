@@ -170,5 +170,5 @@ def test_a_list_of_frames_decodes_none(tmp_path: Path) -> None:
     content = (tmp_path / "a.dcm").read_bytes()
     (tmp_path / "a.dcm").write_bytes(content[: -PAGES.nbytes // 2])  # who decodes it fails
     assert len(pieces_of(tmp_path, ["a.dcm"], None)) == len(PAGES)
-    with pytest.raises(GantoolError, match=r"damaged images?: .*a.dcm\[31\]"):
+    with pytest.raises(GantoolError, match=r"16 damaged images: a.dcm\[16\]"):
         read(tmp_path, range=[0, 4095])

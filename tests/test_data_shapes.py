@@ -112,7 +112,8 @@ def test_what_is_enlarged_is_told(
 
 
 def test_a_square_may_be_two_numbers(tmp_path: Path) -> None:
-    sets = [prepare(Folder(str(gradient(tmp_path, 9, 9)), resolution=size), progress=False) for size in (8, [8, 8])]
+    root = str(gradient(tmp_path, 9, 9))
+    sets = [prepare(Folder(root, resolution=size), progress=False) for size in (8, [8, 8])]
     assert sets[0].fingerprint == sets[1].fingerprint, "prepared once"
 
 
