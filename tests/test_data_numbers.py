@@ -1,6 +1,5 @@
 """Pixels that are not 8-bit colours: 16 bits, floats, arrays, stacks, DICOM, HEIC, 1 to 16 channels, all the way."""
 
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -69,35 +68,6 @@ def test_a_range_is_taken_as_told_or_found(kind: str, ending: str, tmp_path: Pat
     assert deep.dtype == torch.int16 and (to_uint8(deep)[0, 0].int() - made.int()).abs().max() <= 1
     prepare(Folder(str(tmp_path), resolution=16, channels=1, fitting=Fitting(range=told)))
     assert f"values from {values.min():g} to {values.max():g}; " in capsys.readouterr().err
-
-
-LITTLE = {  # what reaches little of the range that is told, and that range
-    "12 bits": (ramp(200, np.uint16), [0, 4095]),
-    "an offset": (ramp(100, np.float32) - 1000, [-1000, 3000]),
-    "floats of 0 and 1": (ramp(0.01, np.float32), "full"),
-    "a third": (ramp(1500, np.uint16), [0, 4095]),
-    "16 bits of 32": (ramp(1500, np.uint32), "full"),
-    "16 bits": (ramp(2000, np.uint16), None),
-}
-
-
-@pytest.mark.parametrize("kind", LITTLE)
-def test_the_range_that_is_advised_is_one_that_is_used(kind: str, tmp_path: Path, capsys) -> None:
-    values, told = LITTLE[kind]
-    np.save(tmp_path / "a.npy", values)
-    source = Folder(str(tmp_path), resolution=8, channels=1, fitting=Fitting(range=told))
-    if kind == "a third":
-        prepare(source)
-        said = capsys.readouterr().err
-        assert "no 16-bit image is bright: the largest value is 1500 where 0 is black and 4095 white" in said
-    else:
-        with pytest.raises(GantoolError, match="1 .*image would be nearly black, such as .*a.npy: ") as error:
-            prepare(source, progress=False)
-        said = str(error.value)
-    advised = re.search(r"dataset\.range=\[(.*),(.*)\]", said)
-    assert advised, said
-    made = read(tmp_path, range=[float(advised[1]), float(advised[2])]).images
-    assert made.min() == 0 and made.max() > 180
 
 
 def test_sixteen_bits_are_kept_where_they_came_in(tmp_path: Path) -> None:
