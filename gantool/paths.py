@@ -23,6 +23,11 @@ def expanded(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))
 
 
+def outputs_dir() -> Path:
+    """The folder for runs, as conf/gantool.yaml has it; GANTOOL_OUTPUTS moves it."""
+    return Path(os.environ.get("GANTOOL_OUTPUTS", "outputs"))
+
+
 def cache_dir() -> Path:
     """The folder for prepared data sets, statistics and weights; GANTOOL_CACHE moves it.
 

@@ -158,3 +158,7 @@ def test_mistakes_are_found_at_once(root: Path, tmp_path: Path) -> None:
         Folder(str(root), channels=17)
     with pytest.raises(GantoolError, match="did you mean 'skip'"):
         prepare(Folder(str(root)), on_bad_image="skipp")
+    (root / "labels.csv").write_text("file,age\na.png,1\n")
+    for labels in ("none", "folders"):
+        with pytest.raises(GantoolError, match=f"dataset.columns=age .*and dataset.labels={labels} leaves them out"):
+            Folder(str(root), labels=labels, columns=["age"])

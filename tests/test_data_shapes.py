@@ -89,6 +89,34 @@ def test_the_account_knows_the_fit(tmp_path: Path, capsys) -> None:
         assert "crop" not in (said := capsys.readouterr().err) and "lost" not in said
 
 
+ENLARGED = [  # width and height, resolution, what else is asked for, whether any side gets more pixels than it has
+    ((64, 32), 64, {"fit": "pad"}, False),
+    ((40, 32), 64, {"fit": "pad"}, True),
+    ((64, 32), 64, {"fit": "crop"}, True),
+    ((64, 32), 64, {"fit": "stretch"}, True),
+    ((32, 64), [64, 32], {}, False),
+    ((100, 90), 48, {"crop": 32}, True),
+    ((100, 90), 32, {"crop": 32}, False),
+    ((100, 90), 64, {}, False),
+]
+
+
+@pytest.mark.parametrize(("size", "resolution", "how", "enlarged"), ENLARGED)
+def test_what_is_enlarged_is_told(
+    size: tuple[int, int], resolution: Any, how: dict[str, Any], *, enlarged: bool, tmp_path: Path, capsys
+) -> None:
+    prepare(Folder(str(gradient(tmp_path, *size)), resolution=resolution, fitting=Fitting(**how)))
+    said = capsys.readouterr().err
+    assert ("smaller than dataset.resolution and so enlarged: 1" in said) == enlarged
+    assert ("1 of 1 images are enlarged: choose a lower" in said) == enlarged
+
+
+def test_a_square_may_be_two_numbers(tmp_path: Path) -> None:
+    root = str(gradient(tmp_path, 9, 9))
+    sets = [prepare(Folder(root, resolution=size), progress=False) for size in (8, [8, 8])]
+    assert sets[0].fingerprint == sets[1].fingerprint, "prepared once"
+
+
 NETWORKS = [m for m in choices("model") if m not in TRANSLATORS]
 RECTANGLE = {"infogan-mnist": "[12,20]"}
 

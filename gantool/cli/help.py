@@ -27,6 +27,8 @@ Row = tuple[str, str]  # what can be typed, and what it is
 _WIDEST = 40  # characters of the first column
 _TRAIN = """usage: gantool {command} [group=choice] [key=value] [-m] [flags]
        gantool {command} resume=RUN_FOLDER [trust=true] [key=value]"""
+_BENCH = """usage: gantool {command} [group=choice] [key=value] [flags]
+Times this training step against a plain PyTorch loop of the same networks; trains nothing, keeps no run."""
 _TRAIN_FOOTER = """A sweep over several values: gantool {command} -m loss=hinge,lsgan trainer.seed=0,1
 A search among settings:     gantool {command} -m hydra/sweeper=study 'optimizer.lr=tag(log,interval(1e-5,1e-1))'
                              loss=hinge,lsgan study.trials=40; its keys: gantool {command} hydra/sweeper=study --help
@@ -36,6 +38,9 @@ Go on with a run:            gantool {command} resume=RUN_FOLDER trainer.duratio
   of parts that are not gantool's own: trust=true; code of the folder's author then runs on this machine
 A new folder for the run:    gantool {command} hydra.run.dir=FOLDER
 Hydra's own flags:           gantool {command} --hydra-help"""
+_BENCH_FOOTER = "Hydra's own flags: gantool {command} --hydra-help"
+# Arguments that data sets, monitors and trackers are handed, or that only gantool itself gives.
+_HANDED = {*HANDED, "fitting", "key", "class_names", "metrics"}
 
 
 def help_text(
@@ -55,7 +60,8 @@ def help_text(
     rows = [row for key in cfg if key != "hydra" for row in _rows(cfg, str(key), texts)]
     if kind is None:
         groups = [*_groups(loader, choices, {}), *_users_groups(loader)]
-        top, footer = _TRAIN.format(command=command), _TRAIN_FOOTER.format(command=command)
+        ends = (_BENCH, _BENCH_FOOTER) if command == "bench" else (_TRAIN, _TRAIN_FOOTER)
+        top, footer = (text.format(command=command) for text in ends)
     else:
         about, _, footer = inspect.cleandoc(kind.__doc__ or "").partition("\n\n")
         top = f"usage: gantool {command} {kind.usage}\n{about}"
@@ -132,7 +138,7 @@ def _rows(parent: DictConfig, key: str, texts: dict[str, str], prefix: str = "")
 
 def _also_takes(target: str, node: DictConfig) -> str:
     """The arguments of the class that the node leaves as they are."""
-    left = {key: value for key, value in arguments(target).items() if key not in node and key not in HANDED}
+    left = {key: value for key, value in arguments(target).items() if key not in node and key not in _HANDED}
     values = {"None": "null", "True": "true", "False": "false"}
     listed = ", ".join(f"{key}={values.get(value, value.strip(chr(39)))}" for key, value in left.items())
     return f" takes also {listed}" if listed else ""

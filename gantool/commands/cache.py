@@ -9,6 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from gantool.errors import GantoolError
+from gantool.lock import is_held
 from gantool.paths import cache_dir
 from gantool.runs.housekeeping import confirmed, files_in, in_bytes, in_time, size_of
 from gantool.schedules import parse_seconds
@@ -39,7 +40,7 @@ def cache(words: Sequence[str]) -> None:
         print(f"{_name(path, root):<{width}}  {in_bytes(size_of(path)):>8}  used {in_time(now - _used(path))} ago")
     print(f"{root}: {len(entries)} entries, {in_bytes(sum(map(size_of, entries)))}")
     if given.verb == "clean" and entries:
-        _clean(entries, given.yes)
+        _clean(entries, root, given.yes)
 
 
 def _entries(root: Path) -> list[Path]:
@@ -57,11 +58,20 @@ def _used(path: Path) -> float:
     return max((max(file.st_atime, file.st_mtime) for file in files_in(path)), default=time.time())
 
 
-def _clean(entries: list[Path], yes: bool) -> None:
+def _in_making(path: Path, root: Path) -> bool:
+    """Whether a process holds its lock; what is not whole may also be a download, whose lock lies elsewhere."""
+    fetched = path.suffix == ".partial" and any(map(is_held, root.glob("downloads/*.lock")))
+    return fetched or is_held(path.with_suffix(".lock"))
+
+
+def _clean(entries: list[Path], root: Path, yes: bool) -> None:
     if not (yes or confirmed(f"Delete {len(entries)} entries? [y/N] ")):
         print("nothing is deleted")
         return
     for path in entries:
+        if _in_making(path, root):
+            print(f"{_name(path, root)} is being made by another process; it stays")
+            continue
         try:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         except OSError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gantool.errors import GantoolError, did_you_mean
 from gantool.lock import is_held
-from gantool.paths import expanded
+from gantool.paths import expanded, outputs_dir
 from gantool.runs.housekeeping import Entry, confirmed, in_bytes, in_time, read_runs, remove
 from gantool.schedules import parse_seconds
 
@@ -24,21 +24,22 @@ _FILTERS = (*_TEXTS, "older", "newer", "below")
 
 
 def runs(words: Sequence[str]) -> None:
-    """Prints the runs of a folder ('outputs' by default) and removes them where `--delete` asks for it and the question
-    is answered with yes; a run that is being trained stays.
+    """Prints the runs of a folder, by default that which runs go to, and removes them where `--delete` asks for it and
+    the question is answered with yes; a run that is being trained stays.
 
     Raises GantoolError for a folder that is not there and for filters that cannot be read, SystemExit after --help.
     """
     parser = ArgumentParser("gantool runs", allow_abbrev=False, epilog=_ABOUT)
-    parser.add_argument("words", nargs="*", metavar="FOLDER or FILTER=VALUE", help="default: outputs, all runs")
+    default = "default: outputs, or what GANTOOL_OUTPUTS says; all runs"
+    parser.add_argument("words", nargs="*", metavar="FOLDER or FILTER=VALUE", help=default)
     parser.add_argument("--delete", action="store_true", help="remove the runs that are listed, after a question")
     parser.add_argument("--yes", action="store_true", help="with --delete: no question")
     given = parser.parse_intermixed_args(words)
     filters = [word for word in given.words if "=" in word]
-    places = [word for word in given.words if "=" not in word] or ["outputs"]
+    places = [word for word in given.words if "=" not in word]
     if len(places) > 1:
         raise GantoolError(f"{' '.join(places)}: name one folder")
-    root, checks = expanded(places[0]), [_check(word) for word in filters]
+    root, checks = expanded(places[0]) if places else outputs_dir(), [_check(word) for word in filters]
     if not root.is_dir():
         raise GantoolError(f"{root}: no such folder")
     found = [run for run in read_runs(root) if all(check(run) for check in checks)]

@@ -22,13 +22,18 @@ _COUNTERS = ("labels", "kinds", "sizes", "remarks")
 _NUMBERS = ("num", "damaged", "grey", "plain", "enlarged", "turned_grey")
 
 
+# The part of the range that an image reaches and its path; where it was read as numbers also the greatest of these, and
+# those of black and white.
+Brightest = tuple[float, str, *tuple[float, ...]]
+
+
 class Peaks(NamedTuple):
     """The brightness of images of so many bits."""
 
     num: int = 0
     dark: int = 0
     first_dark: str = ""
-    brightest: tuple[float, str] = (-1.0, "")  # with the path
+    brightest: Brightest = (-1.0, "")
 
 
 class Told(TypedDict):
@@ -76,11 +81,14 @@ class Account:
         self.kinds[seen.kind, seen.mode, seen.bits] += 1
         before = self.peaks.get(seen.bits, Peaks())
         is_dark = seen.peak < DARK
+        brightest: Brightest = (seen.peak, seen.path)
+        if seen.values is not None and seen.span is not None:
+            brightest = (*brightest, seen.values[1], *seen.span)
         self.peaks[seen.bits] = Peaks(
             before.num + 1,
             before.dark + is_dark,
             before.first_dark or (seen.path if is_dark else ""),
-            max(before.brightest, (seen.peak, seen.path)),
+            max(before.brightest, brightest),
         )
         self.sizes[seen.size] += 1
         self.remarks.update(seen.remarks)
@@ -88,7 +96,7 @@ class Account:
             now = [seen.values, seen.span]
             both = zip(self.spans or now, now, strict=True)
             self.spans = [(min(a[0], b[0]), max(a[1], b[1])) for a, b in both]
-        self.enlarged += seen.size[0] < pixels.shape[2] or seen.size[1] < pixels.shape[1]
+        self.enlarged += self.fitting.enlarges(seen.size, pixels.shape[1:])
         self.turned_grey += (
             len(pixels) == 1 and seen.values is None and seen.mode not in ("L", "1", "LA", "I", "I;16", "I;16B")
         )
@@ -141,7 +149,8 @@ class Account:
             held, taken = (f"{low:g} to {high:g}" for low, high in self.spans)
             yield f"values from {held}; {taken} is black to white (dataset.range)"
         if self.enlarged:
-            yield f"smaller than dataset.resolution and so enlarged: {self.enlarged:,}"
+            what = "smaller" if self.fitting.crop is None else "with dataset.crop smaller"
+            yield f"{what} than dataset.resolution and so enlarged: {self.enlarged:,}"
         if self.turned_grey:
             yield f"colours turned to grey: {self.turned_grey:,}"
         for remark, num in self.remarks.most_common():
@@ -167,14 +176,14 @@ class Account:
         if self.plain:
             yield f"{self.plain:,} of {self.num:,} images are of one colour throughout"
         for bits, peaks in self.peaks.items():
-            brightest, _ = peaks.brightest
+            brightest = peaks.brightest[0]
             if 0 < brightest < DARK:
                 continue  # it is refused
             if peaks.dark and (bits > 8 or peaks.dark > peaks.num / 10):
                 which = f"such as {peaks.first_dark}"
                 yield f"{peaks.dark:,} of {peaks.num:,} {bits}-bit images are nearly black, {which}"
             if bits > 1 and brightest < (HALF if bits > 8 else HALF / 2):
-                yield f"no {bits}-bit image is bright: {_scale(bits, brightest)}"
+                yield f"no {bits}-bit image is bright: {_scale(bits, peaks.brightest)}"
 
     def _all_kept(self) -> list[float]:
         """The part of each picture that is not cut away."""
@@ -188,21 +197,28 @@ class Account:
 
     def _refusals(self) -> Iterator[str]:
         for bits, peaks in self.peaks.items():
-            brightest, path = peaks.brightest
-            if 0 < brightest < DARK:
-                dark = f"{_many(peaks.num, f'{bits}-bit image')} would be nearly black, such as {path}"
-                top = 2 ** round(brightest * (2**bits - 1)).bit_length() - 1
-                yield f"{dark}: {_scale(bits, brightest)}, or set dataset.range=[0,{top}]"
+            if 0 < peaks.brightest[0] < DARK:
+                dark = f"{_many(peaks.num, f'{bits}-bit image')} would be nearly black, such as {peaks.brightest[1]}"
+                yield f"{dark}: {_scale(bits, peaks.brightest, refused=True)}"
 
 
-def _scale(bits: int, peak: float) -> str:
+def _scale(bits: int, brightest: Brightest, *, refused: bool = False) -> str:
+    """How little of the range is used, and what to do about it."""
     top = 2**bits - 1
+    peak, _, *held = brightest
+    if held and held[1:] != [0, top]:  # of a range that was set, of floats, or of a format that has its own
+        value, black, white = held
+        if value <= black:
+            return f"no value is above {black:g}, which is black"
+        reached = f"the largest value is {value:g} where {black:g} is black and {white:g} white"
+        return f"{reached}: set dataset.range=[{black:g},{value:g}]"
     value = round(peak * top)
     used = value.bit_length()
     if not value:
         return "every value is 0"
     factor = 2 ** (bits - used) if bits > 8 else top // value
-    return f"the largest value uses {used} of {bits} bits; save them with their values multiplied by {factor}"
+    saved = f"the largest value uses {used} of {bits} bits; save them with their values multiplied by {factor}"
+    return f"{saved}, or set dataset.range=[0,{2**used - 1}]" if refused else saved
 
 
 def _spread(sizes: Counter[tuple[int, int]]) -> tuple[str, str, str]:

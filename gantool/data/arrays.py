@@ -1,6 +1,5 @@
 """Pixels as numbers, of any type and number of channels: arrays of numpy, DICOM, the pages of a TIFF, deep PNG."""
 
-import io
 import warnings
 from functools import lru_cache
 from pathlib import Path
@@ -70,22 +69,26 @@ def _as_images(array: np.ndarray) -> np.ndarray:
 _kept = lru_cache(maxsize=2)(read_array)  # of an .npz, which is unpacked whole
 
 
-def read_dicom(source: BinaryIO | Path) -> tuple[np.ndarray, float | None]:
-    """Images (N, H, W, C), in the units of the device where the file has them, and the greatest value that its bits
-    allow where not and they have no sign. Raises ValueError for a file without pixels."""
+def read_dicom(source: BinaryIO | Path, frame: int = 0) -> tuple[np.ndarray, float | None]:
+    """One frame (H, W, C), in the units of the device where the file has them and in the colours of its palette, and
+    the greatest value that its bits allow where there are no units and no sign. Only this frame is decoded. Raises
+    ValueError for a file without pixels."""
     pydicom = extra("pydicom", "a DICOM file")
     try:
-        file = pydicom.dcmread(source)
-        pixels = file.pixel_array
+        file = pydicom.dcmread(source, stop_before_pixels=True)
+        packed = file.file_meta.get("TransferSyntaxUID") == pydicom.uid.DeflatedExplicitVRLittleEndian
+        if packed and not isinstance(source, Path):
+            source.seek(0)
+        pixels = pydicom.pixels.pixel_array(pydicom.dcmread(source) if packed else source, index=frame)
+        tone = file.get("PhotometricInterpretation")
+        if tone == "PALETTE COLOR":
+            return _coloured(pixels, file, pydicom)
     except (AttributeError, NotImplementedError, RuntimeError, KeyError) as error:
         raise ValueError(str(error) or type(error).__name__) from error
-    colours = int(file.get("SamplesPerPixel", 1)) > 1
-    several = int(file.get("NumberOfFrames", 1) or 1) > 1
-    pixels = pixels if colours else pixels[..., None]
-    pixels = pixels if several else pixels[None]
+    pixels = pixels if pixels.ndim == 3 else pixels[..., None]
     slope, offset = float(file.get("RescaleSlope", 1) or 1), float(file.get("RescaleIntercept", 0) or 0)
     signed, most = pixels.dtype.kind == "i", 2 ** int(file.get("BitsStored", 8 * pixels.itemsize)) - 1
-    if file.get("PhotometricInterpretation") == "MONOCHROME1":  # white is 0
+    if tone == "MONOCHROME1":  # white is 0
         pixels = ~pixels if signed else most - pixels  # by what its bits allow: alike in every file
     top = None if signed else float(most)
     if (slope, offset) != (1, 0):
@@ -93,14 +96,30 @@ def read_dicom(source: BinaryIO | Path) -> tuple[np.ndarray, float | None]:
     return pixels, top
 
 
+def _coloured(pixels: np.ndarray, file: Any, pydicom: Any) -> tuple[np.ndarray, float]:
+    """(H, W) numbers of a palette as their colours, and the greatest value of these."""
+    colours = pydicom.pixels.apply_color_lut(pixels, file)[..., :3]  # without the opacity that some have
+    count, _, bits = file.RedPaletteColorLookupTableDescriptor
+    if colours.itemsize == 1 and not 0 < count <= 256:  # pydicom keeps the lower eight bits of their numbers
+        raise ValueError("a palette of more than 256 colours with 8 bits: save it as PNG")
+    return colours, float(2**bits - 1)
+
+
+def dicom_frames(source: BinaryIO | Path) -> int:
+    """How many there are, as its head says."""
+    pydicom = extra("pydicom", "a DICOM file")
+    file = pydicom.dcmread(source, stop_before_pixels=True, specific_tags=["NumberOfFrames"])
+    return int(file.get("NumberOfFrames", 1) or 1)
+
+
 def read_numbers(path: Path | BinaryIO, page: int | None, formats: tuple[str, ...]) -> Numbers:
     """One page of a picture, or all (-1) as channels.
 
     Raises what PIL does, ValueError where there are several pages and none is chosen.
     """
-    content = path.read_bytes() if isinstance(path, Path) else path.read()
-    with Image.open(io.BytesIO(content), formats=formats) as file:
+    with Image.open(path, formats=formats) as file:
         kind, mode = file.format or "", file.mode
+        content = _content(path) if kind == "PNG" else b""  # a stack of many pages may be larger than the memory
         frames = getattr(file, "n_frames", 1)
         if page is None and frames > 1 and kind != "MPO":
             raise ValueError(f"{frames} frames or pages: save each as a file of its own")
@@ -110,6 +129,17 @@ def read_numbers(path: Path | BinaryIO, page: int | None, formats: tuple[str, ..
             values = np.concatenate([page.values for page in pages], 2)
             return Numbers(values, kind, mode, tops.pop() if len(tops) == 1 else None)
         return _page(file, page or 0, content)._replace(kind=kind, mode=mode)
+
+
+def _content(source: Path | BinaryIO) -> bytes:
+    """All of it; PIL reads on from where it is."""
+    if isinstance(source, Path):
+        return source.read_bytes()
+    place = source.tell()
+    source.seek(0)
+    content = source.read()
+    source.seek(place)
+    return content
 
 
 def _page(file: Image.Image, page: int, content: bytes) -> Numbers:

@@ -17,6 +17,7 @@ import torch
 
 from gantool.data import stored
 from gantool.data.account import Account
+from gantool.data.arrays import DICOM
 from gantool.data.files import few
 from gantool.data.fitting import PLAIN
 from gantool.data.image_set import ImageSet
@@ -86,9 +87,13 @@ def _prepared(source: Source, title: str, on_bad_image: str, tell: Tell) -> Imag
 
 
 def _hash(source: Source) -> str:
-    shape = [source.name, source.resolution, source.channels, source.num_classes, VERSION]
+    height, width = sides(source.resolution)
+    resolution = height if height == width else source.resolution
+    shape = [source.name, resolution, source.channels, source.num_classes, VERSION]
     if source.fitting != PLAIN:
         shape.append(asdict(source.fitting))
+    if any(name.lower().endswith(DICOM) for name in source.files()):
+        shape.append("palettes")  # whose numbers were once taken for grey
     return hashlib.sha256(json.dumps([shape, source.fingerprint()], sort_keys=True).encode()).hexdigest()
 
 

@@ -64,12 +64,25 @@ class Fitting:
 
     def kept(self, size: tuple[int, int], resolution: Resolution) -> float:
         """The part of a picture of `size`, width and height, that is not cut away."""
-        width, height = size if self.crop is None else reversed(sides(self.crop))
+        width, height = self._cut(size)
         part = width * height
         if self.fit == "crop":
             high, wide = sides(resolution)
             part = wide * high * min(width / wide, height / high) ** 2
         return part / (size[0] * size[1])
+
+    def enlarges(self, size: tuple[int, int], resolution: Resolution) -> bool:
+        """Whether a picture of `size`, width and height, gets more pixels than it has, in any direction."""
+        (width, height), (high, wide) = self._cut(size), sides(resolution)
+        narrow, low = width < wide, height < high
+        return narrow and low if self.fit == "pad" else narrow or low
+
+    def _cut(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Width and height of what `crop` leaves of a picture."""
+        if self.crop is None:
+            return size
+        height, width = sides(self.crop)
+        return width, height
 
     def store(self, values: np.ndarray, resolution: Resolution | None, span: tuple[float, float]) -> np.ndarray:
         """(H, W, C) numbers as (C, height, width) uint8, or int16 for 16 bits (0 to 65535, less 32768), the first of

@@ -91,7 +91,9 @@ class Folder(Source):
             self._labels = read_labels(str(self.root / file), content, list(self._found.images), **given)
         elif columns or labels == "values":
             word = "dataset.labels=values" if labels == "values" else f"dataset.columns={','.join(columns)}"
-            raise GantoolError(f"{word} reads labels.csv or dataset.json, and {self.root} has neither")
+            left = "" if labels in ("auto", "values") else f"dataset.labels={labels} leaves them out: set it to auto"
+            why = left or f"{self.root} has neither"
+            raise GantoolError(f"{word} reads labels.csv or dataset.json, and {why}")
         self._tops = [piece.name.split("/")[0] if "/" in piece.name else "" for piece in self._pieces]
         classes = sorted(set(self._tops))
         if split in ("val", "test") and "" not in classes and "train" in self._parts:

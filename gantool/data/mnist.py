@@ -13,7 +13,7 @@ from gantool.data.fitting import PLAIN, Fitting
 from gantool.data.pixels import fit_array
 from gantool.data.source import Damaged, Decoded, Source, data_folder, stored_channels
 from gantool.errors import GantoolError, check_choice
-from gantool.shapes import Resolution
+from gantool.shapes import Resolution, sides
 
 DIGITS = [str(digit) for digit in range(10)]
 CLOTHES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
@@ -152,7 +152,7 @@ def _decode(
 
 def bordered(images: np.ndarray, resolution: Resolution) -> np.ndarray:
     """(N, 28, 28) as they are for 28 pixels, else with a border of zeros, (N, 32, 32)."""
-    return images if resolution == 28 else np.pad(images, ((0, 0), (2, 2), (2, 2)))
+    return images if sides(resolution) == (28, 28) else np.pad(images, ((0, 0), (2, 2), (2, 2)))
 
 
 def _parse_idx(data: bytes) -> np.ndarray:

@@ -135,8 +135,8 @@ def numbers(place: Path | BinaryIO, name: str, page: int | None) -> Numbers:
         values = one_image(place, page or 0)
         return Numbers(values, ending[1:].upper(), str(values.dtype))
     if ending in DICOM:
-        made, top = read_dicom(place)
-        return Numbers(made[page or 0], "DICOM", str(made.dtype), top)
+        made, top = read_dicom(place, page or 0)
+        return Numbers(made, "DICOM", str(made.dtype), top)
     return read_numbers(place, page, formats_of(name))
 
 
