@@ -84,7 +84,8 @@ class Sent:
         self.path, self.name = run_dir / _NAME, name
         known = self._read().get(name, {}) if first else {}
         self.id = known.get("id") if isinstance(known.get("id"), str) else None
-        self.nimg, self.count = (known.get(key) if isinstance(known.get(key), int) else -1 for key in ("nimg", "count"))
+        found = (known.get(key) for key in ("nimg", "count"))
+        self.nimg, self.count = (value if isinstance(value, int) else -1 for value in found)
         self._seen = (-1, 0)  # nimg of the records that came now, and how many had that one
 
     def is_new(self, progress: Progress) -> bool:
