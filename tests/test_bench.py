@@ -1,18 +1,28 @@
 """gantool bench runs on real data and prints what it promises; it times nothing that a test would judge."""
 
 import re
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
+from composing import composed
 from extent import ALL, some, thorough
+from gantool.cli.arguments import add_arguments
 from gantool.cli.main import main
+from gantool.config import Written
+from gantool.data.cache import prepare
 from gantool.data.image_set import ImageSet
 from gantool.images import normalise
+from gantool.regularizers import GradientPenalty, Orthogonal
 from gantool.runs import benchmark
+from gantool.runs.build import build_stream, set_up
 from gantool.runs.example import Example
-from gantool.runs.plain_loop import Items
+from gantool.runs.plain_loop import Items, PlainLoop
 from runs import small
 
 
@@ -37,6 +47,35 @@ def test_bench_prints_every_figure(in_tmp: Path, capfd, monkeypatch, model: str,
     assert "DCGAN example is left out" in output
     assert re.findall(r"timing 1 of 1: (.+),", output) == ["plain", "step", "whole loop"]
     assert not (in_tmp / "outputs").exists()
+
+
+def test_rare_penalties_are_as_rare_as_in_training(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["loss=wgan-gp", "loss.regularizers.gradient_penalty.every=4", "loss.n_critic=2"]
+    words += ["regularizer=orthogonal", "regularizer.orthogonal.every=3"]
+    cfg, hydra = composed(*add_arguments(small(in_tmp / "run", *words, model="mlp")[1:]))
+    setup, counts = set_up(cfg, Written.of(hydra)), Counter()
+
+    def counted(kind: type, penalty: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def call(*args: Any) -> Tensor:
+            counts[kind.__name__] += 1
+            return penalty(*args)
+
+        return call
+
+    for kind in (GradientPenalty, Orthogonal):
+        monkeypatch.setattr(kind, "__call__", counted(kind, kind.__call__))
+    image_set, period = prepare(setup.source), benchmark.period_of(setup)
+    assert period == 12
+    for side in (PlainLoop(setup, image_set), benchmark.BareStep(setup, build_stream(setup, image_set))):
+        for _ in range(2 * period):
+            side.play()
+        assert counts == {"GradientPenalty": 12, "Orthogonal": 8}, "48 updates and 24"
+        counts.clear()
+    for name, value in {"SECONDS": 0.0, "ALTERNATIONS": 1, "WARM_UP": 0}.items():
+        monkeypatch.setattr(benchmark, name, value)
+    played: list[int] = []
+    benchmark._alternate({"side": lambda: played.append(0)}, setup.device, period)
+    assert len(played) == 1 + period, "the first, which is not timed, and a whole period"
 
 
 @thorough

@@ -131,10 +131,10 @@ def test_a_fitted_classifier_as_features_and_the_accuracy_score(runs: Path) -> N
 
 
 WORDS = {
-    "conditional": ("dcgan", ["model.conditional=true", "score=[fd,is]", "trainer.seed=3"]),
+    "conditional": ("dcgan", ["model.conditional=true", "score=[fd,is]", "trainer.seed=3", "monitor.scores.seed=5"]),
     "unconditional": ("mlp", ["score=[fd,kd,is,precision]"]),
     "growing": ("progan", ["score=[fd,is]"]),
-    **{model: (model, ["features=digits", "score=[fd,kd]"]) for model in TRANSLATORS},
+    **{model: (model, ["features=digits", "score=[fd,kd]", "monitor.scores.batch_size=4"]) for model in TRANSLATORS},
 }
 
 

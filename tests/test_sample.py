@@ -73,6 +73,23 @@ def test_a_grid_is_no_strip_and_labels_keep_to_columns(num: int, labels: int, co
     assert columns_for(num, labels) == columns
 
 
+def test_images_of_other_settings_lie_apart(run: Path, capfd: pytest.CaptureFixture) -> None:
+    many = f"classes=[{','.join('37' * 50)}]"
+    asked = [["num=7"], ["num=3", "truncation=0.5"], ["num=3"], ["num=3"], ["num=3", "ema=false", many]]
+    for words in asked:
+        assert main(["sample", f"run={run}", "format=png", *words]) == 0
+    found = {place.name: len(list(place.rglob("*.png"))) for place in (run / "sampled").iterdir()}
+    assert sorted(found.values()) == [3, 3, 3, 7] and max(map(len, found)) < 120
+    assert "000000.032-seed0-num-3_truncation-0.5-png" in found
+    out = run / "mine"
+    assert main(["sample", f"run={run}", "format=png", "num=3", f"out={out}"]) == 0
+    (out / "class000" / "notes.txt").touch()
+    before = sorted(out.rglob("*"))
+    assert main(["sample", f"run={run}", "format=png", "num=2", "truncation=0.5", f"out={out}"]) == 1
+    assert f"out={out}: has images already: choose out=FOLDER" in capfd.readouterr().err
+    assert sorted(out.rglob("*")) == before
+
+
 def test_truncated_latents_follow_the_truncated_normal() -> None:
     torch.manual_seed(0)
     z = Normal(100).sample(Draws(500, torch.device("cpu")), truncation=0.8).flatten()

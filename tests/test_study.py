@@ -184,6 +184,7 @@ WRONG = {
     "study.objective=fd_digit": "study.objective=fd_digit (did you mean 'fd_digits'?): this run can be judged by fd_",
     "study.trials=0": "study.trials=0: should be greater than 0",
     "study.sampler=grid": "study.sampler=grid needs values, and optimizer.lr is an interval",
+    "trainer.time_limit=1h": "trainer.time_limit=1h ends no trial: take study.time_limit",
     "study.storage=nothing://x": "study.storage=nothing://x: should be postgresql://USER@HOST/DATABASE or sqlite:///FILE",
     "trainer.batch_size=0": "trainer.batch_size=0: should be greater than 0",
     "score=none": "study.objective: there is no score to go by",

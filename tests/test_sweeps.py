@@ -96,10 +96,19 @@ def test_the_table_as_files_the_page_and_evaluate(sweep: Path, capfd: pytest.Cap
     assert len(list(sweep.glob("*/evaluated/*/scores.csv"))) == len(scores)
 
 
+def test_a_page_elsewhere_comes_alone(sweep: Path, tmp_path: Path) -> None:
+    (sweep / "results.csv").unlink(missing_ok=True)
+    for out in (tmp_path / "mine" / "page.html", sweep / "page.html"):
+        assert main(["report", f"run={sweep}", f"out={out}"]) == 0
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["page.html"]
+    assert (sweep / "results.csv").is_file(), "gantool's own folder"
+
+
 COMMON = {
     "sweep_metric=fdd": "sweep_metric=fdd",
     "score=cas": "cas needs a conditional model",
     "monitor.scores.num=1": "num=1: fd_digits needs at least 2 images",
+    "trainer.time_limit=10min,30min": "trainer.time_limit=10min,30min: trainer.time_limit tells no job from another",
     "trainer.batch_size=0": "trainer.batch_size=0: should be greater than 0",
     "study.trials=3": "study.trials=3 is of a search",
     "optimizer.lr=interval(1e-4,1e-2)": "optimizer.lr=interval(1e-4,1e-2): a grid needs values",

@@ -16,11 +16,12 @@ import torch
 from gantool.cli.main import main
 from gantool.game import Progress
 from gantool.logging.csv_file import CsvFile
-from gantool.logging.jsonl import read_metrics
+from gantool.logging.jsonl import finite, read_metrics
 from gantool.logging.log import Log
 from gantool.logging.record import Record
-from gantool.logging.tracker import Tracker
+from gantool.logging.tracker import Sent, Tracker
 from runs import same_training, small, train
+from test_watchdog import EXPLODES, LOWER
 
 Points = dict[int, list[float]]  # values of one tag by images seen
 
@@ -38,6 +39,18 @@ def logged(run: Path, kind: type[Tracker], name: str) -> None:
         log.close()
         time.sleep(1.1 if name == "wandb" and resume is None else 0)  # it names its folders by the second
     assert len(read_metrics(run)) == 14
+
+
+def tried_again(run: Path, kind: type[Tracker], name: str) -> None:
+    """The run went back from 600 images to 400, and on to 500 with another loss."""
+    for nimg in (600, 400):
+        at = Progress(nimg=nimg, total=900)
+        log = Log(run, resume_from=at, hparams={"seed": 0}, config_text="seed: 0", trackers={name: kind})
+        if nimg == 600:
+            log.rewind(Progress(nimg=400, total=900))
+        else:
+            log.write(Record({"loss/generator/total": 1.0}), Progress(nimg=500, rounds=5, previous=400, total=900))
+        log.close()
 
 
 EXPECTED = {nimg: [nimg / 10] for nimg in range(0, 601, 100)}
@@ -68,9 +81,9 @@ def kept_offline(path: Path) -> Iterator[bytes]:
             message = b""
 
 
-def test_wandb_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     pytest.importorskip("wandb")
-    Sent = import_module("wandb.proto.wandb_internal_pb2").Record  # its types are made when it is imported
+    Message = import_module("wandb.proto.wandb_internal_pb2").Record  # its types are made when it is imported
 
     from gantool.logging.wandb import WandB
 
@@ -86,7 +99,7 @@ def test_wandb_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for data in chain.from_iterable(
             map(kept_offline, sorted((tmp_path / "run" / "wandb").glob("offline-*/*.wandb")))
         ):
-            sent = Sent()
+            sent = Message()
             sent.ParseFromString(data)
             if sent.WhichOneof("record_type") == "run":
                 ids.add(sent.run.run_id)
@@ -99,6 +112,12 @@ def test_wandb_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                     points.setdefault(tag, {}).setdefault(int(items["_step"]), []).append(items[tag])
     assert points == {"loss/generator/total": EXPECTED, "metrics/fid": SCORES}
     assert len(ids) == 1 and pictures == 7, "one run, gone on with"
+    time.sleep(1.1)
+    end = Progress(nimg=600, total=900)
+    log = Log(tmp_path / "run", resume_from=end, hparams={}, config_text="", trackers={"wandb": WandB})
+    log.rewind(Progress(nimg=200))
+    log.close()
+    assert "keeps the curve from 0.2 to 0.6 kimg" in caplog.text
 
 
 def test_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,6 +139,9 @@ def test_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run.info.status == "FINISHED" and run.data.params == {"seed": "0"} and run.info.run_name == "run"
     names = [file.path for file in client.list_artifacts(run.info.run_id, "samples")]
     assert len(names) == 7 and "samples/generated-000000.600.png" in names
+    tried_again(tmp_path / "run", MLflow, "mlflow")
+    history = client.get_metric_history(run.info.run_id, "loss/generator/total")
+    assert sorted((one.step, one.value) for one in history if one.step >= 500) == [(500, 1.0), (500, 50.0), (600, 60.0)]
 
 
 def test_trackio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,6 +162,9 @@ def test_trackio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             if tag in line:
                 points.setdefault(line["step"], []).append(line[tag])
         assert points == expected
+    tried_again(tmp_path / "run", Trackio, "trackio")
+    lines = [line for line in SQLiteStorage.get_logs("gantool", name) if "loss/generator/total" in line]
+    assert sorted(line["loss/generator/total"] for line in lines if line["step"] == 500) == [1.0, 50.0]
 
 
 OFF = "trainer.watchdog.action=off"
@@ -183,6 +208,41 @@ def test_one_that_fails_warns_once_and_never_ends_a_run(in_tmp: Path, capfd: pyt
     assert main(["train", f"resume={in_tmp / 'run'}", "trust=true", "trainer.duration=6it"]) == 0
     assert len(list(csv.DictReader((in_tmp / "run" / "scalars.csv").open()))) == 6
     logging.root.handlers.clear()
+
+
+class Noting(Tracker):
+    """Notes what it is sent, a line a point, as those do that take a step twice."""
+
+    def __init__(self, run_dir: Path, *, first: int, hparams: object, config_text: str) -> None:
+        self.path, self.sent = run_dir / "noted.jsonl", Sent(run_dir, "noting", first)
+
+    def write(self, record: Record, progress: Progress) -> None:
+        if self.sent.is_new(progress):
+            line = {"nimg": progress.nimg} | {tag: finite(value) for tag, value in record.scalars.items()}
+            with self.path.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            self.sent.save()
+
+    def rewind(self, progress: Progress) -> None:
+        self.sent.rewind(progress)
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_run_that_was_rolled_back_sends_what_it_is_now(in_tmp: Path) -> None:
+    """Over the curve of the attempt that went wrong; and a resume sends none of it a third time."""
+    words = [*EXPLODES, LOWER, "trainer.watchdog.every=100it"]  # back to the start
+    words += ["+logger.noting._target_=test_trackers.Noting"]
+    train(in_tmp / "run", *words, model="mlp", rounds=20)
+    assert main(["train", f"resume={in_tmp / 'run'}", "trust=true", "trainer.duration=22it"]) == 0
+    logging.root.handlers.clear()
+    noted = [json.loads(line) for line in (in_tmp / "run" / "noted.jsonl").read_text().splitlines()]
+    rates = [(line["nimg"], line["learning_rate/generator"]) for line in noted if "learning_rate/generator" in line]
+    lines = [line for line in read_metrics(in_tmp / "run") if "learning_rate/generator" in line]
+    kept = {line["nimg"]: line["learning_rate/generator"] for line in lines}
+    assert dict(rates) == kept and len(kept) == 22, "the last of each point is the run's own"
+    assert 30 < len(rates) < 44 and len(set(rates)) == len(rates), "and each was sent once"
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,13 @@ def test_test_images_by_default_whatever_the_batch_size(run: Path) -> None:
         assert np.abs(archive["arr_0"][5].astype(int) - whole["000005.png"]).max() <= 1
 
 
+def test_folders_of_one_name_are_translated_apart(run: Path) -> None:
+    for place in ("here", "there"):
+        shutil.copytree(run.parent / "sides" / "testA", run.parent / place / "testA")
+        assert main(["sample", f"run={run}", "format=png", f"source={run.parent / place / 'testA'}", "num=2"]) == 0
+    assert [len(list(place.rglob("*.png"))) for place in (run / "sampled").iterdir()] == [2, 2]
+
+
 def test_pix2pix_translates_the_way_it_was_taught(in_tmp: Path, capfd: pytest.CaptureFixture) -> None:
     train(in_tmp / "run", "dataset.direction=b2a", model="pix2pix", rounds=1)
     folder = in_tmp / "sides" / "testB"
@@ -86,6 +93,7 @@ def test_mistakes_are_one_line(run: Path, capfd: pytest.CaptureFixture) -> None:
     for command, words, message in (
         ("sample", ["run=run", "classes=3"], "classes=3: run is a CycleGAN or pix2pix run"),
         ("sample", ["run=run", "truncation=0.5"], "truncation=0.5: run is a CycleGAN or pix2pix run"),
+        ("evaluate", ["run=run", "truncation=0.5"], "truncation=0.5: run is a CycleGAN or pix2pix run"),
         ("sample", ["run=run", "direction=c2a"], "direction=c2a: should be 'a2b' or 'b2a'"),
         ("sample", ["run=run", "source=nowhere"], "source=nowhere is not a folder"),
         ("sample", ["run=run", "source=empty"], "source=empty holds no images"),

@@ -9,7 +9,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from gantool.cli.launching import Launching
 from gantool.errors import GantoolError
 from gantool.runs.output import writing
-from gantool.runs.sweeps import digest, enrol, find_job, place, standing
+from gantool.runs.sweeps import check_varied, digest, enrol, find_job, place, standing
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +20,7 @@ def run_grid(launching: Launching, arguments: Sequence[str]) -> None:
     Raises GantoolError for what is wrong with every job, and what Hydra raises for one that does not compose.
     """
     overrides = launching.parse(arguments)
+    check_varied(overrides)
     if ranges := [str(one.input_line).lstrip("+") for one in overrides if one.is_interval_sweep()]:
         raise GantoolError(f"{ranges[0]}: a grid needs values; hydra/sweeper=study searches an interval")
     [combinations] = BasicSweeper.split_arguments(overrides, None)

@@ -25,7 +25,7 @@ from gantool.lock import locked
 from gantool.runs.output import writing
 from gantool.runs.space import ANOTHER, as_begun, combinations, space_of
 from gantool.runs.storage import alone, reached
-from gantool.runs.sweeps import Enrolled, digest, enrol_as, place, spelled
+from gantool.runs.sweeps import Enrolled, check_varied, digest, enrol_as, place, spelled
 from gantool.schedules import parse_seconds
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def run_study(launching: Launching, arguments: Sequence[str]) -> None:
     varied = [one for one in overrides if one.is_sweep_override()]
     if not varied:
         raise GantoolError("hydra/sweeper=study has nothing to search: give several values or an interval")
+    check_varied(overrides)
     fixed = [str(one.input_line) for one in overrides if not one.is_sweep_override()]
     whole = launching.compose([first_of(one) for one in overrides])
     cfg = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
@@ -77,6 +78,9 @@ def run_study(launching: Launching, arguments: Sequence[str]) -> None:
     assert config is not None, "the sweeper's file brings it"
     if cfg.trainer.dry_run:
         raise GantoolError("trainer.dry_run=true trains nothing, so there is nothing to search by: leave -m out")
+    if cfg.trainer.time_limit:  # it stops one, which the search then goes on with, for ever
+        fix = "take study.time_limit for the search, trainer.duration for a trial"
+        raise GantoolError(f"trainer.time_limit={cfg.trainer.time_limit} ends no trial: {fix}")
     from gantool.runs.study import draw, objectives_of, tell
 
     plus = {one.get_key_element().lstrip("+"): one.get_key_element() for one in varied}

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, PositiveInt
 
-from gantool.config.options import InBlocks, Out, Weights, group, key
+from gantool.config.options import BLOCK, BatchSize, Latents, Out, Seed, Weights, group, key
 from gantool.errors import GantoolError, did_you_mean
 from gantool.files import whole_files
 from gantool.launch import is_first_rank
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 Target = tuple[str | None, str]  # folder and checkpoint
 
 
-class Options(Weights, InBlocks):
+class Options(Weights, Latents):
     """Scores trained runs, with protocol and floor, and ranks them.
 
     Without other words a run gets the numbers that its training logged: the same images, counts and features. The last
@@ -42,6 +42,8 @@ class Options(Weights, InBlocks):
         False, "the Fréchet distance of each class, or attribute, too, of conditional runs; needs fd in score="
     )
     num: PositiveInt | None = key(None, "generated images; null: as many as in training")
+    seed: Seed | None = key(None, "of the generated images; null: as training scored")
+    batch_size: BatchSize | None = key(None, f"images at once, 1 to {BLOCK}; null: as training scored")
     num_real: PositiveInt | None = key(None, "real images they are scored against; null: all")
     split: str | None = key(None, "of the real images: train, test, ...; null: what the run was trained on")
     root: str | None = key(None, "where the data set lies now; null: where it did")

@@ -61,8 +61,8 @@ def report(options: Options) -> None:
     with writing(out, "make room or choose out=FILE"):
         out.parent.mkdir(parents=True, exist_ok=True)
         write_whole(out, page)
-        if jobs:
-            save_ranking(out.parent, ranking(read_results(first), options.metric))
+        if jobs and out.parent.samefile(first):  # no files that were not asked for in a folder of the user's
+            save_ranking(first, ranking(read_results(first), options.metric))
     log.info("%s  %.1f MB", out, out.stat().st_size / 1e6)
 
 

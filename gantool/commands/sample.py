@@ -1,5 +1,6 @@
 """gantool sample: images of a trained run, or its translations, as a grid, as PNG files, or as one .npz."""
 
+import hashlib
 import logging
 from itertools import islice
 from pathlib import Path
@@ -7,7 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import PositiveInt
 
+from gantool.config.messages import as_typed
 from gantool.config.options import IN_BLOCKS, InBlocks, OfClasses, OneRun, key
+from gantool.config.resolvers import file_name
 from gantool.errors import GantoolError
 from gantool.launch import is_first_rank
 from gantool.paths import expanded
@@ -19,6 +22,8 @@ log = logging.getLogger(__name__)
 
 _NUM = 64
 _LARGEST_GRID = 1024
+_NAMED = ("num", "classes", "truncation", "standing_statistics", "ema", "size", "tile", "batch_size")
+_LONGEST = 80  # of a part of a name
 
 
 class Options(OneRun, OfClasses, InBlocks):
@@ -45,6 +50,8 @@ def sample(options: Options) -> None:
     from gantool.ranks import process_group
     from gantool.runs.trained import opened
 
+    if options.format == "png" and options.out is not None:
+        _check_empty(options.out)
     with process_group():
         run = opened(options, options.device)
         if run.game.translates and not is_first_rank():
@@ -68,7 +75,8 @@ def _draw(run: "TrainedRun", options: Options) -> tuple[str, Path]:
     blocks = sampled(run, num, labels, bits=run.bits, **options.model_dump(include=IN_BLOCKS))
     if not is_first_rank():  # it makes its share, which the first one writes
         return f"{len(list(blocks))} images", run.folder
-    with output(run.folder, "sampled", stamp(run.nimg, options.seed, options.format), options.out) as out:
+    name = stamp(run.nimg, options.seed, *_settings(options), options.format)
+    with output(run.folder, "sampled", name, options.out) as out:
         columns = columns_for(num, 0 if labels is None else len(labels))
         WRITERS[options.format](out, follow_images(blocks, num), num, run, columns)
     return f"{num} images of {run.folder}", out
@@ -93,8 +101,11 @@ def _translate(run: "TrainedRun", options: Options) -> tuple[str, Path]:
     _check_grid(options, 2 * len(names))
     how = {**options.model_dump(include={"seed", "batch_size"}), "bits": run.bits}
     batches = translated(network, islice(images, len(names)), run.device, **how)
-    of = expanded(options.source).resolve().name if options.source else "test"
-    name = stamp(run.nimg, options.seed, direction, of, options.format)
+    of = "test"
+    if options.source is not None:
+        place = expanded(options.source).resolve()
+        of = f"{place.name}-{_digest(str(place))}"  # many a folder is called testA
+    name = stamp(run.nimg, options.seed, direction, of, *_settings(options), options.format)
     with output(run.folder, "sampled", name, options.out) as out:
         if own:
             folder = expanded(str(options.source))
@@ -104,6 +115,27 @@ def _translate(run: "TrainedRun", options: Options) -> tuple[str, Path]:
         else:
             write(out, names, batches, options.format)
     return f"{len(names)} images translated {direction} by {run.folder}", out
+
+
+def _settings(options: Options) -> list[str]:
+    """What is not the default, as a part of a name: ["num-100_truncation-0.5"], or []. So images of other settings come
+    neither among those of before nor in their place."""
+    values = {name: getattr(options, name) for name in _NAMED}
+    differ = {name: value for name, value in values.items() if value != Options.model_fields[name].default}
+    text = ",".join(f"{name}={as_typed(value).strip('[]')}" for name, value in differ.items())
+    if len(text) > _LONGEST:
+        return [f"{file_name(text[:_LONGEST])}-{_digest(text)}"]
+    return [file_name(text)] if text else []
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:6]
+
+
+def _check_empty(out: str) -> None:
+    """Raises GantoolError where files of images would come among others."""
+    if any(path.name != "grid.png" for path in expanded(out).rglob("*.png")):
+        raise GantoolError(f"out={out}: has images already: choose out=FOLDER, a new one, or empty it")
 
 
 def _check_grid(options: Options, num: int) -> None:

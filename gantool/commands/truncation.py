@@ -5,13 +5,13 @@ from typing import Annotated
 
 from pydantic import Field, PositiveFloat
 
-from gantool.config.options import BLOCK, OneRun, Standing, key
+from gantool.config.options import BLOCK, BatchSize, Drawing, OneRun, Standing, key
 from gantool.errors import require
 
 log = logging.getLogger(__name__)
 
 
-class Options(OneRun, Standing):
+class Options(OneRun, Drawing, Standing):
     """Shows what a trained run trades between fidelity and variety by truncating its normal latents (Brock 2019).
 
     Results go to RUN_FOLDER/truncation unless out=FOLDER says otherwise: scores as .csv and .json, curve and samples
@@ -22,7 +22,7 @@ class Options(OneRun, Standing):
         [0.2, 0.5, 0.8, 1.1, 1.4, 1.7, 2.0, None], "standard deviations that latents stay within; null: whole latents"
     )
     num: Annotated[int, Field(ge=10)] = key(5000, "images scored at each threshold")
-    batch_size: Annotated[int, Field(ge=1, le=BLOCK)] = key(100, f"images at once, 1 to {BLOCK}")
+    batch_size: BatchSize = key(100, f"images at once, 1 to {BLOCK}")
     plot: bool = key(True, "draw the curve; needs matplotlib: pip install 'gantool[analysis]'")
 
 

@@ -113,10 +113,14 @@ class OnDevice(CommandOptions):
     device: str = key("auto", "auto, cpu, cuda, cuda:1, mps")
 
 
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+BatchSize = Annotated[int, Field(ge=1, le=BLOCK)]
+
+
 class Drawing(OnDevice):
     """Images of random latents."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = key(0, "the same seed gives the same images, whatever the batch size")
+    seed: Seed = key(0, "the same seed gives the same images, whatever the batch size")
 
 
 class OfClasses(Drawing):
@@ -129,7 +133,7 @@ class OfClasses(Drawing):
     )
 
 
-class Standing(Drawing):
+class Standing(OnDevice):
     """What batch norm normalises by."""
 
     standing_statistics: Annotated[int, Field(ge=0)] | None = key(
@@ -139,11 +143,16 @@ class Standing(Drawing):
     )
 
 
-class InBlocks(Standing):
-    """As many images as one likes."""
+class Latents(Standing):
+    """What images are made of."""
 
     truncation: PositiveFloat | None = key(None, "keeps normal latents within so many standard deviations, e.g. 0.7")
-    batch_size: Annotated[int, Field(ge=1, le=BLOCK)] = key(100, f"images at once, 1 to {BLOCK}")
+
+
+class InBlocks(Drawing, Latents):
+    """As many images as one likes."""
+
+    batch_size: BatchSize = key(100, f"images at once, 1 to {BLOCK}")
 
 
 IN_BLOCKS = set(InBlocks.model_fields) - set(OnDevice.model_fields)  # how the images are made

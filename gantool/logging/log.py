@@ -51,6 +51,12 @@ class Log:
         for file in self.files:
             file.flush()
 
+    def rewind(self, progress: Progress) -> None:
+        """The run went back to `progress`: the log that is opened next writes what comes after it anew."""
+        for file in self.files:
+            if isinstance(file, Guarded):
+                file.rewind(progress)
+
     def close(self) -> None:
         """Flushes and closes every file."""
         for file in self.files:

@@ -58,5 +58,8 @@ class MLflow(Tracker):
             self.client.log_image(self.id, image.permute(1, 2, 0).numpy(), artifact_file=name)
         self.sent.save()
 
+    def rewind(self, progress: Progress) -> None:
+        self.sent.rewind(progress)  # it takes a step twice
+
     def close(self) -> None:
         self.client.set_terminated(self.id, "FINISHED" if self.finished else "KILLED")

@@ -29,6 +29,9 @@ class Tracker(ABC):
     def flush(self) -> None:  # noqa: B027
         """Everything that was written is kept: a resume may start from here."""
 
+    def rewind(self, progress: Progress) -> None:  # noqa: B027
+        """The run went back to `progress`: it is closed next, and another writes the points after that anew."""
+
     @abstractmethod
     def close(self) -> None:
         """Nothing more comes."""
@@ -51,6 +54,11 @@ class Guarded:
         if (tracker := self.tracker) is not None:
             self._do(tracker.flush)
 
+    def rewind(self, progress: Progress) -> None:
+        """As the tracker's."""
+        if (tracker := self.tracker) is not None:
+            self._do(lambda: tracker.rewind(progress))
+
     def close(self) -> None:
         """As the tracker's."""
         if (tracker := self.tracker) is not None:
@@ -68,14 +76,16 @@ class Guarded:
 class Sent:
     """What was sent to a tracker's run, in `run_dir`/trackers.json: the run's id, and the last point.
 
-    A run that goes on makes the same points again up to where it was: those were sent and are not sent twice.
+    A run that goes on makes the same points again up to where it was: those were sent and are not sent twice. One that
+    went back to try again makes others: see `rewind`.
     """
 
     def __init__(self, run_dir: Path, name: str, first: int) -> None:
         self.path, self.name = run_dir / _NAME, name
         known = self._read().get(name, {}) if first else {}
         self.id = known.get("id") if isinstance(known.get("id"), str) else None
-        self.nimg, self.count = (known.get(key) if isinstance(known.get(key), int) else -1 for key in ("nimg", "count"))
+        found = (known.get(key) for key in ("nimg", "count"))
+        self.nimg, self.count = (value if isinstance(value, int) else -1 for value in found)
         self._seen = (-1, 0)  # nimg of the records that came now, and how many had that one
 
     def is_new(self, progress: Progress) -> bool:
@@ -89,6 +99,11 @@ class Sent:
         self.nimg, self.count = max(self._seen, (self.nimg, self.count))
         own = {"id": self.id, "nimg": self.nimg, "count": self.count}
         write_whole(self.path, json.dumps(self._read() | {self.name: own}, indent=2) + "\n")
+
+    def rewind(self, progress: Progress) -> None:
+        """The points after `progress` are new when they come again."""
+        self.nimg, self.count = self._seen = min((progress.nimg, 0), (self.nimg, self.count))
+        self.save()
 
     def _read(self) -> dict[str, dict]:
         try:

@@ -42,5 +42,8 @@ class Trackio(Tracker):
             self.run.log(values, step=progress.nimg)
         self.sent.save()
 
+    def rewind(self, progress: Progress) -> None:
+        self.sent.rewind(progress)  # it takes a step twice
+
     def close(self) -> None:
         self.run.finish()

@@ -1,11 +1,14 @@
 """Weights & Biases; WANDB_MODE=offline keeps its files beside the run, `wandb sync` sends them later."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
 from gantool.game import Progress
 from gantool.logging.record import Record
 from gantool.logging.tracker import Sent, Tracker
+
+log = logging.getLogger(__name__)
 
 
 class WandB(Tracker):
@@ -53,6 +56,14 @@ class WandB(Tracker):
                 values[f"{tag}/histogram"] = self.wandb.Histogram(finite.numpy())
         self.run.log(values, step=progress.nimg)
         self.sent.save()
+
+    def rewind(self, progress: Progress) -> None:
+        log.warning(
+            "logger=wandb keeps the curve from %g to %g kimg that the run went back on, as wandb takes no step twice: "
+            "metrics.jsonl has the new one",
+            progress.nimg / 1000,
+            self.sent.nimg / 1000,
+        )
 
     def close(self) -> None:
         self.run.finish()

@@ -5,12 +5,14 @@ All sides alternate, so that a machine whose speed drifts is fair to all.
 """
 
 import logging
+import math
 import multiprocessing
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,11 +20,12 @@ from omegaconf import DictConfig
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from gantool.config import Written
+from gantool.config import Written, build
 from gantool.config.resolvers import register_resolvers
 from gantool.data.cache import prepare
 from gantool.data.image_set import ImageSet
 from gantool.data.stream import Stream
+from gantool.game import Regularizer
 from gantool.logging.console import Console
 from gantool.logging.log import Log
 from gantool.runs.build import Setup, build_state, build_stream, set_up
@@ -60,15 +63,17 @@ def compare(cfg: DictConfig, written: Written) -> float:
         ours = BareStep(setup, data)
         whole = WholeLoop(setup, data, image_set, Path(folder))
         log.info("counting the work of a round, and building what it is compared with")
-        flops = _flops(ours)
+        period = period_of(setup)
+        flops = _flops(ours, period)
         sides: dict[str, Callable[[], None]] = {"plain": plain.play, "step": ours.play, "whole loop": whole.play}
         if image_set.images.shape[-1] == RESOLUTION:
             sides["example"] = Example(image_set, setup.device).play
         else:
             log.info("PyTorch's DCGAN example is left out: it is of %d pixels (dataset.resolution=64)", RESOLUTION)
-        seconds = _alternate(sides, setup.device)
+        seconds = _alternate(sides, setup.device, period)
         with Operations() as counted:
-            whole.play_round()
+            for _ in range(period):
+                whole.play_round()
         whole.recorder.close()
     images = setup.config.trainer.batch_size * setup.game.batches_per_round
     rates = {side: images / value for side, value in seconds.items()}
@@ -88,7 +93,7 @@ def compare(cfg: DictConfig, written: Written) -> float:
     peak, rate = _convolution_peak(setup), flops / seconds["step"]
     log.info("work: %.1f GFLOP a round; %.0f GFLOP/s, %.0f %% of the convolution peak of %.0f",
              flops / 1e9, rate / 1e9, 100 * rate / peak, peak / 1e9)  # fmt: skip
-    parts = counted.parts
+    parts = {part: round(count / period) for part, count in counted.parts.items()}
     log.info("operations of torch a round: %d (%s)", sum(parts.values()),
              ", ".join(f"{part} {count}" for part, count in parts.items()))  # fmt: skip
     memory = {side: _peak_memory(setup.cfg, side) for side in ("plain", "step")}
@@ -97,7 +102,11 @@ def compare(cfg: DictConfig, written: Written) -> float:
 
 
 class BareStep:
-    """One round's updates, as the loop does them, on batches made beforehand."""
+    """One round's updates, as the loop does them, on batches made beforehand.
+
+    Rounds are counted, as penalties that are not taken in every update go by them; images are not: schedules and growth
+    stay where they begin.
+    """
 
     def __init__(self, setup: Setup, data: Stream) -> None:
         self.state = build_state(copied(setup), data.num_images)
@@ -109,11 +118,16 @@ class BareStep:
         """One round."""
         keep_freed_pages()
         self.settings.begin_round()
-        state = self.state
+        state, game, rounds = self.state, self.state.game, self.state.progress.rounds
+        game.begin_round(state.progress)
         for name, batches in self.batches.items():
             state.optimizers[name].begin_round(state.progress)
+            own = game.players[name].own_batch is not None
+            before = rounds * (len(batches) if own else game.batches_per_round)  # batches of this size
             for turn, batch in enumerate(batches):
-                update(state, name, batch, microbatch=self.settings.microbatch, seed=(0, name, turn))
+                placed = replace(batch, position=batch.position + before * batch.total)
+                update(state, name, placed, microbatch=self.settings.microbatch, seed=(0, name, turn))
+        state.progress = replace(state.progress, rounds=rounds + 1)
 
 
 class WholeLoop:
@@ -139,8 +153,17 @@ class WholeLoop:
         play_round(self.state, self.data, self.measurements, self.settings)
 
 
-def _alternate(sides: dict[str, Callable[[], None]], device: torch.device) -> dict[str, float]:
-    """Median over the alternations of each side's mean seconds a round."""
+def period_of(setup: Setup) -> int:
+    """The rounds after which penalties that are not taken in every update come round again."""
+    parts = [
+        build(part.node, f"regularizer.{name}", kind=Regularizer) for name, part in setup.config.regularizer.items()
+    ]
+    parts += [part for loss in setup.game.losses for part in loss.regularizers.values()]
+    return math.lcm(*(part.every for part in parts))
+
+
+def _alternate(sides: dict[str, Callable[[], None]], device: torch.device, period: int) -> dict[str, float]:
+    """Median over the alternations of each side's mean seconds a round, over whole periods of so many rounds."""
     times: dict[str, list[float]] = {side: [] for side in sides}
     for side, play in sides.items():
         log.info("first round of %s", side)
@@ -151,7 +174,7 @@ def _alternate(sides: dict[str, Callable[[], None]], device: torch.device) -> di
             for _ in range(WARM_UP):  # until the allocator is this side's: its first rounds ask the system for pages
                 play()
             start, rounds = _now(device), 0
-            while (elapsed := _now(device) - start) < SECONDS or not rounds:
+            while (elapsed := _now(device) - start) < SECONDS or not rounds or rounds % period:
                 play()
                 rounds += 1
             times[side].append(elapsed / rounds)
@@ -166,11 +189,12 @@ def _now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def _flops(step: "BareStep") -> float:
-    """Of one round's convolutions and matrix products, forwards and backwards."""
+def _flops(step: "BareStep", period: int) -> float:
+    """Of a round's convolutions and matrix products, forwards and backwards: the mean over a period."""
     with FlopCounterMode(display=False) as counter:
-        step.play()
-    return counter.get_total_flops()
+        for _ in range(period):
+            step.play()
+    return counter.get_total_flops() / period
 
 
 def _convolution_peak(setup: Setup) -> float:

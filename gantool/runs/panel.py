@@ -13,7 +13,7 @@ from gantool.ranks import world
 from gantool.runs.evaluations import Evaluation
 from gantool.runs.features import build_scores
 from gantool.runs.trained import TrainedRun
-from gantool.sampling import check_standing
+from gantool.sampling import BLOCK, check_standing
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +22,8 @@ class Panel:
     """Judges runs as their training did (monitors.scores), unless told otherwise: the same numbers come out.
 
     `run`: whose data set the real images are, and whose features are used where `features` is {}. `score`: nodes by
-    kind; `per_class`: beside fd that of each class, as fd/<class>. `split` and `root` as in TrainedRun.images; `num`
-    and `how` (num_real, seed, batch_size) as in Scorer.
+    kind; `per_class`: beside fd that of each class, as fd/<class>. `split` and `root` as in TrainedRun.images; `num`,
+    `num_real`, `seed` and `batch_size` as in Scorer.
     """
 
     def __init__(
@@ -33,21 +33,28 @@ class Panel:
         score: Mapping[str, Any],
         features: dict[str, Any],
         num: int | None,
+        num_real: int | None,
+        seed: int | None,
+        batch_size: int | None,
         split: str | None,
         root: str | None,
         truncation: float | None,
         standing_statistics: int | None,
         per_class: bool = False,
-        **how: Any,
     ) -> None:
+        if run.game.translates and truncation is not None:
+            raise GantoolError(f"truncation={truncation}: {run.folder} is a CycleGAN or pix2pix run; leave it out")
         self.run, self.split, self.root, self.truncation = run, split, root, truncation
         self.passes = run.passes if standing_statistics is None else standing_statistics
         check_standing(run.game, self.passes)
         self.fingerprint, shown = self._images(run)
-        trained_with = run.config.monitor.get("scores")
-        wanted: int = num or (trained_with.rest.get("num", NUM) if trained_with else NUM)
+        scores_of_training = run.config.monitor.get("scores")
+        trained_with = {"num": NUM, "seed": 0, "batch_size": BLOCK}
+        trained_with |= scores_of_training.rest if scores_of_training else {}
+        asked = {"num": num, "seed": seed, "batch_size": batch_size}
+        how: dict[str, Any] = {key: trained_with[key] if value is None else value for key, value in asked.items()}
         if shown.source is not None:
-            wanted = min(wanted, len(shown.source))
+            how["num"] = min(how["num"], len(shown.source))
         extractor = run.features(features, root=root)
         scores = build_scores(score)
         if per_class:
@@ -64,7 +71,7 @@ class Panel:
                 raise GantoolError(f"per_class=true: no label of {run.folder} is something that an image has or lacks; "
                                    "leave it out")  # fmt: skip
             scores |= {f"fd/{shown.class_names[label]}": OfClass(scores["fd"], label) for label in labels}
-        self.scorer = Scorer(extractor, scores, shown, num=wanted, device=run.device, **how)
+        self.scorer = Scorer(extractor, scores, shown, num_real=num_real, device=run.device, **how)
         self._check_labels(run)
 
     def _images(self, run: TrainedRun) -> tuple[str, Any]:

@@ -39,9 +39,10 @@ class PlainLoop:
         optimizer = setup.config.optimizer
         kernels = {key: None for key in ("fused", "foreach") if key in (optimizer.model_extra or {})}  # torch's default
         config = setup.config.model_copy(update={"optimizer": optimizer.model_copy(update=kernels)})
-        optimizers = build_state(replace(setup, config=config), len(image_set.images)).optimizers
+        state = build_state(replace(setup, config=config), len(image_set.images))
+        self.progress = state.progress  # its rounds are counted, its images are not
         self.game.requires_grad_(True)
-        self.optimizers = {name: o.optimizer for name, o in optimizers.items()}
+        self.optimizers = {name: o.optimizer for name, o in state.optimizers.items()}
         items = Items(image_set)
         self.loader = DataLoader(items, batch_size=self.size, shuffle=True, drop_last=len(items) > self.size)
         self.batches: Iterator[Any] = chain.from_iterable(repeat(self.loader))
@@ -51,14 +52,15 @@ class PlainLoop:
         """One round."""
         default_allocator()
         start = time.perf_counter()
-        shared = [self._drawn(self.size) for _ in range(self.game.batches_per_round)]
+        shared = self._drawn(self.size, self.game.batches_per_round)
         batches = {
             name: shared[-player.updates :]
             if player.own_batch is None
-            else [self._drawn(player.batch_size(self.size)) for _ in range(player.updates)]
+            else self._drawn(player.batch_size(self.size), player.updates)
             for name, player in self.game.players.items()
         }
         self.loading = time.perf_counter() - start
+        self.game.begin_round(self.progress)
         for name, player in self.game.players.items():
             for batch in batches[name]:
                 self.optimizers[name].zero_grad()
@@ -68,12 +70,16 @@ class PlainLoop:
                 self.optimizers[name].step()
                 player.after_update()
                 loss.item()
+        self.progress = replace(self.progress, rounds=self.progress.rounds + 1)
 
-    def _drawn(self, size: int) -> Batch:
-        """The next `size` images, of as many of the loader's batches as they need."""
-        drawn = [next(self.batches) for _ in range(-(-size // self.size))]
-        rows: list[Any] = [torch.cat(parts)[:size].to(self.device) for parts in zip(*drawn, strict=True)]
-        return Batch(*rows)
+    def _drawn(self, size: int, count: int) -> list[Batch]:
+        """The next `count` batches of `size` images, each of as many of the loader's as it needs, in their place."""
+        batches, before = [], self.progress.rounds * count
+        for number in range(before, before + count):
+            drawn = [next(self.batches) for _ in range(-(-size // self.size))]
+            rows: list[Any] = [torch.cat(parts)[:size].to(self.device) for parts in zip(*drawn, strict=True)]
+            batches.append(Batch(*rows, position=number * size))
+        return batches
 
 
 class Items(Dataset):

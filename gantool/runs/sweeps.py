@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -51,6 +52,15 @@ def spelled(words: Sequence[str]) -> tuple[str, ...]:
             one = OverridesParser.create().parse_override(word)
             found[one.get_key_element().lstrip("+")] = json.dumps(one.value(), default=str)
     return tuple(sorted(f"{key}={value}" for key, value in found.items() if not _IDLE.fullmatch(key)))
+
+
+def check_varied(overrides: Sequence[Override]) -> None:
+    """Raises GantoolError for several values of a key that says nothing of what a job trains: they would be one job."""
+    for one in overrides:
+        key = one.get_key_element().lstrip("+")
+        if one.is_sweep_override() and _IDLE.fullmatch(key):
+            word = str(one.input_line).lstrip("+")
+            raise GantoolError(f"{word}: {key} tells no job from another, so it cannot be varied: give it one value")
 
 
 def digest(cfg: DictConfig) -> str:

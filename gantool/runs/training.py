@@ -128,6 +128,7 @@ class _Run:
                 break
             except Breakdown as trouble:
                 rescue.after(trouble)
+                recorder.log.rewind(state.progress)
                 resumed = True
             except Pruned as reason:
                 recorder.checkpoint(state, "pruned")
