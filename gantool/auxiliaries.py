@@ -109,7 +109,8 @@ def mutual_information(before: Tensor, after: Tensor) -> Tensor:
 class ClassPrediction(Auxiliary):
     """AC-GAN (Odena 2017): the discriminator also names the class, of real and of generated images; the generator is
     paid for images of the class that it was asked for. Wants `model.conditional=true`. Of labels that are vectors the
-    term is the squared error of each number.
+    term is the squared error of each number. The class is read through a hidden layer (`head`), where the paper
+    and WGAN-GP's code have one linear layer.
 
     `weight` is that of the discriminator's term and, without a `generator_weight`, of the generator's. `real_only`: the
     discriminator is not taught by what the generator makes of a class.

@@ -89,7 +89,7 @@ class LeCam(nn.Module):
     fake images (Tseng 2021, equation 5, with the relu of the authors' code), from `start` rounds on.
 
     The averages move once a round, by the mean score of its images, so that the parts of a batch and the ranks see the
-    same ones.
+    same ones; the first are the first round's means, and until then there is no term.
     """
 
     player: Literal["discriminator"] = "discriminator"
@@ -115,13 +115,14 @@ class LeCam(nn.Module):
             self._move(turn.real_score.detach().float(), turn.fake_score.detach().float(), turn.progress.rounds)
         real, fake = self.averages
         above, below = F.relu(turn.real_score - fake).square().mean(), F.relu(real - turn.fake_score).square().mean()
-        return self.weight * float(turn.progress.rounds >= self.start) * (above + below)
+        return self.weight * float(turn.progress.rounds >= self.start) * (above + below) * self.averages.any()
 
     def _move(self, real: Tensor, fake: Tensor, number: int) -> None:
         """Notes the scores of round `number`, after those of the one before have gone into the averages."""
         fresh = (self.round != number) & (self.sums[2] > 0)
         mean = self.sums[:2] / self.sums[2].clamp(min=1)
         decay = self.decay if number > self.start else 0.0  # until then the last round's, as the authors have it
-        self.averages.copy_(torch.where(fresh, torch.lerp(mean, self.averages, decay), self.averages))
+        moved = torch.where(self.averages.any(), torch.lerp(mean, self.averages, decay), mean)
+        self.averages.copy_(torch.where(fresh, moved, self.averages))
         self.sums.mul_(self.round == number).add_(torch.stack([real.sum(), fake.sum(), real.new_tensor(real.numel())]))
         self.round.fill_(number)

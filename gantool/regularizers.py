@@ -34,6 +34,17 @@ def input_gradient(
     return gradient.flatten(1)
 
 
+def slope(
+    penalty: "R1 | R2", network: nn.Module, turn: Turn, labels: Tensor | None, *, side: Literal["real", "fake"]
+) -> Tensor:
+    """gamma/2 * |grad D|^2 on one side's images, of these labels."""
+    before = turn.before if penalty.before_augment else None
+    sides, see = (turn, None) if before is None else (before, before.see)
+    images = sides.real if side == "real" else sides.fake
+    gamma = at(penalty.gamma, turn.progress.nimg, turn.progress.total)
+    return gamma / 2 * input_gradient(network, images, labels, see).square().sum(1).mean()
+
+
 @dataclass(frozen=True)
 class GradientPenalty:
     """weight * (|grad D| - target)^2 on random points between real and fake (Gulrajani 2017, two-sided)."""
@@ -62,11 +73,7 @@ class R1:
     before_augment: bool = False
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
-        images, see = turn.real, None
-        if self.before_augment and turn.before is not None:
-            images, see = turn.before.real, turn.before.see
-        gamma = at(self.gamma, turn.progress.nimg, turn.progress.total)
-        return gamma / 2 * input_gradient(network, images, turn.labels, see).square().sum(1).mean()
+        return slope(self, network, turn, turn.labels, side="real")
 
 
 @dataclass(frozen=True)
@@ -81,11 +88,7 @@ class R2:
     before_augment: bool = False
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
-        images, see = turn.fake, None
-        if self.before_augment and turn.before is not None:
-            images, see = turn.before.fake, turn.before.see
-        gamma = at(self.gamma, turn.progress.nimg, turn.progress.total)
-        return gamma / 2 * input_gradient(network, images, turn.fake_labels, see).square().sum(1).mean()
+        return slope(self, network, turn, turn.fake_labels, side="fake")
 
 
 @dataclass(frozen=True)

@@ -143,6 +143,7 @@ def test_p_can_follow_a_schedule() -> None:
     ramp = ScheduledADA(probability=Ramp(0, 0.5, "16img"))
     assert play(ramp, -torch.ones(8), rounds=4) == pytest.approx([0, 0.25, 0.5, 0.5])
     assert play(ScheduledADA(probability=0.3), -torch.ones(8), rounds=2) == pytest.approx([0.3, 0.3])
+    assert play(ScheduledADA(probability=Ramp(-1, 3, "16img")), -torch.ones(8), rounds=3) == [0, 1, 1]
 
 
 @pytest.mark.parametrize("loss", [NonSaturating(), Relativistic()], ids=["absolute", "relativistic"])
@@ -185,6 +186,8 @@ def test_p_is_in_the_checkpoint_and_in_the_log(in_tmp: Path, monkeypatch) -> Non
         (lambda: ADA({"colour": 1.0}), "did you mean 'color'"),
         (lambda: ADA({"blit": 2.0}), "augment.policy.blit=2.0: a share"),
         (lambda: ADA(interval=0), "augment.interval=0"),
+        (lambda: ScheduledADA(probability=1.5), "augment.probability=1.5: a number from 0 to 1"),
+        (lambda: ScheduledADA(probability=-0.1), "augment.probability=-0.1"),
         (lambda: ADA(rise="5ep"), "augment.rise=5ep: write images"),
     ],
 )

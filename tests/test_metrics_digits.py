@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,16 @@ def test_weights_file_is_the_one_documented() -> None:
         tensors = b"".join(file.get_tensor(name).numpy().tobytes() for name in sorted(file.keys()))
     assert metadata["tensors_sha256"] == hashlib.sha256(tensors).hexdigest()
     assert float(metadata["test_accuracy"]) >= 0.994
+
+
+def test_its_figures_are_those_of_the_readme() -> None:
+    readme = " ".join((Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8").split())
+    told = readme.partition("5,000 images against mnist-5k give")[2].partition("noise 160.")[0]
+    ranges = re.findall(r"(?:training|test) digits (?:of MNIST )?([0-9.]+ to [0-9.]+)", told)
+    figures = [*ranges, *re.findall(r"blurred by 1 pixel [0-9.]+", told)]
+    assert len(figures) == 3, told
+    documented = " ".join((inspect.getdoc(DigitFeatures) or "").split())
+    assert all(figure in documented for figure in figures), figures
 
 
 def test_classifies_the_test_digits_as_recorded(shared_data: Path) -> None:

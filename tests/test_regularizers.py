@@ -12,6 +12,7 @@ from gantool.losses import NonSaturating
 from gantool.networks.dcgan import Discriminator
 from gantool.networks.layers import apply_spectral_norm
 from gantool.regularizers import L1, L2, R1, R2, Dragan, GradientPenalty, Orthogonal, WeightClip
+from test_cyclegan import cyclegan, drawn, pix2pix
 
 
 class Plane(nn.Module):
@@ -98,6 +99,31 @@ def test_penalties_are_float32_and_see_the_uncompiled_network() -> None:
 
 def refuse(*args: object) -> None:
     raise AssertionError("the compiled forward cannot be differentiated twice")
+
+
+class Counting(nn.Module):
+    """A regularizer that remembers how often it was asked, and adds nothing."""
+
+    player, every, allow_batch_norm = "discriminator", 1, True
+    times: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("times", torch.zeros(()))
+
+    def forward(self, network: nn.Module, turn: Turn) -> Tensor:
+        self.times += 1
+        return turn.real.new_zeros(())
+
+
+@pytest.mark.parametrize(("make", "places"), [(cyclegan, ("a.", "b.")), (pix2pix, ("",))])
+@pytest.mark.parametrize("of_loss", [True, False])
+def test_what_a_regularizer_remembers_is_in_the_checkpoint_of_each_discriminator(make, places, of_loss: bool) -> None:
+    parts: dict[str, Regularizer] = {"counting": Counting()}
+    game = make(NonSaturating(regularizers=parts)) if of_loss else make(regularizers=parts)
+    game.discriminator_loss(drawn())
+    found = {name: int(value) for name, value in game.state_dict().items() if name.startswith("regularizers.")}
+    assert found == {f"regularizers.{place}counting.times": 1 for place in places}
 
 
 def test_lazy_terms_come_every_kth_batch_and_weigh_k_times() -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from extent import thorough
 from gantool.batch import Batch
 from gantool.cli.main import main
+from gantool.game import Progress
 from gantool.games.gan import GAN
 from gantool.latents import Normal
 from gantool.losses import Hinge
@@ -28,11 +29,12 @@ class Linear(nn.Module):
 
 
 @pytest.mark.parametrize("reuse", [True, False])
-@pytest.mark.parametrize("parts", [1, 2])
-def test_the_generators_gradient_is_that_of_the_last_images(reuse: bool, parts: int) -> None:
+@pytest.mark.parametrize(("parts", "begin"), [(1, 0), (2, 0), (1, 6), (2, 9)])  # a resumed run begins anywhere
+def test_the_generators_gradient_is_that_of_the_last_images(reuse: bool, parts: int, begin: int) -> None:
     generator, discriminator = Linear((1, 2, 2)), Linear((4,))
     game = GAN(generator, discriminator, Normal(4), Hinge(n_critic=2), reuse_fakes=reuse)
-    batches = [Batch(torch.zeros(6, 1, 2, 2), None, position=position) for position in (0, 6)]
+    game.begin_round(Progress(nimg=begin))
+    batches = [Batch(torch.zeros(6, 1, 2, 2), None, position=begin + shown) for shown in (0, 6)]
     for batch in batches:
         for part in batch.split(6 // parts):
             loss = game.players["discriminator"].loss(part)

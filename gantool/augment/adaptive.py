@@ -86,11 +86,14 @@ class ADA(Transforming):
 
 
 class ScheduledADA(Transforming):
-    """p is the `probability`, a number or a schedule, whatever the scores (Huang 2024)."""
+    """p is the `probability`, a number or a schedule, whatever the scores (Huang 2024). A schedule is cut off at 0
+    and 1; raises GantoolError for a number outside."""
 
     def __init__(self, policy: Mapping[str, float] = POLICY, probability: float | Schedule = 0.0) -> None:
         super().__init__(policy)
+        if not callable(probability) and not 0 <= probability <= 1:
+            raise GantoolError(f"augment.probability={probability}: a number from 0 to 1, or a schedule")
         self.probability = probability
 
     def begin_round(self, progress: Progress) -> None:
-        self.p.fill_(at(self.probability, progress.nimg, progress.total))
+        self.p.fill_(at(self.probability, progress.nimg, progress.total)).clamp_(0, 1)

@@ -71,9 +71,7 @@ class Adversary:
         score, features = self.score(torch.cat([turn.real, turn.fake]), torch.cat(labels) if labels else None)
         counts = [len(turn.real), len(turn.fake)]
         real, fake = score.split(counts)
-        if features is None:
-            return (real, None), (fake, None)
-        real_features, fake_features = features.split(counts)
+        real_features, fake_features = (None, None) if features is None else features.split(counts)
         return (real, real_features), (fake, fake_features)
 
     def discriminator_loss(self, turn: Turn) -> Outcome:

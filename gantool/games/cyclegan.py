@@ -1,6 +1,7 @@
 """CycleGAN (Zhu 2017): two translators against two discriminators, tied by what comes back after both."""
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from typing import cast
 
 import torch
@@ -53,6 +54,10 @@ class CycleGAN(Game):
         self.adversaries = {
             side: Adversary(network, loss, regularizers, augment) for side, network in self.discriminators.items()
         }
+        for adversary in self.adversaries.values():  # what one remembers is of its own side
+            adversary.regularizers = deepcopy(adversary.regularizers)
+        states = {side: adversary.with_state() for side, adversary in self.adversaries.items()}
+        self.regularizers = nn.ModuleDict(states)
         self.made: dict[tuple[int, int], Sides] = {}  # this round's translations, by the place of their batch
         networks = list(self.generators.values()), list(self.discriminators.values())
         self.players = {

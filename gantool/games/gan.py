@@ -141,7 +141,8 @@ class GAN(Game):
 
     def discriminator_loss(self, batch: Batch) -> Outcome:
         """The adversarial term, the auxiliaries' and the discriminator's regularizers."""
-        keep = self.reuse_fakes and (batch.step + 1) % self.players["discriminator"].updates == 0
+        number = (batch.position - self.progress.nimg) // batch.total + 1  # of this round's updates
+        keep = self.reuse_fakes and number % self.players["discriminator"].updates == 0
         if keep:
             self.generators.requires_grad_(True)  # their graph is for the generator's turn, which comes next
         with torch.set_grad_enabled(keep):

@@ -38,6 +38,7 @@ class Pix2Pix(Game):
         self.generators = nn.ModuleDict({"generator": generator})
         self.discriminator, self.augment, self.l1_weight = discriminator, augment, l1_weight
         self.adversary = Adversary(discriminator, loss, regularizers, augment)
+        self.regularizers = self.adversary.with_state()
         constrain = self.adversary.constrain
         self.players = {
             "discriminator": Player([discriminator], self.discriminator_loss, loss.n_critic, constrain),

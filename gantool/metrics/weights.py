@@ -72,15 +72,7 @@ class Published:
         """What goes wrong inside with a file of another kind or layout becomes one GantoolError."""
         try:
             yield
-        except (
-            pickle.UnpicklingError,
-            RuntimeError,
-            EOFError,
-            ValueError,
-            LookupError,
-            AttributeError,
-            TypeError,
-        ) as error:
+        except WRONG as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
             raise GantoolError(f"{path} does not hold {self.what} ({reason}): {self.fixes}") from error
 

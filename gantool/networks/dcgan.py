@@ -22,10 +22,9 @@ from gantool.networks.layers import (
     Projection,
     SelfAttention,
     ToPixel,
-    apply_spectral_norm,
     check_attention,
     chosen_condition,
-    initialise_dcgan,
+    finish,
 )
 from gantool.networks.norms import BIASED, NORMS, norm_2d
 from gantool.shapes import Resolution, first_map
@@ -90,9 +89,7 @@ class Generator(nn.Module):
             layers += [upsample(upsampling, c_in, c_out, bias=bias), norm_2d(norm, c_out), nn.ReLU(inplace=True)]
             layers += attend(c_out, side, attention)
         self.layers = nn.Sequential(*layers, upsample(upsampling, widths[-1], channels, bias=True))
-        initialise_dcgan(self)
-        if norm == "spectral":
-            apply_spectral_norm(self)
+        finish(self, norm)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, latent_dim), (N,) -> (N, C, R, R) float32 in [-1, 1]."""
@@ -140,9 +137,7 @@ class Discriminator(HeadedDiscriminator):
         self.head = ToPixel(last, 1, self.last_map)
         self.feature_dim = last * math.prod(self.last_map)
         self.projection = Projection(last, num_classes) if condition == "projection" else None
-        initialise_dcgan(self)
-        if norm == "spectral":
-            apply_spectral_norm(self)
+        finish(self, norm)
 
     def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """The last maps."""

@@ -15,9 +15,8 @@ from gantool.networks.layers import (
     HeadedDiscriminator,
     LabelledLatent,
     Projection,
-    apply_spectral_norm,
     chosen_condition,
-    initialise_dcgan,
+    finish,
 )
 from gantool.networks.norms import NORMS, norm_1d, norm_2d
 from gantool.shapes import Resolution, multiples
@@ -57,9 +56,7 @@ class Generator(nn.Module):
             *[nn.ConvTranspose2d(2 * width, width, 4, 2, 1), norm_2d(norm, width), nn.ReLU(inplace=True)],
             nn.ConvTranspose2d(width, channels, 4, 2, 1),
         )
-        initialise_dcgan(self)
-        if norm == "spectral":
-            apply_spectral_norm(self)
+        finish(self, norm)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, latent_dim), (N,) -> (N, C, R, R) float32 in [-1, 1]."""
@@ -94,9 +91,7 @@ class Discriminator(HeadedDiscriminator):
         )
         self.head = nn.Linear(last, 1)
         self.projection = Projection(last, num_classes) if condition == "projection" else None
-        initialise_dcgan(self)
-        if norm == "spectral":
-            apply_spectral_norm(self)
+        finish(self, norm)
 
     def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.layers((images + 1) / 2)

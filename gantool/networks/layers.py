@@ -57,6 +57,13 @@ def initialise_dcgan(network: nn.Module) -> None:
             nn.init.zeros_(bias)
 
 
+def finish(network: nn.Module, norm: str) -> None:
+    """The end of a constructor: DCGAN's initialisation, and spectral norm where it is the `norm`."""
+    initialise_dcgan(network)
+    if norm == "spectral":
+        apply_spectral_norm(network)
+
+
 class DoublingConv2d(nn.Conv2d):
     """Nearest-neighbour doubling and a 3x3 convolution (Odena 2016: no checkerboard), as one transposed convolution
     with sums of neighbouring weights: 4/9 of the work (ProGAN's authors' upscale2d_conv2d)."""

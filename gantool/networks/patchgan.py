@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from gantool.errors import GantoolError, check_choice
 from gantool.networks.activations import LeakyReLU
-from gantool.networks.layers import apply_spectral_norm, initialise_dcgan
+from gantool.networks.layers import finish
 from gantool.networks.norms import BIASED, NORMS, norm_2d
 from gantool.shapes import Resolution, sides
 
@@ -50,9 +50,7 @@ class PatchGAN(nn.Module):
                 LeakyReLU(0.2),
             ]
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, size, 1, padding))
-        initialise_dcgan(self)
-        if norm == "spectral":
-            apply_spectral_norm(self)
+        finish(self, norm)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, images * C, R, R) in [-1, 1] -> (N, 1, r, r) float32, unbounded."""

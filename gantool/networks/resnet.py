@@ -103,16 +103,14 @@ def initialise(network: nn.Module, how: str) -> None:
             if how == "xavier":
                 in_block = isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3) and name != "image"
                 nn.init.xavier_uniform_(module.weight, math.sqrt(2) if in_block else 1.0)
+                if isinstance(module, nn.Embedding) and name.endswith((".gain", ".bias")):  # of a conditional norm
+                    nn.init.zeros_(module.weight)
             elif how == "orthogonal":
                 nn.init.orthogonal_(module.weight)
             else:
                 nn.init.normal_(module.weight, 0.0, 0.02)
         if isinstance(module, (nn.Conv2d, nn.Linear)) and module.bias is not None:
             nn.init.zeros_(module.bias)
-    norms = [module for module in network.modules() if isinstance(module, ConditionalBatchNorm)]
-    for part in (part for norm in norms for part in (norm.gain, norm.bias)):
-        if how == "xavier" and isinstance(part, nn.Embedding):
-            nn.init.zeros_(part.weight)
 
 
 def up_blocks(

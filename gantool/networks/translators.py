@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gantool.errors import check_choice
-from gantool.networks.layers import apply_spectral_norm, initialise_dcgan
+from gantool.networks.layers import finish
 from gantool.networks.norms import BIASED, NORMS, norm_2d
 from gantool.shapes import Resolution, multiples
 
@@ -110,9 +110,7 @@ class ResNet(nn.Module):
         self.down = nn.Sequential(*down)
         self.blocks = nn.Sequential(*(ResidualBlock(widths[-1], norm, dropout) for _ in range(blocks)))
         self.up = nn.Sequential(*up, Reflect(3), nn.Conv2d(width, channels, 7))
-        initialise_dcgan(self)
-        if norm == "spectral":
-            apply_spectral_norm(self)
+        finish(self, norm)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, R, R) in [-1, 1] -> (N, C, R, R) float32 in [-1, 1]."""
@@ -148,9 +146,7 @@ class UNet(nn.Module):
             up.append(nn.Sequential(nn.ReLU(), convolution, norm_2d(norm, c_out), *noise))
         up.append(nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(2 * width, channels, 4, 2, 1)))
         self.down, self.up = nn.ModuleList(down), nn.ModuleList(up)
-        initialise_dcgan(self)
-        if norm == "spectral":
-            apply_spectral_norm(self)
+        finish(self, norm)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, R, R) in [-1, 1] -> (N, C, R, R) float32 in [-1, 1]."""
