@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gantool.augment.steady import check_steady
 from gantool.batch import Draws
 from gantool.errors import GantoolError
 from gantool.game import Auxiliary, FeatureDiscriminator, Turn
@@ -54,6 +55,7 @@ class Information(Auxiliary):
         invariance_weight: float = 1.0,
     ) -> None:
         super().__init__()
+        check_steady(transform, "auxiliary.information.transform")
         self.weight, self.continuous_weight = weight, continuous_weight
         self.transform, self.invariance_weight = transform, invariance_weight
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gantool.augment.steady import check_steady
 from gantool.batch import Draws
 from gantool.errors import GantoolError
 from gantool.game import Turn
@@ -28,6 +29,9 @@ class Consistency:
     every: int = 1
     player: Literal["discriminator"] = "discriminator"
     allow_batch_norm: bool = True
+
+    def __post_init__(self) -> None:
+        check_steady(self.transform, "regularizer.consistency.transform")
 
     def __call__(self, network: nn.Module, turn: Turn) -> Tensor:
         sides = [

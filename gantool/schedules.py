@@ -57,8 +57,21 @@ def check_schedule(value: object, path: str) -> None:
 
 
 def at(value: float | Schedule, nimg: int, total: int) -> float:
-    """The value of a number that may be a schedule."""
-    return value(nimg, total) if callable(value) else value
+    """The value of a number that may be a schedule; before it is known how long the run is, `total` is 0."""
+    return value(nimg, max(total, 1)) if callable(value) else value
+
+
+def _span(value: float | str, key: str) -> tuple[float, bool]:
+    """A number of images, or a fraction of the run; and whether it is a fraction. Raises GantoolError for neither."""
+    span, is_fraction = parse_images(value, key=key), not isinstance(value, str)
+    if span <= 0 or (is_fraction and span > 1):
+        raise GantoolError(f"{key}={value}: a fraction of the run, above 0 and at most 1, or images such as 20Mimg")
+    return span, is_fraction
+
+
+def _check_start(start: float) -> None:
+    if not 0 <= start <= 1:
+        raise GantoolError(f"start={start}: a fraction of the run, from 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -76,6 +89,9 @@ class Linear:
     start: float = 0.5
     end: float = 0.0
 
+    def __post_init__(self) -> None:
+        _check_start(self.start)
+
     def __call__(self, nimg: int, total: int) -> float:
         done = min(max((nimg / total - self.start) / max(1 - self.start, 1e-9), 0), 1)
         return 1 + (self.end - 1) * done
@@ -87,6 +103,9 @@ class Cosine:
 
     start: float = 0.0
     end: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_start(self.start)
 
     def __call__(self, nimg: int, total: int) -> float:
         done = min(max((nimg / total - self.start) / max(1 - self.start, 1e-9), 0), 1)
@@ -101,8 +120,11 @@ class Step:
     factor: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.interval <= 0 or self.factor <= 0:
-            raise GantoolError("optimizer.schedule: interval and factor of a step schedule are positive numbers")
+        if not 0 < self.interval <= 1 or self.factor <= 0:
+            raise GantoolError(
+                f"interval={self.interval}, factor={self.factor}: a step schedule takes positive numbers, interval at "
+                "most 1, as a fraction of the run"
+            )
 
     def __call__(self, nimg: int, total: int) -> float:
         return self.factor ** int(nimg / total / self.interval + 1e-9)
@@ -113,10 +135,9 @@ class Decay:
 
     def __init__(self, factor: float = 0.99, interval: float | str = "50kimg", end: float = 0.0) -> None:
         self.factor, self.end = factor, end
-        self.interval, self.is_fraction = parse_images(interval, key="interval"), not isinstance(interval, str)
-        if not 0 < factor <= 1 or self.interval <= 0 or not 0 <= end <= 1:
-            raise GantoolError(f"factor={factor}, interval={interval}, end={end}: factor and interval are positive, "
-                               "and neither factor nor end is above 1")  # fmt: skip
+        self.interval, self.is_fraction = _span(interval, "interval")
+        if not 0 < factor <= 1 or not 0 <= end <= 1:
+            raise GantoolError(f"factor={factor}, end={end}: factor is positive, and neither is above 1, end 0 or more")
 
     def __call__(self, nimg: int, total: int) -> float:
         interval = self.interval * (max(total, 1) if self.is_fraction else 1)
@@ -142,9 +163,7 @@ class Ramp:
 
     def __init__(self, start: float | str, end: float | str, until: float | str = 1.0) -> None:
         self.start, self.end = parse_images(start, key="start"), parse_images(end, key="end")
-        self.until, self.is_fraction = parse_images(until, key="until"), not isinstance(until, str)
-        if self.until <= 0 or (self.is_fraction and self.until > 1):
-            raise GantoolError(f"until={until}: a fraction of the run, above 0 and at most 1, or images such as 20Mimg")
+        self.until, self.is_fraction = _span(until, "until")
 
     def __call__(self, nimg: int, total: int) -> float:
         done = min(nimg / (self.until * max(total, 1) if self.is_fraction else self.until), 1.0)

@@ -4,8 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from gantool import augment as augmentations
 from gantool.augment import DiffAugment, InstanceNoise
+from gantool.auxiliaries import Information
 from gantool.batch import Batch
+from gantool.consistency import Consistency
 from gantool.errors import GantoolError
 from gantool.game import Progress
 
@@ -109,3 +112,16 @@ def test_instance_noise_falls_straight_to_nothing() -> None:
     for impossible in ({"std": -1}, {"until": 0}):
         with pytest.raises(GantoolError, match="augment.std=.*, augment.until="):
             InstanceNoise(**impossible)
+
+
+@pytest.mark.parametrize("name", augmentations.__all__)
+def test_what_follows_the_rounds_is_no_transform_of_a_term(name: str) -> None:
+    """None is told of them there, so it would do nothing, or what it does at the start."""
+    transform = getattr(augmentations, name)()
+    if name in ("DiffAugment", "Jitter"):
+        assert Consistency(transform).transform is Information(transform=transform).transform is transform
+        return
+    with pytest.raises(GantoolError, match=rf"^regularizer.consistency.transform: gantool.augment.\w+.{name} changes"):
+        Consistency(transform)
+    with pytest.raises(GantoolError, match=rf"^auxiliary.information.transform: gantool.augment.\w+.{name} changes"):
+        Information(transform=transform)

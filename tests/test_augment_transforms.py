@@ -82,7 +82,7 @@ def move(x: float, y: float) -> Tensor:
 
 def test_a_warp_moves_a_slope_as_its_matrix_says() -> None:
     torch.manual_seed(0)
-    numbers = tf.draw(Draws(200, torch.device("cpu")), torch.tensor(1.0), {"geometry": 1.0}, 32)
+    numbers = tf.draw(Draws(200, torch.device("cpu")), torch.tensor(1.0), {"geometry": 1.0}, 32, 32)
     back = tf.geometry(numbers[:, : tf.GEOMETRY])
     place = (torch.arange(32) * 2 + 1) / 32 - 1
     y, x = torch.meshgrid(place, place, indexing="ij")
@@ -95,6 +95,18 @@ def test_a_warp_moves_a_slope_as_its_matrix_says() -> None:
     torch.testing.assert_close(found, expected, atol=5e-3, rtol=0)  # a pixel's step is 0.05
     sizes = torch.linalg.det(back[:, :2, :2]).sqrt().log2()  # rotation and aspect keep areas
     assert sizes.std().item() == pytest.approx(0.2, rel=0.15) and back[:, :2, 2].std() > 0.2
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (16, 64), (64, 16)])
+def test_a_move_is_by_a_part_of_the_side_along_which_it_goes(height: int, width: int) -> None:
+    """As in the authors' code: up to an eighth of it, in whole pixels; and normal, of an eighth."""
+    torch.manual_seed(0)
+    numbers = tf.draw(Draws(4000, torch.device("cpu")), torch.tensor(1.0), {"blit": 1, "geometry": 1}, height, width)
+    whole, normal = (numbers[:, :4] * max(height, width) / 2).split(2, 1)
+    for place, side in enumerate((width, height)):
+        torch.testing.assert_close(whole[:, place], whole[:, place].round())
+        assert whole[:, place].abs().max().item() == pytest.approx(side / 8)
+        assert normal[:, place].std().item() == pytest.approx(side / 8, rel=0.05)
 
 
 def test_hue_turns_as_it_does_in_the_colour_circle() -> None:

@@ -232,6 +232,10 @@ def test_the_share_of_the_class_asked_for_is_logged(in_tmp: Path) -> None:
             ["auxiliary=invariant-information", "model/latent=structured", "model.latent.categories=[]"],
             "auxiliary.information.transform is for a categorical code: add model.latent.categories",
         ),
+        (
+            ["auxiliary=information", "model/latent=structured", "auxiliary.information.invariance_weight=2"],
+            "auxiliary.information.invariance_weight does nothing without auxiliary.information.transform",
+        ),
         (["model/latent=structured"], "model.latent.dim=8 is noise and codes together: the codes take 12"),
     ],
 )

@@ -39,7 +39,7 @@ def test_the_gradient_goes_through_the_augmentation(side: str) -> None:
 def test_sampling_can_be_differentiated_twice_and_is_torchs() -> None:
     torch.manual_seed(0)
     images = torch.randn(4, 2, 6, 6, dtype=torch.float64, requires_grad=True)
-    numbers = draw(Draws(4, images.device), torch.tensor(0.9), {"geometry": 1.0}, 6)
+    numbers = draw(Draws(4, images.device), torch.tensor(0.9), {"geometry": 1.0}, 6, 6)
     back = geometry(numbers[:, :GEOMETRY]).double()
 
     def moved(images: Tensor) -> Tensor:

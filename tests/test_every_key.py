@@ -93,6 +93,7 @@ OTHERS: dict[str, Any] = {
     "model.growth.growing": 0.9,
     "model.fake_labels": "uniform",
     "auxiliary.acgan.generator_weight": 0.1,
+    "auxiliary.information.transform": {"_target_": "gantool.augment.Jitter"},
     "model.latent.categories": [3],
     "model.latent.noise": "uniform",
     "model.latent.noise_std": 0.1,
@@ -202,6 +203,7 @@ GROUPS = [
     ("auxiliary.", "auxiliary=feature-matching"),
     ("auxiliary.", "auxiliary=acgan model.conditional=true ++model.discriminator.condition=none"),
     ("auxiliary.", "auxiliary=invariant-information model/latent=structured model.latent.dim=20"),
+    ("auxiliary.", "auxiliary=information model/latent=structured model.latent.dim=20"),
     ("model.latent.", "auxiliary=information model/latent=structured model.latent.dim=20"),
 ]
 

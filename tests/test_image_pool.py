@@ -1,10 +1,12 @@
 """The history of generated images: how it fills, what it keeps, and what it gives back."""
 
+import pytest
 import torch
 from torch import Tensor
 
 from gantool.batch import Draws
 from gantool.games.image_pool import ImagePool
+from gantool.images import normalise
 
 
 def grey(*values: float) -> Tensor:
@@ -37,3 +39,15 @@ def test_a_pool_larger_than_none_or_smaller_than_a_batch() -> None:
     for pool in (none, small_pool):
         pool.push(grey(*range(8)))
     assert torch.equal(none(grey(1, 2), Draws(2, torch.device("cpu"))), grey(1, 2)) and int(small_pool.count) == 3
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_pool_is_as_deep_as_the_data(bits: int) -> None:
+    torch.manual_seed(0)
+    made, new = torch.rand(64, 1, 2, 2) * 2 - 1, torch.full((640, 1, 2, 2), 9.0)
+    pool = ImagePool(16, (1, 2, 2), bits)
+    pool.push(made)
+    given = pool(new, Draws(640, torch.device("cpu")))
+    old = given[given != 9]
+    assert old.numel() > 64 and torch.equal(old.unique(), normalise(pool.images).unique())
+    assert (old[:, None] - made.flatten()).abs().min(1).values.max() <= 1.01 / (2**bits - 1)

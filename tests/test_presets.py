@@ -185,14 +185,15 @@ def test_progan_grows_as_its_authors_have_it(resolution: int) -> None:
     node = config.model.node["growth"]
     growth = Progressive(resolution=resolution, **{key: node[key] for key in ("start", "growing", "batch_sizes")})
     for level in range(resolution.bit_length() - 2):
-        assert growth.batch_size(float(level), 1) == sizes[4 << level]
-        assert growth.batch_size(level - 0.5, 1) == sizes[4 << level], "the level that fades in counts"
+        assert growth.batch_size(float(level), config.trainer.batch_size) == sizes[4 << level]
+        assert growth.batch_size(level - 0.5, config.trainer.batch_size) == sizes[4 << level], "the one that fades in"
         arrives = level * 1_200_000
         assert growth.stage(Progress(nimg=arrives, total=12_000_000)) == pytest.approx(level, abs=1e-3)
         if level:
             halfway = growth.stage(Progress(nimg=arrives - 300_000, total=12_000_000))
             assert halfway == pytest.approx(level - 0.5, abs=1e-3)
     assert config.trainer.batch_size == sizes[resolution]
+    assert growth.batch_size(growth.last, 3) == 3, "trainer.batch_size is that of the final resolution"
 
 
 def test_the_authors_ways_of_drawing_averaging_and_beginning_anew() -> None:

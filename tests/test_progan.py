@@ -15,6 +15,7 @@ from gantool.networks.layers import MinibatchStd
 from gantool.networks.progan import Discriminator, Generator, Scaled, pixel_norm
 from gantool.regularizers import Drift
 from runs import same_training, train
+from test_config import mistakes
 
 WGAN = ["loss=wgan-gp", "loss.n_critic=1", "regularizer=[drift]"]
 
@@ -122,6 +123,16 @@ def test_drift_against_its_formula() -> None:
 
 
 def test_batch_sizes_from_the_command_line_count(in_tmp: Path) -> None:
-    sizes = "model.growth.batch_sizes={8: 4, 16: 4, 32: 4}"
+    sizes = "model.growth.batch_sizes={8: 4, 16: 4}"
     state = train(in_tmp / "run", *WGAN, sizes, "model.growth.start=8", "model.conditional=true", model="progan")
-    assert state["progress"]["nimg"] == 32 and state["progress"]["rounds"] == 8  # 4 an update, not 8
+    assert state["progress"]["nimg"] == 32 and state["progress"]["rounds"] == 6  # four of 4 images, two of 8
+
+
+@pytest.mark.parametrize("sizes", ["{8: 4}", "{4: 8, 8: 4, 16: null}", "{4: 8, 8: 4, 16: 2}", "{4: 8, 8: 4, 32: 2}"])
+def test_a_batch_size_that_no_resolution_follows_is_refused(sizes: str) -> None:
+    words = ["model=progan", "dataset.resolution=16", f"+model.growth.batch_sizes={sizes}"]
+    assert mistakes(*words) == [], "the batch size was not typed"
+    idle = sizes == "{4: 8, 8: 4, 16: 2}"
+    line = "trainer.batch_size does nothing with a size for every resolution: leave it out, or set "
+    assert mistakes(*words, "trainer.batch_size=6") == [f"{line}model.growth.batch_sizes.16=null"] * idle
+    assert len(mistakes(*words, "recipe.batch_size=6")) == idle

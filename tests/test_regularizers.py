@@ -57,6 +57,13 @@ def test_penalties_of_a_plane_are_known() -> None:
     assert L2(weight=0.5)(layer, t).item() == pytest.approx(0.25 * 18)
 
 
+def test_one_that_the_loss_brings_is_not_replaced() -> None:
+    plane, loss = Plane(torch.ones(4)), NonSaturating(regularizers={"r1": R1(gamma=3)})
+    with pytest.raises(GantoolError, match=r"regularizer=r1: the loss brings it: .* set loss\.regularizers\.r1\.KEY"):
+        Adversary(plane, loss, {"l2": L2(), "r1": R1()})
+    assert list(Adversary(plane, loss, {"r2": R2()}).regularizers) == ["r1", "r2"]
+
+
 def numeric_gradient(network: nn.Module, image: Tensor, step: float = 1e-5) -> Tensor:
     grad = torch.zeros_like(image).flatten()
     for i in range(image.numel()):

@@ -1,6 +1,7 @@
 """Numbers that change with the images seen: the ramp, and each place where it may stand."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,12 +9,19 @@ import torch
 from torch import nn
 
 from extent import thorough
+from gantool.augment import ScheduledADA
 from gantool.batch import Batch
 from gantool.cli.main import main
+from gantool.data.mnist import Mnist5k
 from gantool.errors import GantoolError
 from gantool.game import Progress, Turn
+from gantool.games.gan import GAN
+from gantool.latents import Normal
+from gantool.losses import Hinge
+from gantool.networks.mlp import Discriminator, Generator
 from gantool.regularizers import R1, R2
-from gantool.schedules import Constant, Delayed, Ramp, at
+from gantool.runs.compatibility import check_shapes
+from gantool.schedules import Constant, Cosine, Decay, Delayed, Linear, Ramp, Schedule, Step, at
 from gantool.training.ema import EMA
 from gantool.training.optimization import PlayerOptimizer
 from runs import same_training, small, train
@@ -36,6 +44,42 @@ def test_a_ramp_is_half_a_cosine_and_then_constant() -> None:
 def test_a_ramp_ends_within_the_run_or_after_some_images(until: float | str) -> None:
     with pytest.raises(GantoolError, match="until="):
         Ramp(1, 0, until)
+
+
+NO_FRACTION: dict[str, Callable[[float], Schedule]] = {
+    "linear": lambda start: Linear(start=start),
+    "cosine": lambda start: Cosine(start=start),
+    "step": lambda interval: Step(interval=interval),
+    "decay": lambda interval: Decay(interval=interval),
+    "ramp": lambda until: Ramp(1, 0, until),
+}
+
+
+@pytest.mark.parametrize("name", NO_FRACTION)
+def test_images_without_their_unit_are_no_fraction_of_a_run(name: str) -> None:
+    for number in (1.5, 20_000, -0.5):
+        with pytest.raises(GantoolError, match="a fraction of the run"):
+            NO_FRACTION[name](number)
+    assert NO_FRACTION[name](1)(0, 100) == 1
+
+
+def own(nimg: int, total: int) -> float:
+    return 1 - nimg / total / 2
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [Constant(), Linear(), Cosine(), Step(), Decay(interval=0.5), Ramp(1, 0.5), Delayed(1, 0), own],
+    ids=lambda schedule: type(schedule).__name__,
+)
+def test_a_schedule_stands_wherever_a_number_does(schedule: Schedule) -> None:
+    """Also before the length of the run is known, when a new game is tried on black images."""
+    shape = {"resolution": 8, "channels": 1, "hidden": [8]}
+    loss = Hinge(top=schedule, regularizers={"r1": R1(gamma=schedule), "r2": R2(gamma=schedule)})
+    generator, discriminator = Generator(latent_dim=4, **shape), Discriminator(**shape)
+    game = GAN(generator, discriminator, Normal(4), loss, augment=ScheduledADA(probability=schedule))
+    check_shapes(game, Mnist5k(None, resolution=8))
+    assert game.scalars() == {"augment/probability": 1}
 
 
 class Slope(nn.Module):

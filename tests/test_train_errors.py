@@ -42,6 +42,7 @@ CASES = {
     "model.generator.norm=bach": "did you mean 'batch'",
     "model.generator.widht=3": "model.generator.widht.*did you mean 'width'",
     "model.discriminator.norm=batch loss=wgan-gp": "batch norm.*model.discriminator.norm=layer",
+    "model=mlp loss=r3gan regularizer=[r1,r2]": "regularizer=r1,r2: the loss brings it.*loss.regularizers.r1.KEY",
     "regularizer=r1 model.discriminator.norm=batch": "batch norm.*model.discriminator.norm=layer",
     "dataset=folder dataset.root=nowhere": "dataset.root=nowhere is not a folder",
     "dataset=folder dataset.root=images dataset.resolution=32 model.conditional=true": "folder has no labels",

@@ -1,5 +1,6 @@
 """Data sets with two sides take every kind of pixels that a folder takes, and translations come out as deep."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,7 +108,8 @@ def test_translations_are_as_deep_as_their_images(model: str, in_tmp: Path) -> N
     for name in ("trainA", "trainB"):
         drawn(in_tmp / "sides" / name, deep, lights())
     kind = "paired" if model == "pix2pix" else "unpaired"
-    train(in_tmp / "run", f"dataset={kind}", "monitor=[samples]", model=model, rounds=1)
+    game = train(in_tmp / "run", f"dataset={kind}", "monitor=[samples]", model=model, rounds=1)["game"]
+    assert all(value.dtype == torch.int16 for name, value in game.items() if re.fullmatch(r"pools\..\.images", name))
     source = drawn(in_tmp / "source", deep, [noise.random((40, 50, 3))])
     Image.fromarray(noise.integers(0, 256, (20, 24, 3), np.uint8)).save(source / "flat.png")
     words = ["sample", f"run={in_tmp / 'run'}", f"source={source}"]

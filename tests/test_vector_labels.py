@@ -11,13 +11,17 @@ from safetensors.torch import load_file, save_file
 
 from extent import ALL, thorough
 from gantool import load_run
+from gantool.batch import Draws
 from gantool.cli.main import COMMANDS, OTHERS, main
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
 from gantool.games.gan import GAN
+from gantool.latents import Structured
+from gantool.losses import Hinge
 from gantool.metrics.embedding import Embedding
 from gantool.metrics.per_class import OfClass
 from gantool.metrics.score import Score
+from gantool.networks.mlp import Discriminator, Generator
 from gantool.runs import benchmark
 from gantool.runs.interpolation import between
 from gantool.runs.labelled import Labelled
@@ -147,6 +151,20 @@ class Counts(Score):
 
     def __call__(self, fake: Embedding, real: Embedding, seed: int) -> float:
         return len(fake)
+
+
+@pytest.mark.parametrize("labels", [torch.tensor([2, 0, 1]), torch.rand(3, 4)], ids=["classes", "vectors"])
+def test_codes_are_shown_of_the_first_label(labels: torch.Tensor) -> None:
+    shape, latent = {"resolution": 8, "channels": 1, "num_classes": 4, "hidden": [8]}, Structured(dim=20)
+    generator, discriminator = Generator(latent_dim=20, **shape), Discriminator(**shape)
+    game = GAN(generator, discriminator, latent, Hinge(), conditional=True, num_classes=4).eval()
+    draws = Draws(3, torch.device("cpu"))
+    torch.manual_seed(0)
+    shown = game.traversals(draws, labels, game.generators)
+    torch.manual_seed(0)
+    for name, (z, columns) in latent.traversals(draws).items():
+        torch.testing.assert_close(shown[name][0], generator(z, torch.stack([labels[0]] * len(z))))
+        assert shown[name][1] == columns
 
 
 def test_vectors_of_another_part_follow_the_runs_names() -> None:

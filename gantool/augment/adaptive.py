@@ -43,7 +43,7 @@ class Transforming(nn.Module, Augment):
         """(N, C, H, W) -> (N, C, H, W) float32, where nothing happens bit for bit the same."""
         share = self.policy.get
         with torch.autocast(images.device.type, enabled=False):  # matrices of angles and places are not for bf16
-            numbers = draw(draws, self.p, self.policy, max(images.shape[2:]))
+            numbers = draw(draws, self.p, self.policy, *images.shape[2:])
             places, colours = numbers.split([GEOMETRY, numbers.shape[1] - GEOMETRY], 1)
             if share("blit") or share("geometry"):
                 images = only((places != 0).any(1), resample(images, geometry(places)), images)

@@ -25,14 +25,16 @@ OWNERS = (*("blit", "geometry", "blit", "blit"), *4 * ["geometry"], *5 * ["color
 ROTATIONS = (4, 5)  # of the chances: so that either of the two happens with `chance`
 
 
-def draw(draws: Draws, p: Tensor, policy: Mapping[str, float], size: int) -> Tensor:
-    """(N, 15) numbers for images of `size` pixels, of parts that happen with probability `p` times their share in
-    `policy`."""
+def draw(draws: Draws, p: Tensor, policy: Mapping[str, float], height: int, width: int) -> Tensor:
+    """(N, 15) numbers for images of these sides, of parts that happen with probability `p` times their share in
+    `policy`. A move is by a part of the side along which it goes, in units of half the longer one."""
     shares = [policy.get(part, 0.0) for part in OWNERS]
     exponents = [0.5 if place in ROTATIONS else 1.0 for place in range(len(OWNERS))]
     # Uniform: a move in whole pixels, mirror, quarter turn, luma flip, to be rounded; two rotations, hue.
-    slopes, starts = [size / 4, size / 4, 2, 4, 2, 2, 2, 2], [-size / 8, -size / 8, -0.5, -0.5, -0.5, -1, -1, -1]
-    factors = [2 / size, 2 / size, 0.25, 0.25, 1, math.pi / 2, math.pi, math.pi, 0.2, 0.2, math.pi, 1, 0.2, 0.5, 1]
+    slopes, starts = [width / 4, height / 4, 2, 4, 2, 2, 2, 2], [-width / 8, -height / 8, -0.5, -0.5, -0.5, -1, -1, -1]
+    long = max(height, width)
+    moves = [2 / long, 2 / long, 0.25 * width / long, 0.25 * height / long]
+    factors = [*moves, 1, math.pi / 2, math.pi, math.pi, 0.2, 0.2, math.pi, 1, 0.2, 0.5, 1]
     lists = (shares, exponents, slopes, starts, factors)
     constants = on_device([*chain(*lists)], p.device).split([len(part) for part in lists])
     share, exponent, slope, start, factor = constants

@@ -23,6 +23,7 @@ HANDED = {
     "latent_dim": "model.latent.dim",
     "resolution": "dataset.resolution",
     "channels": "dataset.channels",
+    "bits": "dataset.bits",
     "num_classes": "model.conditional",
     "loss": "loss=",
     "regularizers": "regularizer=",

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from gantool.config.leaves import leaves
 from gantool.config.messages import NAMED, in_words
-from gantool.config.parts import find, mistakes, nodes, parameters
+from gantool.config.parts import build, find, mistakes, nodes, parameters
 from gantool.config.schema import RecipeConfig, Train, WatchdogConfig, owned
 from gantool.config.written import Written
 from gantool.errors import GantoolError, did_you_mean
@@ -133,6 +133,11 @@ def _idle(cfg: DictConfig, config: Train) -> dict[str, str]:
     if config.trainer.generator_batch and config.model.node.get("reuse_fakes"):
         why = "with trainer.generator_batch, whose images are others: leave it out, or set trainer.generator_batch=null"
         found["model.reuse_fakes"] = why
+    found |= _idle_batch_size(config)
+    for name, part in config.auxiliary.items():
+        if part.target == "gantool.auxiliaries.Information" and part.node.get("transform") is None:
+            why = f"without auxiliary.{name}.transform: leave it out, or choose auxiliary=invariant-information"
+            found[f"auxiliary.{name}.invariance_weight"] = why
     if not config.score:
         found |= dict.fromkeys(("features", "monitor.scores"), "with score=none: choose a score, or leave it out")
     for key in cfg.optimizer:
@@ -140,6 +145,21 @@ def _idle(cfg: DictConfig, config: Train) -> dict[str, str]:
         if all(name in values and f"${{optimizer.{key}}}" not in str(values[name]) for name in own):
             found[f"optimizer.{key}"] = f"where both players have one of their own: set {' and '.join(own)}"
     return found
+
+
+def _idle_batch_size(config: Train) -> dict[str, str]:
+    """What `_idle` says of trainer.batch_size where a growing model has a size of its own at every resolution."""
+    growth = config.model.node.get("growth")
+    if not isinstance(growth, dict) or growth.get("_target_") != "gantool.growth.Progressive":
+        return {}
+    try:
+        follows = not build(growth, "model.growth", {"resolution": config.dataset.resolution}).smallest_batch(0)
+    except GantoolError:  # the game says it
+        return {}
+    if follows:
+        return {}
+    last = f"model.growth.batch_sizes.{max(map(int, growth['batch_sizes']))}"
+    return {"trainer.batch_size": f"with a size for every resolution: leave it out, or set {last}=null"}
 
 
 def _without_effect(config: Train, written: Written, idle: Mapping[str, str]) -> Iterator[str]:

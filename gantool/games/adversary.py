@@ -31,7 +31,13 @@ class Adversary:
         auxiliaries: Mapping[str, Auxiliary] | None = None,
     ) -> None:
         self.discriminator, self.loss, self.augment = discriminator, loss, augment
-        self.regularizers = {**loss.regularizers, **(regularizers or {})}
+        regularizers = regularizers or {}
+        if twice := [name for name in regularizers if name in loss.regularizers]:
+            key = f"loss.regularizers.{twice[0]}.KEY"
+            raise GantoolError(
+                f"regularizer={','.join(twice)}: the loss brings it: leave it out, and set {key} instead"
+            )
+        self.regularizers = {**loss.regularizers, **regularizers}
         self.auxiliaries = dict(auxiliaries or {})
         for name, regularizer in self.regularizers.items():
             check_members(regularizer, Regularizer, f"regularizer.{name}")

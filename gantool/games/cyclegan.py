@@ -25,7 +25,7 @@ class CycleGAN(Game):
     The generators move first, once: each is paid for deceiving the other side's discriminator, for giving an image back
     after both (`cycle_weight` times the mean absolute error) and for leaving images of its own target side alone
     (`identity_weight` times as much again). Then the discriminators, `loss.n_critic` times, on a `pool_size` history of
-    what the generators made. `generator` and `discriminator` make one network at each call.
+    what the generators made, of `bits` as the data. `generator` and `discriminator` make one network at each call.
     """
 
     translates = True
@@ -37,6 +37,7 @@ class CycleGAN(Game):
         loss: Loss,
         resolution: shapes.Resolution,
         channels: int,
+        bits: int = 8,
         cycle_weight: float = 5.0,
         identity_weight: float = 0.5,
         pool_size: int = 50,
@@ -48,7 +49,8 @@ class CycleGAN(Game):
             raise GantoolError(f"model.pool_size={pool_size}: 0 (none) or more images")
         self.generators = nn.ModuleDict({"a2b": generator(), "b2a": generator()})
         self.discriminators = nn.ModuleDict({"a": discriminator(), "b": discriminator()})
-        self.pools = nn.ModuleDict({side: ImagePool(pool_size, (channels, *shapes.sides(resolution))) for side in "ab"})
+        shape = (channels, *shapes.sides(resolution))
+        self.pools = nn.ModuleDict({side: ImagePool(pool_size, shape, bits) for side in "ab"})
         self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
         self.augment = augment
         self.adversaries = {

@@ -168,10 +168,11 @@ class GAN(Game):
         self, draws: Draws, labels: Tensor | None, generators: nn.ModuleDict
     ) -> dict[str, tuple[Tensor, int]]:
         """Images that show what each code of the latent means, all of the first of `labels`, and their columns."""
-        return {
-            name: (self.generate(z, None if labels is None else labels[:1].expand(len(z)), generators), columns)
-            for name, (z, columns) in self.latent.traversals(draws).items()
-        }
+        made = {}
+        for name, (z, columns) in self.latent.traversals(draws).items():
+            asked = None if labels is None else labels[:1].expand(len(z), *labels.shape[1:])
+            made[name] = (self.generate(z, asked, generators), columns)
+        return made
 
     def generate(self, z: Tensor, labels: Tensor | None, generators: nn.ModuleDict) -> Tensor:
         """(N, C, H, W) images in [-1, 1] at the final resolution for (N, latent dim) and (N,) labels."""

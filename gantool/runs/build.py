@@ -122,7 +122,8 @@ def collecting(mistakes: list[str]) -> Iterator[None]:
 
 def build_game(config: Train) -> Game:
     """The game with new weights. Networks are handed latent_dim, resolution, channels and num_classes, the game its
-    loss, regularizers, auxiliaries, augmentation and generator_batch, each as far as its signature has the name.
+    loss, regularizers, auxiliaries, augmentation, generator_batch and the data's bits, each as far as its signature has
+    the name.
 
     Raises GantoolError for a choice that the game or a network has no parameter for.
     """
@@ -151,7 +152,7 @@ def build_game(config: Train) -> Game:
         _check_labels(config)
     parts = {parameter: part for parameter, (_, part) in chosen.items()}
     loss = build(config.loss.node, "loss", kind=Loss)
-    game = build(model.node, "model", shape | parts | {"loss": loss}, kind=Game)
+    game = build(model.node, "model", shape | parts | {"loss": loss, "bits": dataset.bits or 8}, kind=Game)
     game.losses = [loss]
     return game
 
