@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from gantool.data.archive import Archive
-from gantool.data.arrays import MOST
+from gantool.data.arrays import MOST, STACKS
 from gantool.data.decoding import decode_files
-from gantool.data.files import SUFFIXES, Files, Found, few, find_images, read_whole, status_of
+from gantool.data.files import SUFFIXES, Files, Found, few, find_images, read_whole, status_of, suffix
 from gantool.data.fitting import PLAIN, Fitting
 from gantool.data.labels import NAMES, Labels, read_labels
 from gantool.data.pieces import first_of, pieces_of
+from gantool.data.pixels import STACK
 from gantool.data.source import Damaged, Decoded, Source, data_folder, stored_channels
 from gantool.data.splits import SPLITS, below, has_file, looks_like_a_part, parts_of, top_of, training_of
 from gantool.errors import GantoolError, check_choice
@@ -37,7 +38,7 @@ class Folder(Source):
     part or beside it, `columns` of it or all; where there is no file, or with 'folders', the immediate sub-folders that
     hold images are the classes, if there are at least two of them and no image lies beside them; 'values' takes a
     file's numbers as a vector, also one column of whole numbers; 'none' gives no labels. `key` is what messages call
-    the folder.
+    the folder. `stacks`: pages of a TIFF are channels where there are as many as `channels` says.
     """
 
     name = "folder"
@@ -52,6 +53,7 @@ class Folder(Source):
         split: str = "auto",
         columns: Sequence[str] | str = (),
         fitting: Fitting = PLAIN,
+        stacks: bool = True,
     ) -> None:
         check_choice("dataset.labels", labels, ("auto", "folders", "values", "none"))
         check_choice("dataset.split", split, ("auto", *SPLITS, "all"))
@@ -75,7 +77,7 @@ class Folder(Source):
         self.root, self._place = self.root / part, below(whole, part)
         found = Found({alone.name: status_of(alone)}) if alone else None
         self._found = images_in(key, self.root, self._place.found if isinstance(self._place, Archive) else found)
-        self._pieces = pieces_of(self._place, list(self._found.images), channels)
+        self._pieces = pieces_of(self._place, list(self._found.images), channels if stacks else None)
         has, bits = first_of(self._place, self._pieces[0])
         self.channels = stored_channels(channels, native=has, most=MOST)
         self.bits = fitting.bits or bits
@@ -104,6 +106,8 @@ class Folder(Source):
         self._auto = labels in ("auto", "folders") and not self._labels.place
         self.class_names = classes if self._auto and len(classes) > 1 and "" not in classes else []
         self.vectors = self._labels.vectors
+        # Whether reading the same files again with `channels` as a number may take pages for channels.
+        self.paged = any(p.page not in (None, STACK) and suffix(p.name) in STACKS for p in self._pieces)
         if self._labels.of:
             self.class_names = self._labels.names
         elif self.class_names and all(map(looks_like_a_part, classes)):
@@ -155,7 +159,8 @@ class Folder(Source):
         files = self._place.digest if isinstance(self._place, Archive) else self._found.digest()
         labels = json.dumps(sorted(self._labels.of.items())) if self._labels.of else ""
         file = {"labels": hashlib.sha256(labels.encode()).hexdigest()} if labels else {}
-        return {"files": files, "classes": self.class_names, **file}
+        stacked = {"stacked": True} if any(piece.page == STACK for piece in self._pieces) else {}
+        return {"files": files, "classes": self.class_names, **file, **stacked}
 
     def read(self) -> Iterator[Decoded | Damaged]:
         return self.read_from(0)
