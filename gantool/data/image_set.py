@@ -22,8 +22,8 @@ class ImageSet:
     source: Tensor | None = None  # (M, C, H, W) uint8 to be translated into such images; None: nothing is translated
     paired: bool = False  # source i belongs to image i
     test: "ImageSet | None" = None  # of the same kind, for grids and scores alone
-    span: tuple[float, float] | None = None  # the values of black and white, where dataset.range=auto found them
     rows: Tensor = _NOTHING  # (M, 2) int64 of the whole set: hashes of the pixels, labels (or their hashes, or sides)
+    span: tuple[float, float] | None = None  # the values of black and white, where dataset.range=auto found them
 
     @property
     def num_classes(self) -> int:
