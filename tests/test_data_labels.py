@@ -128,7 +128,7 @@ def test_a_damaged_zip_is_one_line(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[100] ^= 255
     path.write_bytes(content)
-    with pytest.raises(GantoolError, match="1 damaged image: 00000/img0.png .*CRC"):
+    with pytest.raises(GantoolError, match="1 damaged image: img0.png .*CRC.*00000/img0.png"):
         read(path)
     path.write_bytes(b"PK\3\4 nothing")
     with pytest.raises(GantoolError, match="a.zip is no sound zip"):

@@ -15,6 +15,7 @@ from gantool.augment.adaptive import ScheduledADA
 from gantool.augment.diffaugment import DiffAugment
 from gantool.batch import Draws
 from gantool.cli.main import main
+from gantool.data.arrays import _kept, one_image
 from gantool.data.cache import prepare
 from gantool.data.fitting import Fitting
 from gantool.data.folder import Folder
@@ -154,6 +155,14 @@ def test_pages_of_a_tiff_are_images_or_channels(tmp_path: Path) -> None:
     assert images.shape == (5, 1, 8, 8) and (images[3, 0].numpy().astype(int) + 32768 == np.asarray(pages[3])).all()
     stacked = read(tmp_path, 5, bits=16).images
     assert torch.equal(stacked[0], images[:, 0])
+
+
+def test_an_archive_that_changed_is_read_again(tmp_path: Path) -> None:
+    for value in (100, 200):
+        np.savez(tmp_path / "a.npz", np.full((2, 8, 8, 1), value, np.uint8))
+        assert one_image(tmp_path / "a.npz", 1).max() == value
+        assert read(tmp_path).images.float().mean() == value
+        assert _kept.cache_info().currsize == 0, "its memory is free again"
 
 
 def test_heic_and_avif_are_read(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from scipy import stats
 
 from gantool.batch import Draws
 from gantool.cli.main import main
+from gantool.errors import GantoolError
 from gantool.latents import Normal
+from gantool.runs.labelled import Labelled
 from gantool.runs.sampling import columns_for
 from runs import newest, train
 
@@ -128,3 +130,25 @@ def test_an_unconditional_run_and_one_without_a_checkpoint(in_tmp: Path, capfd: 
     assert main(["sample", f"run={in_tmp / 'run'}"]) == 1
     errors = capfd.readouterr().err
     assert all(text in errors for text in ("is unconditional", "a uniform one has no tails", "has no checkpoint yet"))
+
+
+FOLDERS = Labelled(5, ["0", "1", "10", "11", "2"])  # as they are sorted
+ASKED = [
+    (FOLDERS, 2, 4),
+    (FOLDERS, "2", 4),
+    (FOLDERS, 10, 2),
+    (FOLDERS, 3, 3),
+    (Labelled(3, ["a", "b", "c"]), 2, 2),
+    (Labelled(3), 2, 2),
+    (Labelled(10, [str(digit) for digit in range(10)]), 7, 7),
+]
+
+
+@pytest.mark.parametrize(("labelled", "word", "label"), ASKED)
+def test_a_number_that_is_the_name_of_a_class_means_that_class(labelled: Labelled, word: int | str, label: int) -> None:
+    for words in (word, [word, word]):
+        asked = labelled.asked(words, "it")
+        assert asked is not None and set(asked.tolist()) == {label}
+    for strange in (-1, labelled.num + 20, "zebra"):
+        with pytest.raises(GantoolError, match=f"classes={strange}.*: it knows classes 0 to {labelled.num - 1}"):
+            labelled.asked(strange, "it")

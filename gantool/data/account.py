@@ -43,6 +43,7 @@ class Told(TypedDict):
     lines: list[str]  # the rest of the account
     warnings: list[str]
     refusal: str  # '' where the set can be meant
+    span: tuple[float, float] | None  # the values of black and white, where they were to be found
 
 
 class Account:
@@ -124,6 +125,7 @@ class Account:
             "lines": [*self._lines()],
             "warnings": [*self._warnings()],
             "refusal": next(self._refusals(), ""),
+            "span": self.spans[1] if self.spans and self.fitting.range == "auto" else None,
         }
 
     def _classes(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin
 
+from gantool.data.files import Status
 from gantool.errors import GantoolError
 
 ARRAYS, DICOM, STACKS = (".npy", ".npz"), (".dcm", ".dicom"), (".tif", ".tiff")
@@ -66,7 +67,15 @@ def _as_images(array: np.ndarray) -> np.ndarray:
     return array
 
 
-_kept = lru_cache(maxsize=2)(read_array)  # of an .npz, which is unpacked whole
+@lru_cache(maxsize=2)
+def _kept(path: Path, status: Status) -> np.ndarray:
+    """Of an .npz, which is unpacked whole: as long as it is the same file."""
+    return read_array(path)
+
+
+def forget() -> None:
+    """Frees the memory of what was unpacked."""
+    _kept.cache_clear()
 
 
 def read_dicom(source: BinaryIO | Path, frame: int = 0) -> tuple[np.ndarray, float | None]:
@@ -183,4 +192,5 @@ def _deep_png(content: bytes) -> np.ndarray:
 
 def one_image(path: Path, page: int) -> np.ndarray:
     """(H, W, C), one of an array file."""
-    return np.asarray(_kept(path)[page] if path.suffix == ".npz" else read_array(path)[page])
+    unpacked = path.suffix == ".npz"
+    return np.asarray((_kept(path, Status.of(path.stat())) if unpacked else read_array(path))[page])

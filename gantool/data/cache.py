@@ -17,7 +17,7 @@ import torch
 
 from gantool.data import stored
 from gantool.data.account import Account
-from gantool.data.arrays import DICOM
+from gantool.data.arrays import forget
 from gantool.data.files import few
 from gantool.data.fitting import PLAIN
 from gantool.data.image_set import ImageSet
@@ -28,7 +28,7 @@ from gantool.lock import locked
 from gantool.paths import cache_dir
 from gantool.shapes import sides
 
-VERSION = 3  # counts up when the same source and settings come to give other pixels, or lie otherwise on the disk
+VERSION = 4  # counts up when the same source and settings come to give other pixels, or lie otherwise on the disk
 
 Tell = Callable[[str], None]
 
@@ -70,6 +70,8 @@ def _prepared(source: Source, title: str, on_bad_image: str, tell: Tell) -> Imag
         raise GantoolError(
             f"cannot write the image cache {folder} ({error.strerror or error}): make room or set GANTOOL_CACHE=FOLDER"
         ) from error
+    finally:
+        forget()  # also what was looked at to find out what is in the cache
     _report(source, title, meta, stop=on_bad_image == "stop" or not meta["shape"][0], tell=tell, fresh=fresh)
     name, dtype = stored.PIXELS[source.bits]
     pixels = np.memmap(folder / name, dtype, mode="r", shape=tuple(meta["shape"]))
@@ -82,8 +84,9 @@ def _prepared(source: Source, title: str, on_bad_image: str, tell: Tell) -> Imag
         labels = torch.from_numpy(np.load(folder / "vectors.npy", allow_pickle=False))
     # Of the pixels themselves, so that statistics of other ones are never taken for theirs.
     fingerprint = hashlib.sha256((key + json.dumps(meta["sums"], sort_keys=True)).encode()).hexdigest()
-    names = list(source.class_names)
-    return ImageSet(images, labels, names, fingerprint, source.name, source.split, len(meta["damaged"]), rows=rows)
+    names, skipped, span = list(source.class_names), len(meta["damaged"]), meta["account"].get("span")
+    span = (span[0], span[1]) if span else None
+    return ImageSet(images, labels, names, fingerprint, source.name, source.split, skipped, rows=rows, span=span)
 
 
 def _hash(source: Source) -> str:
@@ -92,8 +95,6 @@ def _hash(source: Source) -> str:
     shape = [source.name, resolution, source.channels, source.num_classes, VERSION]
     if source.fitting != PLAIN:
         shape.append(asdict(source.fitting))
-    if any(name.lower().endswith(DICOM) for name in source.files()):
-        shape.append("palettes")  # whose numbers were once taken for grey
     return hashlib.sha256(json.dumps([shape, source.fingerprint()], sort_keys=True).encode()).hexdigest()
 
 

@@ -100,7 +100,9 @@ def _end_with_parent() -> None:
 
 def opened(root: Path | Archive, name: str) -> tuple[Path | BinaryIO, str]:
     """A file in a folder or zip, and what to call it."""
-    return (root.open(name), f"{root.path}/{name}") if isinstance(root, Archive) else (root / name, str(root / name))
+    if isinstance(root, Archive):
+        return root.open(name), f"{root.path}/{root.top}{name}"
+    return root / name, str(root / name)
 
 
 def _used(root: Path | Archive, channels: int, piece: Piece) -> tuple[float, float] | None:

@@ -23,6 +23,7 @@ class ImageSet:
     paired: bool = False  # source i belongs to image i
     test: "ImageSet | None" = None  # of the same kind, for grids and scores alone
     rows: Tensor = _NOTHING  # (M, 2) int64 of the whole set: hashes of the pixels, labels (or their hashes, or sides)
+    span: tuple[float, float] | None = None  # the values of black and white, where dataset.range=auto found them
 
     @property
     def num_classes(self) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gantool.data.files import few
+from gantool.data.files import SUFFIXES, few, suffix
 from gantool.errors import GantoolError, did_you_mean
 
 NAMES = ("labels.csv", "dataset.json")
@@ -21,7 +21,8 @@ Label = int | tuple[float, ...]  # a class, or a vector
 
 @dataclass(frozen=True)
 class Labels:
-    """What a file says of images: the class of each, or a vector of attributes (0 and 1) and numbers."""
+    """What a file says of images: the class of each, or a vector of attributes (0 and 1) and numbers, or that they have
+    none: then `of` is empty, and `place` is not."""
 
     names: list[str] = field(default_factory=list)  # of the classes, or of the numbers in a vector
     of: dict[str, Label] = field(default_factory=dict)  # by the name of an image
@@ -43,29 +44,35 @@ class Labels:
                 yield f"{few(far)}: numbers far from 0 teach badly; scale them to about -1 to 1 in {self.place}"
 
 
-def read_labels(place: str, content: bytes, images: Sequence[str], *, columns: Sequence[str], values: bool) -> Labels:
-    """The labels in a file of one of NAMES, for `images`, by their paths beside it.
+def read_labels(
+    place: str, content: bytes, images: Sequence[str], *, columns: Sequence[str], values: bool, part: str = ""
+) -> Labels:
+    """The labels in a file of one of NAMES, for `images`, by their paths beside it, or in the folder `part` beside it:
+    then its other rows are for other parts.
 
     labels.csv: a row for each image, its path, name, or name without ending first; of the other columns, `columns` or
     all: one of words or whole numbers is a class, unless `values` asks for a vector; else a vector, with 0 or 1 for
-    yes and no, a 0 or 1 for each word, and numbers as they are. dataset.json: {"labels": [[path, class or vector]]}.
-    Raises GantoolError that names the `place` and the line of a mistake, and where an image has no label.
+    yes and no, a 0 or 1 for each word, and numbers as they are. dataset.json: {"labels": [[path, class or vector]]},
+    or {"labels": null}: there are none. Raises GantoolError that names the `place` and the line of a mistake, and where
+    an image has no label.
     """
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise GantoolError(f"{place} is no UTF-8 text ({error}): save it as UTF-8") from error
+    above = f"{part}/" if part else ""
+    images = [above + name for name in images]
     if place.endswith(".json"):
         if columns:
             raise GantoolError(f"dataset.columns={','.join(columns)}: {place} has no columns; leave it out")
         names, rows, vectors = _json(place, text)
     else:
         names, rows, vectors = _csv(place, text, images, columns, values=values)
-    if not rows:
-        return Labels()
+    if not rows and place.endswith(".json"):
+        return Labels(place=place)
     known, found, unused = _index(images), {}, []
     for name, label in rows:
-        image = next((known[key] for key in (name, name.rpartition("/")[2]) if key in known), None)
+        image = _image_of(name.removeprefix("./"), known)
         if image is None:
             unused.append(name)
         elif image in found:
@@ -73,8 +80,9 @@ def read_labels(place: str, content: bytes, images: Sequence[str], *, columns: S
         else:
             found[image] = label
     if missing := [name for name in images if name not in found]:
-        raise GantoolError(f"{place} lacks {few(missing)}: add rows, or dataset.labels=none")
-    return Labels(names, found, vectors, place, unused)
+        raise GantoolError(f"{place} lacks {few(missing)}: add rows, or dataset.labels=folders or none")
+    of = {name.removeprefix(above): label for name, label in found.items()}
+    return Labels(names, of, vectors, place, [] if part else unused)
 
 
 def _index(images: Sequence[str]) -> dict[str, str]:
@@ -88,6 +96,18 @@ def _index(images: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def _image_of(row: str, known: Mapping[str, str]) -> str | None:
+    """The image that a row names by its path or name; also by the end of its path, or by a path that ends as its own,
+    so that a row for another folder's file of the same name is none for it."""
+    if row in known:
+        return known[row]
+    image = known.get(row.rpartition("/")[2])
+    if image is None or "/" not in image:
+        return image
+    paths = (image, image.rpartition(".")[0])
+    return image if any(f"/{a}".endswith(f"/{b}") for path in paths for a, b in ((path, row), (row, path))) else None
+
+
 def _stem(name: str) -> str:
     return name.rpartition("/")[2].rpartition(".")[0]
 
@@ -98,7 +118,7 @@ def _json(place: str, text: str) -> tuple[list[str], list[tuple[str, Label]], bo
         listed: Any = json.loads(text)["labels"]
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise wrong from error
-    if listed is None:
+    if listed is None or listed == []:
         return [], [], False
     rows: list[tuple[str, Label]] = []
     for row in listed if isinstance(listed, list) else [None]:
@@ -137,7 +157,7 @@ def _csv(
         if len(row) != width or not all(row):
             raise GantoolError(f"{place} line {number}: should have {width} values, separated by '{mark}'")
     known = _index(images)
-    headed = rows[0][0] not in known
+    headed = rows[0][0] not in known and suffix(rows[0][0]) not in SUFFIXES  # a file that is not here is no heading
     header = rows[0] if headed else ["file", *(["label"] if width == 2 else [f"label{i}" for i in range(1, width)])]
     rows = rows[headed:]
     for name in columns:

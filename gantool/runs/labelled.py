@@ -77,8 +77,9 @@ class Labelled:
         return torch.arange(count) % self.num if self.num else None
 
     def asked(self, wanted: Asked, of: object) -> Tensor | None:
-        """(n,) classes or (n, num) vectors as words name them: a number or name each, or of vectors names that are to
-        be 1 or have a value, 'smiling+age:0.3'. None asks for all in turn: None again where labels are vectors.
+        """(n,) classes or (n, num) vectors as words name them: a number or name each, where a number that is the name
+        of a class means that one, or of vectors names that are to be 1 or have a value, 'smiling+age:0.3'. None asks
+        for all in turn: None again where labels are vectors.
 
         Raises GantoolError, which says that they are asked `of` it, for an unknown one.
         """
@@ -92,9 +93,9 @@ class Labelled:
         return torch.tensor([self._class(word, of) for word in words] or list(range(self.num)))
 
     def _class(self, word: int | str, of: object) -> int:
-        if isinstance(word, str) and word in self.names:
-            return self.names.index(word)
-        if isinstance(word, str) or word >= self.num:
+        if str(word) in self.names:
+            return self.names.index(str(word))
+        if isinstance(word, str) or not 0 <= word < self.num:
             known = f" ({', '.join(self.names[:10])}{', ...' if self.num > 10 else ''})" if self.names else ""
             near = did_you_mean(str(word), self.names)
             raise GantoolError(f"classes={word}{near}: {of} knows classes 0 to {self.num - 1}{known}")

@@ -62,7 +62,9 @@ def check_changes(cfg: DictConfig, run_dir: Path) -> None:
 
 def record_of(image_set: ImageSet) -> dict[str, Any]:
     """What a checkpoint keeps of the images, to tell later whether they are the same."""
-    record = {"class_names": image_set.class_names, "rows": image_set.rows}
+    record: dict[str, Any] = {"class_names": image_set.class_names, "rows": image_set.rows}
+    if image_set.span is not None:
+        record["span"] = image_set.span
     if image_set.vectors is not None:
         order = torch.randperm(len(image_set.vectors), generator=torch.Generator().manual_seed(0))
         record["vectors"] = image_set.vectors[order[:KEPT]]

@@ -8,6 +8,7 @@ from gantool.config import build
 from gantool.config.parts import find, parameters
 from gantool.config.schema import DatasetConfig
 from gantool.data.fitting import PLAIN, Fitting
+from gantool.data.folder import Folder
 from gantool.data.source import Source
 from gantool.data.two_sided import TwoSided
 from gantool.errors import GantoolError
@@ -43,6 +44,8 @@ def fill_in(cfg: DictConfig, source: Source | TwoSided) -> None:
             f"model.conditional=true, but {source.name} has no labels: choose another data set or labels"
         )
     with open_dict(cfg):
+        if cfg.dataset.channels is None and isinstance(source, Folder) and source.paged:
+            cfg.dataset.stacks = False  # the channels that are filled in are not to turn pages into channels
         cfg.dataset.channels, cfg.dataset.num_classes = source.channels, source.num_classes
         cfg.dataset.vector_labels = source.vectors or None
         cfg.dataset.bits = 16 if source.bits == 16 else cfg.dataset.bits

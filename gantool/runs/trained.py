@@ -1,6 +1,7 @@
 """A run's folder, read back: the game its configuration describes, with the weights of a checkpoint."""
 
 import copy
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from gantool.config import Train, read
 from gantool.config.composed import find_run, load_composed
 from gantool.config.options import OneRun
+from gantool.config.schema import DatasetConfig
 from gantool.data.cache import prepare
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
@@ -57,6 +59,7 @@ class TrainedRun:
     nimg: int
     device: torch.device
     labelled: Labelled = field(default_factory=lambda: Labelled(0))  # what the generator can be asked for
+    span: tuple[float, float] | None = None  # the values of black and white, where dataset.range=auto found them
 
     @property
     def num_classes(self) -> int:
@@ -82,17 +85,24 @@ class TrainedRun:
         return self.game
 
     def images(self, *, split: str | None = None, root: str | None = None, on_bad_image: str = "") -> ImageSet:
-        """The images it was trained on, or those of another `split`, with labels as the generator is asked for them;
-        `root`: where the data set lies now.
+        """The images it was trained on, or those of another `split`, with labels as the generator is asked for them,
+        and as black and as white as those that it was trained on; `root`: where the data set lies now.
 
         Raises GantoolError for a data set without splits, where it is not at hand, and for labels that the run has not.
         """
         dataset = self.config.dataset
         if split is not None and "split" not in dataset.rest:
             raise GantoolError(f"split={split}: the data set of {self.folder} has no splits; leave split out")
-        with without_prefix("dataset.", drop=", or set dataset.download=true"):
+
+        def prepared(dataset: DatasetConfig) -> ImageSet:
             source = build_source(dataset, root=root, split=split)
-            image_set = prepare(source, on_bad_image=on_bad_image or dataset.on_bad_image)
+            return prepare(source, on_bad_image=on_bad_image or dataset.on_bad_image)
+
+        scaled = dataset.model_copy(update={"range": [*self.span]}) if self.span else dataset
+        with without_prefix("dataset.", drop=", or set dataset.download=true"):
+            image_set = prepared(dataset if split is None else scaled)  # the first lies in the cache
+            if self.span and image_set.span not in (None, self.span):
+                image_set = prepared(scaled)
         return self.labelled.told(image_set, self.folder)
 
     def standing(self, passes: int | None, seed: int = 0, truncation: float | None = None) -> nn.ModuleDict:
@@ -179,8 +189,9 @@ def open_run(path: Path, cfg: DictConfig, *, ema: bool, device: str, checkpoint:
     for module in (game, generators):
         module.to(where).eval().requires_grad_(False)
         to_memory_format(module, channels_last=config.trainer.channels_last)  # as in training: last digits follow it
-    asked, nimg = _labelled(config, saved.get("data", {})), saved["progress"]["nimg"]
-    return TrainedRun(path, config, game, cast(nn.ModuleDict, generators), ema, nimg, where, asked)
+    data, nimg = saved.get("data", {}), saved["progress"]["nimg"]
+    asked, span = _labelled(config, data), _span(config, data)
+    return TrainedRun(path, config, game, cast(nn.ModuleDict, generators), ema, nimg, where, asked, span)
 
 
 def _labelled(config: Train, data: dict[str, Any]) -> Labelled:
@@ -192,6 +203,14 @@ def _labelled(config: Train, data: dict[str, Any]) -> Labelled:
         vectors = vectors.float() if isinstance(vectors, Tensor) and sound else torch.zeros(1, num)
         return Labelled(num, names if known and names else [], vectors)
     return Labelled(num, names if known and names else [])
+
+
+def _span(config: Train, data: dict[str, Any]) -> tuple[float, float] | None:
+    """The values of black and white that a checkpoint, which may be a stranger's, says were found."""
+    match data.get("span"):
+        case (float(low), float(high)) if config.dataset.range == "auto" and -math.inf < low < high < math.inf:
+            return low, high
+    return None
 
 
 def _saved(path: Path, checkpoint: str, game: Game) -> dict:

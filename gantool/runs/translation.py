@@ -64,11 +64,12 @@ def read_folder(run: TrainedRun, source: str, key: str) -> tuple[list[Piece], It
     Raises GantoolError for a folder without images, and on the way for a damaged one.
     """
     channels, dataset = run.shape[0], run.config.dataset
-    fitting = Fitting(dataset.fit, dataset.crop, dataset.range, run.bits)
+    fitting = Fitting(dataset.fit, dataset.crop, run.span or dataset.range, run.bits)
     folder = expanded(source)
     if not folder.is_dir():
         raise GantoolError(f"{key}={source} is not a folder: name the folder of the images")
-    pieces = pieces_of(folder, list(images_in(key, folder).images), channels)
+    stacked = channels if dataset.rest.get("stacks", True) else None
+    pieces = pieces_of(folder, list(images_in(key, folder).images), stacked)
 
     def decoded() -> Iterator[Tensor]:
         account = Account([])

@@ -1,0 +1,80 @@
+"""Which image a row of a file of labels is for, and files that say that there are no labels."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from gantool.data.cache import prepare
+from gantool.data.folder import Folder
+from gantool.data.labels import read_labels
+from gantool.errors import GantoolError
+from test_data_labels import draw
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANTOOL_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+ROWS = {  # the path of an image, and of a row that is for it
+    "its own": ("a/1.png", "a/1.png"),
+    "its name": ("a/1.png", "1.png"),
+    "its name without ending": ("a/1.png", "1"),
+    "from here": ("a/1.png", "./1.png"),
+    "from above": ("a/1.png", "data/a/1.png"),
+    "from above, without ending": ("a/1.png", "data/a/1"),
+    "from below": ("data/a/1.png", "a/1.png"),
+    "from below, without ending": ("data/a/1.png", "a/1"),
+    "of a set that was one folder": ("1.png", "a/1.png"),
+}
+
+
+@pytest.mark.parametrize("case", ROWS)
+@pytest.mark.parametrize("more", ["", "gone/1.png,y\n", "gone/x/1.png,y\n"])
+def test_a_row_is_for_the_image_of_its_path_and_no_other(case: str, more: str) -> None:
+    image, row = ROWS[case]
+    more = more if "/" in image else ""  # of a path that has no folder nobody knows where it is from
+    text = f"file,kind\n{more}{row},x\nother.png,y\n"
+    found = read_labels("labels.csv", text.encode(), [image, "other.png"], columns=[], values=False)
+    assert found.of == {image: 0, "other.png": 1} and found.unused == ([more.partition(",")[0]] if more else [])
+
+
+@pytest.mark.parametrize("row", ["b/1.png", "b/a1.png", "b/a/x/1.png", "aa/1.png", "/b/1"])
+def test_a_row_for_an_absent_file_labels_no_other(row: str) -> None:
+    for images in (["a/1.png"], ["a/1.png", "a/2.png"]):
+        rows = "".join(f"{name},x\n" for name in images[1:])
+        with pytest.raises(
+            GantoolError, match=r"labels.csv lacks a/1.png: add rows, or dataset.labels=folders or none"
+        ):
+            read_labels("labels.csv", f"file,kind\n{row},y\n{rows}".encode(), images, columns=[], values=False)
+
+
+def test_the_first_row_of_a_file_without_a_heading_may_be_of_an_absent_image() -> None:
+    found = read_labels("labels.csv", b"gone.png,x\n1.png,y\n", ["1.png"], columns=[], values=False)
+    assert found.names == ["x", "y"] and found.of == {"1.png": 1} and found.unused == ["gone.png"]
+
+
+@pytest.mark.parametrize("labels", [None, []])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_file_that_says_that_there_are_no_labels_is_believed(
+    labels: object, packed: bool, tmp_path: Path, capsys
+) -> None:
+    root = draw(tmp_path / "images", ["00000/1.png", "00000/2.png", "00001/3.png"])
+    (root / "dataset.json").write_text(json.dumps({"labels": labels}))
+    place = tmp_path / "a.zip" if packed else root
+    if packed:
+        with zipfile.ZipFile(place, "w") as file:
+            for path in sorted(root.rglob("*.*")):
+                file.write(path, path.relative_to(root))
+    made = prepare(Folder(str(place), resolution=8))
+    assert made.labels is None and made.class_names == []
+    assert f"no labels, as {place / 'dataset.json'} says so: dataset.labels=folders" in capsys.readouterr().err
+    assert Folder(str(place), labels="folders").class_names == ["00000", "00001"]
+
+
+def test_a_heading_without_rows_says_nothing_of_labels(tmp_path: Path) -> None:
+    (draw(tmp_path) / "labels.csv").write_text("file,kind\n")
+    with pytest.raises(GantoolError, match=r"labels.csv lacks 0.png, 1.png, 2.png and 3 more: add rows"):
+        Folder(str(tmp_path))
