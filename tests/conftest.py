@@ -1,6 +1,7 @@
 """Fixtures that every test may use."""
 
 import logging
+import multiprocessing
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +42,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """At the end, as pytest -q has no header."""
     if not ALL:
         terminalreporter.write_line("This was a part of the cases: GANTOOL_TESTS=all runs every one.")
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_on() -> Iterator[None]:
+    """Ends what a test that failed left running (processes.Process): it would take the cores of those that follow."""
+    yield
+    for process in multiprocessing.active_children():
+        process.kill()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,6 +24,15 @@ from processes import free_port, ranks
 from runs import newest, small, wait_for_rounds
 
 LONG = ["trainer.log_every=1it"]
+_started: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def torchrun_ends() -> Iterator[None]:
+    """And its ranks with it, whatever the test found."""
+    yield
+    while _started:
+        _started.pop().terminate()
 
 
 def told(output: str) -> list[str]:
@@ -141,10 +150,11 @@ def test_an_error_of_this_rank_is_not_told_as_anothers(text: str, kind: type, tm
 
 
 def torchrun(words: list[str], *options: str) -> subprocess.Popen[str]:
+    """As two ranks, unless the options say otherwise."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"]
-    return subprocess.Popen(
-        [*command, *options, "-m", "gantool", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    command += [*options, "-m", "gantool", *words]
+    _started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+    return _started[-1]
 
 
 def children(process: subprocess.Popen[str]) -> dict[str, int]:
@@ -205,9 +215,7 @@ def test_two_machines_meet(in_tmp: Path) -> None:
     """README's line for several machines, both of them here."""
     port = free_port()
     options = ["--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{port}"]
-    command = [sys.executable, "-m", "torch.distributed.run", *options, "-m", "gantool"]
-    words = small(in_tmp / "run", model="mlp", rounds=2)
-    both = [subprocess.Popen([*command, *words], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [torchrun(small(in_tmp / "run", model="mlp", rounds=2), *options) for _ in range(2)]
     said = [process.communicate(timeout=120)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0] and sum(text.count("go on:") for text in said) == 1
     assert newest(in_tmp / "run")["numerics"]["ranks"] == 2

@@ -15,6 +15,7 @@ from gantool.config.messages import plain_message
 from gantool.errors import GantoolError, check_members, did_you_mean, out_of_memory
 from gantool.schedules import Schedule, check_schedule
 
+_AT_LEAST_ONE = ("width", "hidden", "full_until")  # of a network; other whole numbers can be 0
 _PLAIN = (int, float, bool, str, type(None))
 _SPECIAL = ("_target_", "_partial_")
 
@@ -158,6 +159,17 @@ def mistakes(path: str, node: Mapping[str, Any], owned: frozenset[str] = frozens
             continue  # it is handed in
         elif key in hints and (wrong := _wrong_type(hints[key], value)):
             yield key, f"{path}.{key}={'null' if value is None else value}: {wrong}"
+        elif name.startswith("gantool.networks.") and (wrong := _too_few(key, value)):
+            yield key, f"{path}.{key}={value}: {wrong}"
+
+
+def _too_few(key: str, value: Any) -> str:
+    """What is wrong with a number, or numbers, of channels, blocks or images that a network is made of."""
+    least, numbers = int(key in _AT_LEAST_ONE), value if isinstance(value, list) else [value]
+    if not numbers:
+        return "should have at least one number"
+    wrong = any(isinstance(number, int) and number < least for number in numbers)
+    return f"should be {least} or more" if wrong else ""
 
 
 def _near(name: str) -> str:
