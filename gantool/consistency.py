@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gantool.augment.steady import check_steady
 from gantool.batch import Draws
 from gantool.errors import GantoolError
 from gantool.game import Turn
+from gantool.steady import check_steady
 
 
 @dataclass(frozen=True)

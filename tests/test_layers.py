@@ -29,6 +29,7 @@ LAYERS = {
         "shapes",
         "images",
         "hosted",
+        "steady",
     },
     1: {
         "losses",
