@@ -33,7 +33,7 @@ CASES = {
     "model.discriminator.minibatch_std=-1": "model.discriminator.minibatch_std=-1: should be 0 or more",
     "model=mlp model.generator.hidden=[64,0]": "model.generator.hidden=.64, 0.: should be 1 or more",
     "model=mlp model.discriminator.hidden=[]": "model.discriminator.hidden=..: should have at least one number",
-    "augment=ada augment.target=1": "augment.target=1: a mean sign, between 0 and 1",
+    "augment=ada augment.target=60": "augment.target=60: a mean of signs, from -1 to 1",
     "optimizer/schedule=step optimizer.schedule.interval=0": "positive numbers",
     "loss=wgan loss.constraint.bound=-1": "loss.constraint.bound=-1",
     "loss.constraint={_target_:torch.nn.Flatten}": "the constraint after an update of the discriminator raised",

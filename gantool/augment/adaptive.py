@@ -67,8 +67,8 @@ class ADA(Transforming):
         super().__init__(policy)
         if interval < 1:
             raise GantoolError(f"augment.interval={interval}: a number of rounds, 1 or more")
-        if not 0 < target < 1:  # beyond, the probability goes one way whatever the scores
-            raise GantoolError(f"augment.target={target}: a mean sign, between 0 and 1")
+        if not -1 <= target <= 1:
+            raise GantoolError(f"augment.target={target}: a mean of signs, from -1 to 1")
         self.target, self.interval = target, interval
         self.rise = parse_images(rise, key="augment.rise")
         for name in ("signs", "count"):
