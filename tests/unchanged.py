@@ -129,7 +129,7 @@ def digest(value: object) -> str:
 # last digits too where n_critic is above 1, since sums are taken a round at a time.)
 MEANT = {
     "experiment cifar10/r3gan": "trains at its authors' rate, 2e-4; it composed 4e-3. Its augmentation counts no signs",
-    "parts sgd": "its default rate is 2e-3: at 1e-2 it was NaN under lsgan after 224 images",
+    "parts sgd": "its default rate was 2e-3: at 1e-2 it was NaN under lsgan after 224 images",
     "scored": "metrics.jsonl: one scorer for training and evaluate, whose images are those of gantool sample",
 }
 # What the third phase was to change.
