@@ -108,13 +108,13 @@ def test_dicom_of_a_palette_has_its_colours(bits: int, frames: int, tmp_path: Pa
 
 
 def test_a_palette_that_is_missing_or_cannot_be_read_is_one_line(tmp_path: Path) -> None:
-    tags = {"PhotometricInterpretation": "PALETTE COLOR"}
+    tags: dict[str, Any] = {"PhotometricInterpretation": "PALETTE COLOR"}
     save_dicom(tmp_path / "a.dcm", ramp(255, np.uint16), **tags)
     with pytest.raises(GantoolError, match=r"a.dcm \(No suitable Palette"):
         read(tmp_path)
     for name in ("Red", "Green", "Blue"):
-        tags |= {f"{name}PaletteColorLookupTableDescriptor": [512, 0, 8]}  # type: ignore[dict-item]
-        tags |= {f"{name}PaletteColorLookupTableData": bytes(512)}  # type: ignore[dict-item]
+        tags |= {f"{name}PaletteColorLookupTableDescriptor": [512, 0, 8]}
+        tags |= {f"{name}PaletteColorLookupTableData": bytes(512)}
     save_dicom(tmp_path / "a.dcm", ramp(511, np.uint16), **tags)
     with pytest.raises(GantoolError, match="more than 256 colours with 8 bits: save it as PNG"):
         read(tmp_path)
