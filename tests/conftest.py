@@ -4,6 +4,7 @@ import logging
 import multiprocessing
 import os
 from collections.abc import Iterator
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,8 @@ def nothing_goes_on() -> Iterator[None]:
     """Ends what a test that failed left running (processes.Process): it would take the cores of those that follow."""
     yield
     for process in multiprocessing.active_children():
-        process.kill()
+        if isinstance(process, ForkServerProcess):  # joblib keeps workers of its own, for the next sweep
+            process.kill()
 
 
 @pytest.fixture
