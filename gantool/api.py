@@ -17,10 +17,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from gantool.cli.arguments import add_arguments, check_values, quote_paths
+from gantool.cli import folders
+from gantool.cli.arguments import add_arguments, check_study, check_values, quote_paths, quoted
 from gantool.config.resolvers import register_resolvers
 from gantool.config.wording import in_one_line
 from gantool.errors import GantoolError
+from gantool.launch import agree_on_start
 from gantool.paths import conf_dir, expanded
 from gantool.runs.trained import TrainedRun, open_run
 from gantool.runs.training import train_run
@@ -35,15 +37,19 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
     if not logging.root.handlers:
         logging.basicConfig(level=logging.INFO, format="%(message)s")
         logging.getLogger("matplotlib").setLevel(logging.WARNING)  # which tells of the fonts that it finds
-    register_resolvers()
+    register_resolvers(agree_on_start(claim=True))
     GlobalHydra.instance().clear()
-    if any(word.startswith("resume=") for word in overrides):
-        raise GantoolError("resume= is the command line's: hydra.run.dir=FOLDER goes on with the run that is there")
+    for word in overrides:
+        if word.startswith("resume="):
+            raise GantoolError("resume= is the command line's: hydra.run.dir=FOLDER goes on with the run that is there")
+        if word.startswith(("hydra/launcher=", "hydra.launcher.", "hydra.sweep.")):
+            raise GantoolError(f"{word} is of a sweep: take gantool train -m, or leave it out")
     words = quote_paths([], overrides)
     check_values(words)
+    check_study("train", [], words)
     words = add_arguments(words)
     if config_dir is not None:
-        words.append(f"hydra.searchpath=[file://{expanded(config_dir).absolute()}]")
+        words.append(f"hydra.searchpath=[{quoted(f'file://{expanded(config_dir).absolute()}')}]")
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             whole = compose("train", overrides=words, return_hydra_config=True)
@@ -52,6 +58,11 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
     HydraConfig.instance().set_config(whole)
     folder = Path(whole.hydra.run.dir)
     cfg = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
+    folders.forget()
+    folders.note(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    train_run(cfg, folder, whole.hydra)
+    try:
+        train_run(cfg, folder, whole.hydra)
+    finally:
+        folders.remove_unused()
     return open_run(folder, cfg, ema=True, device="auto", checkpoint="newest")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from gantool.batch import Draws
 from gantool.errors import GantoolError
 from gantool.game import Auxiliary, FeatureDiscriminator, Turn
+from gantool.networks.layers import HeadedDiscriminator
 from gantool.steady import check_steady
 
 _HIDDEN = 128
@@ -124,9 +125,14 @@ class ClassPrediction(Auxiliary):
         self.generator_weight = weight if generator_weight is None else generator_weight
 
     def build(self, latent: object, discriminator: FeatureDiscriminator, num_classes: int) -> None:
-        """Raises GantoolError for an unconditional game."""
+        """Raises GantoolError for an unconditional game, and for features of the label itself."""
         if not num_classes:
             raise GantoolError("auxiliary=acgan predicts the label: add model.conditional=true, on labelled data")
+        if isinstance(discriminator, HeadedDiscriminator) and discriminator.sees_label:
+            raise GantoolError(
+                "auxiliary=acgan: with model.discriminator.condition=concat the discriminator sees the label that it "
+                "is to name; choose none"
+            )
         self.classifier = head(discriminator, num_classes)
 
     def discriminator(self, real: Tensor, fake: Tensor, turn: Turn) -> Tensor:

@@ -53,9 +53,14 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     return f" (did you mean '{near[0]}'?)" if near else ""
 
 
+def first_line(error: BaseException) -> str:
+    """Of what an error says; its class's name where it says nothing."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
 def out_of_memory(error: BaseException) -> str | None:
     """What to tell of an error that says that there is no memory left; None for others."""
-    text = (str(error) or "no more memory").splitlines()[0]
+    text = first_line(error)
     if not (isinstance(error, MemoryError) or "t allocate memory" in text or "out of memory" in text):
         return None
     asked = re.search(r"ried to allocate (\d+) bytes", text)

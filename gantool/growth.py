@@ -37,7 +37,8 @@ class Progressive:
             raise GantoolError(f"model.growth.growing={growing}: a fraction of the run, above 0 and at most 1")
         self.size, self.growing, self.reset_optimizers = sides(resolution), growing, reset_optimizers
         self.first, self.last = start.bit_length() - 3, levels
-        self.batch_sizes = {int(side): size for side, size in (batch_sizes or {}).items() if size}
+        sizes = {int(side): size for side, size in (batch_sizes or {}).items()}  # a typed key is text, and comes last
+        self.batch_sizes = {side: size for side, size in sizes.items() if size}
         for side, size in self.batch_sizes.items():
             if not start <= side <= short:
                 raise GantoolError(

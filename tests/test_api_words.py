@@ -34,9 +34,31 @@ def test_words_that_no_yaml_file_names(in_tmp: Path) -> None:
         ("trainer=3", "trainer is a group"),
         ("dataset.root=", "dataset.root= has no value"),
         ("model.generator.attentoin=16", "attentoin"),
+        ("hydra/sweeper=study", "gantool train -m"),
+        ("study.trials=40", "is of a search"),
+        ("hydra/launcher=slurm", "is of a sweep"),
+        ("hydra.sweep.dir=sweep", "is of a sweep"),
     ],
 )
 def test_words_that_are_wrong_are_one_line(in_tmp: Path, word: str, line: str) -> None:
     with pytest.raises(GantoolError, match=line) as told:
         gantool.train([*small(in_tmp / "run", model="dcgan", rounds=1)[1:], word])
     assert "\n" not in str(told.value)
+
+
+def test_a_mistake_leaves_no_folder_and_two_runs_never_share_one(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [word for word in small(in_tmp, model="dcgan", rounds=1)[1:] if not word.startswith("hydra.run.dir")]
+    with pytest.raises(GantoolError):
+        gantool.train([*words, "trainer.batch_size=0"])
+    assert not list(in_tmp.iterdir())
+    monkeypatch.setattr("time.time", lambda: 1.8e9)  # both within a second
+    monkeypatch.setenv("GANTOOL_CACHE", str(in_tmp / "cache"))
+    assert gantool.train([*words, "trainer.seed=1"]).folder != gantool.train([*words, "trainer.seed=2"]).folder
+
+
+def test_parts_of_ones_own_in_a_folder_with_any_name(in_tmp: Path) -> None:
+    own = in_tmp / "my conf (1), new"
+    (own / "experiment").mkdir(parents=True)
+    (own / "experiment" / "mine.yaml").write_text("# @package _global_\ntrainer: {seed: 7}\n")
+    words = [*small(in_tmp / "run", model="dcgan", rounds=1)[1:], "experiment=mine"]
+    assert gantool.train(words, config_dir=own).config.trainer.seed == 7

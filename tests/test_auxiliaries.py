@@ -228,6 +228,8 @@ def test_the_share_of_the_class_asked_for_is_logged(in_tmp: Path) -> None:
     [
         (["auxiliary=information"], "add model/latent=structured"),
         (["auxiliary=acgan"], "add model.conditional=true"),
+        (["auxiliary=acgan", "model.conditional=true", "model.discriminator.condition=concat"], "sees the label"),
+        (["monitor=codes", "model/latent=structured", "model.latent.dim=20", "model.conditional=true"], "leave it out"),
         (
             ["auxiliary=invariant-information", "model/latent=structured", "model.latent.categories=[]"],
             "auxiliary.information.transform is for a categorical code: add model.latent.categories",

@@ -73,6 +73,14 @@ def test_a_game_of_ones_own_takes_every_loss_regularizer_and_augmentation(folder
     assert "loss/discriminator/drift" in other and other["loss/generator/total"] != plain["loss/generator/total"]
 
 
+def test_a_game_of_ones_own_is_told_what_asks_for_one_generator(folder: Path, capfd) -> None:
+    console("train", "--config-dir", "conf", "model=duo", "score=none", *SMALL)
+    for command in ("export", "interpolate", "embed score=none", "explain"):
+        assert main([*command.split()[:1], "run=run", "trust=true"]) == 1
+        error = capfd.readouterr().err
+        assert "is of a game of its own, Duo" in error and error.count("\n") == 1, error
+
+
 def test_a_class_on_the_command_line_is_enough(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Keys that came with DCGAN's generator and that this one does not take are left out, and said."""
     words = ["train", "model.generator._target_=my_network.Generator", "score=none", *SMALL]

@@ -194,6 +194,25 @@ def test_a_strangers_snapshot_does_not_read_this_machine(run: Path) -> None:
         gantool.load(path)
 
 
+def test_labels_that_a_generator_cannot_be_asked_for(run: Path, in_tmp: Path) -> None:
+    train(in_tmp / "plain", model="mlp", rounds=1)
+    for folder in (run, in_tmp / "plain"):
+        opened = load_run(str(folder), device="cpu")
+        save_snapshot(folder / "a.safetensors", opened)
+        wrong = [torch.arange(3), torch.tensor([0, 10]), torch.zeros(2)] if folder == run else [torch.arange(2)]
+        for generator in (opened, gantool.load(folder / "a.safetensors")):
+            for labels in wrong:
+                with pytest.raises(GantoolError, match="^labels: "):
+                    generator.sample(2, labels=labels)
+
+
+@pytest.mark.parametrize("alone", ["import os; os.kill(os.getpid(), 9)", "raise SystemExit(3)"])
+def test_a_program_that_dies_without_a_word(tmp_path: Path, monkeypatch, alone: str) -> None:
+    monkeypatch.setattr(exporting, "ALONE", alone)
+    with pytest.raises(GantoolError, match="does not run without gantool: exit code (-9|3)"):
+        exporting.compare_alone([tmp_path / "a.pt2"], {"a": []}, {"a": []}, tmp_path)
+
+
 def test_what_is_no_snapshot(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = run / "a.safetensors"
     with pytest.raises(GantoolError, match="not a readable snapshot"):

@@ -12,7 +12,10 @@ import gantool
 from gantool.cli.main import main
 from gantool.errors import GantoolError
 from gantool.logging.status import read_status
+from gantool.runs.card import write_card
 from gantool.runs.hub import NAME, is_on_hub
+from gantool.runs.trained import load_run
+from runs import train
 
 REVISION = "0" * 40
 
@@ -63,6 +66,14 @@ def test_load_and_init_take_a_name_on_the_hub(on_hub: Path, capfd: pytest.Captur
     words += ["score=none", "trainer.duration=1it", "hydra.run.dir=new"]
     assert main(["train", "init=someone/digits", *words]) == 0
     assert "17,856 of 17,856 parameters taken" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("half_life", ["2kimg", "{_target_: gantool.schedules.Ramp, start: 0, end: 64, until: 1}"])
+def test_a_card_tells_of_the_average_in_words(in_tmp: Path, half_life: str) -> None:
+    train(in_tmp / "run", f"trainer.ema_half_life={half_life}", model="mlp", rounds=1)
+    write_card(in_tmp, load_run(str(in_tmp / "run"), device="cpu"), None)
+    [line] = [line for line in (in_tmp / "README.md").read_text().splitlines() if line.startswith("| weights")]
+    assert line == f"| weights | averaged, half-life {'2kimg' if half_life == '2kimg' else 'on a schedule'} |"
 
 
 def test_every_snapshot_has_a_card(trained_run: Path) -> None:

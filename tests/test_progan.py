@@ -7,8 +7,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from composing import composed
 from extent import thorough
 from gantool.batch import Batch
+from gantool.cli.arguments import add_arguments
+from gantool.config.parts import build
 from gantool.game import Progress, Turn
 from gantool.growth import Progressive
 from gantool.networks.layers import MinibatchStd
@@ -126,6 +129,12 @@ def test_batch_sizes_from_the_command_line_count(in_tmp: Path) -> None:
     sizes = "model.growth.batch_sizes={8: 4, 16: 4}"
     state = train(in_tmp / "run", *WGAN, sizes, "model.growth.start=8", "model.conditional=true", model="progan")
     assert state["progress"]["nimg"] == 32 and state["progress"]["rounds"] == 6  # four of 4 images, two of 8
+
+
+def test_one_batch_size_of_a_preset_is_set_back() -> None:
+    words = ["experiment=celeba/progan-64", "dataset=mnist-5k", "model.growth.batch_sizes.32=null"]
+    growth = build(composed(*add_arguments(words))[0].model.growth, "model.growth", {"resolution": 64})
+    assert (growth.batch_size(2.0, 7), growth.batch_size(3.0, 7)) == (128, 7)
 
 
 @pytest.mark.parametrize("sizes", ["{8: 4}", "{4: 8, 8: 4, 16: null}", "{4: 8, 8: 4, 16: 2}", "{4: 8, 8: 4, 32: 2}"])

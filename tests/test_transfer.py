@@ -9,6 +9,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from composing import composed
 from extent import some
+from gantool.cli.arguments import add_arguments
 from gantool.cli.main import main
 from gantool.config import Written
 from gantool.runs.build import build_state, set_up
@@ -214,6 +215,16 @@ def test_first_blocks_keep_their_values(in_tmp: Path, model: str) -> None:
     for name, keys in FREEZES[model].items():
         assert all(any(f"{name}.{key}" in one for one in kept) for key in keys), kept
     assert not any("head" in name for name in kept) and len(kept) < len(after["game"]) / 2
+
+
+def test_an_embedding_of_labels_is_no_block(in_tmp: Path) -> None:
+    words = ["model.conditional=true", "model.discriminator.condition=concat", "trainer.freeze={discriminator: 1}"]
+    after = train(in_tmp / "run", *words, model="dcgan", rounds=2)["game"]
+    before = fresh(
+        "model=dcgan", *WIDTHS["dcgan"], "++model.latent.dim=8", *add_arguments(words)
+    ).game.named_parameters()
+    frozen = [name for name, value in before if same(value.detach(), after[name])]
+    assert any("discriminator.layers.0" in name for name in frozen) and not any("layers.2" in name for name in frozen)
 
 
 @pytest.mark.parametrize(

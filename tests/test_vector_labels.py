@@ -167,6 +167,10 @@ def test_codes_are_shown_of_the_first_label(labels: torch.Tensor) -> None:
         assert shown[name][1] == columns
 
 
+def test_a_card_says_that_labels_of_images_are_in_the_snapshot(done: Path) -> None:
+    assert "the labels of 24 training images" in (done / "exported" / "README.md").read_text()
+
+
 def test_vectors_of_another_part_follow_the_runs_names() -> None:
     trained = Labelled(3, ["age", "hair:black", "hair:red"], torch.zeros(1, 3))
     images, labels = torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.tensor([[1, 0.5], [1, 0.25]])

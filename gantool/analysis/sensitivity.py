@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gantool.errors import GantoolError
+from gantool.errors import GantoolError, first_line
 
 Generate = Callable[[Tensor], Tensor]  # (n, dim) -> (n, C, H, W), each image from its own row alone
 ROUNDING = 1e-6  # relative; smaller singular values of a float32 Jacobian are noise
@@ -25,7 +25,7 @@ def jacobian(generate: Generate, z: Tensor, *, at_once: int = 64) -> Tensor:
             try:
                 rows.append(torch.func.jvp(generate, (z.repeat(len(directions), 1),), (directions,))[1])
             except (NotImplementedError, RuntimeError) as error:
-                reason = str(error).splitlines()[0][:120]
+                reason = first_line(error)[:120]
                 raise GantoolError(f"the generator cannot be differentiated forwards: {reason}") from error
     return torch.cat(rows)
 

@@ -98,8 +98,13 @@ def _quoted(word: str) -> str:
         or "${" in value
     ):
         return word
-    quoted = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), value)
-    return f"{key}='{quoted}'"
+    return f"{key}={quoted(value)}"
+
+
+def quoted(value: str) -> str:
+    """`value` in Hydra's quotes, in which every character is itself."""
+    inside = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), value)
+    return f"'{inside}'"
 
 
 def check_launcher(overrides: Sequence[str]) -> None:

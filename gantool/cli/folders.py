@@ -28,14 +28,14 @@ class Folders(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: object) -> None:
         """A single run begins."""
         with suppress(OmegaConfBaseException):  # Hydra meets it again and ends the command
-            _note(Path(config.hydra.run.dir))
+            note(Path(config.hydra.run.dir))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
         """A sweep begins."""
         global sweep
         with suppress(OmegaConfBaseException):
             sweep = Sweep(Path(config.hydra.sweep.dir).absolute(), config.get("sweep_metric"))
-            _note(sweep.folder)
+            note(sweep.folder)
 
 
 def forget() -> None:
@@ -67,6 +67,7 @@ def discard(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _note(folder: Path) -> None:
+def note(folder: Path) -> None:
+    """The folder is about to be made, with those above it that are not there."""
     missing = [path for path in (folder.absolute(), *folder.absolute().parents) if not path.exists()]
     _made.extend(missing[-1:])

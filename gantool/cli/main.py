@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gantool import __version__
-from gantool.errors import GantoolError, did_you_mean
+from gantool.errors import GantoolError, did_you_mean, first_line
 
 if TYPE_CHECKING:
     from gantool.config.options import CommandOptions
@@ -200,7 +200,7 @@ def _hydra(command: str, words: list[str]) -> int:
                 raise GantoolError(line) from error
             if folders.sweep is None:
                 raise
-            reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"  # the launcher's: a job's process died
+            reason = f"{type(error).__name__}: {first_line(error)}"  # the launcher's: a job's process died
             raise GantoolError(f"the sweep was cut short: {reason}") from error
     return 0
 

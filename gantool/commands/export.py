@@ -16,6 +16,7 @@ class Options(OneRun):
     Inputs are z (N, latent dim) and, of a conditional run, labels (N,) int64; the output is images (N, C, H, W) float32
     in [-1, 1]. N is free. A run that translates has a file for each direction, with the input source, images too. ONNX
     and .pt2 files need no gantool, and make the same image again where pix2pix has dropout for noise.
+    Of a run whose labels are vectors, the snapshot holds those of 64 training images, to draw labels from.
     Results go to RUN_FOLDER/exported unless out=FOLDER says otherwise; each is compared with the run before it is
     called good.
     """

@@ -58,15 +58,17 @@ class CodeAgreement:
     """codes/<code>: the share of generated images whose class is the one that their code's value stands for.
 
     The features' classifier names the class; which value stands for which class is the best one-to-one matching. The
-    same images decide the matching and the share. Raises DoesNotApply for a latent without categorical codes, or where
-    the classifier's classes are not those of the data set.
+    same images decide the matching and the share. Raises DoesNotApply for a latent without categorical codes, for a
+    game that is told labels, or where the classifier's classes are not those of the data set.
     """
 
     def __init__(
-        self, features: Features, image_set: ImageSet, device: torch.device, game: Game, seed: int = 0
+        self, features: Features, image_set: ImageSet, device: torch.device, game: Game, num_classes: int, seed: int = 0
     ) -> None:
         if not game.codes:
             raise DoesNotApply("monitor=codes is for latents with categorical codes: add model/latent=structured")
+        if num_classes:
+            raise DoesNotApply("monitor=codes: with model.conditional=true the label is the class; leave it out")
         check_classes("codes", features, image_set)
         self.features, self.seed, self.device = features.to(device), seed, device
         self.images = normalise(image_set.images[:10])

@@ -121,7 +121,7 @@ class Discriminator(HeadedDiscriminator):
         sides = [min(self.last_map) << level for level in reversed(range(len(widths)))]
         check_attention("model.discriminator.attention", attention, sides)
         bias = norm in BIASED
-        concat = condition == "concat"
+        self.sees_label = concat = condition == "concat"
         self.label_plane = LabelPlane(resolution, num_classes) if concat else None
         layers: list[nn.Module] = [nn.Conv2d(channels + concat, widths[0], 4, 2, 1), LeakyReLU(0.2)]
         layers += attend(widths[0], sides[0], attention)

@@ -78,7 +78,7 @@ class Discriminator(HeadedDiscriminator):
         super().__init__()
         check_choice("model.discriminator.norm", norm, NORMS)
         condition = chosen_condition(condition, num_classes)
-        concat = condition == "concat"
+        self.sees_label = concat = condition == "concat"
         self.embed = LabelTable(num_classes, hidden[0]) if concat else None
         pixels = channels * math.prod(sides(resolution))
         self.layers = nn.Sequential(*hidden_layers([pixels + concat * hidden[0], *hidden], norm, dropout))

@@ -14,6 +14,7 @@ from gantool.logging.grid import grid, save_grid
 from gantool.margins import written
 from gantool.runs.results import Result
 from gantool.runs.sampling import columns_for
+from gantool.runs.snapshot import shown_vectors
 from gantool.runs.trained import TrainedRun
 from gantool.runs.translation import choose_direction, list_sources
 
@@ -61,8 +62,11 @@ def _lines(run: TrainedRun, license: str | None, *, shown: bool) -> Iterator[str
     yield from (f'generator = gantool.load("USER/MODEL"{name})  # or this folder', f"images = {call}", "```", "")
     classes = f", {run.num_classes} classes" if run.num_classes else ""
     yield from ("## Data", "", f"{data}: {channels}x{height}x{width} pixels{classes}.", "")
+    if (vectors := shown_vectors(run.labelled)) is not None:
+        yield from (f"The snapshot holds the labels of {len(vectors)} training images, to draw labels from.", "")
     rates = {player: config.optimizer.of(player)["lr"] for player in run.game.players}
     trainer = config.trainer
+    half_life = trainer.ema_half_life if isinstance(trainer.ema_half_life, str) else "on a schedule"
     settings = {
         "model": model,
         "loss": chosen.get("loss", "?"),
@@ -73,7 +77,7 @@ def _lines(run: TrainedRun, license: str | None, *, shown: bool) -> Iterator[str
         "images seen": f"{run.nimg:,}",
         "precision": trainer.precision,
         "seed": trainer.seed,
-        "weights": f"averaged, half-life {trainer.ema_half_life}" if run.ema else "as trained",
+        "weights": f"averaged, half-life {half_life}" if run.ema else "as trained",
         "gantool, torch": f"{__version__}, {torch.__version__}",
     }
     yield from (

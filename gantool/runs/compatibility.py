@@ -8,7 +8,7 @@ from torch import Tensor
 from gantool.batch import Batch
 from gantool.data.source import Source
 from gantool.data.two_sided import TwoSided, Unpaired
-from gantool.errors import GantoolError
+from gantool.errors import GantoolError, first_line
 from gantool.game import Game, Outcome
 from gantool.shapes import sides
 
@@ -75,7 +75,7 @@ def check_shapes(game: Game, source: Source | TwoSided) -> None:
     except GantoolError:
         raise
     except Exception as error:
-        reason = (str(error) if isinstance(error, RuntimeError) else repr(error)).splitlines()[0]
+        reason = first_line(error) if isinstance(error, RuntimeError) else repr(error).splitlines()[0]
         raise GantoolError(
             f"the networks do not fit {shape} images or each other ({reason}): their classes are handed `resolution`, "
             "`channels` and `latent_dim`, which dataset.resolution and model.latent.dim set"

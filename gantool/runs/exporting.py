@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from gantool.errors import GantoolError
+from gantool.errors import GantoolError, first_line
 from gantool.files import whole, write_whole
 from gantool.networks.translators import Dropout
 from gantool.randomness import seed_torch
@@ -139,7 +139,7 @@ def trace(module: nn.Module, inputs: dict[str, Tensor]) -> torch.export.Exported
     try:
         return torch.export.export(plain_copy(module), tuple(inputs.values()), dynamic_shapes=shapes)
     except Exception as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise GantoolError(f"torch.export cannot trace {type(module).__name__}: {reason}") from error
 
 
@@ -173,5 +173,6 @@ def compare_alone(
         command = [sys.executable, "-I", "-c", ALONE, scratch, *map(str, programs)]
         done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise GantoolError(f"{out}: a program does not run without gantool: {done.stderr.strip().splitlines()[-1]}")
+        told = [f"exit code {done.returncode}", *done.stderr.strip().splitlines()]  # one that is killed says nothing
+        raise GantoolError(f"{out}: a program does not run without gantool: {told[-1]}")
     return {Path(path).name: value for path, value in json.loads(done.stdout.splitlines()[-1]).items()}

@@ -76,5 +76,6 @@ def _blocks(network: nn.Module, order: list[nn.Module]) -> Iterator[list[nn.Modu
 
 
 def _has_weights(entry: nn.Module) -> bool:
-    layers = (module for module in entry.modules() if not isinstance(module, nn.Embedding))
-    return any(parameter.dim() > 1 for layer in layers for parameter in layer.parameters(recurse=False))
+    tables = [table for table in entry.modules() if isinstance(table, nn.Embedding)]
+    inside = {id(weight) for table in tables for weight in table.parameters()}  # spectral norm keeps it in a child
+    return any(parameter.dim() > 1 and id(parameter) not in inside for parameter in entry.parameters())

@@ -42,6 +42,18 @@ class Labelled:
             return labels.shape[1:] == (self.num,) and labels.is_floating_point() and bool(labels.isfinite().all())
         return labels.dtype == torch.int64 and labels.ndim == 1 and bool(((labels >= 0) & (labels < self.num)).all())
 
+    def check(self, labels: Tensor, count: int, of: object) -> None:
+        """Raises GantoolError for labels that `of` cannot be asked for, and other than `count`."""
+        if not self.num:
+            raise GantoolError(f"labels: {of} is unconditional: leave them out")
+        if len(labels) != count or not self.knows(labels):
+            kind = (
+                f"{count} classes in 0 to {self.num - 1}, int64"
+                if self.vectors is None
+                else (f"({count}, {self.num}) finite numbers, float32")
+            )
+            raise GantoolError(f"labels: {of} takes {kind}, not {tuple(labels.shape)} {labels.dtype}")
+
     def told(self, image_set: ImageSet, of: object) -> ImageSet:
         """The same images, labelled by numbers as `of` was trained with them: by name, where names are known.
 

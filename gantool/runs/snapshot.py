@@ -15,9 +15,9 @@ from gantool import __version__
 from gantool.batch import Draws
 from gantool.config import build
 from gantool.config.trust import OF_GENERATORS, check
-from gantool.errors import GantoolError, did_you_mean
+from gantool.errors import GantoolError, did_you_mean, first_line
 from gantool.files import whole
-from gantool.games.gan import GAN, stage_of
+from gantool.games.gan import stage_of
 from gantool.growth import Progressive
 from gantool.latents import Latent
 from gantool.randomness import forked, seed_torch
@@ -64,18 +64,26 @@ class FromLatent(nn.Module):
         if not isinstance(labels, Tensor):
             chosen = self.labelled.asked(labels, "this generator")
             labels = self.labelled.in_turn(count) if chosen is None else filled(chosen, count)
+        else:
+            self.labelled.check(labels, count, "this generator")
         labels = None if labels is None else labels.to(device)
         with forked(device):
             seed_torch("snapshot", seed)
             return self(self.latents(count), labels)
 
 
+def shown_vectors(labelled: Labelled) -> Tensor | None:
+    """The vectors of labels that a snapshot holds, those of real images: anyone who has it can read them."""
+    return None if labelled.vectors is None else labelled.vectors[:_SHOWN]
+
+
 def callables(run: TrainedRun) -> dict[str, nn.Module]:
-    """A run's generators by name as their user calls them: from latents in a GAN, else from images (N, C, H, W)."""
-    if not isinstance(run.game, GAN):
+    """A run's generators by name as their user calls them: from latents in a GAN, else from images (N, C, H, W).
+    Raises GantoolError for a game of one's own."""
+    if run.game.translates:
         return dict(run.generators.items())
-    network = run.generators["generator"]
-    return {"generator": FromLatent(network, run.game.latent, run.game.growth, run.labelled)}
+    game = run.gan("export")
+    return {"generator": FromLatent(run.generators["generator"], game.latent, game.growth, run.labelled)}
 
 
 def save_snapshot(path: Path, run: TrainedRun) -> None:
@@ -85,8 +93,8 @@ def save_snapshot(path: Path, run: TrainedRun) -> None:
     model, channels = run.config.model.node, run.shape[0]
     parts = {name: model[name] for name in ("generator", "latent", "growth") if model.get(name)}
     shape = {"channels": channels, "resolution": run.config.dataset.resolution, "num_classes": run.labelled.num}
-    vectors = run.labelled.vectors
-    labels = {"names": run.labelled.names, "vectors": None if vectors is None else vectors[:_SHOWN].tolist()}
+    vectors = shown_vectors(run.labelled)
+    labels = {"names": run.labelled.names, "vectors": None if vectors is None else vectors.tolist()}
     metadata = {
         "format": FORMAT,
         "gantool": __version__,
@@ -153,7 +161,7 @@ def read_snapshot(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise GantoolError(f"{path} is not a readable snapshot ({str(error).splitlines()[0]})") from error
+        raise GantoolError(f"{path} is not a readable snapshot ({first_line(error)})") from error
     made = metadata.get("format", "")
     if made == "gantool snapshot 1":
         raise GantoolError(f"{path} was written by gantool 0.1: load it with that version, or export the run anew")

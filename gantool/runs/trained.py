@@ -81,7 +81,9 @@ class TrainedRun:
     def gan(self, command: str) -> GAN:
         """Its game; raises GantoolError, which says that `command` asks for it, where it has no latent."""
         if not isinstance(self.game, GAN):
-            raise GantoolError(f"{self.folder} is a CycleGAN or pix2pix run: gantool {command} needs a latent")
+            own = f"of a game of its own, {type(self.game).__name__}"
+            kind = "a CycleGAN or pix2pix run" if self.game.translates else own
+            raise GantoolError(f"{self.folder} is {kind}: gantool {command} needs a latent")
         return self.game
 
     def images(self, *, split: str | None = None, root: str | None = None, on_bad_image: str = "") -> ImageSet:
@@ -134,6 +136,8 @@ class TrainedRun:
         if not isinstance(labels, Tensor):
             chosen = self.labelled.asked(labels, self.folder)
             labels = self.labelled.in_turn(num) if chosen is None else filled(chosen, num)
+        else:
+            self.labelled.check(labels, num, self.folder)
         with forked(self.device):
             generators = self.standing(None, seed, truncation)
             blocks = sampled(
