@@ -18,9 +18,11 @@ from tensorboard.plugins.projector import projector_config_pb2 as projector
 from extent import thorough
 from gantool import load_run
 from gantool.analysis.draw_embedding import Points, draw_maps, draw_neighbours
+from gantool.analysis.embedding import predicted_classes
 from gantool.cli.main import main
 from gantool.images import to_uint8
 from gantool.metrics.digits import DigitFeatures
+from gantool.metrics.embedding import Embedding
 from gantool.runs import embedding
 from gantool.runs.subject import open_subject
 from runs import train
@@ -113,6 +115,19 @@ def test_an_unconditional_run_is_coloured_by_the_extractors_word(in_tmp: Path) -
     assert main(["embed", f"run={in_tmp / 'run'}", *SMALL, f"out={in_tmp / 'out'}"]) == 0
     assert all(row["class"] in set("0123456789") for row in table(in_tmp / "out"))
     assert json.loads((in_tmp / "out" / "embed.json").read_text())["generated_classes"] == "predicted"
+
+
+@pytest.mark.parametrize(
+    ("classes", "known", "expected"),
+    [(0, 0, None), (0, 3, None), (3, 0, None), (2, 3, None), (3, 3, [2, 0])],
+)
+def test_classes_are_predicted_where_both_know_the_same(classes: int, known: int, expected: list[int] | None) -> None:
+    """`classes` of the data, 0 where it is unlabelled, and `known` of the extractor, 0 where it has no logits."""
+    scores = torch.eye(3)[:, :known]
+    real, made = (Embedding(torch.zeros(len(rows), 4), scores[rows]) for rows in ([0, 1, 2], [2, 0]))
+    labels = torch.arange(3) if classes else torch.full((3,), -1)
+    found = predicted_classes(made, real, labels, classes)
+    assert (found if found is None else found.tolist()) == expected
 
 
 @pytest.mark.parametrize(("labels", "columns"), [([-1, -1, -1, -1], 1), ([0, 1, -1, -1], 2), ([0, 29, 3, 4], 2)])

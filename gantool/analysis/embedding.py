@@ -29,8 +29,9 @@ def tsne(points: Tensor, *, perplexity: float, seed: int) -> Tensor:
 
 def predicted_classes(made: Embedding, real: Embedding, labels: Tensor, num_classes: int) -> Tensor | None:
     """(M,) int64 classes of generated images by the extractor; None where it does not know the data's classes: it has
-    others, or gets more than a tenth of the real images, whose classes are `labels` (N,), wrong."""
-    if real.logits.shape[1] != num_classes:
+    others or none, as the data may have, or gets more than a tenth of the real images, whose classes are `labels` (N,),
+    wrong."""
+    if not num_classes or real.logits.shape[1] != num_classes:
         return None
     right = float((real.logits.argmax(1) == labels).double().mean())
     return made.logits.argmax(1) if right >= KNOWS_CLASSES else None
