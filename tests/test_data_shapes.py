@@ -50,6 +50,22 @@ def fitted(root: Path, resolution: Any, **how: Any) -> np.ndarray:
     return prepare(source, progress=False).images[0].numpy()
 
 
+def test_a_set_is_known_by_its_pixels_wherever_it_lies(tmp_path: Path) -> None:
+    gradient(gradient(tmp_path / "here", 40, 24), 24, 40, "b.png")
+    gradient(gradient(tmp_path / "there", 24, 40, "0.png"), 40, 24, "1.png")  # the same, called and ordered otherwise
+    gradient(gradient(tmp_path / "others", 40, 24), 24, 42, "b.png")
+
+    def known(root: str, resolution: int = 16, channels: int = 3, **how: Any) -> tuple[torch.Size, str]:
+        made = prepare(Folder(str(tmp_path / root), resolution=resolution, channels=channels, fitting=Fitting(**how)))
+        return made.images.shape[1:], made.pixels_hash
+
+    first = known("here")
+    assert known("there") == first == known("here") and len(first[1]) == 8
+    ways = [known("others"), known("here", 8), known("here", channels=1), known("here", crop=20)]
+    ways += [known("here", fit="stretch"), known("here", fit="pad"), known("here", range=(0, 128))]
+    assert len({first, *ways}) == len(ways) + 1
+
+
 @pytest.mark.parametrize(("width", "height"), [(40, 24), (24, 40), (40, 40)])
 def test_a_crop_takes_the_centre_before_anything_else(width: int, height: int, tmp_path: Path) -> None:
     made = fitted(gradient(tmp_path, width, height), 16, crop=16)

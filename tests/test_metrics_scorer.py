@@ -175,6 +175,8 @@ def test_the_protocol_is_json_and_tells_results_apart() -> None:
         scorer(reals(), 100, "fd", seed=7),
         scorer(reals(), 100, seed=7, num_real=200),
         scorer(replace(reals(), split="test"), 100, seed=7),
+        scorer(replace(reals(), images=reals().images.expand(-1, 3, -1, -1)), 100, seed=7),
+        scorer(replace(reals(), rows=torch.tensor([[1, 0], [2, 0]])), 100, seed=7),
         *(Scorer(Rows(), chosen, reals(), num=100, seed=7) for chosen in (other_k, other_class)),
     ]
     told = [json.dumps({**other.protocol(), "floor": None}) for other in others]

@@ -1,5 +1,6 @@
 """A prepared data set."""
 
+import hashlib
 from dataclasses import dataclass, replace
 
 import torch
@@ -39,6 +40,13 @@ class ImageSet:
     def classes(self) -> Tensor | None:
         """Its labels where they are classes."""
         return None if self.labels is None or self.labels.ndim > 1 else self.labels
+
+    @property
+    def pixels_hash(self) -> str:
+        """8 hex digits, of the pixels of the whole set in any order: the same wherever its files lie and whatever they
+        are called."""
+        content = self.rows[:, 0].sort().values.numpy().tobytes() if len(self.rows) else self.fingerprint.encode()
+        return hashlib.sha256(content).hexdigest()[:8]
 
     def at(self, rows: Tensor) -> "ImageSet":
         """Some of its images, in memory."""

@@ -196,6 +196,8 @@ class Scorer:
             "resize": features.resize,
             **features.details,
             "split": self._split,
+            "shape": "x".join(map(str, self.image_set.images.shape[1:])),
+            "pixels_sha256": self.image_set.pixels_hash,
             "num_fake": self.num,
             "num_real": len(self._rows),
             "num_floor": [len(self._held_out), len(self._others)],
