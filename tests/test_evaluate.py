@@ -97,6 +97,15 @@ def test_several_checkpoints_give_one_ranked_table_files_and_curves(runs: Path, 
     assert curve == pytest.approx(mine, rel=1e-6) and len(curve) == 2
 
 
+def test_a_state_is_scored_once_however_it_is_called(runs: Path, capfd: pytest.CaptureFixture) -> None:
+    words = ["num=20", "num_real=40", "score=[fd]", f"out={runs / 'once'}"]
+    newest = sorted((runs / "a" / "checkpoints").glob("0*.pt"))[-1].name
+    called = f"run=[{runs / 'a'},{runs / 'b' / '..' / 'a'}]", f"checkpoint=[newest,{newest}]"
+    assert main(["evaluate", *called, *words]) == 0
+    assert len(json.loads((runs / "once" / "results.json").read_text())) == 1
+    assert "over seeds" not in capfd.readouterr().out
+
+
 def test_the_same_command_gives_the_same_numbers_and_another_seed_others(runs: Path) -> None:
     words = ["num=40", "num_real=60", "score=[fd,kd,is,recall]"]
     first = evaluated(runs / "b", *words)

@@ -15,18 +15,21 @@ from runs import small
 HOW = {"metrics": ["fd"], "num_fake": 5000, "floor": {"fd": 0.1}, "warning": None, "extractor": "digits"}
 
 
-def result(name: str, value: float, margin: float = 0.1, settings: str | None = None, **how: object) -> Result:
+def result(
+    name: str, value: float, margin: float = 0.1, settings: str | None = None, seed: int | None = None, **how: object
+) -> Result:
     margins, words = {"fd": margin} if margin else {}, (f"loss={settings}", f"trainer.seed={name}")
-    return Result(name, "finished", None, 8, {"fd": value}, (), margins, {**HOW, **how}, settings, words)
+    one = Result(name, "finished", None, 8, {"fd": value}, (), margins, {**HOW, **how}, settings, words)
+    return replace(one, seed=seed)
 
 
 def test_ties_and_what_was_measured_otherwise() -> None:
-    results = [result("a", 2.0), result("b", 1.0), result("c", 1.1), result("d", 0.5, num_fake=60, seed=3)]
+    results = [result("a", 2.0), result("b", 1.0), result("c", 1.1), result("d", 0.5, num_fake=60, splits=3)]
     failed = Result("e", "failed", "a bug", 0, {"fd": 0.1}, (), {}, HOW)
     found = ranking([*results, failed, Result("f", "finished", None, 8, {})], "fd")
     assert [one.name for one in found.results] == ["b", "c", "a", "d", "f", "e"]
     assert found.places == ["1=", "1=", "3", "-*", "-", "-"] and found.groups == []
-    assert found.notes == ["* d is not ranked: scored with num_fake 60 and not 5000, seed 3 and not None"]
+    assert found.notes == ["* d is not ranked: scored with num_fake 60 and not 5000, splits 3 and not None"]
     lines = found.compared()
     assert len(lines) == 2 and "b against c: fd differs by 0.1, within the spread of images" in lines[0]
     assert "b against a: fd differs by 1, beyond the spread of images" in lines[1] and "seeds may differ" in lines[1]
@@ -60,6 +63,15 @@ def test_seeds_are_taken_together() -> None:
     within, beyond = found.compared()
     assert within.startswith("loss=x against loss=y: fd differs by 0.05, within the spread over seeds")
     assert beyond.startswith("loss=x against loss=z: fd differs by 3.03, beyond the spread over seeds")
+
+
+def test_runs_of_one_seed_are_no_seeds() -> None:
+    same = [result("x", 1.0, 0.1, "x", seed=5), result("again", 1.2, 0.1, "x", seed=5)]
+    found = ranking([*same, result("y", 3.0, 0.1, "y", seed=5)], "fd")
+    assert found.groups == [] and found.places == ["1=", "1=", "3"]
+    assert "beyond the spread of images" in found.compared()[0] and "seeds may differ" in found.compared()[0]
+    (group,) = ranking([*same, result("other", 3.1, 0.1, "x", seed=6)], "fd").groups
+    assert group.num == 2 and group.scores["fd"].value == pytest.approx(2.1), "each seed counts once"
 
 
 @pytest.fixture

@@ -72,9 +72,12 @@ def evaluate(options: Options) -> None:
         if options.rank_by not in (None, *names):
             near = did_you_mean(str(options.rank_by), names)
             raise GantoolError(f"rank_by={options.rank_by}{near}: the scores are {', '.join(names)}")
+        states = {(panel.run.folder.resolve(), panel.run.nimg): targets[0]}  # the best may be the newest too
         for target in targets[1:]:
-            panel.check_comparable(load(target))
-        for target in targets:
+            run = load(target)
+            panel.check_comparable(run)
+            states.setdefault((run.folder.resolve(), run.nimg), target)
+        for target in states.values():
             evaluations.append(panel.judge(load(target)))
             if is_first_rank():
                 run = evaluations[-1].run

@@ -113,6 +113,7 @@ def ranked(evaluations: Sequence[Evaluation], metric: str) -> tuple[list[Evaluat
     better = evaluations[0].protocol.get("higher_is_better")
     higher = tuple(better) if isinstance(better, list) else ()
     names = [f"{one.run.name} at {one.nimg / 1000:.4g} kimg" for one in evaluations]
+    runs = [one.run for one in evaluations]
     results = [
         Result(
             name if names.count(name) == 1 else f"{one.run} at {one.nimg / 1000:.4g} kimg",
@@ -123,10 +124,11 @@ def ranked(evaluations: Sequence[Evaluation], metric: str) -> tuple[list[Evaluat
             higher,
             one.margins,
             one.protocol,
-            settings_of(one.run),
+            settings,
             tuple(typed_words(one.run)),
+            seed=seed,
         )
-        for name, one in zip(names, evaluations, strict=True)
+        for name, one, (settings, seed) in zip(names, evaluations, map(settings_of, runs), strict=True)
     ]
     found = ranking(results, metric)
     return [evaluations[results.index(result)] for result in found.results], found

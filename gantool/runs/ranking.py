@@ -1,6 +1,7 @@
 """Results ranked by a score: ties within the margin, seeds together, and none beside one of another protocol."""
 
 import json
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ _NOT_HOW = ("metrics", "higher_is_better", "floor", "warning", "scores")  # of a
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in their seed alone, or one run."""
+    """Runs that differ in their seed alone, or of one seed."""
 
     name: str
     place: str
@@ -21,7 +22,7 @@ class Group:
 
     @property
     def num(self) -> int:
-        """Of its runs."""
+        """Of its seeds."""
         return max(score.num for score in self.scores.values())
 
 
@@ -71,7 +72,7 @@ def ranking(results: Sequence[Result], metric: str | None) -> Ranking:
         if one.protocol and (text := one.protocol.get("warning")):
             warned.setdefault(str(text), []).append(one.name)
     notes += [f"note: {text}" + _of(names, scored) for text, names in warned.items()]
-    return Ranking(metric, [*alike, *others, *rest], found, groups if len(groups) < len(alike) else [], notes)
+    return Ranking(metric, [*alike, *others, *rest], found, groups if any(one.num > 1 for one in groups) else [], notes)
 
 
 def _of(names: list[str], scored: Sequence[Result]) -> str:
@@ -124,5 +125,10 @@ def _groups(alike: Sequence[Result], metric: str) -> list[Group]:
 
 
 def _estimate(group: Sequence[Result], metric: str) -> Estimate:
-    values = [one.metrics[metric] for one in group if metric in one.metrics]
-    return Estimate.of_seeds(values) if len(values) > 1 else Estimate.of_one(values[0], group[0].margins.get(metric))
+    """Over the seeds: runs of one seed say nothing of what others would score, so they count once."""
+    scored = [one for one in group if metric in one.metrics]
+    seeds: dict[object, list[float]] = {}
+    for index, one in enumerate(scored):
+        seeds.setdefault(f"unknown {index}" if one.seed is None else one.seed, []).append(one.metrics[metric])
+    values = [statistics.fmean(same) for same in seeds.values()]
+    return Estimate.of_seeds(values) if len(values) > 1 else Estimate.of_one(values[0], scored[0].margins.get(metric))

@@ -32,6 +32,7 @@ class Result:
     settings: str | None = None  # all but the seed: equal for runs that differ in that alone; None: not known
     words: tuple[str, ...] = ()  # what was typed
     seconds: float = 0.0  # that its rounds took
+    seed: int | None = None  # of its training; None: not known
 
     @classmethod
     def read(cls, folder: Path) -> "Result":
@@ -49,18 +50,21 @@ class Result:
         higher = tuple(status.get("higher_is_better") or ())
         lines = read_metrics(folder)
         told = [p for line in lines if isinstance(p := line.get("protocol"), dict) and "metrics" in p]
-        own = (told[-1] if told else None, settings_of(folder), tuple(typed_words(folder)), seconds(lines))
+        settings, seed = settings_of(folder)
+        own = (told[-1] if told else None, settings, tuple(typed_words(folder)), seconds(lines), seed)
         return cls(folder.name, state, error, nimg, metrics, higher, margins, *own)
 
 
-def settings_of(folder: Path) -> str | None:
-    """The configuration of a run without its seed, as text; None where it cannot be read."""
+def settings_of(folder: Path) -> tuple[str | None, int | None]:
+    """The configuration of a run without its seed, as text, and the seed; None where they cannot be read."""
     with suppress(GantoolError, OSError):
         config = OmegaConf.to_container(read_saved(folder))
         if isinstance(config, dict) and isinstance(trainer := config.get("trainer"), dict):
             config.pop("study", None)
-            return json.dumps({**config, "trainer": {**trainer, "seed": None}}, sort_keys=True, default=str)
-    return None
+            seed = trainer.get("seed")
+            text = json.dumps({**config, "trainer": {**trainer, "seed": None}}, sort_keys=True, default=str)
+            return text, seed if isinstance(seed, int) else None
+    return None, None
 
 
 def read_results(folder: Path) -> list[Result]:
