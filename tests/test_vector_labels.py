@@ -18,13 +18,16 @@ from gantool.errors import GantoolError
 from gantool.games.gan import GAN
 from gantool.latents import Structured
 from gantool.losses import Hinge
+from gantool.metrics.digits import DigitFeatures
 from gantool.metrics.embedding import Embedding
 from gantool.metrics.per_class import OfClass
 from gantool.metrics.score import Score
+from gantool.monitors.scores import Scores
 from gantool.networks.mlp import Discriminator, Generator
 from gantool.runs import benchmark
 from gantool.runs.interpolation import between
 from gantool.runs.labelled import Labelled
+from gantool.runs.resuming import record_of
 from runs import small
 
 COLUMNS = ["age", "smiling", "kind:horse", "kind:zebra"]
@@ -151,6 +154,20 @@ class Counts(Score):
 
     def __call__(self, fake: Embedding, real: Embedding, seed: int) -> float:
         return len(fake)
+
+
+@pytest.mark.parametrize("count", [3, 1200])
+def test_scores_draw_labels_from_what_the_run_remembers(count: int) -> None:
+    """Of many images it remembers some: standing statistics are then of the same labels in training and after."""
+    labels, images = torch.rand(count, 4), torch.zeros(count, 1, 8, 8, dtype=torch.uint8)
+    image_set = ImageSet(images, labels, COLUMNS, "", "folder", rows=torch.zeros(count, 2, dtype=torch.int64))
+    shape: dict[str, int] = {"resolution": 8, "channels": 1, "num_classes": 4}
+    networks = Generator(latent_dim=20, **shape), Discriminator(**shape)
+    game = GAN(*networks, Structured(dim=20), Hinge(), conditional=True, num_classes=4)
+    scores = Scores(DigitFeatures(), {"counts": Counts()}, image_set, torch.device("cpu"), game, num_classes=4, num=2)
+    pool = scores.pool
+    assert isinstance(pool, torch.Tensor) and len(pool) == min(count, 1000)
+    assert torch.equal(pool, record_of(image_set)["vectors"])
 
 
 @pytest.mark.parametrize("labels", [torch.tensor([2, 0, 1]), torch.rand(3, 4)], ids=["classes", "vectors"])

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+KEPT = 1000  # label vectors that a run remembers
 _NOTHING = torch.empty(0, 2, dtype=torch.int64)
 
 
@@ -35,6 +36,13 @@ class ImageSet:
     def vectors(self) -> Tensor | None:
         """Its labels where they are vectors."""
         return None if self.labels is None or self.labels.ndim == 1 else self.labels
+
+    @property
+    def kept_vectors(self) -> Tensor | None:
+        """(at most 1,000, num_classes) of its labels where they are vectors, drawn at random, always the same ones."""
+        if self.vectors is None:
+            return None
+        return self.vectors[torch.randperm(len(self.vectors), generator=torch.Generator().manual_seed(0))[:KEPT]]
 
     @property
     def classes(self) -> Tensor | None:

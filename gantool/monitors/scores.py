@@ -45,7 +45,8 @@ class Scores:
     ) -> None:
         check_standing(game, standing_statistics)
         self.passes = standing_statistics
-        self.pool = num_classes if image_set.vectors is None or not num_classes else image_set.vectors
+        vectors = image_set.kept_vectors  # what the run has of them once it is trained, for the same scores
+        self.pool = num_classes if vectors is None or not num_classes else vectors
         if image_set.source is not None:
             num = min(num, len(image_set.source))
         self.scorer = Scorer(features, scores, image_set, num=num, batch_size=batch_size, seed=seed, device=device)

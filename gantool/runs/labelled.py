@@ -12,8 +12,6 @@ from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError, did_you_mean
 from gantool.sampling import filled
 
-KEPT = 1000  # vectors of training images that a run remembers
-
 Asked = Sequence[int | str] | int | str | None
 
 

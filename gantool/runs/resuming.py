@@ -21,7 +21,6 @@ from gantool.files import whole_files
 from gantool.game import Progress
 from gantool.ranks import rank
 from gantool.runs.build import Setup
-from gantool.runs.labelled import KEPT
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +64,8 @@ def record_of(image_set: ImageSet) -> dict[str, Any]:
     record: dict[str, Any] = {"class_names": image_set.class_names, "rows": image_set.rows}
     if image_set.span is not None:
         record["span"] = image_set.span
-    if image_set.vectors is not None:
-        order = torch.randperm(len(image_set.vectors), generator=torch.Generator().manual_seed(0))
-        record["vectors"] = image_set.vectors[order[:KEPT]]
+    if (vectors := image_set.kept_vectors) is not None:
+        record["vectors"] = vectors
     return record
 
 
