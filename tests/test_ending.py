@@ -5,6 +5,7 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +13,7 @@ import gantool
 from extent import some, thorough
 from gantool.cli.arguments import add_arguments
 from gantool.cli.main import main
+from gantool.runs.resuming import forget_other_scores
 from gantool.training.ending import Ending
 from gantool.training.stop import LATE, SIGNALS, StopSignal
 from runs import newest, same, same_training, small, train
@@ -54,6 +56,31 @@ def test_a_run_that_no_longer_improves_ends_and_may_go_on(in_tmp: Path, monkeypa
     assert main([*resume, "trainer.stop=null"]) == 0
     assert "the length of the run" not in capfd.readouterr().out, "it is as long as it was to be"
     assert same_training(newest(in_tmp / "run"), train(in_tmp / "whole", *SCORED, *STILL, model="mlp", rounds=9))
+
+
+@pytest.mark.parametrize("word", some(["monitor.scores.num=21", "score.fd_infinity.points=7", "monitor.scores.seed=1"], 1))
+def test_scores_of_another_way_are_forgotten(in_tmp: Path, word: str, capfd) -> None:
+    words = ["score=[fd_infinity]", *SCORED[1:], *STILL, "trainer.stop={metric: fd_infinity_digits, patience: 2}"]
+    first = train(in_tmp / "run", *words, model="mlp", rounds=9)
+    assert first["progress"]["rounds"] == 3 and first["best"]["nimg"] == 8
+    resume = ["train", f"resume={in_tmp / 'run'}"]
+    assert main(resume) == 0 and newest(in_tmp / "run")["best"] == first["best"], "the same way goes on"
+    capfd.readouterr()
+    assert main([*resume, word]) == 0
+    again = newest(in_tmp / "run")
+    assert again["progress"]["rounds"] == 6 and again["best"]["nimg"] == 32 and again["ending"]["since"] == 2
+    assert capfd.readouterr().out.count("how fd_infinity_digits is measured") == 1
+
+
+def test_what_an_earlier_version_knows_no_way_of_is_kept() -> None:
+    best, ending = {"metric": "fd", "value": 1.0, "nimg": 8}, {"metric": "fd", "best": 1.0, "since": 1}
+    state = SimpleNamespace(best=best, ending=ending, metrics={"fd": 1.0}, margins={})
+    scores = SimpleNamespace(scorer=SimpleNamespace(names=["fd"]), how=lambda: {"num_fake": 60})
+    forget_other_scores(state, scores)  # pyright: ignore[reportArgumentType]
+    assert (state.best, state.ending, state.metrics) == (best, ending, {"fd": 1.0})
+    ending["way"] = "another"
+    forget_other_scores(state, scores)  # pyright: ignore[reportArgumentType]
+    assert (state.best, state.ending, state.metrics) == (best, {}, {"fd": 1.0})
 
 
 @pytest.mark.parametrize("target", some(["{fd_digits: 1e9, is_digits: 0.5}", "{fd_digits: 1e9}", "{is_digits: 1}"], 1))

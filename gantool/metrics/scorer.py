@@ -187,6 +187,11 @@ class Scorer:
     def protocol(self) -> dict[str, object]:
         """Everything that another would need to measure the same, and the floor (JSON-able)."""
         self.prepare()
+        # Rounded, as another machine's last digits would make another protocol of the same one.
+        return {**self.how(), "floor": {name: float(f"{value:.6g}") for name, value in self.floor.items()}}
+
+    def how(self) -> dict[str, object]:
+        """The protocol but for the floor; known before any network runs."""
         features = self.features
         return {
             "metrics": self.names,
@@ -203,8 +208,6 @@ class Scorer:
             "num_floor": [len(self._held_out), len(self._others)],
             "seed": self.seed,
             "scores": {name: {"class": _path(score), **score.details} for name, score in self.scores.items()},
-            # Rounded, as another machine's last digits would make another protocol of the same one.
-            "floor": {name: float(f"{value:.6g}") for name, value in self.floor.items()},
             "warning": self.warning,
         }
 

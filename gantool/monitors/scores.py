@@ -55,6 +55,10 @@ class Scores:
                 f"{', '.join(names)} needs a conditional model: add model.conditional=true, or leave it out"
             )
 
+    def how(self) -> dict[str, object]:
+        """The protocol but for the floor; known before any network runs."""
+        return {**self.scorer.how(), "ema": True, "truncation": None, "standing_statistics": self.passes}
+
     def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
         """Scalars metrics/<score> and margin/<score> with their protocol."""
         device = self.scorer.device
@@ -62,7 +66,7 @@ class Scores:
             how = {"seed": self.scorer.seed, "pool": self.pool}
             generators = standing(game, generators, device, self.passes, **how)
             scores, margins = self.scorer.score_with_margins(made(game, generators, self.scorer))
-        protocol = {**self.scorer.protocol(), "ema": True, "truncation": None, "standing_statistics": self.passes}
+        protocol = {**self.scorer.protocol(), **self.how()}
         scalars = {f"metrics/{name}": value for name, value in scores.items()}
         return Record(scalars | {f"margin/{name}": value for name, value in margins.items()}, protocol=protocol)
 

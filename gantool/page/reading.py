@@ -18,8 +18,8 @@ from gantool.config.composed import choices, find_run, read_saved, typed_words
 from gantool.config.trust import looks_around
 from gantool.files import whole_files
 from gantool.logging.jsonl import read_metrics, seconds
+from gantool.logging.record import how
 from gantool.logging.status import read_status
-from gantool.runs.ranking import how
 
 _LARGEST = 1200  # pixels of a side
 _HEAVIEST = 600_000  # bytes of a picture that is inlined as it is

@@ -92,9 +92,15 @@ def build_monitors(
     return built
 
 
+def scores_of(monitors: Sequence[Every]) -> Scores | None:
+    """The monitor of the scores, if they were chosen."""
+    return next((every.monitor for every in monitors if isinstance(every.monitor, Scores)), None)
+
+
 def scorer_of(monitors: Sequence[Every]) -> Scorer | None:
-    """What measures the scores, if they were chosen."""
-    return next((every.monitor.scorer for every in monitors if isinstance(every.monitor, Scores)), None)
+    """What measures them."""
+    scores = scores_of(monitors)
+    return scores.scorer if scores else None
 
 
 def build_trackers(setup: Setup, scorer: Scorer | None = None) -> dict[str, Callable[..., Tracker]]:

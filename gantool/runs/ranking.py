@@ -3,13 +3,12 @@
 import json
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gantool.logging.record import how
 from gantool.margins import Estimate, places
 from gantool.runs.results import Result, rank
-
-_NOT_HOW = ("metrics", "higher_is_better", "floor", "warning", "scores")  # of a protocol: not how a score is measured
 
 
 @dataclass(frozen=True)
@@ -77,16 +76,6 @@ def ranking(results: Sequence[Result], metric: str | None) -> Ranking:
 
 def _of(names: list[str], scored: Sequence[Result]) -> str:
     return "" if len(names) == len(scored) else f" ({', '.join(names)})"
-
-
-def how(protocol: Mapping[str, object] | None, metric: str) -> str:
-    """How the score was measured, as JSON; 'null' where that is not known."""
-    if protocol is None:
-        return "null"
-    told = {key: value for key, value in protocol.items() if value and key not in _NOT_HOW}
-    scores = protocol.get("scores")
-    own = scores.get(metric) if isinstance(scores, Mapping) else None
-    return json.dumps(told | ({"score": own} if own else {}), sort_keys=True, default=str)
 
 
 def _usual(scored: Sequence[Result], metric: str) -> str:

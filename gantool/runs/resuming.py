@@ -19,8 +19,11 @@ from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
 from gantool.files import whole_files
 from gantool.game import Progress
+from gantool.logging.record import way
+from gantool.monitors.scores import Scores
 from gantool.ranks import rank
 from gantool.runs.build import Setup
+from gantool.training.state import State
 
 log = logging.getLogger(__name__)
 
@@ -120,6 +123,19 @@ def tell_jumps(setup: Setup, saved: dict[str, Any], total: int, num_images: int)
     new = _scheduled(setup, replace(progress, total=total), num_images, known)
     for key in [key for key in old if key in new and not math.isclose(old[key], new[key], rel_tol=1e-6)]:
         _tell(f"{key} at {progress.nimg / 1000:g} kimg {old[key]:.4g} -> {new[key]:.4g}")
+
+
+def forget_other_scores(state: State, scores: Scores | None) -> None:
+    """Forgets the best score, the last ones and what may end the run, where they were measured in another way than
+    `scores` will be: they are not to be compared."""
+    told, best, ending = scores.how() if scores else {}, state.best, state.ending
+    others = [one for one in (best, ending) if one.get("way") not in (None, way(told, str(one.get("metric"))))]
+    if scores and others:
+        _tell(f"how {others[0].get('metric')} is measured: its best value so far is forgotten")
+    if best.get("metric") != (scores.scorer.names[0] if scores else None) or best in others:
+        state.best, state.metrics, state.margins = {}, {}, {}
+    if scores and ending in others:
+        state.ending = {}
 
 
 def _tell(text: str) -> None:

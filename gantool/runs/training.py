@@ -25,12 +25,12 @@ from gantool.ranks import from_first, process_group, rank
 from gantool.runs.build import Setup, set_up
 from gantool.runs.fitting import settle_batch, what_fits
 from gantool.runs.lines import farewell, headline, how_finished
-from gantool.runs.monitors import build_measurements, build_trackers, build_watchdog, scorer_of
+from gantool.runs.monitors import build_measurements, build_trackers, build_watchdog, scorer_of, scores_of
 from gantool.runs.output import writing
 from gantool.runs.parallel import arrange, check_parallel, settings_of
 from gantool.runs.ready import get_ready, settled
 from gantool.runs.rehearsal import rehearse
-from gantool.runs.resuming import check_data, tell_jumps
+from gantool.runs.resuming import check_data, forget_other_scores, tell_jumps
 from gantool.runs.study import judge_of
 from gantool.runs.sweeps import told_place
 from gantool.runs.transfer import begin_from, check_source
@@ -97,7 +97,7 @@ class _Run:
         best_metric, trackers = scorer.names[0] if scorer else None, build_trackers(setup, scorer) if first else {}
         judge = judge_of(setup, self.run_dir, self.monitors, state.progress.total) if is_job else None
         checkpoints = Checkpoints(self.run_dir, trainer.keep_checkpoints, state.check)
-        resumed = self.resume(checkpoints, best_metric)
+        resumed = self.resume(checkpoints)
         if scorer is not None and scorer.warning:
             log.warning("note on the scores: %s", scorer.warning)
         if finished := how_finished(state, self.ending):
@@ -138,7 +138,7 @@ class _Run:
         if first:
             log.info("%s", farewell(setup, self.run_dir, state, scorer, self.ending))
 
-    def resume(self, checkpoints: Checkpoints, best_metric: str | None) -> bool:
+    def resume(self, checkpoints: Checkpoints) -> bool:
         """Takes up the newest checkpoint, else the weights to begin from; whether there was a checkpoint."""
         setup, state, saved = self.setup, self.state, from_first(checkpoints.load_newest)
         if saved is None:
@@ -149,8 +149,7 @@ class _Run:
         tell_jumps(setup, saved, state.progress.total, self.data.num_images)
         state.load_state_dict(saved)
         _tell_numerics(saved["numerics"], state.numerics())
-        if state.best.get("metric") != best_metric:
-            state.best, state.metrics, state.margins = {}, {}, {}
+        forget_other_scores(state, scores_of(self.monitors))
         return True
 
     def begin_folder(self, checkpoints: Checkpoints, *, is_new: bool) -> dict[str, str]:

@@ -9,7 +9,7 @@ from gantool import __version__
 from gantool.logging.console import Console
 from gantool.logging.jsonl import finite
 from gantool.logging.log import Log
-from gantool.logging.record import Record
+from gantool.logging.record import Record, way
 from gantool.logging.status import write_status
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.ending import Ending
@@ -58,10 +58,12 @@ class Recorder:
         )
         state.metrics |= scores
         state.margins = {name: value for name, value in state.margins.items() if name not in scores} | margins
-        self.ending.note(scores, state.ending)  # before a checkpoint: the state at this point has seen them
+        ways = {name: way(record.protocol, name) for name in (self.best_metric, self.ending.metric) if name in scores}
+        self.ending.note(scores, state.ending, ways.get(self.ending.metric, ""))  # before a checkpoint: the state at this point has seen them
         score, best = scores.get(self.best_metric or ""), state.best.get("value")
         if score is not None and self.ending.is_better(self.best_metric or "", score, best):
-            state.best = {"metric": self.best_metric, "value": score, "nimg": state.progress.nimg}
+            found = {"metric": self.best_metric, "value": score, "nimg": state.progress.nimg}
+            state.best = {**found, "way": ways[self.best_metric]}
             saved = state.state_dict()  # by all ranks, as they may share it
             if self.checkpoints is not None:
                 self.checkpoints.save_as("best", saved, state.progress.nimg)

@@ -30,7 +30,7 @@ class State:
     config: dict  # the composed configuration, plain
     metrics: dict[str, float] = field(default_factory=dict)  # the last scores
     margins: dict[str, float] = field(default_factory=dict)  # half of their 95 % intervals
-    best: dict[str, Any] = field(default_factory=dict)  # "metric", "value" and "nimg" of the best score so far
+    best: dict[str, Any] = field(default_factory=dict)  # "metric", "value", "nimg" and "way" of the best score so far
     ending: dict[str, Any] = field(default_factory=dict)  # what it remembers that may end the run early
     data: dict[str, Any] = field(default_factory=dict)  # what the images were, to be compared when the run goes on
     watch: dict[str, Any] = field(default_factory=dict)  # what the watchdog remembers, and how often it rolled back
