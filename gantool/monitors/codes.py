@@ -8,7 +8,7 @@ from gantool.batch import Batch, Draws, Request
 from gantool.data.image_set import ImageSet
 from gantool.errors import DoesNotApply
 from gantool.game import Game, Progress
-from gantool.images import colours, normalise, to_uint8
+from gantool.images import normalise, to_uint8
 from gantool.logging.record import Record
 from gantool.metrics.features import Features
 from gantool.randomness import forked
@@ -48,7 +48,7 @@ class LabelAgreement:
         with forked(self.device):
             torch.manual_seed(self.seed)
             for labels in rounds:
-                made = to_uint8(colours(game.sample(Request(Draws(_BATCH, self.device), labels), generators)))
+                made = to_uint8(game.sample(Request(Draws(_BATCH, self.device), labels), generators))
                 right += int((self.features(made)[1].argmax(1) == labels).sum())
         protocol = {"classifier": self.features.name, "num_fake": _BATCH * _ROUNDS, "ema": True}
         return Record(scalars={"codes/label": right / (_BATCH * _ROUNDS)}, protocol=protocol)
@@ -84,7 +84,7 @@ class CodeAgreement:
             for _ in range(_ROUNDS):
                 for code, (made, columns) in game.pictures(batch, generators).items():
                     if code in game.codes:
-                        predicted = self.features(to_uint8(colours(made)))[1].argmax(1)
+                        predicted = self.features(to_uint8(made))[1].argmax(1)
                         seen.setdefault(code, []).append(predicted.view(-1, columns))
         shares = {f"codes/{code}": agreement(torch.cat(rows, 1)) for code, rows in seen.items()}
         protocol = {"classifier": self.features.name, "matching": "one-to-one, on the same images", "ema": True}
