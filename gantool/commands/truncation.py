@@ -34,7 +34,7 @@ def truncation(options: Options) -> None:
     from gantool.files import whole
     from gantool.logging.grid import grid, save_grid
     from gantool.metrics.scorer import Scorer
-    from gantool.metrics.scores import FrechetDistance, InceptionScore
+    from gantool.metrics.scores import FrechetDistance, InceptionScore, Precision
     from gantool.monitors.scores import made
     from gantool.runs.output import output, stamp
     from gantool.runs.trained import opened
@@ -49,8 +49,9 @@ def truncation(options: Options) -> None:
     passes = run.passes if options.standing_statistics is None else options.standing_statistics
     check_standing(game, passes)
     how = options.model_dump(include={"num", "batch_size", "seed"})
-    measured = {"fd": FrechetDistance(), "is": InceptionScore()}
-    scorer = Scorer(run.features({}), measured, run.images(), device=run.device, **how)
+    features = run.features({})
+    fidelity = {"is": InceptionScore()} if features.has_classes else {"precision": Precision()}
+    scorer = Scorer(features, {"fd": FrechetDistance(), **fidelity}, run.images(), device=run.device, **how)
     rows: list[dict[str, float | None]] = []
     samples = []
     for threshold in thresholds:  # without passes batch norm keeps the statistics of training, of whole latents

@@ -39,15 +39,15 @@ def draw(rows: Sequence[dict[str, float | None]]) -> "Figure":
     import numpy as np
     from matplotlib.figure import Figure
 
-    _, distance, inception = rows[0]
+    _, distance, fidelity = rows[0]
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    points = np.array([[r[inception], r[distance]] for r in rows], float)
+    points = np.array([[r[fidelity], r[distance]] for r in rows], float)
     axes.plot(*points.T, color="0.7", linewidth=1, zorder=1)
     colours = matplotlib.colormaps["viridis"].resampled(len(rows))
     for place, point in enumerate(points):
         axes.scatter(*point, color=colours(place), label=words(rows[place]["threshold"]), zorder=2)
     axes.legend(title="truncation", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    axes.set(xlabel=f"{inception} (higher is better)", ylabel=f"{distance} (lower is better)")
+    axes.set(xlabel=f"{fidelity} (higher is better)", ylabel=f"{distance} (lower is better)")
     axes.grid(alpha=0.3)
     return figure
