@@ -100,6 +100,10 @@ def test_warnings() -> None:
     few = scorer(reals(1000), 8, "fd").protocol()["warning"]
     assert few == "8 images are too few for a sound covariance of 8 features"
     assert scorer(reals(1000), 8, "precision").protocol()["warning"] is None
+    for num, told in ((40, "4 images, drawn for fd_infinity_rows, are too few for"), (200, None)):
+        both = {"fd": FrechetDistance(), "fd_infinity": FrechetDistanceInfinity()}
+        warning = Scorer(Rows(), both, reals(1000), num=num).warning
+        assert warning == (told and f"{told} a sound covariance of 8 features")
 
 
 def test_the_same_images_give_the_same_numbers_whatever_surrounds_them() -> None:

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 
@@ -23,6 +23,7 @@ class Score(ABC):
     needs_labels: bool = False  # refused for unlabelled data, before any network runs
     needs_classes: bool = False  # refused for features without logits
     needs_covariance: bool = False  # warned of where there are fewer images than features
+    share_drawn: float = 1.0  # share of the generated images that its smallest covariance is of
     fewest: int = 2  # images needed on each side
     of_class: int | None = None  # looks at the images with this label alone, and needs so many of them
     parts: int = PARTS  # of the generated images, whose scores give the margin; 0: none is given
@@ -58,3 +59,24 @@ class Score(ABC):
         """Settings that the protocol tells: numbers, words and None that the score keeps under names of its own."""
         own = {name: value for name, value in vars(self).items() if name not in vars(Score) and name[0] != "_"}
         return {name: value for name, value in own.items() if isinstance(value, bool | int | float | str | None)}
+
+
+def told(score: Score) -> dict[str, object]:
+    """What the protocol says of a score."""
+    return {"class": f"{type(score).__module__}.{type(score).__qualname__}", **score.details}
+
+
+def too_few(
+    scores: Mapping[str, Score], counts: Callable[[Score], tuple[int, int, int]], num_features: int
+) -> list[str]:
+    """A warning for each kind of score with a covariance of fewer images than it has features; `counts` gives those
+    that a score looks at: generated ones, and real ones on the two sides of the floor."""
+    fewest: dict[str, int] = {}
+    for name, score in scores.items():
+        if score.needs_covariance:
+            of = " of a class" if score.of_class is not None else f", drawn for {name}," if score.share_drawn < 1 else ""
+            fake, held_out, others = counts(score)
+            num = min(round(score.share_drawn * min(fake, held_out)), others)
+            fewest[of] = min(num, fewest.get(of, num))
+    text = f"are too few for a sound covariance of {num_features} features"
+    return [f"{num} images{of} {text}" for of, num in fewest.items() if num <= num_features]

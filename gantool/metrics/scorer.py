@@ -14,7 +14,7 @@ from gantool.logging.progress import Block, follow_images
 from gantool.metrics.embedding import Embedding, embed, embed_reals
 from gantool.metrics.features import Features
 from gantool.metrics.per_class import are
-from gantool.metrics.score import Score
+from gantool.metrics.score import Score, told, too_few
 from gantool.randomness import forked
 from gantool.ranks import from_first, world
 
@@ -207,7 +207,7 @@ class Scorer:
             "num_real": len(self._rows),
             "num_floor": [len(self._held_out), len(self._others)],
             "seed": self.seed,
-            "scores": {name: {"class": _path(score), **score.details} for name, score in self.scores.items()},
+            "scores": {name: told(score) for name, score in self.scores.items()},
             "warning": self.warning,
         }
 
@@ -219,12 +219,7 @@ class Scorer:
     def warning(self) -> str | None:
         """What makes the scores less sound than they look; known before any network runs."""
         held_out, others, num_real = len(self._held_out), len(self._others), len(self._rows)
-        found, width = [], self.features.num_features
-        for of in ("", " of a class"):
-            alike = (s for s in self.scores.values() if s.needs_covariance and (s.of_class is not None) == bool(of))
-            fewest = min((min(self._counts(score)) for score in alike), default=width + 1)
-            if fewest <= width:
-                found.append(f"{fewest} images{of} are too few for a sound covariance of {width} features")
+        found = too_few(self.scores, self._counts, self.features.num_features)
         if 1 / held_out + 1 / others > UNEQUAL * (1 / self.num + 1 / num_real):
             counts = f"the floor is of {held_out} real images against {others}"
             found.append(f"{counts}, as there are no more: the scores are of {self.num} against {num_real}")
@@ -241,10 +236,6 @@ class Scorer:
             if count == 0 and (seconds := (time.perf_counter() - start) / len(images) * total / world()) > 60:
                 text = "scoring %d images through %s takes about %.0f min (fewer: num, num_real)"
                 log.info(text, total, self.features.name, seconds / 60)
-
-
-def _path(score: Score) -> str:
-    return f"{type(score).__module__}.{type(score).__qualname__}"
 
 
 def _name(features: Features, kind: str) -> str:

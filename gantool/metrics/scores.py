@@ -39,6 +39,7 @@ class FrechetDistanceInfinity(Score):
     """
 
     needs_covariance = True
+    share_drawn = 0.1
     fewest = 20
     parts = 5
 
