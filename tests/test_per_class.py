@@ -1,6 +1,7 @@
 """gantool evaluate per_class=true: the Fréchet distance of each class, by its name, and what it refuses."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from runs import train
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A conditional run."""
     folder = tmp_path_factory.mktemp("per-class") / "run"
+    train(folder, "model.conditional=true", model="mlp", rounds=1)
     train(folder, "model.conditional=true", model="mlp", rounds=2)
     return folder
 
@@ -39,6 +41,12 @@ def test_each_class_against_its_own(run: Path, capfd: pytest.CaptureFixture) -> 
     made = load_run(run).sample(400, labels=labels)
     fake, real = (Embedding(*DigitFeatures()(side)) for side in (made[labels == 3], images.images[images.labels == 3]))
     assert result["scores"][names[3]] == pytest.approx(FrechetDistance()(fake, real, 0), rel=1e-3)
+
+
+def test_a_table_of_several_checkpoints_tells_which_is_which(run: Path, in_tmp: Path, capfd) -> None:
+    assert main(["evaluate", f"run={run}", "checkpoint=all", "score=[fd]", "num=40", "per_class=true", "out=out"]) == 0
+    (head,) = [line for line in capfd.readouterr().out.splitlines() if "distance of each class" in line]
+    assert sorted(re.findall(r"run at (\S+) kimg", head)) == ["0.008", "0.016"]
 
 
 def test_what_it_refuses(run: Path, in_tmp: Path, capfd: pytest.CaptureFixture) -> None:

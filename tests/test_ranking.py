@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from gantool.cli.main import main
+from gantool.cli.sweep import report
+from gantool.runs.evaluations import Evaluation, print_table, ranked
 from gantool.runs.ranking import ranking
 from gantool.runs.results import Result
 from runs import small
@@ -72,6 +74,21 @@ def test_runs_of_one_seed_are_no_seeds() -> None:
     assert "beyond the spread of images" in found.compared()[0] and "seeds may differ" in found.compared()[0]
     (group,) = ranking([*same, result("other", 3.1, 0.1, "x", seed=6)], "fd").groups
     assert group.num == 2 and group.scores["fd"].value == pytest.approx(2.1), "each seed counts once"
+
+
+def test_checkpoints_of_long_runs_are_told_apart(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    seen = (12_345_600, 12_348_000)
+    scores, floor = {"fd": 1.0, "fd/a": 2.0}, {"fd": 0.1, "fd/a": 0.1}
+    evaluations = [Evaluation(tmp_path / "run", nimg, scores, floor, {**HOW}) for nimg in seen]
+    found, order = ranked(evaluations, "fd")
+    print_table(found, "fd", order)
+    for number, nimg in enumerate(seen):
+        (tmp_path / "sweep" / str(number)).mkdir(parents=True)
+        status = {"state": "finished", "progress": {"nimg": nimg}, "metrics": {"fd": 1.0}}
+        (tmp_path / "sweep" / str(number) / "status.json").write_text(json.dumps(status))
+    report(tmp_path / "sweep", None)
+    lines = capfd.readouterr().out.splitlines()
+    assert [sum(text in line for line in lines) for text in ("12345.6", "12348", "e+")] == [3, 3, 0]
 
 
 @pytest.fixture

@@ -78,6 +78,13 @@ def test_a_run_whose_process_was_killed_is_not_running(in_tmp: Path, trained_run
     assert (head["state"], head["error"]) == ("running elsewhere", None)
 
 
+@pytest.mark.parametrize(("nimg", "told"), [(12_345_600, "12,345.6"), (12_348_000, "12,348"), (16, "0.016")])
+def test_images_seen_are_told_to_the_image(in_tmp: Path, trained_run: Path, nimg: int, told: str) -> None:
+    run = Path(shutil.copytree(trained_run, in_tmp / "run"))
+    write_status(run, **{**read_status(run), "progress": {"nimg": nimg, "rounds": 2, "total": nimg}})
+    assert headline(RunFolder.open(run))["facts"]["Seen"] == f"{told} of {told} kimg, 2 rounds"
+
+
 def test_a_run_on_one_page(in_tmp: Path) -> None:
     words = ["model.conditional=true", "score=[fd,is]", "monitor.scores.every=4it", "monitor.scores.num=60"]
     words += ["trainer.log_every=1it", "monitor.samples.every=2it"]

@@ -32,7 +32,7 @@ def report(folder: Path, metric: str | None) -> int:
     for place, result in zip(ranked.places, results, strict=True):
         known, margins = result.metrics, result.margins
         scores = [written(known[name], margins.get(name)) if name in known else "-" for name in names]
-        cells = (place, result.name, *scores, f"{result.nimg / 1000:.4g}", result.state)
+        cells = (place, result.name, *scores, f"{result.nimg / 1000:.10g}", result.state)
         table.add_row(*(Text(cell) for cell in cells))
     console = Console(highlight=False, soft_wrap=True)
     console.width = console.width if console.is_terminal else 200

@@ -53,7 +53,7 @@ def headline(run: RunFolder) -> dict[str, Any]:
     side = dataset.get("resolution")
     shape = [dataset.get("channels"), *(side if isinstance(side, list) else [side, side])]
     facts = {
-        "Seen": f"{run.kimg:,.4g} of {progress.get('total', 0) / 1000:,.4g} kimg, {progress.get('rounds', 0):,} rounds",
+        "Seen": f"{run.kimg:,.10g} of {progress.get('total', 0) / 1000:,.10g} kimg, {progress.get('rounds', 0):,} rounds",
         "Trained for": str(timedelta(seconds=round(run.seconds))),
         "Images": "x".join(map(str, shape)),
         "Conditional": "yes" if config.get("model", {}).get("conditional") else "no",

@@ -97,7 +97,7 @@ def _write_events(known: Sequence[dict[str, Any]], name: str, board: Path) -> No
     rows = [["kimg", *names], ["---"] * (1 + len(names))]
     for one in results:
         values = [(one["scores"][score], one["margins"].get(score)) for score in names]
-        rows.append([f"{one['nimg'] / 1000:g}", *("-" if v is None else written(v, margin) for v, margin in values)])
+        rows.append([_kimg(one["nimg"]), *("-" if v is None else written(v, margin) for v, margin in values)])
     rows.append(["real images", *(written(floor[score]) if score in floor else "-" for score in names)])
     lines = [f"| {' | '.join(row)} |" for row in rows] + ["", *(f"- {key}: {v}" for key, v in protocol.items())]
     with beside(board, f"evaluated-{name}") as writer:
@@ -108,15 +108,27 @@ def _write_events(known: Sequence[dict[str, Any]], name: str, board: Path) -> No
                     writer.add_scalar(f"evaluate/{name}/{score}", value, result["nimg"])
 
 
+def _names(evaluations: Sequence[Evaluation]) -> list[str]:
+    """The folder's name and the images seen; the whole path where two are called so."""
+    names = [f"{one.run.name} at {_kimg(one.nimg)} kimg" for one in evaluations]
+    return [
+        name if names.count(name) == 1 else f"{one.run} at {_kimg(one.nimg)} kimg"
+        for name, one in zip(names, evaluations, strict=True)
+    ]
+
+
+def _kimg(nimg: int) -> str:
+    return f"{nimg / 1000:.10g}"
+
+
 def ranked(evaluations: Sequence[Evaluation], metric: str) -> tuple[list[Evaluation], Ranking]:
     """Best first, without a number last; and how they were ranked."""
     better = evaluations[0].protocol.get("higher_is_better")
     higher = tuple(better) if isinstance(better, list) else ()
-    names = [f"{one.run.name} at {one.nimg / 1000:.4g} kimg" for one in evaluations]
     runs = [one.run for one in evaluations]
     results = [
         Result(
-            name if names.count(name) == 1 else f"{one.run} at {one.nimg / 1000:.4g} kimg",
+            name,
             "finished",
             None,
             one.nimg,
@@ -128,7 +140,7 @@ def ranked(evaluations: Sequence[Evaluation], metric: str) -> tuple[list[Evaluat
             tuple(typed_words(one.run)),
             seed=seed,
         )
-        for name, one, (settings, seed) in zip(names, evaluations, map(settings_of, runs), strict=True)
+        for name, one, (settings, seed) in zip(_names(evaluations), evaluations, map(settings_of, runs), strict=True)
     ]
     found = ranking(results, metric)
     return [evaluations[results.index(result)] for result in found.results], found
@@ -146,7 +158,7 @@ def print_table(evaluations: Sequence[Evaluation], metric: str, order: Ranking) 
     heads = (f"{name} (ranked)" if name == metric and len(evaluations) > 1 else name for name in names)
     table = Table("rank", Column("run", overflow="fold"), "kimg", *heads, box=None)
     for place, one in zip(order.places, evaluations, strict=True):
-        cells = [place, str(one.run), f"{one.nimg / 1000:.4g}"]
+        cells = [place, str(one.run), _kimg(one.nimg)]
         cells += [written(one.scores[name], one.margins.get(name)) for name in names]
         table.add_row(*map(Text, cells))
     floor = evaluations[0].floor
@@ -155,7 +167,7 @@ def print_table(evaluations: Sequence[Evaluation], metric: str, order: Ranking) 
     console.width = console.width if console.is_terminal else 200
     console.print(table)
     if classes:
-        table = Table("distance of each class", *(one.run.name for one in evaluations), "real images", box=None)
+        table = Table("distance of each class", *_names(evaluations), "real images", box=None)
         for name in classes:
             cells = [written(one.scores[name], one.margins.get(name)) for one in evaluations]
             table.add_row(*map(Text, (name, *cells, f"{floor[name]:.4g}")))
