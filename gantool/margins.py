@@ -40,9 +40,9 @@ class Estimate:
     spread: float | None = None  # the standard deviation over seeds
 
     @classmethod
-    def of_one(cls, value: float, margin: float | None) -> "Estimate":
-        """Of one seed: all that is known is the margin of its images."""
-        return cls(value, (margin or 0.0) / student(PARTS - 1))
+    def of_one(cls, value: float, margin: float | None, parts: int = PARTS) -> "Estimate":
+        """Of one seed: all that is known is the margin of its images, from so many parts of them."""
+        return cls(value, (margin or 0.0) / student(parts - 1), parts - 1)
 
     @classmethod
     def of_seeds(cls, values: Sequence[float]) -> "Estimate":

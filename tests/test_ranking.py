@@ -52,6 +52,20 @@ def test_an_old_run_without_protocol_is_not_ranked_with_those_that_have_one() ->
     assert ranking([old, Result("older", "finished", None, 8, {"fd": 0.2})], "fd").places == ["1", "2"]
 
 
+@pytest.mark.parametrize(("parts", "within"), [(None, True), (10, True), (5, False)])
+def test_a_margin_is_taken_apart_by_its_own_number_of_parts(parts: int | None, within: bool) -> None:
+    """Of five parts it is more standard errors wide, 2.78 and not 2.26, than of ten."""
+    told: dict[str, object] = {} if parts is None else {"margin_parts": {"fd": parts}}
+    found = ranking([result("a", 1.0, 0.1, **told), result("b", 1.125, 0.1, **told)], "fd")
+    assert ("within" in found.compared()[0]) == within and (found.places == ["1=", "1="]) == within
+
+
+@pytest.mark.parametrize("known", [0.0, 0.1])
+def test_a_difference_from_a_score_without_margin_is_not_known(known: float) -> None:
+    (line,) = ranking([result("a", 1.0, 0.0), result("b", 1.2, known)], "fd").compared()
+    assert "differs by 0.2; how far chance goes is not known" in line and "spread" not in line
+
+
 def test_seeds_are_taken_together() -> None:
     values = {"x": (1.0, 1.1, 1.2), "y": (1.05, 1.3, 1.1), "z": (4.0, 4.1, 4.3)}
     results = [result(f"{s}{i}", v, 0.01, s) for s, three in values.items() for i, v in enumerate(three)]

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-_NOT_HOW = ("metrics", "higher_is_better", "floor", "warning", "scores")  # of a protocol: not how a score is measured
+# Of a protocol: not how a score is measured.
+_NOT_HOW = ("metrics", "higher_is_better", "floor", "warning", "scores", "margin_parts")
 
 
 @dataclass

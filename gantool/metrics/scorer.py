@@ -153,12 +153,13 @@ class Scorer:
         return from_first(lambda: self._with_margins(*self._sides(fake)))
 
     def _with_margins(self, fake: Embedding, real: Embedding) -> tuple[dict[str, float], dict[str, float]]:
-        scores, fewer = self._measured(fake, real), self.features.num_features > WIDE
-        found = {
-            name: self._calmly(score.margin, fake, real, min(score.parts, FEWER if fewer else score.parts))
-            for name, score in self.scores.items()
-        }
+        scores = self._measured(fake, real)
+        found = {name: self._calmly(score.margin, fake, real, self._parts(score)) for name, score in self.scores.items()}
         return scores, {name: value for name, value in found.items() if value is not None}
+
+    def _parts(self, score: Score) -> int:
+        """Of the images, that its margin comes of."""
+        return min(score.parts, FEWER) if self.features.num_features > WIDE else score.parts
 
     def _embedded(self, blocks: Iterable[Block]) -> Embedding:
         """On the first rank all images; the others have their own blocks."""
@@ -208,6 +209,7 @@ class Scorer:
             "num_floor": [len(self._held_out), len(self._others)],
             "seed": self.seed,
             "scores": {name: told(score) for name, score in self.scores.items()},
+            "margin_parts": {name: self._parts(score) for name, score in self.scores.items()},
             "warning": self.warning,
         }
 

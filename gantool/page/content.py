@@ -16,7 +16,8 @@ from gantool.page.reading import RunFolder, inlined, rows_of, width_of
 from gantool.runs.results import Result
 
 GROWTH = 6  # grids in the strip
-_TOLD = ("metrics", "higher_is_better", "floor", "warning")  # of a protocol: what tables and notes tell
+# Of a protocol: what tables and notes tell.
+_TOLD = ("metrics", "higher_is_better", "floor", "warning", "margin_parts")
 CAPTIONS = {
     "path": "From one latent to the next",
     "category": "Categorical code, a row for each of its values",

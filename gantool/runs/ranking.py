@@ -4,7 +4,7 @@ import json
 import statistics
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gantool.logging.record import how
 from gantool.margins import Estimate, places
@@ -46,11 +46,12 @@ class Ranking:
 def _comparison(best: Group, one: Group, metric: str) -> str:
     a, b = best.scores[metric], one.scores[metric]
     line = f"{best.name} against {one.name}: {metric} differs by {abs(a.value - b.value):.3g}"
-    if (needed := a.needs(b)) == 0:
+    if not (a.error and b.error):  # the other's alone would be too little
         return f"{line}; how far chance goes is not known"
     of, more = "over seeds", ""
     if a.num == 1 or b.num == 1:
         of, more = "of images", "; seeds may differ by more: train and name several of both"
+    needed = a.needs(b)
     return f"{line}, {'within' if a.ties(b) else 'beyond'} the spread {of} ({needed:.2g} at 95 %){more}"
 
 
@@ -62,7 +63,7 @@ def ranking(results: Sequence[Result], metric: str | None) -> Ranking:
     alike = [one for one in scored if how(one.protocol, metric or "") == usual]
     others = [one for one in scored if one not in alike]
     rest = [one for one in ordered if one not in scored]
-    found = [*places([Estimate.of_one(one.metrics[metric or ""], one.margins.get(metric or "")) for one in alike])]
+    found = [*places([one.estimate(metric or "") for one in alike])]
     found += ["-*"] * len(others) + ["-"] * len(rest)
     groups = _groups(alike, metric or "")
     notes = [f"* {one.name} is not ranked: {_difference(how(one.protocol, metric or ''), usual)}" for one in others]
@@ -120,4 +121,4 @@ def _estimate(group: Sequence[Result], metric: str) -> Estimate:
     for index, one in enumerate(scored):
         seeds.setdefault(f"unknown {index}" if one.seed is None else one.seed, []).append(one.metrics[metric])
     values = [statistics.fmean(same) for same in seeds.values()]
-    return Estimate.of_seeds(values) if len(values) > 1 else Estimate.of_one(values[0], scored[0].margins.get(metric))
+    return Estimate.of_seeds(values) if len(values) > 1 else replace(scored[0].estimate(metric), value=values[0])

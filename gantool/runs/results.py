@@ -14,6 +14,7 @@ from gantool.errors import GantoolError
 from gantool.lock import is_held
 from gantool.logging.jsonl import read_metrics, seconds
 from gantool.logging.status import NAME, read_status
+from gantool.margins import PARTS, Estimate
 from gantool.runs.sweeps import ELSEWHERE, number_of, read_jobs
 
 
@@ -33,6 +34,13 @@ class Result:
     words: tuple[str, ...] = ()  # what was typed
     seconds: float = 0.0  # that its rounds took
     seed: int | None = None  # of its training; None: not known
+
+    def estimate(self, metric: str) -> Estimate:
+        """A score that it has, with its margin; of a version that does not tell the parts, as most have them."""
+        parts = (self.protocol or {}).get("margin_parts")
+        own = parts.get(metric) if isinstance(parts, Mapping) else None
+        known = own if isinstance(own, int) and own > 1 else PARTS
+        return Estimate.of_one(self.metrics[metric], self.margins.get(metric), known)
 
     @classmethod
     def read(cls, folder: Path) -> "Result":
