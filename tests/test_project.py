@@ -1,7 +1,9 @@
 """The latents behind images: found again where the images are the generator's own, and used to go between them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,9 @@ from PIL import Image
 from composing import typed
 from gantool.cli.main import main
 from gantool.games.gan import GAN, stage_of
+from gantool.latents import Structured
+from gantool.losses import Hinge
+from gantool.networks.mlp import Discriminator, Generator
 from gantool.runs.build import build_game
 from gantool.runs.projection import Projected, project
 from gantool.runs.trained import TrainedRun, load_run
@@ -45,6 +50,42 @@ def test_its_own_images_are_found_again(run: Path) -> None:
     assert torch.equal(again.z, searched.z), "the same seed finds the same"
     _, pixels = found(run, feature_weight=0.0)
     assert not torch.equal(pixels.z, searched.z)
+
+
+def test_every_label_is_looked_at_however_many_there_are(run: Path) -> None:
+    loaded = load_run(run)
+    assert isinstance(loaded.game, GAN)
+    images = loaded.sample(20, seed=3).float() / 127.5 - 1
+    how: dict[str, Any] = {"labels": torch.arange(10), "seed": 0, "steps": 1, "lr": 0.05, "feature_weight": 0.5}
+    few, enough = (project(loaded.game, loaded, images, starts=starts, **how).labels for starts in (1, 10))
+    assert few is not None and enough is not None and torch.equal(few, enough) and len(set(few.tolist())) > 1
+
+
+@pytest.mark.parametrize("noise", ["normal", "uniform"])
+@pytest.mark.parametrize("std", [0.1, 2.0])
+def test_the_search_is_as_wide_as_the_latent(run: Path, noise: str, std: float) -> None:
+    """What is made of a latent in units of its noise, the same units find."""
+    loaded = load_run(run)
+    images = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    how: dict[str, Any] = {"labels": None, "seed": 0, "steps": 40, "starts": 20, "lr": 0.2, "feature_weight": 0.0}
+
+    def searched(std: float) -> Projected:
+        latent = Structured(dim=11, categories=[3], continuous=2, noise_std=std, noise=noise)
+        network = Generator(latent_dim=11, resolution=8, channels=1, num_classes=0, hidden=[16])
+        torch.manual_seed(0)
+        first = next(module for module in network.modules() if isinstance(module, torch.nn.Linear))
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, std=0.5)
+        with torch.no_grad():
+            first.weight[:, :6] /= std
+        judge = Discriminator(resolution=8, channels=1, num_classes=0, hidden=[8])
+        game = GAN(network, judge, latent, Hinge()).eval()
+        game.requires_grad_(False)
+        return project(game, replace(loaded, game=game, generators=game.generators), images, **how)
+
+    wide, plain = searched(std), searched(1.0)
+    torch.testing.assert_close(wide.z[:, :6], std * plain.z[:, :6], rtol=1e-2, atol=1e-2 * std)
+    assert noise == "normal" or float(wide.z[:, :6].abs().max()) <= 1.2 * std
 
 
 def test_a_folder_is_projected_and_its_images_are_gone_between(run: Path, in_tmp: Path, capfd) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -161,7 +162,7 @@ def test_scores_draw_labels_from_what_the_run_remembers(count: int) -> None:
     """Of many images it remembers some: standing statistics are then of the same labels in training and after."""
     labels, images = torch.rand(count, 4), torch.zeros(count, 1, 8, 8, dtype=torch.uint8)
     image_set = ImageSet(images, labels, COLUMNS, "", "folder", rows=torch.zeros(count, 2, dtype=torch.int64))
-    shape: dict[str, int] = {"resolution": 8, "channels": 1, "num_classes": 4}
+    shape: dict[str, Any] = {"resolution": 8, "channels": 1, "num_classes": 4, "hidden": [8]}
     networks = Generator(latent_dim=20, **shape), Discriminator(**shape)
     game = GAN(*networks, Structured(dim=20), Hinge(), conditional=True, num_classes=4)
     scores = Scores(DigitFeatures(), {"counts": Counts()}, image_set, torch.device("cpu"), game, num_classes=4, num=2)

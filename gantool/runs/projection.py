@@ -22,7 +22,7 @@ from gantool.sampling import filled
 
 NAME = "latents.safetensors"
 _BATCH = 64  # random latents that are looked at together
-_NOISE = 0.05  # of the search, at its start, in standard deviations of a latent
+_NOISE = 0.05  # of the search, at its start, in units of a latent: standard deviations of a normal one
 
 
 @dataclass(frozen=True)
@@ -77,23 +77,24 @@ def project(
     """The latents whose images come closest to (N, C, H, W) in [-1, 1]: in the mean square of pixels, and with
     `feature_weight` of the discriminator's features, each as a share of what random images are off.
 
-    The best of `starts` random latents, of `labels` in turn, is followed down for `steps` steps of Adam at `lr`, which
-    falls to zero; normal latents are kept as long as such are. Codes of a latent stay as the best start had them. Seeds
-    torch.
+    The best of `starts` random latents, at least one for each of `labels`, is followed down for `steps` steps of Adam
+    at `lr`, which falls to zero and is in units of the latent's noise; normal latents are kept as long as such are.
+    Codes of a latent stay as the best start had them. Seeds torch.
     """
     seed_torch("project", seed)
     search = _Search(game, run, images, feature_weight)
-    z, labels = search.best_starts(starts, labels)
+    z, labels = search.best_starts(max(starts, 0 if labels is None else len(labels)), labels)
     latent, fixed = game.latent, z.clone()
+    unit = latent.noise_std if isinstance(latent, Structured) else 1.0
     free = latent.normal or (latent.noise.dim if isinstance(latent, Structured) else latent.dim)
     part = z[:, :free].clone().requires_grad_(True)
     length = part.detach().norm(dim=1, keepdim=True).mean()
-    optimizer = torch.optim.Adam([part], lr=lr)
+    optimizer = torch.optim.Adam([part], lr=unit * lr)
     best, lowest = z.clone(), torch.full((len(z),), float("inf"), device=z.device)
     for step in follow_steps(range(steps)):
         left = 1 - step / steps
-        optimizer.param_groups[0]["lr"] = lr * min(1.0, 4 * left)
-        moved = part + _NOISE * max(0.0, left - 0.25) * torch.randn_like(part)
+        optimizer.param_groups[0]["lr"] = unit * lr * min(1.0, 4 * left)
+        moved = part + unit * _NOISE * max(0.0, left - 0.25) * torch.randn_like(part)
         whole_z = torch.cat([moved, fixed[:, free:]], 1)
         distance = search.distance(whole_z, labels)
         with torch.no_grad():
@@ -104,7 +105,7 @@ def project(
         distance.sum().backward()
         optimizer.step()
         with torch.no_grad():  # in many dimensions normal latents lie close to one sphere
-            part.copy_(length * part / part.norm(dim=1, keepdim=True) if latent.normal else part.clamp(-1, 1))
+            part.copy_(length * part / part.norm(dim=1, keepdim=True) if latent.normal else part.clamp(-unit, unit))
     with torch.no_grad():
         made = game.generate(best, labels, run.generators)
         errors = (made - images).square().flatten(1).mean(1).sqrt()
