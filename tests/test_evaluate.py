@@ -168,6 +168,32 @@ def test_as_many_images_as_in_training_where_nothing_is_said(runs: Path) -> None
     assert typed().monitor["scores"].node["num"] == 5000
 
 
+def test_what_is_taken_from_the_first_run_is_told(in_tmp: Path, capfd: pytest.CaptureFixture) -> None:
+    scored = ["score=fd", "monitor=scores", "monitor.scores.seed=3"]
+    train(in_tmp / "a", *scored, "monitor.scores.num=20", model="mlp", rounds=1)
+    train(in_tmp / "b", *scored, "monitor.scores.num=30", "features=efficientnet", model="mlp", rounds=1)
+    for words, told in (
+        ([], "b is scored with num 20, features DigitFeatures as a was, and not with num 30, features Efficient"),
+        (["num=20"], "b is scored with features DigitFeatures as a was"),
+        (["num=20", "features=digits"], None),
+    ):
+        capfd.readouterr()
+        assert main(["evaluate", "run=[a,b]", "score=[fd]", "num_real=40", *words]) == 0
+        lines = [line for line in capfd.readouterr().out.splitlines() if "is scored with" in line]
+        assert [told is not None and told in line for line in lines] == [True] * (told is not None)
+
+
+def test_standing_statistics_of_every_run_are_checked_first(runs: Path, capfd: pytest.CaptureFixture) -> None:
+    train(runs / "bare", "model.generator.norm=none", model="mlp", rounds=1)
+    named = f"run=[{runs / 'plain'},{runs / 'bare'}]"
+    capfd.readouterr()
+    words = ["num=20", "num_real=40", "standing_statistics=1", f"out={runs / 'bared'}"]
+    assert main(["evaluate", named, *words]) == 1
+    said = capfd.readouterr()
+    assert "has a generator without batch norm" in said.err and "scoring" not in said.out
+    assert not (runs / "bared").exists()
+
+
 NOT_A_RUN = [
     (["run={tmp}/none"], "no such folder"),
     (["run={tmp}/cache"], "not a run folder: it has no .hydra/config.yaml"),

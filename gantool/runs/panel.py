@@ -48,11 +48,11 @@ class Panel:
         self.passes = run.passes if standing_statistics is None else standing_statistics
         check_standing(run.game, self.passes)
         self.fingerprint, shown = self._images(run)
-        scores_of_training = run.config.monitor.get("scores")
-        trained_with = {"num": NUM, "seed": 0, "batch_size": BLOCK}
-        trained_with |= scores_of_training.rest if scores_of_training else {}
         asked = {"num": num, "seed": seed, "batch_size": batch_size}
-        how: dict[str, Any] = {key: trained_with[key] if value is None else value for key, value in asked.items()}
+        training = _training(run)
+        how: dict[str, Any] = {key: training[key] if value is None else value for key, value in asked.items()}
+        told = {"num": num, "seed": seed, "standing_statistics": standing_statistics, "features": features or None}
+        self.taken = {key: training[key] for key, value in told.items() if value is None}  # from the first run
         if shown.source is not None:
             how["num"] = min(how["num"], len(shown.source))
         extractor = run.features(features, root=root)
@@ -84,13 +84,19 @@ class Panel:
             raise GantoolError(f"{', '.join(names)} of {run.folder}: its images have no labels; leave it out of score=")
 
     def check_comparable(self, run: TrainedRun) -> None:
-        """Raises GantoolError where `run` was trained on other images, or cannot have one of the scores."""
+        """Raises GantoolError where `run` was trained on other images, or cannot have one of the scores; tells what is
+        done as the first run's training did and not as its own."""
+        check_standing(run.game, self.passes)
         if self._images(run)[0] != self.fingerprint:
             raise GantoolError(
                 f"{run.folder} and {self.run.folder} were trained on other images or at another resolution: "
                 "evaluate them one by one"
             )
         self._check_labels(run)
+        own = _training(run)
+        if run.config.score and (others := [key for key, value in self.taken.items() if own[key] != value]):
+            here, there = (", ".join(_words(key, side[key]) for key in others) for side in (self.taken, own))
+            log.info("%s is scored with %s as %s was, and not with %s", run.folder, here, self.run.folder, there)
 
     def protocol(self) -> dict[str, object]:
         """Everything that another would need to measure the same; measures the floor."""
@@ -105,3 +111,14 @@ class Panel:
         blocks = made(run.game, generators, self.scorer, self.truncation)
         scores, margins = self.scorer.score_with_margins(follow_images(blocks, num // world()))
         return Evaluation(run.folder, run.nimg, scores, self.scorer.floor, protocol, margins)
+
+
+def _training(run: TrainedRun) -> dict[str, Any]:
+    """How a run was scored while it trained."""
+    scores = run.config.monitor.get("scores")
+    how = {"num": NUM, "seed": 0, "batch_size": BLOCK, **(scores.rest if scores else {})}
+    return {**how, "standing_statistics": run.passes, "features": run.config.features}
+
+
+def _words(key: str, value: Any) -> str:
+    return f"{key} {value.get('_target_', 'auto').rpartition('.')[2] if key == 'features' else value}"
