@@ -26,6 +26,13 @@ def test_learns_repeats_itself_and_leaves_randomness_alone() -> None:
     assert not first.training and not any(p.requires_grad for p in first.parameters())
 
 
+@pytest.mark.parametrize("steps", range(11))
+def test_takes_any_number_of_images(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classifier, "BATCH_SIZE", 2)
+    network = fit(stripes(4, 0), num_images=2 * steps + 1, seed=0, device=CPU)
+    assert all(bool(p.isfinite().all()) for p in network.parameters())
+
+
 @pytest.mark.parametrize(("channels", "size"), [(1, 4), (1, 28), (3, 32), (3, 65), (1, 128)])
 def test_takes_any_size(channels: int, size: int) -> None:
     network = SmallResNet(channels, size, 5).eval()

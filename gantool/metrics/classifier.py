@@ -72,6 +72,7 @@ def fit(image_set: ImageSet, *, num_images: int, seed: int, device: torch.device
     The same on the same machine; torch's random state stays as it was.
     """
     steps = max(num_images // BATCH_SIZE, 2)
+    steps += steps == 5  # the rate would go up within one step, which OneCycleLR divides by the length of
     channels, resolution = image_set.images.shape[1], min(image_set.images.shape[2:])
     with forked(device):
         torch.manual_seed(seed)
