@@ -76,9 +76,14 @@ def test_a_card_tells_of_the_average_in_words(in_tmp: Path, half_life: str) -> N
     assert line == f"| weights | averaged, half-life {'2kimg' if half_life == '2kimg' else 'on a schedule'} |"
 
 
-def test_every_snapshot_has_a_card(trained_run: Path) -> None:
+def test_every_snapshot_has_a_card(trained_run: Path, in_tmp: Path) -> None:
     card = (trained_run / "exported" / "README.md").read_text()
     assert "license: unknown" in card and "Not stated" in card and (trained_run / "exported" / "samples.png").is_file()
+    assert main(["export", f"run={trained_run}", "format=snapshot", "ema=false", f"out={in_tmp / 'live'}"]) == 0
+    (live,) = in_tmp.glob("live/**/README.md")
+    assert "| weights | as trained |" in live.read_text()
+    for text in (card, live.read_text()):  # whatever the weights are, the scores are the averaged generator's
+        assert "- ema: True" in text and "- shape: 1x32x32" in text
 
 
 def test_what_is_here_is_never_looked_for_on_the_hub(in_tmp: Path) -> None:

@@ -21,7 +21,7 @@ from gantool.runs.translation import choose_direction, list_sources
 NAME, GRID = "README.md", "samples.png"
 _SAMPLES = 64
 _PROTOCOL = ("extractor", "weights_sha256", "resize", "split", "shape", "pixels_sha256", "num_fake", "num_real", "seed")
-_PROTOCOL += ("standing_statistics", "floor", "warning")
+_PROTOCOL += ("ema", "standing_statistics", "floor", "warning")
 
 
 def write_card(folder: Path, run: TrainedRun, license: str | None) -> None:
