@@ -119,6 +119,8 @@ def test_a_run_tells_it_everywhere(in_tmp: Path, capfd: pytest.CaptureFixture) -
     told = (out.out + out.err).splitlines()
     assert [text in one for one in told if "kimg 100%" in one or "scores: " in one][-2:] == [True, True]
     assert sum("60 images are too few for a sound covariance" in one for one in told) == 2, "before and after"
+    floors = [f"{name} {written(value)}" for name, value in line["protocol"]["floor"].items()]
+    assert sum(f"real images against real images: {', '.join(floors)}" in one for one in told) == 1
     assert main(["report", f"run={run}"]) == 0
     page = (run / "report.html").read_text()
     assert written(status["metrics"]["fd_digits"], margins["fd_digits"]) in page and "<h2>Curves" in page

@@ -33,6 +33,7 @@ def truncation(options: Options) -> None:
     from gantool.analysis.report import write_csv, write_json
     from gantool.files import whole
     from gantool.logging.grid import grid, save_grid
+    from gantool.margins import written
     from gantool.metrics.scorer import Scorer
     from gantool.metrics.scores import FrechetDistance, InceptionScore, Precision
     from gantool.monitors.scores import made
@@ -59,7 +60,7 @@ def truncation(options: Options) -> None:
         samples.append(row(run, generators, threshold, options.seed))
         scores = scorer.score(made(game, generators, scorer, threshold))
         rows.append({"threshold": threshold, **scores})
-        log.info("%s: %s", words(threshold), ", ".join(f"{name} {value:.2f}" for name, value in scores.items()))
+        log.info("%s: %s", words(threshold), ", ".join(f"{name} {written(value)}" for name, value in scores.items()))
     protocol = {**scorer.protocol(), "ema": options.ema, "standing_statistics": passes, "nimg": run.nimg}
     with output(run.folder, "truncation", stamp(run.nimg, options.seed), options.out) as out:
         write_csv(list(rows[0]), [list(one.values()) for one in rows], out / "truncation.csv")

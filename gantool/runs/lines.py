@@ -50,7 +50,7 @@ def farewell(setup: Setup, run_dir: Path, state: State, scorer: Scorer | None, e
     lines = [f"ended:    at {nimg / 1000:g} kimg, {early}"] if early else []
     if scorer is not None and state.best:
         scores = ", ".join(f"{name} {written(value, state.margins.get(name))}" for name, value in state.metrics.items())
-        floor = ", ".join(f"{name} {value:.2f}" for name, value in scorer.floor.items())
+        floor = ", ".join(f"{name} {written(value)}" for name, value in scorer.floor.items())
         best = state.best
         lines.append(f"scores:   {scores}")
         lines += [f"          real images against real images: {floor}"] if floor else []
