@@ -37,7 +37,14 @@ def test_ties_and_what_was_measured_otherwise() -> None:
     assert "b against a: fd differs by 1, beyond the spread of images" in lines[1] and "seeds may differ" in lines[1]
 
 
-@pytest.mark.parametrize("key", ["metrics", "floor", "warning", "higher_is_better"])
+@pytest.mark.parametrize(("key", "mine", "theirs"), [("seed", 0, 5), ("ema", False, True), ("truncation", 0.5, None)])
+def test_what_differs_is_told_as_it_was(key: str, mine: object, theirs: object) -> None:
+    usual = [replace(result(name, 1.0), protocol={**HOW, key: theirs}) for name in "ab"]
+    (note,) = ranking([*usual, replace(result("c", 1.0), protocol={**HOW, key: mine})], "fd").notes
+    assert note == f"* c is not ranked: scored with {key} {mine} and not {theirs}"
+
+
+@pytest.mark.parametrize("key", ["metrics", "floor", "warning", "higher_is_better", "margin_parts"])
 def test_what_says_nothing_of_how_may_differ(key: str) -> None:
     other = result("b", 1.0)
     other = replace(other, protocol={**HOW, key: ["other"]})

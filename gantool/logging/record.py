@@ -27,7 +27,7 @@ def how(protocol: Mapping[str, object] | None, metric: str) -> str:
     """How the score was measured, as JSON; 'null' where that is not known."""
     if protocol is None:
         return "null"
-    told = {key: value for key, value in protocol.items() if value and key not in _NOT_HOW}
+    told = {key: value for key, value in protocol.items() if value is not None and key not in _NOT_HOW}
     scores = protocol.get("scores")
     own = scores.get(metric) if isinstance(scores, Mapping) else None
     return json.dumps(told | ({"score": own} if own else {}), sort_keys=True, default=str)
