@@ -20,6 +20,7 @@ from runs import newest, same, same_training, small, train
 from test_contracts import Killed, stop_after
 
 SCORED = ["score=[fd,is]", "monitor=[scores]", "monitor.scores.every=1it", "monitor.scores.num=20"]
+WAYS = ["monitor.scores.num=21", "score.fd_infinity.points=7", "monitor.scores.seed=1"]
 STILL = ["optimizer.lr=1e-12", "trainer.ema_half_life=1img"]  # nothing changes: the first score is the best
 
 
@@ -58,7 +59,7 @@ def test_a_run_that_no_longer_improves_ends_and_may_go_on(in_tmp: Path, monkeypa
     assert same_training(newest(in_tmp / "run"), train(in_tmp / "whole", *SCORED, *STILL, model="mlp", rounds=9))
 
 
-@pytest.mark.parametrize("word", some(["monitor.scores.num=21", "score.fd_infinity.points=7", "monitor.scores.seed=1"], 1))
+@pytest.mark.parametrize("word", some(WAYS, 1))
 def test_scores_of_another_way_are_forgotten(in_tmp: Path, word: str, capfd) -> None:
     words = ["score=[fd_infinity]", *SCORED[1:], *STILL, "trainer.stop={metric: fd_infinity_digits, patience: 2}"]
     first = train(in_tmp / "run", *words, model="mlp", rounds=9)

@@ -2,12 +2,16 @@
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from gantool.batch import Batch, Request
+from gantool.data.image_set import ImageSet
+from gantool.game import Progress
 from gantool.metrics.digits import DigitFeatures
 from gantool.metrics.efficientnet import EfficientNetFeatures
 from gantool.metrics.features import Features
 from gantool.metrics.inception import InceptionFeatures
+from gantool.monitors.codes import CodeAgreement, LabelAgreement
 from test_metrics_inception import weights
 from test_metrics_spaces import space
 
@@ -32,3 +36,37 @@ def test_in_a_space_of_its_own(kind: str, request: pytest.FixtureRequest) -> Non
         any_channels(DigitFeatures() if kind == "digits" else EfficientNetFeatures())
     else:
         any_channels(InceptionFeatures(request.getfixturevalue("weights"), "clean" if kind == "clean" else "legacy"))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_classifiers_see_all_channels_as_scores_do(channels: int) -> None:
+    """Which of them count they know themselves: one that was fitted on four channels looks at four."""
+    names = ["a", "b", "c"]
+
+    def images(labels: Tensor) -> Tensor:
+        made = torch.ones(len(labels), channels, 1, 1)
+        made[:, -1, 0, 0] = labels / 127.5 - 1
+        return made
+
+    class Known(nn.Module):
+        codes = ("category0",)
+
+        def sample(self, request: Request, generators: nn.ModuleDict) -> Tensor:
+            assert request.labels is not None
+            return images(request.labels)
+
+        def pictures(self, batch: Batch, generators: nn.ModuleDict) -> dict[str, tuple[Tensor, int]]:
+            return {"category0": (images(torch.arange(3).repeat_interleave(5)), 5)}
+
+    class Reader(nn.Module):
+        name, class_names = "reader", names
+
+        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+            return images, nn.functional.one_hot(images[:, -1].long().flatten(), 256)
+
+    pixels = torch.zeros(3, channels, 1, 1, dtype=torch.uint8)
+    image_set, device, known = ImageSet(pixels, torch.arange(3), names, "", ""), torch.device("cpu"), Known()
+    asked = LabelAgreement(Reader(), image_set, device, 3)  # pyright: ignore[reportArgumentType]
+    coded = CodeAgreement(Reader(), image_set, device, known)  # pyright: ignore[reportArgumentType]
+    for monitor, name in ((asked, "codes/label"), (coded, "codes/category0")):
+        assert monitor(known, nn.ModuleDict(), Progress()).scalars == {name: 1.0}  # pyright: ignore[reportArgumentType]

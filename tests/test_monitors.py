@@ -12,7 +12,7 @@ from gantool.data.image_set import ImageSet
 from gantool.data.stream import Stream
 from gantool.game import Game, Outcome, Player, Progress
 from gantool.logging.grid import grid
-from gantool.monitors.codes import CodeAgreement, LabelAgreement
+from gantool.monitors.codes import LabelAgreement
 from gantool.monitors.histograms import Histograms, sample
 from gantool.monitors.samples import SampleGrid
 from gantool.monitors.summary import summary
@@ -182,40 +182,6 @@ def test_every_class_is_asked_for_in_turn_where_there_are_many() -> None:
     monitor = LabelAgreement(Reader(), image_set, torch.device("cpu"), 250)  # pyright: ignore[reportArgumentType]
     record = monitor(Known(), nn.ModuleDict(), START)  # pyright: ignore[reportArgumentType]
     assert asked == [number % 250 for number in range(2000)] and record.scalars == {"codes/label": 1.0}
-
-
-@pytest.mark.parametrize("channels", [1, 2, 4])
-def test_classifiers_see_all_channels_as_scores_do(channels: int) -> None:
-    """Which of them count they know themselves: one that was fitted on four channels looks at four."""
-    names = ["a", "b", "c"]
-
-    def images(labels: Tensor) -> Tensor:
-        made = torch.ones(len(labels), channels, 1, 1)
-        made[:, -1, 0, 0] = labels / 127.5 - 1
-        return made
-
-    class Known(nn.Module):
-        codes = ("category0",)
-
-        def sample(self, request: Request, generators: nn.ModuleDict) -> Tensor:
-            assert request.labels is not None
-            return images(request.labels)
-
-        def pictures(self, batch: Batch, generators: nn.ModuleDict) -> dict[str, tuple[Tensor, int]]:
-            return {"category0": (images(torch.arange(3).repeat_interleave(5)), 5)}
-
-    class Reader(nn.Module):
-        name, class_names = "reader", names
-
-        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-            return images, nn.functional.one_hot(images[:, -1].long().flatten(), 256)
-
-    pixels = torch.zeros(3, channels, 1, 1, dtype=torch.uint8)
-    image_set, device, known = ImageSet(pixels, torch.arange(3), names, "", ""), torch.device("cpu"), Known()
-    asked = LabelAgreement(Reader(), image_set, device, 3)  # pyright: ignore[reportArgumentType]
-    coded = CodeAgreement(Reader(), image_set, device, known)  # pyright: ignore[reportArgumentType]
-    for monitor, name in ((asked, "codes/label"), (coded, "codes/category0")):
-        assert monitor(known, nn.ModuleDict(), START).scalars == {name: 1.0}  # pyright: ignore[reportArgumentType]
 
 
 def test_histograms_hold_weights_and_gradients_of_both_players(game: Game, generators: nn.ModuleDict) -> None:

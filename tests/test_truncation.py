@@ -58,7 +58,8 @@ def test_tight_latents_make_images_alike(in_tmp: Path) -> None:
 def test_a_space_without_classes_has_precision_in_place_of_the_inception_score(in_tmp: Path, monkeypatch) -> None:
     train(in_tmp / "run", model="mlp", rounds=1)
     monkeypatch.setattr(DigitFeatures, "has_classes", False)
-    assert main(["truncation", f"run={in_tmp / 'run'}", "num=20", f"out={in_tmp / 'out'}", "thresholds=[0.1,null]"]) == 0
+    words = ["num=20", f"out={in_tmp / 'out'}", "thresholds=[0.1,null]"]
+    assert main(["truncation", f"run={in_tmp / 'run'}", *words]) == 0
     rows = json.loads((in_tmp / "out" / "truncation.json").read_text())["scores"]
     assert [list(row) for row in rows] == [["threshold", "fd_digits", "precision_digits"]] * 2
     assert (in_tmp / "out" / "curve.png").is_file()

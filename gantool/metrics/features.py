@@ -27,8 +27,8 @@ class Features(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 (N, C, H, W) to float32 features (N, num_features) and logits (N, classes); for channels other than 1 or
-        3 see images.colours."""
+        """uint8 (N, C, H, W) to float32 features (N, num_features) and logits (N, classes); where C is neither 1 nor 3
+        images.colours helps."""
 
     @classmethod
     def why_not(cls, weights: object = None, **others: object) -> str | None:

@@ -74,7 +74,8 @@ def too_few(
     fewest: dict[str, int] = {}
     for name, score in scores.items():
         if score.needs_covariance:
-            of = " of a class" if score.of_class is not None else f", drawn for {name}," if score.share_drawn < 1 else ""
+            of_class = "" if score.of_class is None else " of a class"
+            of = f", drawn for {name}," if score.share_drawn < 1 else of_class
             fake, held_out, others = counts(score)
             num = min(round(score.share_drawn * min(fake, held_out)), others)
             fewest[of] = min(num, fewest.get(of, num))

@@ -154,7 +154,9 @@ class Scorer:
 
     def _with_margins(self, fake: Embedding, real: Embedding) -> tuple[dict[str, float], dict[str, float]]:
         scores = self._measured(fake, real)
-        found = {name: self._calmly(score.margin, fake, real, self._parts(score)) for name, score in self.scores.items()}
+        found = {
+            name: self._calmly(score.margin, fake, real, self._parts(score)) for name, score in self.scores.items()
+        }
         return scores, {name: value for name, value in found.items() if value is not None}
 
     def _parts(self, score: Score) -> int:

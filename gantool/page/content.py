@@ -51,10 +51,10 @@ def headline(run: RunFolder) -> dict[str, Any]:
     progress = status.get("progress") or {}
     title = " · ".join(chosen[group] for group in ("model", "loss", "dataset") if group in chosen) or run.path.name
     machine, sizes = status.get("machine") or {}, status.get("parameters") or {}
-    side = dataset.get("resolution")
+    side, total = dataset.get("resolution"), progress.get("total", 0)
     shape = [dataset.get("channels"), *(side if isinstance(side, list) else [side, side])]
     facts = {
-        "Seen": f"{run.kimg:,.10g} of {progress.get('total', 0) / 1000:,.10g} kimg, {progress.get('rounds', 0):,} rounds",
+        "Seen": f"{run.kimg:,.10g} of {total / 1000:,.10g} kimg, {progress.get('rounds', 0):,} rounds",
         "Trained for": str(timedelta(seconds=round(run.seconds))),
         "Images": "x".join(map(str, shape)),
         "Conditional": "yes" if config.get("model", {}).get("conditional") else "no",

@@ -58,12 +58,12 @@ class Recorder:
         )
         state.metrics |= scores
         state.margins = {name: value for name, value in state.margins.items() if name not in scores} | margins
-        ways = {name: way(record.protocol, name) for name in (self.best_metric, self.ending.metric) if name in scores}
-        self.ending.note(scores, state.ending, ways.get(self.ending.metric, ""))  # before a checkpoint: the state at this point has seen them
+        # Before a checkpoint: the state at this point has seen them.
+        self.ending.note(scores, state.ending, way(record.protocol, self.ending.metric or ""))
         score, best = scores.get(self.best_metric or ""), state.best.get("value")
         if score is not None and self.ending.is_better(self.best_metric or "", score, best):
             found = {"metric": self.best_metric, "value": score, "nimg": state.progress.nimg}
-            state.best = {**found, "way": ways[self.best_metric]}
+            state.best = {**found, "way": way(record.protocol, self.best_metric or "")}
             saved = state.state_dict()  # by all ranks, as they may share it
             if self.checkpoints is not None:
                 self.checkpoints.save_as("best", saved, state.progress.nimg)
