@@ -67,6 +67,6 @@ def test_classifiers_see_all_channels_as_scores_do(channels: int) -> None:
     pixels = torch.zeros(3, channels, 1, 1, dtype=torch.uint8)
     image_set, device, known = ImageSet(pixels, torch.arange(3), names, "", ""), torch.device("cpu"), Known()
     asked = LabelAgreement(Reader(), image_set, device, 3)  # pyright: ignore[reportArgumentType]
-    coded = CodeAgreement(Reader(), image_set, device, known)  # pyright: ignore[reportArgumentType]
+    coded = CodeAgreement(Reader(), image_set, device, known, 0)  # pyright: ignore[reportArgumentType]
     for monitor, name in ((asked, "codes/label"), (coded, "codes/category0")):
         assert monitor(known, nn.ModuleDict(), Progress()).scalars == {name: 1.0}  # pyright: ignore[reportArgumentType]

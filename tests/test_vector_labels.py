@@ -157,7 +157,7 @@ class Counts(Score):
         return len(fake)
 
 
-@pytest.mark.parametrize("count", [3, 1200])
+@pytest.mark.parametrize("count", [4, 1200])
 def test_scores_draw_labels_from_what_the_run_remembers(count: int) -> None:
     """Of many images it remembers some: standing statistics are then of the same labels in training and after."""
     labels, images = torch.rand(count, 4), torch.zeros(count, 1, 8, 8, dtype=torch.uint8)

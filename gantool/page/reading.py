@@ -18,7 +18,7 @@ from gantool.config.composed import choices, find_run, read_saved, typed_words
 from gantool.config.trust import looks_around
 from gantool.files import whole_files
 from gantool.logging.jsonl import read_metrics, seconds
-from gantool.logging.record import how
+from gantool.logging.protocol import how
 from gantool.logging.status import read_status
 
 _LARGEST = 1200  # pixels of a side

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from gantool.logging.record import how
+from gantool.logging.protocol import how
 from gantool.margins import Estimate, places
 from gantool.runs.results import Result, rank
 

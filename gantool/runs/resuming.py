@@ -18,7 +18,7 @@ from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
 from gantool.files import whole_files
 from gantool.game import Progress
-from gantool.logging.record import way
+from gantool.logging.protocol import way
 from gantool.monitors.scores import Scores
 from gantool.ranks import rank
 from gantool.runs.build import Setup

@@ -9,7 +9,8 @@ from gantool import __version__
 from gantool.logging.console import Console
 from gantool.logging.jsonl import finite
 from gantool.logging.log import Log
-from gantool.logging.record import Record, way
+from gantool.logging.protocol import way
+from gantool.logging.record import Record
 from gantool.logging.status import write_status
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.ending import Ending
