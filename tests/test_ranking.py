@@ -63,7 +63,8 @@ def test_an_old_run_without_protocol_is_not_ranked_with_those_that_have_one() ->
 def test_a_margin_is_taken_apart_by_its_own_number_of_parts(parts: int | None, within: bool) -> None:
     """Of five parts it is more standard errors wide, 2.78 and not 2.26, than of ten."""
     told: dict[str, object] = {} if parts is None else {"margin_parts": {"fd": parts}}
-    found = ranking([result("a", 1.0, 0.1, **told), result("b", 1.125, 0.1, **told)], "fd")
+    two = [replace(one, protocol={**HOW, **told}) for one in (result("a", 1.0, 0.1), result("b", 1.125, 0.1))]
+    found = ranking(two, "fd")
     assert ("within" in found.compared()[0]) == within and (found.places == ["1=", "1="]) == within
 
 
