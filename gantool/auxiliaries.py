@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from gantool.batch import Draws
 from gantool.errors import GantoolError
 from gantool.game import Auxiliary, FeatureDiscriminator, Turn
-from gantool.networks.layers import HeadedDiscriminator
 from gantool.steady import check_steady
 
 _HIDDEN = 128
@@ -109,6 +108,13 @@ def mutual_information(before: Tensor, after: Tensor) -> Tensor:
     return (joint * (joint.log() - joint.sum(0).log() - joint.sum(1, keepdim=True).log())).sum()
 
 
+@runtime_checkable
+class LabelledFeatures(Protocol):
+    """What a discriminator declares whose features may be of the label too, so that nobody learns it from them."""
+
+    sees_label: bool
+
+
 class ClassPrediction(Auxiliary):
     """AC-GAN (Odena 2017): the discriminator also names the class, of real and of generated images; the generator is
     paid for images of the class that it was asked for. Wants `model.conditional=true`. Of labels that are vectors the
@@ -128,7 +134,7 @@ class ClassPrediction(Auxiliary):
         """Raises GantoolError for an unconditional game, and for features of the label itself."""
         if not num_classes:
             raise GantoolError("auxiliary=acgan predicts the label: add model.conditional=true, on labelled data")
-        if isinstance(discriminator, HeadedDiscriminator) and discriminator.sees_label:
+        if isinstance(discriminator, LabelledFeatures) and discriminator.sees_label:
             raise GantoolError(
                 "auxiliary=acgan: with model.discriminator.condition=concat the discriminator sees the label that it "
                 "is to name; choose none"

@@ -150,7 +150,7 @@ class HeadedDiscriminator(nn.Module, ABC):
     feature_dim: int
     head: nn.Module
     projection: Projection | None
-    sees_label = False  # True: its features are of the label too, so nobody can learn the label from them
+    sees_label = False  # True: its features are of the label too
 
     @abstractmethod
     def features(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
