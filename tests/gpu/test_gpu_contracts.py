@@ -13,7 +13,7 @@ import gantool
 from gantool.cli.main import main
 from gantool.networks.dcgan import Discriminator
 from gantool.training.hardware import exact_float32
-from runs import choices, same_training, train
+from runs import choices, newest, same_training, train
 from test_contracts import Composed
 
 # Reflection padding and the bilinear sampler of ADA have no deterministic backward pass on CUDA.
@@ -143,14 +143,19 @@ def test_a_run_with_cuda_graphs_resumes(in_tmp: Path) -> None:
 
 
 @pytest.mark.parametrize(("ranks", "mode"), [(1, "data"), (2, "data"), (2, "sharded")])
-def test_ranks_train_with_nccl(in_tmp: Path, ranks: int, mode: str) -> None:
+def test_ranks_train_with_nccl_what_one_process_trains(in_tmp: Path, ranks: int, mode: str) -> None:
     if torch.cuda.device_count() < ranks:
         pytest.skip(f"needs {ranks} CUDA devices")
+    words = ["trainer.duration=8it", "score=none", "trainer.precision=fp32", "model.generator.norm=layer"]
+    words += ["loss=wgan-gp", "trainer.batch_size=16", "optimizer.lr=2e-4"]
     command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={ranks}", "--standalone", "-m"]
-    words = ["gantool", "train", "trainer.duration=20it", "score=none", f"hydra.run.dir={in_tmp / 'run'}"]
-    words.append(f"trainer.parallel={mode}")
-    done = subprocess.run([*command, *words], capture_output=True, text=True, timeout=120)
+    command += ["gantool", "train", *words, f"hydra.run.dir={in_tmp / 'ranks'}", f"trainer.parallel={mode}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert main(["train", *words, f"hydra.run.dir={in_tmp / 'one'}"]) == 0
+    one, several = (newest(in_tmp / name)["game"] for name in ("one", "ranks"))
+    for name, value in one.items():
+        assert (several[name] - value).norm() <= 1e-2 * value.norm() + 1e-4, name
 
 
 @pytest.mark.parametrize("loss", ["wgan-gp", "r3gan"])
