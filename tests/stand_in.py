@@ -7,7 +7,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from gantool.config import Written, read, save_composed
-from gantool.errors import GantoolError
+from gantool.errors import GantoolError, InUse
 
 
 def train(cfg: DictConfig) -> float:
@@ -37,6 +37,8 @@ def train(cfg: DictConfig) -> float:
         raise KeyboardInterrupt
     if seed == 18:
         raise SystemExit(3)
+    if seed == 20:
+        raise InUse(f"{run} is in use")
     (run / "status.json").write_text(json.dumps({**status, "state": "finished"}))
     rate, batch_size = config.optimizer.lr, config.trainer.batch_size
     print(f"lr {rate:g} batch {batch_size} model {cfg.model.generator._target_}")

@@ -13,6 +13,7 @@ import yaml
 from extent import thorough
 from gantool.cli import main
 from gantool.cli.main import COMMANDS, OTHERS
+from gantool.lock import locked
 from runs import choices
 from stand_in import runs
 
@@ -184,6 +185,18 @@ def test_a_run_that_failed_later_says_so_in_its_status() -> None:
     status = json.loads(Path("run/status.json").read_text())
     assert (status["state"], status["error"]) == ("failed", "RuntimeError: a later bug")
     assert status["progress"] == {"nimg": 2000}
+
+
+@pytest.mark.parametrize("seed", [15, 17, 18, 20])
+def test_what_another_process_trains_is_that_ones_to_tell_of(seed: int) -> None:
+    """A second command ends in whatever way, once the one that trains has written its status."""
+    with locked(Path("run/.lock")):
+        assert main(["train", f"trainer.seed={seed}", "hydra.run.dir=run"]) in (1, 130)
+    status = json.loads(Path("run/status.json").read_text())
+    assert (status["state"], status["error"]) == ("running", None)
+    main(["train", f"trainer.seed={seed}", "hydra.run.dir=run"])
+    after = {15: "failed", 17: "stopped", 18: "failed", 20: "running"}  # the other may have ended since
+    assert json.loads(Path("run/status.json").read_text())["state"] == after[seed]
 
 
 @pytest.mark.parametrize(("seed", "code"), [(16, 143), (17, 130)])

@@ -20,6 +20,7 @@ from gantool.config.wording import in_one_line
 from gantool.errors import InUse, RankLost, out_of_memory
 from gantool.files import whole_files
 from gantool.launch import first_failure, is_first_rank
+from gantool.lock import is_held
 from gantool.logging.jsonl import read_metrics
 from gantool.logging.status import NAME, read_status, write_status
 from gantool.runs.sweeps import ELSEWHERE, digest, number_of, standing, told_place
@@ -67,12 +68,12 @@ class Job:
                 log.info("%s: %s", folder.name, ELSEWHERE)
                 return None
             text, mine = self._tell(error, f" job {number_of(folder.name)}" if in_sweep else "", folder)
-            tells, lost = tells or mine, isinstance(error, RankLost)
+            tells, lost = (tells or mine) and not isinstance(error, InUse), isinstance(error, RankLost)
             if not in_sweep and out_of_memory(error) and not _got_anywhere(folder):
                 folders.discard(folder)  # it never will
                 raise SystemExit(1) from None
         except KeyboardInterrupt:
-            if read_status(folder).get("state") == "running":  # before the first round
+            if read_status(folder).get("state") == "running" and not _is_anothers(folder):  # before the first round
                 write_status(folder, **{**read_status(folder), "state": "stopped"})
             raise
         except SystemExit as stop:
@@ -81,7 +82,8 @@ class Job:
                 raise
             text = f"a part called exit({stop.code})"
             tell(self.command, text)
-        if tells and (in_sweep or _written(folder) != before or lost):  # not where a run that is there was refused
+        came = in_sweep or _written(folder) != before or lost  # not where a run that is there was refused
+        if tells and came and not _is_anothers(folder):
             record_failure(folder, text)
         if in_sweep and not lost:
             return float("nan")
@@ -108,6 +110,12 @@ class Job:
         elif mine:
             tell(self.command + job, first)
         return first, mine
+
+
+def _is_anothers(folder: Path) -> bool:
+    """Whether another process trains in `folder`, so that what its status says is that one's to say. The first rank
+    has let go of the folder by now; of the others it is who holds it."""
+    return is_first_rank() and is_held(folder / ".lock")
 
 
 def _requeued(stop: SystemExit) -> bool:
