@@ -1,11 +1,14 @@
 """Losses against the formulas of their papers, and the direction in which each pushes."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
 
 from gantool.game import Loss
 from gantool.losses import Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
+from runs import same_training, train
 
 LOSSES = [Minimax(), NonSaturating(), NonSaturating(real_label=0.9), LeastSquares(), Hinge(), Wasserstein()]
 
@@ -57,3 +60,26 @@ def test_least_squares_and_wasserstein_in_numbers() -> None:
     assert LeastSquares().generator(fake).item() == pytest.approx(0.5 * 2.0)
     assert Wasserstein().discriminator(real, fake).item() == pytest.approx(2.0 - 1.0)
     assert Wasserstein().generator(fake).item() == pytest.approx(-2.0)
+
+
+ONE = """
+from gantool.losses import NonSaturating
+
+class One(NonSaturating):
+    def discriminator(self, real, fake):
+        return super().discriminator(real, fake)[None]
+
+    def generator(self, fake, real=None):
+        return super().generator(fake, real).reshape(1, 1)
+"""
+
+
+def test_a_term_of_one_number_is_one_whatever_its_shape(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(in_tmp)
+    (in_tmp / "one.py").write_text(ONE)
+    for more in ([], ["trainer.microbatch=3"]):
+        words = [*more, "trainer.log_every=1it", "regularizer=l2"]
+        usual = train(in_tmp / f"usual{len(more)}", *words, model="mlp", rounds=2)
+        assert same_training(
+            usual, train(in_tmp / f"{len(more)}", *words, "loss._target_=one.One", model="mlp", rounds=2)
+        )

@@ -35,7 +35,7 @@ def update(
         seed_torch(*seed)
         with precision.autocast():
             outcome = player.loss(part)
-        terms = {term: value.to(precision.device) for term, value in outcome.terms.items()}
+        terms = {term: value.to(precision.device).reshape(()) for term, value in outcome.terms.items()}  # (1,) will do
         first, *rest = terms.values()
         loss = precision.scaler.scale(sum(rest, first))
         # Not for the images that a penalty differentiates by, which are leaves too.
