@@ -106,13 +106,14 @@ class PlayerOptimizer:
 
     def load_state_dict(self, state: dict) -> None:
         """Takes moments and counts from `state`, but keeps the configured settings (an override on resume counts)."""
-        self.optimizer.load_state_dict(state)
+        # In their place before: torch puts counts of steps where the settings that it is handed want them, and fused
+        # ones want them on the device.
+        groups = [group | own for group, own in zip(state["param_groups"], self.configured, strict=True)]
+        self.optimizer.load_state_dict({**state, "param_groups": groups})
         for parameter, kept in self.optimizer.state.items():
             for name, value in kept.items():  # fused steps go by memory: trainer.channels_last may have been another
                 if isinstance(value, Tensor) and value.shape == parameter.shape != ():
                     kept[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-        for group, configured in zip(self.optimizer.param_groups, self.configured, strict=True):
-            group.update(configured)
 
 
 def _try_a_step(make: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]) -> frozenset[str]:
