@@ -42,6 +42,31 @@ def test_a_damaged_newest_falls_back_with_a_warning(tmp_path: Path, damage: str,
     assert newest is not None and newest["nimg"] == 3
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("faces.pt", "has lost its checksum: give it the name that it was written under$"),
+        ("000000000001-0123456789abcdef.pt", "is damaged"),
+    ],
+)
+def test_a_checkpoint_by_another_name_is_not_called_damaged(tmp_path: Path, name: str, told: str) -> None:
+    path = Checkpoints(tmp_path).save(STATE, 1)
+    with pytest.raises(GantoolError, match=f"^checkpoint {tmp_path / name} {told}"):
+        load(path.rename(tmp_path / name))
+
+
+def test_of_those_that_a_rollback_left_behind_the_newest_few_stay(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    checkpoints.save_as("good", STATE, 10)
+    for trial in range(4):
+        for nimg in (20, 30):
+            path = checkpoints.save({**STATE, "trial": trial, "nimg": nimg}, nimg)
+            os.utime(path, ns=(trial * 100 + nimg, trial * 100 + nimg))
+        assert checkpoints.go_back() is not None
+        left = sorted(checkpoints.folder.glob("*.abandoned"), key=lambda path: path.stat().st_mtime_ns)
+        assert [path.stat().st_mtime_ns for path in left] == [trial * 100 + 20, trial * 100 + 30]
+
+
 def test_the_best_serves_where_no_other_is_left(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save_as("best", {**STATE, "nimg": 1}, 1)

@@ -58,13 +58,15 @@ class Checkpoints:
         return path
 
     def go_back(self) -> dict | None:
-        """The state that was good; those after it are renamed to .abandoned, so that a resume does not find them. None
-        where there is none."""
+        """The state that was good; those after it are renamed to .abandoned, so that a resume does not find them, and
+        the newest few of these stay. None where there is none."""
         for good in self._newest_first("good"):
             if (state := self._sound(good)) is not None:
                 for path in self._newest_first(""):
                     if _order(path)[0] > _order(good)[0]:
                         path.replace(path.with_suffix(".abandoned"))
+                abandoned = sorted(self.folder.glob("*.abandoned"), key=_order, reverse=True)
+                _remove(abandoned[self.keep :])
                 return state
         return None
 
@@ -171,6 +173,8 @@ def load(path: Path) -> dict:
     if content is None:
         raise Unsound(f"checkpoint {path} is not a file")
     if hashlib.sha256(content).hexdigest()[:16] != path.stem.rpartition("-")[2]:
+        if _NAME.fullmatch(path.name) is None:
+            raise Unsound(f"checkpoint {path} has lost its checksum: give it the name that it was written under")
         raise Unsound(f"checkpoint {path} is damaged (its checksum is not the one in its name)")
     try:
         with warnings.catch_warnings():
