@@ -62,7 +62,9 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
     folders.note(folder)
     folder.mkdir(parents=True, exist_ok=True)
     try:
+        if OmegaConf.select(cfg, "trainer.dry_run", throw_on_resolution_failure=False) is True:
+            raise GantoolError("trainer.dry_run=true makes no run to return: it is the command line's (gantool train)")
         train_run(cfg, folder, whole.hydra)
     finally:
         folders.remove_unused()
-    return open_run(folder, cfg, ema=True, device="auto", checkpoint="newest")
+    return open_run(folder, cfg, ema=True, device=cfg.trainer.device, checkpoint="newest")

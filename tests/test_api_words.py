@@ -38,12 +38,13 @@ def test_words_that_no_yaml_file_names(in_tmp: Path) -> None:
         ("study.trials=40", "is of a search"),
         ("hydra/launcher=slurm", "is of a sweep"),
         ("hydra.sweep.dir=sweep", "is of a sweep"),
+        ("trainer.dry_run=true", "makes no run to return"),
     ],
 )
 def test_words_that_are_wrong_are_one_line(in_tmp: Path, word: str, line: str) -> None:
     with pytest.raises(GantoolError, match=line) as told:
         gantool.train([*small(in_tmp / "run", model="dcgan", rounds=1)[1:], word])
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(told.value) and not (in_tmp / "run").exists()
 
 
 def test_a_mistake_leaves_no_folder_and_two_runs_never_share_one(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,3 +63,10 @@ def test_parts_of_ones_own_in_a_folder_with_any_name(in_tmp: Path) -> None:
     (own / "experiment" / "mine.yaml").write_text("# @package _global_\ntrainer: {seed: 7}\n")
     words = [*small(in_tmp / "run", model="dcgan", rounds=1)[1:], "experiment=mine"]
     assert gantool.train(words, config_dir=own).config.trainer.seed == 7
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda:1"])
+def test_the_run_is_opened_where_it_was_trained(in_tmp: Path, monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    monkeypatch.setattr("gantool.api.train_run", lambda *words: None)
+    monkeypatch.setattr("gantool.api.open_run", lambda *words, **how: how["device"])
+    assert gantool.train([f"trainer.device={device}"]) == device
