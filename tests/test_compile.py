@@ -19,6 +19,7 @@ from gantool.errors import GantoolError
 from gantool.runs import build
 from gantool.runs.compiling import check_graphs
 from gantool.runs.fitting import settle_batch
+from gantool.runs.lines import limits
 from gantool.runs.training import train_run
 from runs import Composed, same_training, small, train
 
@@ -126,3 +127,20 @@ def test_compiled_networks_get_the_gradient_penalty_too(in_tmp: Path, monkeypatc
     for name, moments in eager["optimizers"]["discriminator"]["state"].items():
         other = compiled["optimizers"]["discriminator"]["state"][name]["exp_avg"]
         assert (other - moments["exp_avg"]).norm() <= 1e-3 * moments["exp_avg"].norm() + 1e-8, name
+
+
+LIMITS = {
+    "trainer.compile=true auxiliary=feature-matching": "trainer.compile leaves the discriminator as it is",
+    "trainer.compile=graphs auxiliary=feature-matching": "trainer.compile leaves the discriminator as it is",
+    "trainer.compile=true": "",
+    "auxiliary=feature-matching": "",
+    "trainer.parallel=sharded monitor=histograms": "monitor=histograms shows",
+    "trainer.parallel=sharded monitor=samples": "",
+    "monitor=histograms": "",
+}
+
+
+@pytest.mark.parametrize("words", LIMITS)
+def test_a_setting_that_does_less_beside_another_one_is_told(words: str) -> None:
+    told = list(limits(typed(*words.split(), "dataset.channels=1", "dataset.num_classes=10")))
+    assert len(told) == bool(LIMITS[words]) and LIMITS[words] in "".join(told)

@@ -1,10 +1,12 @@
 """What gantool train says of a run, at its start and at its end."""
 
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from gantool.config import Train
 from gantool.config.trust import foreign
 from gantool.margins import written
 from gantool.metrics.scorer import Scorer
@@ -26,7 +28,17 @@ def headline(setup: Setup, run_dir: Path, num_images: int, nimg: int) -> str:
     if source.num_classes and not setup.config.model.conditional:
         what = "labels" if source.vectors else f"{source.num_classes} classes"
         told += f"\n{source.name} has {what} that this model is not told: model.conditional=true"
-    return told
+    return "\n".join([told, *limits(setup.config)])
+
+
+def limits(config: Train) -> Iterator[str]:
+    """A line for each setting that does less than it says beside another one."""
+    if config.trainer.compile and config.auxiliary:
+        heads = ",".join(config.auxiliary)
+        yield f"trainer.compile leaves the discriminator as it is, as auxiliary={heads} reads its features"
+    histograms = any(part.target == "gantool.monitors.histograms.Histograms" for part in config.monitor.values())
+    if config.trainer.parallel == "sharded" and histograms:
+        yield "trainer.parallel=sharded shares the gradients: monitor=histograms shows those of the weights alone"
 
 
 def how_finished(state: State, ending: Ending) -> str | None:
