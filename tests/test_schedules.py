@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from composing import typed
 from extent import thorough
 from gantool.augment import ScheduledADA
 from gantool.batch import Batch
+from gantool.cli.arguments import add_arguments
 from gantool.cli.main import main
 from gantool.data.mnist import Mnist5k
 from gantool.errors import GantoolError
@@ -21,6 +23,7 @@ from gantool.losses import Hinge
 from gantool.networks.mlp import Discriminator, Generator
 from gantool.regularizers import R1, R2
 from gantool.runs.compatibility import check_shapes
+from gantool.runs.scheduled import check_schedules
 from gantool.schedules import Constant, Cosine, Decay, Delayed, Linear, Ramp, Schedule, Step, at
 from gantool.training.ema import EMA
 from gantool.training.optimization import PlayerOptimizer
@@ -169,3 +172,27 @@ def test_a_half_life_that_is_never_reached_is_told(
 ) -> None:
     assert main(small(in_tmp / "run", f"trainer.ema_half_life={half_life}", model="mlp", rounds=3)) == 0
     assert ("trainer.ema_half_life=2img is not reached" in capsys.readouterr().out) != reached
+
+
+OUTSIDE = {
+    f"loss.top={RAMP % (1.5, 1, 1)}": "loss.top is 1.5 at 0 kimg: should be less than or equal to 1",
+    f"loss.top={RAMP % (1, 0, 0.5)}": "loss.top is 0 at 100 kimg: should be greater than 0",
+    f"optimizer.beta2={RAMP % (0.9, 1, '50kimg')}": "optimizer.beta2 is 1 at 100 kimg: should be less than 1",
+    f"optimizer.beta2={RAMP % (0.9, 1, '9Mimg')}": None,
+    "optimizer/schedule=linear optimizer.schedule.end=-1": "optimizer.schedule is -1 at 100 kimg: should be a finite",
+    "optimizer/schedule=linear": None,
+    f"regularizer=r1 regularizer.r1.gamma={RAMP % (1, -1, 1)}": "regularizer.r1.gamma is -1 at 100 kimg: should be",
+    f"loss=r3gan loss.regularizers.r1.gamma={RAMP % (1, -1, 1)}": "loss.regularizers.r1.gamma is -1 at 100 kimg: ",
+    f"trainer.ema_half_life={RAMP % (-1, 5, 1)}": "trainer.ema_half_life is -1 at 0 kimg: should be a finite",
+    f"trainer.ema_half_life={RAMP % (0, '5kimg', 1)}": None,
+}
+
+
+@pytest.mark.parametrize("words", OUTSIDE)
+def test_a_schedule_ends_where_a_number_may_stand(words: str) -> None:
+    config, line = typed(*add_arguments(words.split()), "dataset.channels=1", "dataset.num_classes=10"), OUTSIDE[words]
+    if line is None:
+        return check_schedules(config, 100_000)
+    with pytest.raises(GantoolError, match=line) as told:
+        check_schedules(config, 100_000)
+    assert "\n" not in str(told.value)

@@ -35,6 +35,7 @@ CASES = {
     "model=mlp model.discriminator.hidden=[]": "model.discriminator.hidden=..: should have at least one number",
     "augment=ada augment.target=60": "augment.target=60: a mean of signs, from -1 to 1",
     "optimizer/schedule=step optimizer.schedule.interval=0": "positive numbers",
+    "loss.top={_target_:gantool.schedules.Ramp,start:1.5,end:1}": "loss.top is 1.5 at 0 kimg: should be less than or",
     "loss=wgan loss.constraint.bound=-1": "loss.constraint.bound=-1",
     "loss.constraint={_target_:torch.nn.Flatten}": "the constraint after an update of the discriminator raised",
     "dataset=cifar10 score=none": "downloading cifar10 to data failed.*unpack cifar-10-python",

@@ -21,6 +21,7 @@ from gantool.ranks import rank, world
 from gantool.runs.compatibility import blank, check_memory, check_shapes, check_sides
 from gantool.runs.compiling import check_graphs
 from gantool.runs.freezing import frozen_parameters
+from gantool.runs.scheduled import check_schedules
 from gantool.runs.sources import build_source, fill_in
 from gantool.schedules import Schedule, parse_duration
 from gantool.training.ema import EMA
@@ -91,6 +92,9 @@ def set_up(cfg: DictConfig, written: Written) -> Setup:
             fill_in(cfg, source)
             make_absolute(cfg)
             config = read(cfg, written)
+            # Here an epoch and a round have one image; what is wrong at the end itself is told once it is known.
+            length = parse_duration(trainer.duration, key="trainer.duration", images_per_epoch=1, images_per_round=1)
+            check_schedules(config, length)
             seed_everything(trainer.seed, "weights")
             game = build_game(config)
             here = local_processes() if device.type == "cpu" else 1  # that share this memory
@@ -190,6 +194,7 @@ def build_stream(setup: Setup, image_set: Any) -> Stream:
 def build_state(setup: Setup, num_images: int) -> State:
     """The moving parts of a run before its first round. `num_images` in the data set: what an epoch is."""
     total = setup.images(setup.config.trainer.duration, "trainer.duration", images_per_epoch=num_images)
+    check_schedules(setup.config, total)
     config = setup.config.model_dump(by_alias=True, exclude_unset=True)
     setup.game.requires_grad_(False)  # the update of a player frees its own
     average, optimizers = build_average(setup, num_images), build_optimizers(setup, num_images)

@@ -1,10 +1,8 @@
 """What is not as it was when a run goes on: told from what to what, and refused where its networks cannot follow."""
 
-import inspect
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from gantool.logging.protocol import way
 from gantool.monitors.scores import Scores
 from gantool.ranks import rank
 from gantool.runs.build import Setup
+from gantool.runs.scheduled import is_schedule
 from gantool.training.state import State
 
 log = logging.getLogger(__name__)
@@ -162,7 +161,7 @@ def _scheduled(setup: Setup, progress: Progress, num_images: int, known: set[str
         if path == "model.growth":
             growth = build(node, path, {"resolution": config.dataset.resolution})
             found["the stage of model.growth"] = growth.stage(progress)
-        elif _is_schedule(find(node["_target_"], path)):
+        elif is_schedule(find(node["_target_"], path)):
             found[path] = build(node, path)(progress.nimg, progress.total)
     factor = found.pop("optimizer.schedule", None)
     if factor is None:
@@ -171,10 +170,3 @@ def _scheduled(setup: Setup, progress: Progress, num_images: int, known: set[str
     factor *= min(1.0, (progress.nimg + 1) / warmup) if warmup else 1.0
     rates = {player: config.optimizer.of(player)["lr"] for player in setup.game.players}
     return {f"optimizer.{player}.lr": rate * factor for player, rate in rates.items()} | found
-
-
-def _is_schedule(target: Callable[..., Any]) -> bool:
-    """True for a class whose objects are called with a position and the length of a run."""
-    kinds = target.__mro__ if inspect.isclass(target) else ()
-    call = next((vars(kind)["__call__"] for kind in kinds if "__call__" in vars(kind)), None)
-    return call is not None and [*inspect.signature(call).parameters][1:] == ["nimg", "total"]
