@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from omegaconf import DictConfig
 from pydantic import ValidationError
 
 from gantool.config import Train, build, changes
-from gantool.config.parts import find, nodes
+from gantool.config.parts import find, nodes, parameters
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
 from gantool.files import whole_files
@@ -25,36 +26,43 @@ from gantool.training.state import State
 
 log = logging.getLogger(__name__)
 
-# A checkpoint holds the tensors of exactly these; everything else may change when a run goes on.
-FIXED = (
-    "model._target_",
-    "model.conditional",
-    "model.latent",
-    "model.generator",
-    "model.discriminator",
-    "model.pool_size",
-    "auxiliary",
-    "augment._target_",
-    "dataset.direction",
-    "dataset.resolution",
-    "dataset.channels",
-    "dataset.num_classes",
-    "optimizer._target_",
-    "trainer.freeze",
-    "init",
-)
+# A checkpoint holds the tensors of exactly these; everything else may change when a run goes on. Of other parts with a
+# state, such as augmentations, State.check tells.
+FIXED = {
+    "model._target_": "other networks",
+    "model.conditional": "other networks",
+    "model.latent": "other networks",
+    "model.generator": "other networks",
+    "model.discriminator": "other networks",
+    "model.pool_size": "another history of images",
+    "auxiliary": "other auxiliaries",
+    "dataset.direction": "other images",
+    "dataset.resolution": "other images",
+    "dataset.channels": "other images",
+    "dataset.num_classes": "other images",
+    "optimizer._target_": "another optimizer",
+    "trainer.freeze": "other weights frozen",
+    "init": "other weights to begin from",
+}
+_BITS = "dataset.bits"  # of the images too that a game keeps
+_FOLLOWED = re.compile(r"auxiliary\.[^.]+\.\w*weight")  # of a term, not of a network
 OWN = {f"gantool.schedules.{kind}" for kind in ("Constant", "Cosine", "Decay", "Delayed", "Linear", "Ramp", "Step")}
 
 
 def check_changes(cfg: DictConfig, run_dir: Path) -> None:
-    """Tells what `cfg` changes in a run that goes on; raises GantoolError for what its networks cannot follow."""
+    """Tells what `cfg` changes in a run that goes on; raises GantoolError for what its tensors cannot follow."""
     if not whole_files(run_dir / "checkpoints", "*.pt"):
         return
     changed = changes(cfg, run_dir)
-    if refused := [key for key in changed if key.startswith(FIXED)]:
+    refused = {key: FIXED[part] for key in changed for part in FIXED if key.startswith(part)}
+    refused = {key: what for key, what in refused.items() if not _FOLLOWED.fullmatch(key)}
+    bits = {number or 8 for number in changed.get(_BITS, ())}
+    if len(bits) > 1 and "bits" in parameters(find(cfg.model._target_, "model")):
+        refused[_BITS] = "images of other bits, of which the game keeps some"
+    if refused:
         raise GantoolError(
-            f"{run_dir} was trained with other networks: {', '.join(map(str, refused))} cannot change; "
-            "leave them out, or start a new run in another hydra.run.dir"
+            f"{run_dir} was trained with {' and '.join(dict.fromkeys(refused.values()))}: {', '.join(refused)} cannot "
+            "change; leave them out, or start a new run in another hydra.run.dir"
         )
     for key, (before, now) in changed.items():
         log.info("changed: %s %s -> %s", key, before, now)

@@ -120,12 +120,18 @@ class State:
     def _check_parts(self, saved: Any) -> None:
         if not isinstance(saved, dict) or not all(isinstance(saved.get(key), dict) for key in ("config", "game")):
             return
-        before, now = ({key for key in leaves(c) if key.endswith("._target_")} for c in (saved["config"], self.config))
+        before, now = (
+            {key: value for key, value in leaves(config).items() if key.endswith("._target_")}
+            for config in (saved["config"], self.config)
+        )
+        # A run keeps the classes of its model: with others it is a stray file.
+        kept = {key for key in before.keys() & now if before[key] == now[key] or key.startswith("model.")}
         odd = [str(name).split(".") for name in saved["game"].keys() ^ self.game.state_dict().keys()]
-        for key in sorted(before ^ now):
+        for key in sorted((before.keys() | now) - kept):
             part = key.removesuffix("._target_")
             if any(part.rpartition(".")[2] in name for name in odd):
                 how, fix = ("with", "bring it back") if key in before else ("without", "leave it out")
+                how += " another" if key in before and key in now else ""
                 raise GantoolError(
                     f"it was trained {how} {part}, which has a state of its own and can neither come nor go: {fix}, or "
                     "start a new run in another hydra.run.dir"
