@@ -4,8 +4,11 @@ import json
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -13,8 +16,11 @@ import gantool
 from extent import some, thorough
 from gantool.cli.arguments import add_arguments
 from gantool.cli.main import main
+from gantool.game import Progress
 from gantool.runs.resuming import forget_other_scores
 from gantool.training.ending import Ending
+from gantool.training.loop import Every, follow
+from gantool.training.measurements import Breakdown
 from gantool.training.stop import LATE, SIGNALS, StopSignal
 from runs import newest, same, same_training, small, train
 from test_contracts import Killed, stop_after
@@ -98,6 +104,17 @@ def test_scores_that_are_good_enough_end_a_run(in_tmp: Path, target: str, monkey
     assert experiment is not None
     [run] = MlflowClient().search_runs([experiment.experiment_id])
     assert run.info.status == "FINISHED"
+
+
+def test_a_breakdown_in_the_last_looks_leaves_the_run_its_length() -> None:
+    """The scores ended it; what then looks too, finds trouble, and the run goes back."""
+    seen = {"progress": Progress(nimg=8, rounds=1, total=80), "whole": lambda **how: nullcontext()}
+    state: Any = SimpleNamespace(**seen, game=None, ema=MagicMock(), precision=MagicMock())
+    recorder = MagicMock(**{"is_due.return_value": False, "is_over.return_value": True})
+    measured, watchdog = MagicMock(interval=8), Every(80, MagicMock(side_effect=Breakdown("trouble")))
+    with pytest.raises(Breakdown):
+        follow(state, measured, [watchdog], recorder, StopSignal())
+    assert state.progress.total == 80
 
 
 def test_when_is_enough() -> None:

@@ -148,7 +148,7 @@ class Painter(Game):
 
 def test_a_sign_must_last_and_is_told_once() -> None:
     told, kept, contrasts = [], [], [1.0, 0.4, 0.4, 0.4, 0.8, 0.7, 0.4, math.nan]
-    measured: Any = SimpleNamespace(latest={}, scores={})
+    measured: Any = SimpleNamespace(latest={}, latest_at=0, scores={})
     batch = Batch(torch.rand(4, 1, 2, 2))
     game = Painter(batch.images, contrasts)
     dog = Watchdog(
@@ -161,18 +161,39 @@ def test_a_sign_must_last_and_is_told_once() -> None:
     )
     for look in range(len(contrasts)):
         dog(game, nn.ModuleDict(), Progress(nimg=look))
+        dog.end_look()
     assert [nimg for nimg, _ in told] == [2, 7] and len(kept) == 2, "samples that are not numbers are no better"
     assert "0.40 as far apart as real images, and were 1.00, 2 looks in a row" in told[0][1]
 
 
 def test_a_gradient_far_from_its_usual_size_is_an_explosion() -> None:
     told: list[str] = []
-    measured: Any = SimpleNamespace(latest={}, scores={})
+    measured: Any = SimpleNamespace(latest={}, latest_at=0, scores={})
     act = lambda text, progress: told.append(text)  # noqa: E731
     dog = Watchdog(Batch(torch.rand(4, 1, 2, 2)), measured, {}, patience=1, explosion=30, act=act)
     norms = [1.0, 50.0, 2.0, 1.5, 40.0, 61.0, 3.0, 2e6]  # of the first four nothing is known; usual is 1.75, then 2
     for norm in norms:
         measured.latest = {"gradient_norm/generator": norm, "loss/generator/total": 1e9}
+        measured.latest_at += 1
         dog(Painter(torch.rand(4, 1, 2, 2), [1.0]), nn.ModuleDict(), Progress())
     name = "explosion: gradient_norm/generator is"
     assert told == [f"{name} 61, usually 2, 1 looks in a row", f"{name} 2e+06, 1 looks in a row"]
+
+
+def test_what_was_measured_counts_once_however_often_it_is_looked_at() -> None:
+    """Of readings that are each looked at three times one is a spike; from the first on scores are apart, ever more."""
+    told, kept = [], []
+    measured: Any = SimpleNamespace(latest={}, latest_at=0, scores={"real": torch.ones(4), "fake": torch.zeros(4)})
+    act = lambda text, progress: told.append((progress.nimg, text))  # noqa: E731
+    batch = Batch(torch.rand(4, 1, 2, 2))
+    dog = Watchdog(batch, measured, {}, patience=3, act=act, keep=lambda: kept.append(measured.latest_at))
+    for look in range(45):
+        if look % 3 == 1:
+            measured.latest_at += 1
+            norm, scores = 50.0 if measured.latest_at == 5 else 1.0, {"real": 1 + measured.latest_at, "fake": 0.0}
+            measured.latest = {f"discriminator_score/{side}": score for side, score in scores.items()}
+            measured.latest |= {"gradient_norm/generator": norm}
+        dog(Painter(batch.images, [1.0]), nn.ModuleDict(), Progress(nimg=look))
+        dog.end_look()
+    assert [(nimg, text.partition(":")[0]) for nimg, text in told] == [(19, "saturation")], "at the seventh reading"
+    assert kept == [0, *(reading for reading in range(1, 5) for _ in range(3))], "no state in which a sign stands"

@@ -4,6 +4,7 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from omegaconf import open_dict
@@ -15,6 +16,7 @@ from gantool.data.fixed import fixed_images
 from gantool.data.image_set import ImageSet
 from gantool.data.stream import Stream
 from gantool.errors import DoesNotApply, GantoolError, did_you_mean, require
+from gantool.logging.log import Log
 from gantool.logging.record import Record
 from gantool.logging.tracker import Tracker
 from gantool.metrics.features import Features
@@ -130,7 +132,7 @@ def build_measurements(setup: Setup, state: State, num_images: int) -> Measureme
     )
 
 
-def build_watchdog(setup: Setup, rescue: Rescue, data: Stream, measurements: Measurements) -> list[Every]:
+def build_watchdog(setup: Setup, rescue: Rescue, data: Stream, measurements: Measurements, run_log: Log) -> list[Every]:
     """What tells that the run goes wrong; it remembers in the state. Empty where it is off."""
     settings = setup.config.trainer.watchdog
     if settings.action == "off":
@@ -142,10 +144,10 @@ def build_watchdog(setup: Setup, rescue: Rescue, data: Stream, measurements: Mea
         by_class=setup.config.shown_classes > 0,
         **settings.model_dump(include={"patience", "diversity", "explosion"}),
         act=rescue.act,
-        keep=rescue.keep,
+        keep=partial(rescue.keep, run_log),
     )
     every = setup.images(settings.every, "trainer.watchdog.every", images_per_epoch=data.num_images)
-    return [Every(every, watchdog)]
+    return [Every(every, watchdog, end_look=watchdog.end_look)]
 
 
 def build_ending(setup: Setup, scorer: Scorer | None, started: float) -> Ending:

@@ -42,6 +42,7 @@ from gantool.training.measurements import Breakdown
 from gantool.training.recorder import Pruned, Recorder
 from gantool.training.rescue import Rescue
 from gantool.training.state import State
+from gantool.training.stop import StopSignal
 
 log = logging.getLogger(__name__)
 
@@ -110,31 +111,32 @@ class _Run:
         rescue = Rescue(
             state, checkpoints, **trainer.watchdog.model_dump(include={"action", "max_rollbacks", "rate_factor"})
         )
-        rescue.begin()
+        title = told_place(self.run_dir)[0]
         text = {"hparams": _hparams(setup, chosen), "config_text": OmegaConf.to_yaml(setup.cfg, resolve=True)}
-        while True:
-            recorder = Recorder(
-                self.run_dir if first else None,
-                self.open_log(is_new=not resumed, trackers=trackers, **text),
-                Console(state.progress.total, state.progress.nimg, quiet=not first, title=told_place(self.run_dir)[0]),
-                checkpoints if first else None,
-                checkpoint_seconds=trainer.checkpoint_seconds,
-                best_metric=best_metric,
-                ending=self.ending,
-                **({"judge": judge} if judge else {}),
-            )
-            try:
-                self.play(recorder, rescue)
-                break
-            except Breakdown as trouble:
-                rescue.after(trouble)
-                recorder.log.rewind(state.progress)
-                resumed = True
-            except Pruned as reason:
-                recorder.checkpoint(state, "pruned")
-                return log.info("pruned: %s", reason)
-            finally:
-                recorder.close()
+        with StopSignal(self.ending.is_late) as stop:
+            while True:
+                recorder = Recorder(
+                    self.run_dir if first else None,
+                    self.open_log(is_new=not resumed, trackers=trackers, **text),
+                    Console(state.progress.total, state.progress.nimg, quiet=not first, title=title),
+                    checkpoints if first else None,
+                    checkpoint_seconds=trainer.checkpoint_seconds,
+                    best_metric=best_metric,
+                    ending=self.ending,
+                    **({"judge": judge} if judge else {}),
+                )
+                try:
+                    self.play(recorder, rescue, stop)
+                    break
+                except Breakdown as trouble:
+                    rescue.after(trouble)
+                    recorder.log.rewind(state.progress)
+                    resumed = True
+                except Pruned as reason:
+                    recorder.checkpoint(state, "pruned")
+                    return log.info("pruned: %s", reason)
+                finally:
+                    recorder.close()
         if first:
             log.info("%s", farewell(setup, self.run_dir, state, scorer, self.ending))
 
@@ -176,13 +178,14 @@ class _Run:
                     run_log.write(every.look(state), state.progress)
         return run_log
 
-    def play(self, recorder: Recorder, rescue: Rescue) -> None:
+    def play(self, recorder: Recorder, rescue: Rescue, stop: StopSignal) -> None:
         """Plays the rounds that are left."""
         setup, state, data = self.setup, self.state, self.data
         recorder.status(state, "running")
+        rescue.begin(recorder.log)  # after the first looks, which a run that has a state to go on from does not take
         measurements = build_measurements(setup, state, data.num_images)
-        watchdog = build_watchdog(setup, rescue, data, measurements)
-        play(state, data, measurements, [*self.monitors, *watchdog], recorder, settings_of(setup))
+        watchdog = build_watchdog(setup, rescue, data, measurements, recorder.log)
+        play(state, data, measurements, [*self.monitors, *watchdog], recorder, settings_of(setup), stop)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from gantool.logging.record import Record
 from gantool.randomness import seed_everything
 from gantool.ranks import agree, average_buffers
 from gantool.training.hardware import exactly
-from gantool.training.measurements import CHECKED, Measurements
+from gantool.training.measurements import CHECKED, Breakdown, Measurements
 from gantool.training.recorder import Recorder
 from gantool.training.state import State
 from gantool.training.stop import StopSignal
@@ -44,11 +44,13 @@ class Monitor(Protocol):
 
 @dataclass(frozen=True)
 class Every:
-    """A monitor that is called every `interval` images, and at the end; `at_start`: before the first round too."""
+    """A monitor that is called every `interval` images, and at the end; `at_start`: before the first round too.
+    `end_look` is called once what it saw was written."""
 
     interval: int
     monitor: Monitor
     at_start: bool = False
+    end_look: Callable[[], None] = lambda: None
 
     def look(self, state: State) -> Record:
         """What the monitor sees now."""
@@ -97,12 +99,18 @@ def follow(
         with state.whole():  # on all ranks, whoever has monitors
             for every in due:
                 recorder.write(every.look(state), state)
+                every.end_look()
         signal_number, ended = agree([stop.number, recorder.is_over(state)], device)  # one may have come since
         if ended:
             state.progress = replace(progress, total=progress.nimg)
-            with state.whole():
-                for every in rest:
-                    recorder.write(every.look(state), state)
+            try:
+                with state.whole():
+                    for every in rest:
+                        recorder.write(every.look(state), state)
+                        every.end_look()
+            except Breakdown:
+                state.progress = progress  # as long as it was to be, from where it goes back to
+                raise
             recorder.write(Record(), state)  # trackers are told by it that the run is done
     recorder.end_round(state, saving=bool(is_saved), stopping=bool(signal_number))
     return signal_number
@@ -115,14 +123,15 @@ def train(
     monitors: Sequence[Every],
     recorder: Recorder,
     settings: Settings,
+    stop: StopSignal,
 ) -> None:
     """Plays rounds until the run has seen all its images, its scores end it, or its time is over.
 
-    A signal ends it after the round with a checkpoint and SystemExit(128 + signal).
+    A signal ends it after the round with a checkpoint and SystemExit(128 + signal). `stop` is the run's: it remembers
+    one that came in a round which broke down.
     """
-    with StopSignal(recorder.ending.is_late) as stop:
-        while not state.progress.done:
-            with state.whole(averages=False):
-                play_round(state, data, measurements, settings)
-            if signal_number := follow(state, measurements, monitors, recorder, stop):
-                return stop.leave(signal_number)
+    while not state.progress.done:
+        with state.whole(averages=False):
+            play_round(state, data, measurements, settings)
+        if signal_number := follow(state, measurements, monitors, recorder, stop):
+            return stop.leave(signal_number)

@@ -56,6 +56,11 @@ class Measurements:
         """The scalars that were handed back last, by tag."""
         return self.memory["latest"]
 
+    @property
+    def latest_at(self) -> int:
+        """Images seen when they were."""
+        return self.memory.get("latest_at", 0)
+
     def add(self, player: str, outcome: Outcome, norm: Tensor) -> None:
         """Takes in one update of `player` and the norm of its gradient."""
         values = {f"loss/{player}/{term}": value for term, value in outcome.terms.items()}
@@ -107,7 +112,7 @@ class Measurements:
             if optimizer.beta2 is not None:
                 scalars[f"beta2/{name}"] = optimizer.optimizer.param_groups[0]["betas"][1]
         scalars |= game.scalars()
-        self.memory |= {"sums": {}, "updates": {}, "latest": scalars}
+        self.memory |= {"sums": {}, "updates": {}, "latest": scalars, "latest_at": progress.nimg}
         now = time.perf_counter()
         speed = {"speed/images_per_second": (progress.nimg - self.nimg) / (now - self.started)}
         self.started, self.nimg = now, progress.nimg

@@ -67,6 +67,7 @@ class Recorder:
             state.best = {**found, "way": way(record.protocol, self.best_metric or "")}
             saved = state.state_dict()  # by all ranks, as they may share it
             if self.checkpoints is not None:
+                self.log.flush()  # a run that has no other yet goes on from it
                 self.checkpoints.save_as("best", saved, state.progress.nimg)
         if scores and not state.progress.done:
             self.judge(scores, state.progress.nimg)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from gantool.errors import GantoolError
 from gantool.game import Progress
+from gantool.logging.log import Log
 from gantool.ranks import from_first, rank
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.measurements import Breakdown
@@ -32,14 +33,15 @@ class Rescue:
         self.state, self.checkpoints, self.action = state, checkpoints, action
         self.max_rollbacks, self.rate_factor = max_rollbacks, rate_factor
 
-    def begin(self) -> None:
+    def begin(self, run_log: Log) -> None:
         """Keeps the state that a run begins with, where none is kept yet."""
         if not from_first(lambda: any(self.checkpoints.folder.glob("good-*.pt"))):
-            self.keep()
+            self.keep(run_log)
 
-    def keep(self) -> None:
-        """The state as it is now is one to go back to."""
+    def keep(self, run_log: Log) -> None:
+        """The state as it is now is one to go back to, and to go on from: what was logged before is on disk first."""
         if self.action in ("stop", "rollback"):
+            run_log.flush()
             saved = self.state.state_dict()
             if rank() == 0:
                 self.checkpoints.save_as("good", saved, self.state.progress.nimg)

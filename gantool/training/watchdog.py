@@ -28,9 +28,10 @@ class Watchdog:
     Three signs, each of which must last for `patience` looks: *collapse*, a diversity below the fraction `diversity` of
     the highest so far; *saturation*, a discriminator that ranks every pair rightly, by a margin that is wider than ever
     before (a healthy one's is widest early); *explosion*, a gradient norm more than `explosion` times its median over
-    the last looks, or huge. Scores of any scale are alike. `act` is told of each sign once it has lasted, and `keep` is
-    called at each look that sees none and is not half-way to a collapse: both on every rank. `memory` is the watchdog's
-    only state, plain and part of the checkpoint.
+    the last looks, or huge. Scores of any scale are alike. The last two are judged once for each time that `measured`
+    handed something back, and stand as they were meanwhile. `act` is told of each sign once it has lasted, and `keep`
+    is called, by `end_look`, after each look that sees none and is not half-way to a collapse: both on every rank.
+    `memory` is the watchdog's only state, plain and part of the checkpoint.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Watchdog:
         self.labels = batch.labels if by_class else None
         self.real = spread(batch.images, self.labels) or 1.0  # of a data set of one image over and over
         self.act, self.keep = act, keep
+        self.is_well = False
         for name in ("lasted", "norms", "margins"):
             self.memory.setdefault(name, {})
 
@@ -64,20 +66,25 @@ class Watchdog:
         seen = torch.tensor([diversity, *(separation(*pair) for pair in sides.values())], device=device)
         average([seen])  # so that all ranks come to the same end
         diversity, *separations = seen.tolist()
-        self.memory["looks"] = self.memory.get("looks", 0) + 1
+        shares = dict(zip(sides, separations, strict=True))
         record = Record({"watchdog/diversity": diversity})
-        signs = {"collapse": self._collapse(diversity), "explosion": self._explosion()}
-        for side, share in zip(sides, separations, strict=True):
-            record.scalars[f"watchdog/separation{side}"] = share
-            signs[f"saturation{side}"] = self._saturation(side, share)
+        record.scalars |= {f"watchdog/separation{side}": share for side, share in shares.items()}
+        signs, lasted = {"collapse": self._collapse(diversity)}, self.memory["lasted"]
+        if self.measured.latest_at != self.memory.get("judged_at", 0):
+            self.memory |= {"judged_at": self.measured.latest_at, "looks": self.memory.get("looks", 0) + 1}
+            signs["explosion"] = self._explosion()
+            signs |= {f"saturation{side}": self._saturation(side, share) for side, share in shares.items()}
         for sign, evidence in signs.items():
-            lasted = self.memory["lasted"]
             lasted[sign] = lasted.get(sign, 0) + 1 if evidence else 0
             if evidence and lasted[sign] == self.patience:
                 self.act(f"{sign}: {evidence}, {self.patience} looks in a row", progress)
-        if not any(signs.values()) and diversity >= (1 + self.diversity) / 2 * self.memory["best"]:
-            self.keep()
+        self.is_well = not any(lasted.values()) and diversity >= (1 + self.diversity) / 2 * self.memory["best"]
         return record
+
+    def end_look(self) -> None:
+        """Once what a look saw is in the files of the log: a run goes on from a state that is kept, not before it."""
+        if self.is_well:
+            self.keep()
 
     def _collapse(self, diversity: float) -> str | None:
         best = self.memory["best"] = max(self.memory.get("best", 0.0), diversity)
