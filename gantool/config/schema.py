@@ -1,7 +1,5 @@
-"""What may stand in a composed configuration: types and ranges of the keys that gantool itself reads.
-
-What is validated here is what the code uses: a `Train` is handed on, no dictionary beside it.
-"""
+"""What may stand in a composed configuration: types and ranges of the keys that gantool itself reads. What is validated
+here is what the code uses: a `Train` is handed on, no dictionary beside it."""
 
 from typing import Annotated, Any, Literal
 
@@ -90,6 +88,8 @@ class RecipeConfig(Loose):
     betas: Betas
     beta2: Beta2 | None
     discriminator_norm: str
+    generator_width: PositiveInt
+    discriminator_width: PositiveInt
     upsampling: str
     pooling: str
     weight_clip: PositiveFloat
