@@ -4,14 +4,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from composing import typed
 from gantool.batch import Batch
+from gantool.cli.arguments import add_arguments
 from gantool.errors import GantoolError
 from gantool.game import Progress, Regularizer, Turn
 from gantool.games.adversary import Adversary, check_norm
+from gantool.games.gan import GAN, stage_of
 from gantool.losses import NonSaturating
 from gantool.networks.dcgan import Discriminator
 from gantool.networks.layers import apply_spectral_norm
 from gantool.regularizers import L1, L2, R1, R2, Dragan, GradientPenalty, Orthogonal, WeightClip
+from gantool.runs.build import build_game
 from test_cyclegan import cyclegan, drawn, pix2pix
 
 
@@ -200,3 +204,16 @@ def test_weight_clipping() -> None:
     network.weight.requires_grad = False  # it is frozen
     WeightClip(bound=0.01)(network)
     assert torch.equal(network.weight, inside) and network.bias.abs().max() <= 0.01
+
+
+@pytest.mark.parametrize("model", ["dcgan", "mlp", "resnet", "biggan", "progan", "r3gan", "infogan"])
+def test_a_clipped_critic_still_tells_images_apart(model: str) -> None:
+    """By more than Adam's eps, at the bound that its model brings for loss=wgan."""
+    game = build_game(typed(*add_arguments([f"model={model}", "loss=wgan", "dataset.channels=1"])))
+    assert isinstance(game, GAN)
+    game.adversary.constrain()
+    if model == "progan":
+        stage_of(game.discriminator).fill_(3)  # full-grown
+    images = (torch.rand(4, 1, 32, 32) * 2 - 1).requires_grad_(True)
+    [slope] = torch.autograd.grad(game.discriminator(images).sum(), images)
+    assert slope.flatten(1).norm(dim=1).min() > 1e-8
