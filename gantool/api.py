@@ -26,6 +26,7 @@ from gantool.launch import agree_on_start
 from gantool.paths import conf_dir, expanded
 from gantool.runs.trained import TrainedRun, open_run
 from gantool.runs.training import train_run
+from gantool.screen import Plain
 
 
 def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None) -> TrainedRun:
@@ -35,7 +36,9 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
     that is there goes on. Raises GantoolError for the user's mistakes, and SystemExit where a signal stopped it.
     """
     if not logging.root.handlers:
-        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        handler = logging.StreamHandler()
+        handler.setFormatter(Plain("%(message)s"))
+        logging.basicConfig(level=logging.INFO, handlers=[handler])
         logging.getLogger("matplotlib").setLevel(logging.WARNING)  # which tells of the fonts that it finds
     register_resolvers(agree_on_start(claim=True))
     GlobalHydra.instance().clear()

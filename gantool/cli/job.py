@@ -24,6 +24,7 @@ from gantool.lock import is_held
 from gantool.logging.jsonl import read_metrics
 from gantool.logging.status import NAME, read_status, write_status
 from gantool.runs.sweeps import ELSEWHERE, digest, number_of, standing, told_place
+from gantool.screen import shown
 
 _MOST = 20  # lines of one error
 SHARED = ("train", "evaluate", "sample")  # commands whose work the ranks share; the others are the first one's
@@ -129,7 +130,7 @@ def tell(who: str, text: str) -> None:
     lines = text.splitlines()
     more = [f"and {len(lines) - _MOST} more of this kind"] if len(lines) > _MOST else []
     for line in [*lines[:_MOST], *more]:
-        print(f"gantool {who}: error: {line}", file=sys.stderr, flush=True)
+        print(f"gantool {who}: error: {shown(line)}", file=sys.stderr, flush=True)
 
 
 def record_failure(folder: Path, error: str) -> None:

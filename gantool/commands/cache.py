@@ -13,6 +13,7 @@ from gantool.lock import is_held
 from gantool.paths import cache_dir
 from gantool.runs.housekeeping import confirmed, files_in, in_bytes, in_time, size_of
 from gantool.schedules import parse_seconds
+from gantool.screen import shown
 
 
 def cache(words: Sequence[str]) -> None:
@@ -37,7 +38,8 @@ def cache(words: Sequence[str]) -> None:
         entries = [path for path in entries if any(path in paths for paths in named.values())]
     width = max((len(_name(path, root)) for path in entries), default=0)
     for path in entries:
-        print(f"{_name(path, root):<{width}}  {in_bytes(size_of(path)):>8}  used {in_time(now - _used(path))} ago")
+        name = shown(_name(path, root))
+        print(f"{name:<{width}}  {in_bytes(size_of(path)):>8}  used {in_time(now - _used(path))} ago")
     print(f"{root}: {len(entries)} entries, {in_bytes(sum(map(size_of, entries)))}")
     if given.verb == "clean" and entries:
         _clean(entries, root, given.yes)
@@ -70,7 +72,7 @@ def _clean(entries: list[Path], root: Path, yes: bool) -> None:
         return
     for path in entries:
         if _in_making(path, root):
-            print(f"{_name(path, root)} is being made by another process; it stays")
+            print(f"{shown(_name(path, root))} is being made by another process; it stays")
             continue
         try:
             shutil.rmtree(path) if path.is_dir() else path.unlink()

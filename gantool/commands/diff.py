@@ -13,13 +13,12 @@ def diff(words: Sequence[str]) -> None:
     parser.add_argument("runs", nargs=2, metavar="RUN_FOLDER")
     a, b = (find_run(folder, "run") for folder in parser.parse_args(words).runs)
 
-    from rich.console import Console
-
     from gantool.margins import written
     from gantool.runs.ranking import ranking
     from gantool.runs.results import Result
+    from gantool.screen import screen
 
-    console = Console(markup=False, highlight=False)
+    console = screen(markup=False)
     if not console.is_terminal:
         console.width = 240
     before, after = settings(a), settings(b)

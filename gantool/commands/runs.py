@@ -10,6 +10,7 @@ from gantool.lock import is_held
 from gantool.paths import expanded, outputs_dir
 from gantool.runs.housekeeping import Entry, confirmed, in_bytes, in_time, read_runs, remove
 from gantool.schedules import parse_seconds
+from gantool.screen import screen, shown
 
 _ABOUT = """Filters: state=, model=, data=, score= and run= take one or more patterns (state=failed,killed model='r3*'),
 older= and newer= a time since the run was last written (older=7d), below= thousands of images (below=10)."""
@@ -69,7 +70,6 @@ def _check(word: str) -> Callable[[Entry], bool]:
 
 
 def _print(found: list[Entry]) -> None:
-    from rich.console import Console
     from rich.table import Column, Table
 
     columns = (Column("run", overflow="fold"), "state", Column("age", justify="right"), "model", "data")
@@ -78,7 +78,7 @@ def _print(found: list[Entry]) -> None:
         kimg, size = f"{run.kimg:g}", in_bytes(run.size)
         name = run.folder.as_posix()
         table.add_row(name, run.state, in_time(run.age), run.model, run.data, kimg, run.score, size)
-    console = Console(markup=False, highlight=False)
+    console = screen(markup=False)
     if not console.is_terminal:
         console.width = 240  # one line a run, for grep
     console.print(table)
@@ -95,7 +95,7 @@ def _delete(found: list[Entry], root: Path, yes: bool) -> None:
         return
     for run in found:
         if is_held(run.folder / ".lock"):  # since it was listed
-            print(f"{run.folder} is being trained; it stays")
+            print(shown(f"{run.folder} is being trained; it stays"))
             continue
         try:
             remove(run.folder, root)

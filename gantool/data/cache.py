@@ -26,6 +26,7 @@ from gantool.data.two_sided import TwoSided
 from gantool.errors import GantoolError, check_choice
 from gantool.lock import locked
 from gantool.paths import cache_dir
+from gantool.screen import shown
 from gantool.shapes import sides
 
 VERSION = 4  # counts up when the same source and settings come to give other pixels, or lie otherwise on the disk
@@ -159,7 +160,7 @@ def _tracked(source: Source, tell: Tell, first: int) -> Iterator[Decoded | Damag
     """The images from the `first` on, with a progress bar on a terminal, elsewhere a plain line at most every ten
     seconds."""
     height, width = sides(source.resolution)
-    what = f"preparing {source.name} at {width}x{height}"
+    what = f"preparing {shown(source.name)} at {width}x{height}"
     items = source.read_from(first) if first else source.read()
     if tell is _tell and sys.stderr.isatty():
         from rich.console import Console
@@ -176,4 +177,4 @@ def _tracked(source: Source, tell: Tell, first: int) -> Iterator[Decoded | Damag
 
 
 def _tell(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(shown(text), file=sys.stderr, flush=True)

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from gantool.game import Progress
 from gantool.margins import written
+from gantool.screen import shown
 
 _WINDOW = 60.0  # seconds over which the rate is taken, so monitors and scores count in the time left
 _BAR = 12  # characters
@@ -100,7 +101,7 @@ class Console:
             f"{title}{progress.nimg / 1000:>{len(total) + 2}.1f}/{total} kimg {min(progress.nimg / self.total, 1):4.0%}"
         )
         values = sorted(self.values.items(), key=lambda item: item[0][0])
-        text = "  ".join(f"{name} {value}" for (_, name), value in values)
+        text = shown("  ".join(f"{name} {value}" for (_, name), value in values))
         return done, f"{rate:.0f} images/s  {left} left  {text}".rstrip()
 
 

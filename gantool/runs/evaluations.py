@@ -19,6 +19,7 @@ from gantool.runs.output import writing
 from gantool.runs.ranking import Ranking, ranking
 from gantool.runs.results import Result, settings_of
 from gantool.runs.tables import print_seeds
+from gantool.screen import screen
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,6 @@ def ranked(evaluations: Sequence[Evaluation], metric: str) -> tuple[list[Evaluat
 
 def print_table(evaluations: Sequence[Evaluation], metric: str, order: Ranking) -> None:
     """Ranked ones, and what real images score; whether the best is better than the others beyond chance."""
-    from rich.console import Console
     from rich.table import Column, Table
     from rich.text import Text
 
@@ -163,7 +163,7 @@ def print_table(evaluations: Sequence[Evaluation], metric: str, order: Ranking) 
         table.add_row(*map(Text, cells))
     floor = evaluations[0].floor
     table.add_row("-", "real images", "-", *(f"{floor[name]:.4g}" if name in floor else "-" for name in names))
-    console = Console(highlight=False, soft_wrap=True)
+    console = screen(soft_wrap=True)
     console.width = console.width if console.is_terminal else 200
     console.print(table)
     if classes:
