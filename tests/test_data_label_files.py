@@ -1,11 +1,13 @@
 """Which image a row of a file of labels is for, and files that say that there are no labels."""
 
 import json
+import re
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from gantool.data.archive import archive
 from gantool.data.cache import prepare
 from gantool.data.folder import Folder
 from gantool.data.labels import read_labels
@@ -78,3 +80,53 @@ def test_a_heading_without_rows_says_nothing_of_labels(tmp_path: Path) -> None:
     (draw(tmp_path) / "labels.csv").write_text("file,kind\n")
     with pytest.raises(GantoolError, match=r"labels.csv lacks 0.png, 1.png, 2.png and 3 more: add rows"):
         Folder(str(tmp_path))
+
+
+WIDE = {
+    "a field without an end": (
+        "labels.csv",
+        "file,kind\n" + f'0.png,"{"a" * 200_000}\n',
+        "labels.csv line 2: field larger",
+    ),
+    "a number beyond floats": ("dataset.json", f'{{"labels": [["0.png", [1{"0" * 400}]]]}}', "dataset.json is not"),
+    "one below them": ("dataset.json", f'{{"labels": [["0.png", [-1{"0" * 400}]]]}}', "dataset.json is not"),
+    "a class beyond them": ("dataset.json", f'{{"labels": [["0.png", 1{"0" * 400}]]}}', "dataset.json is not"),
+}
+
+
+@pytest.mark.parametrize("case", WIDE)
+def test_a_value_without_an_end_is_one_line(case: str) -> None:
+    place, text, told = WIDE[case]
+    with pytest.raises(GantoolError, match=told):
+        read_labels(place, text.encode(), ["0.png"], columns=[], values=False)
+
+
+def test_a_class_of_many_digits_is_a_word() -> None:
+    text = f"0.png,1{'0' * 5000}\n1.png,2\n"
+    assert read_labels("labels.csv", text.encode(), ["0.png", "1.png"], columns=[], values=False).of["1.png"] == 1
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("name", ["labels.csv", "dataset.json"])
+def test_a_damaged_file_of_labels_in_a_zip_is_one_line(method: int, name: str, tmp_path: Path) -> None:
+    root = draw(tmp_path / "images", ["0.png", "1.png"])
+    rows = json.dumps({"labels": [["0.png", 0], ["1.png", 1]]}) if name == "dataset.json" else "0.png,a\n1.png,b\n"
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as file:
+        file.writestr(name, rows)
+        begin, end = 30 + len(name), file.fp.tell()  # pyright: ignore
+        for path in sorted(root.iterdir()):
+            file.write(path, path.name)
+    content = (tmp_path / "a.zip").read_bytes()
+    Folder(str(tmp_path / "a.zip"))
+    told = []
+    for place in range(begin, end):
+        archive.cache_clear()
+        damaged = bytearray(content)
+        damaged[place] ^= 255
+        (tmp_path / "a.zip").write_bytes(damaged)
+        try:
+            Folder(str(tmp_path / "a.zip"))  # some bits mean nothing
+        except GantoolError as error:
+            told.append(str(error))
+    assert len(told) > (end - begin) / 2
+    assert all(re.fullmatch(rf"cannot read .*a\.zip/{name} \(.+\): make the zip again, .+", line) for line in told)

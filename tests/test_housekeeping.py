@@ -1,5 +1,6 @@
 """gantool runs, diff and cache: what lies in the folders, and what is removed after a question."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -160,3 +161,12 @@ def test_mistakes_are_one_line(in_tmp: Path, words: list[str], line: str, capfd:
 def test_sizes_and_times_in_words() -> None:
     assert [in_bytes(size) for size in (0, 999, 1000, 2.5e9, 3e15)] == ["0 B", "999 B", "1 kB", "2.5 GB", "3e+03 TB"]
     assert [in_time(age) for age in (-1, 59, 60, 7200, 2e5)] == ["0 s", "59 s", "1 min", "2 h", "2 d"]
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), 1e300, float("inf"), float("nan")])
+def test_a_best_that_is_no_number_leaves_the_others_listed(
+    value: float, outputs: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    told = {**read_status(outputs / "day" / "scored"), "best": {"metric": "fd", "value": value, "nimg": value}}
+    (outputs / "day" / "scored" / "status.json").write_text(json.dumps(told))
+    assert len(listed(capfd)) == 4 and not {value} & {*(read_status(outputs / "day" / "scored")["best"]).values()}

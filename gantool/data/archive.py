@@ -3,9 +3,11 @@
 import hashlib
 import io
 import os
+import zlib
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import takewhile
+from lzma import LZMAError
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
@@ -58,8 +60,12 @@ class Archive:
             raise ValueError(f"more than {LARGEST:,} bytes once unpacked")
         try:
             return self.zip.read(name)
-        except (BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        except (BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error, LZMAError) as error:
             raise ValueError(str(error)) from error
+        except OSError as error:
+            if error.errno is None:  # it is not the disk's: bz2 says so of damaged data
+                raise ValueError(str(error)) from error
+            raise
 
     def open(self, name: str) -> io.BytesIO:
         """One file, as `read` gives it."""

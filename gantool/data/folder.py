@@ -92,7 +92,10 @@ class Folder(Source):
             if not above:
                 self._found.others.subtract([file.suffix])
                 self._found.others += Counter()  # without what is now 0
-            content = place.read(name) if isinstance(place, Archive) else read_whole(file)
+            try:
+                content = place.read(name) if isinstance(place, Archive) else read_whole(file)
+            except (ValueError, OSError) as error:
+                raise GantoolError(f"cannot read {file} ({error}): make the zip again, or name a folder") from error
             given = {"columns": columns, "values": labels == "values", "part": above}
             self._labels = read_labels(str(file), content, list(self._found.images), **given)
         elif columns or labels == "values":

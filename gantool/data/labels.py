@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -140,7 +141,8 @@ def _json(place: str, text: str) -> tuple[list[str], list[tuple[str, Label]], bo
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """One that a float holds; whole numbers of JSON may have any number of digits."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _csv(
@@ -149,7 +151,11 @@ def _csv(
     lines = [line for line in text.splitlines() if line.strip()]
     first = lines[0] if lines else ""
     mark = max(",;\t", key=first.count)
-    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=mark)]
+    reader = csv.reader(lines, delimiter=mark)
+    try:
+        rows = [[cell.strip() for cell in row] for row in reader]
+    except csv.Error as error:  # a quote that is not closed makes one value of all that follows
+        raise GantoolError(f"{place} line {reader.line_num}: {error}: mend it, and close each quote") from error
     width = len(rows[0]) if rows else 0
     if width < 2:
         raise GantoolError(f"{place}: the first line should be a header such as file,class, then a row for each image")
@@ -201,4 +207,5 @@ def _numbers(column: Sequence[str]) -> bool:
 
 
 def _whole(column: Sequence[str]) -> bool:
-    return all(cell.removeprefix("-").isdecimal() for cell in column)
+    """Numbers that int() reads: it takes no more than some thousand digits."""
+    return all(len(cell) < 1000 and cell.removeprefix("-").isdecimal() for cell in column)

@@ -43,7 +43,9 @@ def save_ranking(folder: Path, ranked: Ranking) -> None:
             "kimg": one.nimg / 1000,
             "seconds": round(one.seconds, 1),
             **{name: value for name, value in one.metrics.items() if math.isfinite(value)},
-            **{f"{name}_margin": value for name, value in one.margins.items() if math.isfinite(value)},
+            **{
+                f"{name}_margin": value for name, value in one.margins.items() if name in names and math.isfinite(value)
+            },
             "words": " ".join(one.words),
             "error": one.error,
         }
