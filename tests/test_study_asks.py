@@ -1,21 +1,28 @@
 """What a study asks for next and ends early, without training: samplers, trials that are alike, and pruners."""
 
 import json
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cmaes
+import numpy as np
 import pytest
-from optuna.trial import TrialState
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.samplers import CmaEsSampler
+from optuna.trial import TrialState, create_trial
 
 from extent import some
 from gantool.config.schema import StudyConfig
 from gantool.errors import GantoolError
 from gantool.monitors.scores import Scores
 from gantool.runs.space import as_begun, combinations
-from gantool.runs.study import ask, judge_of, left_behind, open_study
+from gantool.runs.study import ask, judge_of, left_behind, objectives_of, open_study
 from gantool.training.loop import Every
 from gantool.training.recorder import Pruned
+from stranger import Trap
 from test_study import SETTINGS, space, states
 
 
@@ -54,7 +61,7 @@ def test_a_trial_that_was_there_before_is_not_trained_again(tmp_path: Path) -> N
         asked.append(trial.params["x"])
         study.tell(trial.number, float(trial.params["x"]))
     assert sorted(asked) == ["1", "2"] and states(tmp_path) == ["COMPLETE"] * 8
-    assert study.best_value == 2 and left_behind(tmp_path, study) == []
+    assert study.best_value == 2 and left_behind(tmp_path, study, space("x=1,2")) == []
 
 
 def test_a_trial_like_one_that_still_runs_is_told_the_same_end(tmp_path: Path) -> None:
@@ -71,7 +78,7 @@ def test_a_trial_like_one_that_still_runs_is_told_the_same_end(tmp_path: Path) -
         assert ask(tmp_path, config, space("x=1,2,3")) is None
         ended = [one for one in study.trials if one.params == trial.params]
         assert [(one.state.name, one.values) for one in ended] == [(state, values)] * len(ended)
-    assert left_behind(tmp_path, study) == []
+    assert left_behind(tmp_path, study, space("x=1,2,3")) == []
 
 
 @pytest.mark.parametrize(
@@ -105,3 +112,126 @@ def test_a_pruner_ends_the_trials_that_fall_behind(
             assert str(reason) == f"fd 9 at {0.016 * look:g} kimg is behind the other trials there"
             study.tell(number, state=TrialState.PRUNED)
     assert found == ended
+
+
+MINE = ["lr=interval(0.1,0.9)", "loss=a,b", "n=range(2,9,2)"]
+GOOD: dict[str, Any] = {"lr": 0.5, "loss": "a", "n": 4}
+VALUES: dict[str, dict[str, Any]] = {
+    "a word for a number": {"lr": "{_target_: os.system, command: touch marker}"},
+    "a word that reads as the number": {"lr": "0.5"},
+    "yes for a number": {"lr": True},
+    "a number out of range": {"lr": 0.95},
+    "another word": {"loss": "{_target_: evil.made}"},
+    "a number between the steps": {"n": 5},
+    "a broken number": {"n": 4.0},
+    "a number that is none": {"lr": float("nan")},
+    "a list": {"loss": ["a"]},
+    "one more key": {"hydra.callbacks.x": "{_target_: evil.made}"},
+}
+FOLDERS = ["/etc", "..", ".", "", "../0-a", "0-a/b", "0-${oc.env:HOME}", "0-a'", "1-a", "0-a\n", "0-", 3, None]
+
+
+@pytest.fixture
+def left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any], object], list[int]]:
+    """The numbers of those that are gone on with of a study with one trial that runs, whatever it says."""
+    study = open_study(tmp_path, None, {"score": True})
+    (tmp_path / ".study.id").write_text("mine")
+
+    def found(params: dict[str, Any], job: object) -> list[int]:
+        trial = create_trial(state=TrialState.RUNNING)
+        trial.number, trial.params = 0, params
+        trial.user_attrs = {"sweep": "mine", "job": job}
+        monkeypatch.setattr(study, "get_trials", lambda **how: [trial])
+        return [one.number for one in left_behind(tmp_path, study, space(*MINE))]
+
+    return found
+
+
+@pytest.mark.parametrize("case", VALUES)
+def test_a_trial_of_other_values_is_not_gone_on_with(case: str, left: Callable, caplog: Any) -> None:
+    """They would become the user's own words."""
+    assert left(GOOD, "0-a") == left(GOOD, "0-lr-0.5_loss-a") == [0]
+    assert left(GOOD | VALUES[case], "0-a") == left(GOOD | VALUES[case], "0-a") == []
+    assert caplog.text.count("trial 0 is left alone: its values or its folder are not of this search") == 1
+
+
+@pytest.mark.parametrize("job", FOLDERS)
+def test_nor_is_one_that_lies_elsewhere(job: object, left: Callable) -> None:
+    assert left(GOOD, job) == []
+
+
+def test_a_word_in_the_journal_for_a_number_is_left_alone(tmp_path: Path) -> None:
+    """As Optuna itself reads it."""
+    study = open_study(tmp_path, None, {"score": True})
+    trial = ask(tmp_path, StudyConfig.model_validate(SETTINGS), space("lr=interval(0.1,0.9)"))
+    assert trial is not None
+    trial.set_user_attr("job", "0-a")
+    assert len(left_behind(tmp_path, study, space("lr=interval(0.1,0.9)"))) == 1
+    journal = tmp_path / "study.journal"
+    journal.write_text(journal.read_text().replace(repr(trial.params["lr"]), '"{_target_: os.system}"'))
+    study = open_study(tmp_path)
+    assert study.trials[0].params == {"lr": "{_target_: os.system}"}, "Optuna takes it"
+    assert left_behind(tmp_path, study, space("lr=interval(0.1,0.9)")) == []
+
+
+def test_what_is_queued_is_of_what_is_searched(tmp_path: Path) -> None:
+    config, study = StudyConfig.model_validate(SETTINGS), open_study(tmp_path, None, {"score": True})
+    for value in (0.95, "0.5", 0.25):
+        study.enqueue_trial({"lr": value})
+    trial = ask(tmp_path, config, space("lr=interval(0.1,0.9)"))
+    assert trial is not None and trial.params == {"lr": 0.25} and states(tmp_path) == ["FAIL", "FAIL", "RUNNING"]
+    study.enqueue_trial({"lr": "{_target_: os.system}"})
+    with pytest.raises(GantoolError, match="gives no next trial .*: choose another hydra.sweep.dir"):
+        ask(tmp_path, config, space("lr=interval(0.1,0.9)"))
+
+
+@pytest.mark.parametrize("names", [None, [], ["a", "b"], [3], "a", {"a": 1}])
+def test_a_journal_without_what_it_looks_at_is_one_line(names: object, tmp_path: Path) -> None:
+    study = open_study(tmp_path, None, {"score": True})
+    study.set_user_attr("objectives", names)
+    with pytest.raises(GantoolError, match="does not tell what it looks at: choose another hydra.sweep.dir"):
+        objectives_of(study)
+
+
+def test_cmaes_unpickles_nothing_but_its_own_state(tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    values: dict[str, BaseDistribution] = {"x": FloatDistribution(0, 1), "y": FloatDistribution(0, 1)}
+    study = open_study(tmp_path, None, {"score": True})
+    planted = {"cma:optimizer:0": pickle.dumps(Trap(marker)).hex()}
+    given: dict[str, Any] = {"value": 1.0, "params": {"x": 0.5, "y": 0.5}, "distributions": values}
+    for _ in range(12):
+        study.add_trial(create_trial(**given, system_attrs=planted))
+    config = StudyConfig.model_validate(SETTINGS | {"sampler": "cmaes"})
+    with pytest.raises(
+        GantoolError, match=r"study.sampler=cmaes kept in trial 11 is not its own \(it asks for .+touch"
+    ):
+        ask(tmp_path, config, space("x=interval(0,1)", "y=interval(0,1)"))
+    assert not marker.exists()
+    study.sampler = CmaEsSampler(n_startup_trials=1)
+    study.ask(values)
+    assert marker.exists(), "control: Optuna's own does"
+
+
+@pytest.mark.parametrize("protocol", range(3, pickle.HIGHEST_PROTOCOL + 1))
+def test_cmaes_goes_on_from_its_own_state(protocol: int) -> None:
+    from gantool.runs.cmaes import CmaEs
+
+    own = cmaes.CMA(mean=np.zeros(2), sigma=1.0, bounds=np.array([[-4.0, 4.0], [-4.0, 4.0]]), seed=1)
+    for _ in range(3):
+        own.tell([(x, float(x @ x)) for x in (own.ask() for _ in range(own.population_size))])
+    sampler = CmaEs()
+    parts = sampler._split_optimizer_str(pickle.dumps(own, protocol).hex())
+    kinds: dict[str, BaseDistribution] = {"z": CategoricalDistribution(["a"])}
+    trial = create_trial(value=1.0, params={"z": "a"}, distributions=kinds, system_attrs=dict(parts))
+    found = sampler._restore_optimizer([trial])
+    for one in (own, found):
+        one._rng.seed(3)
+    assert found.generation == 3 and own.ask() == pytest.approx(found.ask())
+
+
+@pytest.mark.parametrize("line", ["[]", "{}", "3", "null", '{"op_code": 0}', '{"op_code": 4, "worker_id": "a"}', "no"])
+def test_a_journal_that_is_none_is_one_line(line: str, tmp_path: Path) -> None:
+    for objectives in (None, {"score": True}):
+        (tmp_path / "study.journal").write_text(f"{line}\n")
+        with pytest.raises(GantoolError, match=r"study.journal: the study cannot be opened \(.+\)"):
+            open_study(tmp_path, None, objectives)

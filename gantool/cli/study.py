@@ -147,7 +147,8 @@ def _opened(search: Search, overrides: Sequence[Override]) -> "tuple[optuna.Stud
         raise GantoolError(
             f"study.objective: the study in {folder} looks at {', '.join(objectives_of(study))}; {ANOTHER}"
         )
-    if differs := sorted(set(study.user_attrs["fixed"]) ^ set(common)):
+    fixed = study.user_attrs.get("fixed")
+    if differs := sorted({*map(str, fixed if isinstance(fixed, list) else [])} ^ set(common)):
         raise GantoolError(f"the trials of the study in {folder} have other settings ({', '.join(differs)}): {ANOTHER}")
     return study, replace(search, space=space)
 
@@ -168,7 +169,7 @@ def _claimed(search: Search) -> Iterator[list[Trial]]:
     with ExitStack() as claims:
         with alone(folder, config.storage):
             study = open_study(folder, config.storage)
-            found = left_behind(folder, study)[: config.at_once]
+            found = left_behind(folder, study, search.space)[: config.at_once]
             for number in [trial.number for trial in found]:
                 log.info("trial %d was left by its process: going on with it", number)
             trials = [Trial(one.number, one.params, folder / one.user_attrs["job"]) for one in found]

@@ -1,6 +1,6 @@
 """What a search looks among: from the words of the command line to Optuna's distributions."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,22 @@ def as_begun(study: "optuna.Study", space: "dict[str, BaseDistribution]") -> "di
             except ValueError:
                 raise GantoolError(f"the trials of this study choose {key} otherwise ({old}): {ANOTHER}") from None
     return found
+
+
+def is_within(params: Mapping[str, object], space: "Mapping[str, BaseDistribution]") -> bool:
+    """Whether these are values of the space, a number or a word each as the space has them, for each of its keys."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    def is_one(value: object, of: "BaseDistribution") -> bool:
+        if isinstance(of, CategoricalDistribution):
+            return any(type(value) is type(choice) and value == choice for choice in of.choices)
+        if isinstance(of, IntDistribution):
+            return type(value) is int and of.low <= value <= of.high and (value - of.low) % of.step == 0
+        if not isinstance(of, FloatDistribution) or not isinstance(value, int | float) or isinstance(value, bool):
+            return False
+        return of.low <= value <= of.high
+
+    return params.keys() == space.keys() and all(is_one(value, space[key]) for key, value in params.items())
 
 
 def combinations(space: "dict[str, BaseDistribution]") -> Iterator[dict[str, Any]]:

@@ -6,6 +6,7 @@ holds the lock CLAIM in its folder, so that one whose process was killed is free
 
 import logging
 import math
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from gantool.config.schema import StudyConfig
-from gantool.errors import GantoolError, require
+from gantool.errors import GantoolError, first_line, require
 from gantool.files import write_whole
 from gantool.lock import is_held
 from gantool.monitors.scores import Scores
 from gantool.runs.build import Setup
 from gantool.runs.results import Result
+from gantool.runs.space import ANOTHER, is_within
 from gantool.runs.storage import JOURNAL, reached, refused, storage_of
 from gantool.training.loop import Every
 from gantool.training.recorder import Pruned
@@ -32,6 +34,7 @@ log = logging.getLogger(__name__)
 CLAIM = ".claim"
 SECONDS = "seconds"  # an objective that is no score
 _STARTUP = 10  # trials that are drawn at random before the sampler learns
+_told: set[str] = set()  # trials that are left alone, by this process
 
 
 def open_study(
@@ -57,7 +60,7 @@ def open_study(
             )
             study.set_user_attr("objectives", list(objectives))
             return study
-    except (ImportError, OSError, ValueError, KeyError) as error:
+    except (ImportError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise refused(folder, url, error) from error
 
 
@@ -83,12 +86,14 @@ def ask(folder: Path, config: StudyConfig, space: "dict[str, BaseDistribution]")
     import optuna
     from optuna.trial import TrialState
 
+    from gantool.runs.cmaes import CmaEs
+
     study = open_study(folder, config.storage)
     trials = study.get_trials(deepcopy=False)
     for one in trials:
         if one.state == TrialState.RUNNING and "as" in one.user_attrs:
-            like = trials[one.user_attrs["as"]]
-            if like.state.is_finished():
+            like = next((other for other in trials if other.number == one.user_attrs["as"]), None)
+            if like is not None and like.state.is_finished():
                 study.tell(one.number, like.values if like.state == TrialState.COMPLETE else None, state=like.state)
     while True:
         before = study.get_trials(deepcopy=False)
@@ -99,11 +104,18 @@ def ask(folder: Path, config: StudyConfig, space: "dict[str, BaseDistribution]")
         seed = hash((config.seed, begun)) % 2**32
         samplers: dict[str, Callable[[], optuna.samplers.BaseSampler]] = {
             "tpe": lambda seed=seed: optuna.samplers.TPESampler(seed=seed),
-            "cmaes": lambda seed=seed: optuna.samplers.CmaEsSampler(seed=seed, n_startup_trials=_STARTUP),
+            "cmaes": lambda seed=seed: CmaEs(seed=seed, n_startup_trials=_STARTUP),
             "random": lambda seed=seed: optuna.samplers.RandomSampler(seed=seed),
         }
         study.sampler = samplers["random" if config.sampler == "grid" else config.sampler]()
-        trial = study.ask(space)
+        try:
+            trial = study.ask(space)
+        except (ValueError, TypeError) as error:  # of values that were queued by hand or by whoever made the folder
+            raise GantoolError(f"the study in {folder} gives no next trial ({first_line(error)}): {ANOTHER}") from error
+        if not is_within(trial.params, space):  # queued too: Optuna takes them as they are
+            log.warning("trial %d is left out: its values are not those that are searched now", trial.number)
+            study.tell(trial, state=TrialState.FAIL)
+            continue
         trial.set_user_attr("sweep", _name_of(folder))
         same = {one.state: one for one in before if one.params == trial.params and "as" not in one.user_attrs}
         if (ended := same.get(TrialState.COMPLETE)) is not None:
@@ -114,8 +126,10 @@ def ask(folder: Path, config: StudyConfig, space: "dict[str, BaseDistribution]")
             return trial
 
 
-def left_behind(folder: Path, study: "optuna.Study") -> "list[FrozenTrial]":
-    """Trials of this folder that are told to run and that no process holds."""
+def left_behind(folder: Path, study: "optuna.Study", space: "dict[str, BaseDistribution]") -> "list[FrozenTrial]":
+    """Trials of this folder that are told to run and that no process holds. Whoever made the folder may have written
+    anything into the journal, and what a trial tells becomes the user's own words: one with other values than the
+    `space` has, or with another name than a job's, is told of once and left alone."""
     from optuna.trial import TrialState
 
     def is_left(trial: "FrozenTrial") -> bool:
@@ -124,7 +138,20 @@ def left_behind(folder: Path, study: "optuna.Study") -> "list[FrozenTrial]":
 
     running = study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
     own = [trial for trial in running if trial.user_attrs.get("sweep") == _name_of(folder)]
-    return [trial for trial in own if "job" in trial.user_attrs and is_left(trial)]
+    begun = [trial for trial in own if "job" in trial.user_attrs]
+    left = [trial for trial in begun if not _names_a_job(trial) or is_left(trial)]
+    sound = [trial for trial in left if _names_a_job(trial) and is_within(trial.params, space)]
+    for number in sorted({trial.number for trial in left} - {trial.number for trial in sound}):
+        if (told := f"{folder} {number}") not in _told:
+            _told.add(told)
+            log.warning("trial %d is left alone: its values or its folder are not of this search", number)
+    return sound
+
+
+def _names_a_job(trial: "FrozenTrial") -> bool:
+    """Whether its folder is called as cli.study calls them: it lies in the sweep's, and Hydra reads it as it is."""
+    job = trial.user_attrs["job"]
+    return isinstance(job, str) and re.fullmatch(rf"{trial.number}-[\w.+-]+", job) is not None
 
 
 def _name_of(folder: Path) -> str:
@@ -136,8 +163,11 @@ def _name_of(folder: Path) -> str:
 
 
 def objectives_of(study: "optuna.Study") -> list[str]:
-    """The scores that the study looks at."""
-    return list(study.user_attrs["objectives"])
+    """The scores that the study looks at; raises GantoolError where its journal does not tell them."""
+    names = study.user_attrs.get("objectives")
+    if not isinstance(names, list) or len(names) != len(study.directions) or not all(isinstance(n, str) for n in names):
+        raise GantoolError(f"the study {study.study_name} does not tell what it looks at: {ANOTHER}")
+    return names
 
 
 def tell(study: "optuna.Study", number: int, job: Path) -> None:
