@@ -3,16 +3,22 @@
 import json
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import yaml
 
 from extent import thorough
 from gantool.cli.main import main
+from gantool.errors import GantoolError
 from gantool.page.content import headline
 from gantool.page.reading import RunFolder
 from gantool.paths import conf_dir
+from gantool.runs.best import PRESET, tell_best
+from gantool.runs.ranking import ranking
 from gantool.runs.results import Result, rank, read_results
+from gantool.runs.sweeps import enrol, spelled
 from stand_in import runs
 
 pytestmark = pytest.mark.usefixtures("stand_in")
@@ -111,3 +117,80 @@ def test_ranking(metric: str | None, order: str) -> None:
     used, ranked = rank(results, metric)
     assert used == (metric or "fd_digits")
     assert "".join(result.name for result in ranked) == order
+
+
+def planted(folder: Path, *words: str, sources: Sequence[str] = ()) -> None:
+    """A job of somebody else in a sweep's folder, better than any."""
+    job = folder / "9-job"
+    (job / ".hydra").mkdir(parents=True)
+    (job / "status.json").write_text(json.dumps({"state": "finished", "metrics": {"fd_digits": 1e-9}}))
+    (job / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(list(words)))
+    found = [{"schema": "file", "provider": "command-line", "path": path} for path in sources]
+    runtime = {"cwd": "/", "config_sources": found, "choices": {}}
+    (job / ".hydra" / "hydra.yaml").write_text(yaml.safe_dump({"hydra": {"runtime": runtime}}))
+
+
+def told(folder: Path, *typed: str) -> list[str]:
+    return tell_best(folder, ranking(read_results(folder), None), typed)
+
+
+FOREIGN = {
+    "loss._target_=evil.made": "'evil.made'",
+    "loss={_target_: evil.made}": "'evil.made'",
+    "+model.generator.hidden=[{a: {_target_: os.system}}]": "'os.system'",
+    "trainer.seed='${oc.env:HOME}'": r"'\$\{oc.env:HOME\}'",
+    "trainer.time_limit={_target_: evil.made}": "'evil.made'",
+    "hydra.callbacks.x.y=1": "'hydra.callbacks.x.y=1'",
+    "hydra/callbacks=x": "'hydra/callbacks=x'",
+    "trainer.seed=1,2": "'trainer.seed=1,2'",
+}
+
+
+@pytest.mark.parametrize("word", FOREIGN)
+def test_what_somebody_elses_job_asks_for_is_not_told_to_be_pasted(word: str, tmp_path: Path) -> None:
+    planted(tmp_path, "loss=hinge", word)
+    (line,) = told(tmp_path, "trainer.seed=3,4")
+    assert re.fullmatch(rf"best: 9-job, which asks for {FOREIGN[word]}, which is not gantool's own .+", line)
+    assert not (tmp_path / PRESET).exists()
+    if word.startswith(("loss", "+")):
+        assert "gantool train" in told(tmp_path, "trainer.seed=3,4", word)[1], "the user's own may"
+    several = word.replace("evil.made", "evil.other,evil.made", 1)
+    if several.startswith("loss._"):
+        assert "gantool train" in told(tmp_path, several)[1]
+
+
+@pytest.mark.parametrize("word", ["--config-dir=evil", "--experimental-rerun=x", "-m", "a=b\nc=d", "a[=", "\x1b=3"])
+def test_words_that_are_none_do_not_end_a_sweep(word: str, tmp_path: Path) -> None:
+    planted(tmp_path, "loss=hinge", word)
+    assert told(tmp_path) == ["best: 9-job, whose words in .hydra/overrides.yaml cannot be read"]
+
+
+def test_a_folder_of_somebody_elses_is_not_composed_from(tmp_path: Path) -> None:
+    planted(tmp_path, "loss=hinge", sources=["/evil"])
+    (line,) = told(tmp_path)
+    assert line.startswith("best: 9-job, which asks for '/evil', which is not")
+
+
+def test_the_preset_of_the_best_says_no_more_than_its_words(tmp_path: Path) -> None:
+    folder = tmp_path / "x\nmodel: evil\x85loss: evil"
+    planted(folder, "trainer.seed=3")
+    assert len(told(folder)) == 3
+    assert yaml.safe_load((folder / PRESET).read_text()) == {"trainer": {"seed": 3}}
+    planted(tmp_path / "other", "loss=hinge", "++a=[1]", "++a.b=2")
+    lines = told(tmp_path / "other")
+    assert len(lines) == 2 and lines[1].startswith("  gantool train loss=hinge"), "none can be made"
+
+
+def test_the_words_of_a_sweep_are_the_users(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    Path("mine.py").write_text("from gantool.losses import NonSaturating as First, NonSaturating as Second\n")
+    words = ["trainer.seed=2,1", "loss._target_=mine.First,mine.Second", "hydra.sweep.dir=sweep"]
+    assert main(["train", "-m", *words]) == 0
+    assert re.search(r"(?m)^  gantool train trainer.seed=2 loss._target_=mine.First$", capfd.readouterr().out)
+
+
+@pytest.mark.parametrize("name", ["0-${oc.env:HOME}", "0-a'", "0-a\\"])
+def test_a_job_is_not_called_what_hydra_would_read_more_in(name: str, tmp_path: Path) -> None:
+    job = {"name": name, "words": list(spelled(["trainer.seed=1"])), "digest": ""}
+    (tmp_path / "sweep.json").write_text(json.dumps({"jobs": [job]}))
+    with pytest.raises(GantoolError, match="no job of gantool's is called so; rename it"):
+        enrol(tmp_path, ["trainer.seed=1"], "", str)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gantool.cli.folders import Sweep
 from gantool.cli.main import main
 from gantool.cli.sweep import report
 from gantool.runs.evaluations import Evaluation, print_table, ranked
@@ -108,7 +109,7 @@ def test_checkpoints_of_long_runs_are_told_apart(tmp_path: Path, capfd: pytest.C
         (tmp_path / "sweep" / str(number)).mkdir(parents=True)
         status = {"state": "finished", "progress": {"nimg": nimg}, "metrics": {"fd": 1.0}}
         (tmp_path / "sweep" / str(number) / "status.json").write_text(json.dumps(status))
-    report(tmp_path / "sweep", None)
+    report(Sweep(tmp_path / "sweep", None))
     lines = capfd.readouterr().out.splitlines()
     assert [sum(text in line for line in lines) for text in ("12345.6", "12348", "e+")] == [4, 4, 0]
 

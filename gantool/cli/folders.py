@@ -9,6 +9,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from gantool.config.composed import folders_of
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -16,6 +18,8 @@ class Sweep:
 
     folder: Path
     metric: str | None
+    words: tuple[str, ...] = ()  # as they were typed for it
+    sources: tuple[str, ...] = ()  # the folders of YAML files beside gantool's own that it is composed from
 
 
 sweep: Sweep | None = None  # this command's, once it has begun
@@ -34,7 +38,10 @@ class Folders(Callback):
         """A sweep begins."""
         global sweep
         with suppress(OmegaConfBaseException):
-            sweep = Sweep(Path(config.hydra.sweep.dir).absolute(), config.get("sweep_metric"))
+            words, sources = map(str, config.hydra.overrides.task), folders_of(config.hydra.runtime)
+            sweep = Sweep(
+                Path(config.hydra.sweep.dir).absolute(), config.get("sweep_metric"), tuple(words), tuple(sources)
+            )
             note(sweep.folder)
 
 

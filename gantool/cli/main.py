@@ -139,7 +139,7 @@ def _run(command: str, words: list[str]) -> int:
     if (sweep := folders.sweep) and sweep.folder.is_dir() and is_first_rank():
         # A command on a run leaves nothing in a job's folder unless it failed, and was told then.
         trains = command in COMPOSED
-        failed = report(sweep.folder, sweep.metric) if trains else any(sweep.folder.glob("*/status.json"))
+        failed = report(sweep) if trains else any(sweep.folder.glob("*/status.json"))
         if trains and code > 128:
             again = f"the same command with hydra.sweep.dir={sweep.folder} goes on"
             print(f"gantool {command}: the sweep was stopped; {again}", file=sys.stderr)

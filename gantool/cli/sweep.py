@@ -1,29 +1,30 @@
 """What a sweep tells at its end: its jobs ranked by a score, on the screen and as files."""
 
 from contextlib import suppress
-from pathlib import Path
 
+from gantool.cli.folders import Sweep
 from gantool.margins import written
 from gantool.runs.best import tell_best
 from gantool.runs.ranking import ranking
 from gantool.runs.results import read_results
 from gantool.runs.tables import print_seeds, save_ranking
+from gantool.screen import screen
 
 
-def report(folder: Path, metric: str | None) -> int:
-    """Prints the table of the sweep in `folder`, and says how many jobs failed; returns their number."""
-    from rich.console import Console
+def report(sweep: Sweep) -> int:
+    """Prints the table of the sweep, and says how many jobs failed; returns their number."""
     from rich.table import Column, Table
     from rich.text import Text
 
-    ranked = ranking(read_results(folder), metric)
+    folder = sweep.folder
+    ranked = ranking(read_results(folder), sweep.metric)
     metric, results = ranked.metric, ranked.results
     if not results:
         return 0
     best: list[str] = []
     with suppress(OSError):  # the screen has it too
         save_ranking(folder, ranked)
-        best = tell_best(folder, ranked)
+        best = tell_best(folder, ranked, sweep.words, sweep.sources)
     names = dict.fromkeys(name for result in results for name in result.metrics)
     names = [metric, *(n for n in names if n != metric)] if metric else []
     heads = (f"{name} (ranked)" if name == metric else name for name in names)
@@ -34,7 +35,7 @@ def report(folder: Path, metric: str | None) -> int:
         scores = [written(known[name], margins.get(name)) if name in known else "-" for name in names]
         cells = (place, result.name, *scores, f"{result.nimg / 1000:.10g}", result.state)
         table.add_row(*(Text(cell) for cell in cells))
-    console = Console(highlight=False, soft_wrap=True)
+    console = screen(soft_wrap=True)
     console.width = console.width if console.is_terminal else 200
     console.print(f"\nSweep of {len(results)} jobs in {folder} (also results.csv, results.json)", markup=False)
     console.print(table)

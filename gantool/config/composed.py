@@ -1,7 +1,7 @@
 """The composed configuration in a run's folder: .hydra/config.yaml, hydra.yaml and overrides.yaml."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from itertools import zip_longest
@@ -97,10 +97,14 @@ def own_folders(run_dir: Path) -> list[str]:
     """The folders of YAML files beside gantool's own that the run in `run_dir` was composed from; [] where that cannot
     be read any more."""
     with suppress(GantoolError, KeyError, TypeError):
-        runtime = _read(run_dir / ".hydra" / "hydra.yaml")["hydra"]["runtime"]
-        own = [one for one in runtime["config_sources"] if one["schema"] == "file" and one["provider"] != "main"]
-        return [str(Path(runtime["cwd"], one["path"])) for one in own]
+        return folders_of(_read(run_dir / ".hydra" / "hydra.yaml")["hydra"]["runtime"])
     return []
+
+
+def folders_of(runtime: Mapping[str, Any]) -> list[str]:
+    """The same by what Hydra tells of a command."""
+    own = [one for one in runtime["config_sources"] if one["schema"] == "file" and one["provider"] != "main"]
+    return [str(Path(runtime["cwd"], one["path"])) for one in own]
 
 
 def naming(folders: Sequence[str]) -> list[str]:

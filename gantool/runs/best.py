@@ -1,40 +1,77 @@
 """The best job of a sweep: a line that trains it again, and a preset that can be chosen as experiment=best."""
 
 import shlex
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from gantool.config import trust
 from gantool.config.composed import choices, naming, own_folders
 from gantool.files import write_whole
 from gantool.paths import conf_dir
 from gantool.runs.ranking import Ranking
+from gantool.runs.sweeps import spelled
+from gantool.screen import shown
 
 PRESET = Path("experiment") / "best.yaml"  # below the sweep's folder
 _OF_THE_SWEEP = ("study", "sweep_metric")
 
 
-def tell_best(folder: Path, ranked: Ranking) -> list[str]:
-    """Lines about the best job of the sweep in `folder`, and writes its preset; [] where none has a score."""
+def tell_best(folder: Path, ranked: Ranking, typed: Sequence[str] = (), sources: Sequence[str] = ()) -> list[str]:
+    """Lines about the best job of the sweep in `folder`, and writes its preset; [] where none has a score.
+
+    The user will paste them, and the job may be of whoever made the folder: it may ask for gantool's own parts, and for
+    what the user has `typed` for this sweep, or composed it from (`sources`). For others there is one line, and no
+    preset.
+    """
     if not (ranked.places and ranked.places[0].startswith("1")):
         return []
-    best = ranked.results[0]
-    overrides = OverridesParser.create().parse_overrides(list(best.words))
+    best, folders = ranked.results[0], own_folders(folder / ranked.results[0].name)
+    try:
+        overrides = OverridesParser.create().parse_overrides(list(best.words))
+    except HydraException:
+        return [f"best: {best.name}, whose words in .hydra/overrides.yaml cannot be read"]
     last = {one.get_key_element(): one for one in overrides}.values()
     kept = [one for one in last if one.key_or_group.partition(".")[0] not in _OF_THE_SWEEP]
-    folders = own_folders(folder / best.name)
+    if foreign := [*(place for place in folders if place not in sources), *_foreign(kept, typed)]:
+        asks = f"{repr(foreign[0])[:100]}, which is not gantool's own and was not typed for this sweep"
+        return [f"best: {best.name}, which asks for {asks}: look at it before you train it again"]
     line = shlex.join(["gantool", "train", *naming(folders), *(str(one.input_line) for one in kept)])
     lines = [f"best: {best.name}", f"  {line}"]
-    if not any(one.is_delete() for one in kept):
-        (folder / PRESET).parent.mkdir(exist_ok=True)
-        score = f"{ranked.metric} {best.metrics[ranked.metric or '']:.4g}"
-        write_whole(folder / PRESET, preset(kept, folder / best.name, f"{score}, the best of {folder.name}: {line}"))
-        lines.append(f"  {shlex.join(['gantool', 'train', *naming([str(folder), *folders]), 'experiment=best'])}")
-    return lines
+    if any(one.is_delete() for one in kept):
+        return lines
+    score = f"{ranked.metric} {best.metrics[ranked.metric or '']:.4g}"
+    try:
+        text = preset(kept, folder / best.name, f"{score}, the best of {folder.name}: {line}")
+    except (OmegaConfBaseException, ValueError, TypeError):  # of words that nobody has typed, such as a=[1] a.b=2
+        return lines
+    (folder / PRESET).parent.mkdir(exist_ok=True)
+    write_whole(folder / PRESET, text)
+    return [*lines, f"  {shlex.join(['gantool', 'train', *naming([str(folder), *folders]), 'experiment=best'])}"]
+
+
+def _foreign(overrides: Sequence[Override], typed: Sequence[str]) -> Iterator[object]:
+    """What somebody else's overrides ask for beside gantool's own parts; `typed`: what the user has, which is free."""
+    own: set[str] = set()
+    for one in OverridesParser.create().parse_overrides(list(typed)):
+        listed = one.is_choice_sweep() or one.is_range_sweep()
+        values = one.sweep_string_iterator() if listed else ()
+        words = [f"{one.get_key_element()}={value}" for value in values] or [str(one.input_line)]
+        own.update(same for word in words for same in spelled([word]))
+    for one in overrides:
+        key, word = one.key_or_group, str(one.input_line)
+        if (same := spelled([word])) and own.issuperset(same):
+            continue
+        if key.startswith("hydra") or one.is_sweep_override():
+            yield word
+        yield from (what for what, _ in trust.foreign({key.rpartition(".")[2]: one.value()}))
 
 
 def preset(overrides: list[Override], job: Path, about: str) -> str:
@@ -51,7 +88,7 @@ def preset(overrides: list[Override], job: Path, about: str) -> str:
             defaults.append({f"override /{place}": value})
         else:
             OmegaConf.update(values, key, value, force_add=True)
-    lines = ["# @package _global_", f"# {about}"]
+    lines = ["# @package _global_", f"# {' '.join(shown(about).splitlines())}"]
     if defaults:
         lines.append(yaml.safe_dump({"defaults": [*defaults, "_self_"]}, sort_keys=False).rstrip())
     return "\n".join([*lines, OmegaConf.to_yaml(values).rstrip() if values else ""]).rstrip() + "\n"
