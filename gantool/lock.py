@@ -27,8 +27,9 @@ def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[N
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds the lock on the file `path`."""
-    if not path.is_file():
+    """Whether a process holds the lock on the file `path`. No lock of gantool's is a link, and asking would open what
+    it leads to."""
+    if path.is_symlink() or not path.is_file():
         return False
     lock = FileLock(path)
     try:

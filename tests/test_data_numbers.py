@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from gantool.augment.adaptive import ScheduledADA
 from gantool.augment.diffaugment import DiffAugment
 from gantool.batch import Draws
 from gantool.cli.main import main
-from gantool.data.arrays import _kept, one_image
+from gantool.data.arrays import _kept, count_images, one_image
 from gantool.data.cache import prepare
 from gantool.data.fitting import Fitting
 from gantool.data.folder import Folder
@@ -163,6 +164,20 @@ def test_an_archive_that_changed_is_read_again(tmp_path: Path) -> None:
         assert one_image(tmp_path / "a.npz", 1).max() == value
         assert read(tmp_path).images.float().mean() == value
         assert _kept.cache_info().currsize == 0, "its memory is free again"
+
+
+def test_what_an_archive_unpacks_to_is_told_by_its_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small file may claim any size, and hold it too."""
+    np.savez_compressed(tmp_path / "a.npz", images=np.zeros((7, 8, 8, 2), np.uint8), labels=np.zeros(7))
+    with ZipFile(tmp_path / "b.npz", "w") as archive, archive.open("images.npy", "w") as file:
+        header = {"descr": "<f8", "fortran_order": False, "shape": (10**9, 100, 100, 3)}
+        np.lib.format.write_array_header_1_0(file, header)
+    with monkeypatch.context() as patch:
+        patch.setattr(np.lib.npyio.NpzFile, "__getitem__", lambda archive, key: pytest.fail("it is unpacked"))
+        assert count_images(tmp_path / "a.npz") == 7
+        with pytest.raises(GantoolError, match="1 damaged image: b.npz .240,000.0 GB once unpacked.* save .npy"):
+            read(tmp_path / "b.npz")
+    assert read(tmp_path / "a.npz", 2).images.shape == (7, 2, 8, 8)
 
 
 def test_heic_and_avif_are_read(tmp_path: Path) -> None:

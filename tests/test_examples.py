@@ -4,13 +4,20 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib.machinery import PathFinder
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
 import gantool
 from extent import thorough
+from gantool import beside
 from gantool.cli.main import main
+from gantool.config.parts import find
+from gantool.errors import GantoolError
 
 EXAMPLES = Path(__file__).parent / "examples"
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -18,6 +25,9 @@ FILES = sorted(
     path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*.*") if path.suffix in (".py", ".yaml")
 )
 SMALL = ["trainer.batch_size=8", "trainer.duration=2it", "hydra.run.dir=run"]
+# All but packages without an __init__.py, such as google: a file takes their place wherever it lies on the path.
+INSTALLED = {*sys.stdlib_module_names, *filter(str.isidentifier, packages_distributions())}
+MODULES = {name for name in INSTALLED if (spec := PathFinder.find_spec(name)) and spec.origin}
 SCORED = ["monitor.scores.every=1it", "monitor.scores.num=20"]
 
 
@@ -25,14 +35,27 @@ SCORED = ["monitor.scores.every=1it", "monitor.scores.num=20"]
 def folder(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The examples in a folder of the user's, which is the working folder."""
     shutil.copytree(EXAMPLES, in_tmp, dirs_exist_ok=True)
-    monkeypatch.syspath_prepend(in_tmp)  # for what runs in this process: a notebook has it, as the console script has
+    monkeypatch.syspath_prepend(in_tmp)  # for what runs in this process: a notebook has it
     return in_tmp
 
 
-def console(*words: str) -> None:
+def console(*words: str, program: Iterable[str] = (str(Path(sys.executable).with_name("gantool")),)) -> None:
     """Runs `gantool WORDS` as a user does: the installed script, in a process of its own."""
-    done = subprocess.run([Path(sys.executable).with_name("gantool"), *words], capture_output=True, text=True)
+    done = subprocess.run([*program, *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@contextmanager
+def traps(folder: Path, names: Iterable[str]) -> Iterator[None]:
+    """Files of these modules, none of which is to be run."""
+    marker = folder / "trapped"
+    files = [folder / f"{name}.py" for name in names]
+    for file in files:
+        file.write_text(f"open({str(marker)!r}, 'a').write(__name__ + ' ')\n")
+    yield
+    assert not marker.exists(), marker.read_text()
+    for file in files:
+        file.unlink()
 
 
 def logged(folder: Path, run: str = "run") -> dict[str, object]:
@@ -47,7 +70,8 @@ def test_parts_of_ones_own_train_together_and_work_in_every_command(
     """A loss, a network, a data set, a score, features, a monitor, a regularizer and a latent."""
     parts = ["loss=margin", "model=mine", "dataset=stripes", "score=[fd,brightness]", "features=pixels"]
     parts += ["monitor=[scores,norms]", "monitor.norms.every=1it", "regularizer=centre", "model/latent=sphere"]
-    console("train", "--config-dir", "conf", *parts, *SCORED, *SMALL)
+    with traps(folder, MODULES):
+        console("train", "--config-dir", "conf", *parts, *SCORED, *SMALL)
     values = logged(folder)
     for tag in ("metrics/fd_pixels", "metrics/brightness", "length/generator", "loss/discriminator/centre"):
         assert tag in values
@@ -130,3 +154,36 @@ def test_the_python_interface_trains_opens_and_loads(folder: Path) -> None:
     assert gantool.load("run/exported").sample(2).shape == (2, 1, 32, 32)
     with pytest.raises(gantool.GantoolError, match="trainer.batch_size=0: should be greater than 0"):
         gantool.train(["trainer.batch_size=0"])
+
+
+def test_no_command_runs_a_file_for_the_package_of_its_name(folder: Path) -> None:
+    """As one may lie in a folder that the user only looks into."""
+    with traps(folder, INSTALLED):
+        for command in ("runs .", "cache", "list", "train --cfg job"):
+            console(*command.split())
+    with traps(folder, INSTALLED - {*sys.stdlib_module_names, "gantool"}):  # which Python imports before
+        console("runs", ".", program=(sys.executable, "-m", "gantool"))
+
+
+@thorough
+def test_a_job_in_a_process_of_its_own_finds_them(folder: Path) -> None:
+    """No job before it had asked for one."""
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    words = ["-m", "--config-dir", "conf", "loss=hinge,margin", "model=mlp", "score=none", *SMALL[:2]]
+    with traps(folder, MODULES):
+        console("train", *words, "hydra/launcher=joblib", "hydra.sweep.dir=sweep")
+    assert len(list(Path("sweep").glob("*/checkpoints"))) == 2
+
+
+def test_files_of_ones_own_import_each_other_at_any_time(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder is last on the path, and not before a class of it is asked for."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(beside, "_place", [str(in_tmp)])
+    Path("own_first.py").write_text("def made():\n    import own_later\n    return own_later.VALUE\n")
+    Path("own_later.py").write_text("VALUE = 7\n")
+    Path("email.py").write_text("def made(): pass\n")
+    with pytest.raises(GantoolError, match="email.made cannot be used.*email is .*: give your own another name"):
+        find("email.made", "loss")
+    find("torch.nn.ReLU", "loss")
+    assert str(in_tmp) not in sys.path
+    assert find("own_first.made", "loss")() == 7 and sys.path[-1] == str(in_tmp)

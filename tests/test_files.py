@@ -1,10 +1,12 @@
 """Files that are whole or not there."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from gantool.cli.main import main
 from gantool.errors import GantoolError
 from gantool.files import write_whole
 from gantool.runs.output import output, stamp
@@ -43,3 +45,18 @@ def test_where_results_go(tmp_path: Path) -> None:
     refused = pytest.raises(GantoolError, match=r"file/a \(Not a directory\): make room or choose out=FOLDER")
     with refused, output(tmp_path, "sampled", "", str(place)):
         pass
+
+
+@pytest.mark.parametrize("place", ["run", "."])
+def test_a_file_of_another_program_is_not_written_over(
+    place: str, in_tmp: Path, trained_run: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Such as pytest-html's, which has the same name; gantool's own is."""
+    runs = [str(shutil.copytree(trained_run, in_tmp / name)) for name in ("run", "other")]
+    words = ["report", f"run={runs[0]}" if place == "run" else f"run=[{','.join(runs)}]"]
+    theirs = in_tmp / place / "report.html"
+    theirs.write_text("<title>tests</title>")
+    assert main(words) == 1 and theirs.read_text() == "<title>tests</title>"
+    assert f"{theirs} is a file that is not gantool's: choose another" in capfd.readouterr().err
+    theirs.unlink()
+    assert main(words) == 0 == main(words) and "gantool" in theirs.read_text()

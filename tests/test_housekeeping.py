@@ -10,7 +10,13 @@ import pytest
 from gantool.cli.main import main
 from gantool.lock import locked
 from gantool.logging.status import read_status, write_status
+from gantool.metrics.clip import CLIPFeatures
+from gantool.metrics.dinov2 import DINOv2Features
+from gantool.metrics.inception import InceptionFeatures
+from gantool.metrics.vgg import VGG16Features
 from gantool.runs.housekeeping import in_bytes, in_time
+
+KEY = "0123456789abcdef"  # as in the names of what is cached
 
 
 @pytest.fixture
@@ -75,6 +81,25 @@ def test_nothing_is_deleted_without_a_yes(outputs: Path, monkeypatch, capfd: pyt
     assert [path.name for path in outputs.iterdir()] in (["notes", "fresh"], ["fresh", "notes"])
 
 
+def test_a_run_in_anothers_folder_and_other_programs_are_no_part_of_it(
+    outputs: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Hydra writes its configuration to one place, whatever program it serves."""
+    inner = Path(shutil.copytree(outputs / "fresh", outputs / "day" / "scored" / "again"))
+    for place in ("theirs", "theirs/multirun/0", "fresh/work"):
+        (outputs / place / ".hydra").mkdir(parents=True)
+        (outputs / place / ".hydra" / "config.yaml").write_text("model:\n  trainer: 1\nrecipes: {}\n")
+    assert listed(capfd) == ["day/killed", "day/scored", "day/scored/again", "fresh", "sweep/0-a"]
+    with locked(inner / ".lock"):
+        assert main(["runs", "--delete", "--yes"]) == 0
+    out = capfd.readouterr().out
+    assert "outputs/day/scored holds outputs/day/scored/again; it stays" in out
+    assert "outputs/fresh holds outputs/fresh/work; it stays" in out
+    assert listed(capfd) == ["day/scored", "day/scored/again", "fresh"]
+    assert main(["runs", "--delete", "--yes"]) == 0
+    assert not (outputs / "day").exists() and len(list(outputs.rglob(".hydra/config.yaml"))) == 4
+
+
 def test_two_runs_are_compared(outputs: Path, capfd: pytest.CaptureFixture[str]) -> None:
     config = outputs / "day" / "killed" / ".hydra" / "config.yaml"
     text = config.read_text().replace("seed: 7", "seed: 8")
@@ -90,28 +115,45 @@ def test_two_runs_are_compared(outputs: Path, capfd: pytest.CaptureFixture[str])
 
 def test_the_cache_is_listed_and_cleaned(in_tmp: Path, monkeypatch, capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("GANTOOL_CACHE", str(in_tmp / "cache"))
-    old = ("datasets/old-1/images.u8", "weights/net.pth")
-    for name in ("datasets/digits-1/images.u8", "datasets/digits-1.lock", "last_start", *old):
+    old = (f"datasets/old-{KEY}/images.u8", "weights/vgg16-397923af.pth")
+    for name in (f"datasets/digits-{KEY}/images.u8", f"datasets/digits-{KEY}.lock", "last_start", *old):
         (in_tmp / "cache" / name).parent.mkdir(parents=True, exist_ok=True)
         (in_tmp / "cache" / name).write_bytes(b"x" * 2000)
         os.utime(in_tmp / "cache" / name, (0, 0) if name in old else None)
     assert main(["cache"]) == 0
     lines = capfd.readouterr().out.splitlines()
-    assert lines[0].startswith("datasets/digits-1") and "2 kB" in lines[0] and "used 0 s ago" in lines[0]
+    assert lines[0].startswith(f"datasets/digits-{KEY}") and "2 kB" in lines[0] and "used 0 s ago" in lines[0]
     assert lines[-1] == f"{in_tmp / 'cache'}: 3 entries, 6 kB"
     assert main(["cache", "clean", "--older", "30d", "weights/*", "--yes"]) == 0
     assert [(in_tmp / "cache" / name).exists() for name in old] == [True, False]
     assert main(["cache", "clean", "--older=30d", "--yes"]) == 0
-    assert not (in_tmp / "cache" / "datasets" / "old-1").exists(), "listing is no use of a folder"
+    assert not (in_tmp / "cache" / "datasets" / f"old-{KEY}").exists(), "listing is no use of a folder"
     assert main(["cache", "clean", "weights/*"]) == 1 and "nothing of this name" in capfd.readouterr().err
     assert main(["cache", "clean", "datasets/digits*", "--yes"]) == 0
-    assert [path.name for path in (in_tmp / "cache" / "datasets").iterdir()] == ["digits-1.lock"]
+    assert [path.name for path in (in_tmp / "cache" / "datasets").iterdir()] == [f"digits-{KEY}.lock"]
+
+
+def test_what_gantool_has_not_made_is_neither_listed_nor_cleaned(in_tmp: Path, monkeypatch, capfd) -> None:
+    """Where the cache shares a folder with the user's own things, some of the same names."""
+    monkeypatch.setenv("GANTOOL_CACHE", str(in_tmp))
+    theirs = ["thesis/main.tex", "datasets/faces/a.png", "datasets/faces.zip", "weights/mine.pth", "weights/vgg/a.pth"]
+    theirs += ["embeddings/words.safetensors", "classifiers/a/b.py", "downloads/film.mkv", f"runs/a-{KEY}/a.pt"]
+    for name in theirs:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    assert main(["cache", "clean", "--yes"]) == 0
+    assert all(Path(name).exists() for name in theirs) and ": 0 entries" in capfd.readouterr().out
+    for features in (CLIPFeatures, DINOv2Features, InceptionFeatures, VGG16Features):
+        features.published.place.parent.mkdir(exist_ok=True)
+        features.published.place.touch()
+    assert main(["cache", "clean", "--yes"]) == 0
+    assert sorted(path.name for path in Path("weights").iterdir()) == ["mine.pth", "vgg"]
 
 
 def test_what_goes_meanwhile_is_left_out(outputs: Path, monkeypatch, capfd: pytest.CaptureFixture[str]) -> None:
     """A run that trains renames its partial files, and another process may clean."""
     monkeypatch.setenv("GANTOOL_CACHE", str(outputs.parent / "cache"))
-    for folder in (outputs / "fresh" / "checkpoints", outputs.parent / "cache" / "datasets" / "digits-1"):
+    for folder in (outputs / "fresh" / "checkpoints", outputs.parent / "cache" / "datasets" / f"digits-{KEY}"):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "a.partial").touch()
     lstat = Path.lstat
@@ -123,21 +165,22 @@ def test_what_goes_meanwhile_is_left_out(outputs: Path, monkeypatch, capfd: pyte
 
     monkeypatch.setattr(Path, "lstat", gone)
     assert len(listed(capfd)) == 4
-    assert main(["cache"]) == 0 and "datasets/digits-1" in capfd.readouterr().out
+    assert main(["cache"]) == 0 and "datasets/digits" in capfd.readouterr().out
 
 
 def test_what_is_being_made_is_not_cleaned(in_tmp: Path, monkeypatch, capfd: pytest.CaptureFixture[str]) -> None:
     cache = in_tmp / "cache"
     monkeypatch.setenv("GANTOOL_CACHE", str(cache))
-    for name in ("datasets/a-1.partial/images.u8", "datasets/b-2/images.u8", "weights/net.pth.0f.partial"):
+    weights = "weights/vgg16-397923af.pth.0f.partial"
+    for name in (f"datasets/a-{KEY}.partial/images.u8", f"datasets/b-{KEY}/images.u8", weights):
         (cache / name).parent.mkdir(parents=True, exist_ok=True)
         (cache / name).write_bytes(b"x")
-    with locked(cache / "datasets" / "a-1.lock"), locked(cache / "downloads" / "net-0.lock"):
+    with locked(cache / "datasets" / f"a-{KEY}.lock"), locked(cache / "downloads" / "net-0.lock"):
         assert main(["cache", "clean", "--yes"]) == 0
-        assert (cache / "datasets" / "a-1.partial" / "images.u8").exists()
-        assert (cache / "weights" / "net.pth.0f.partial").exists()
-        assert "datasets/a-1.partial is being made by another process; it stays" in capfd.readouterr().out
-    assert not (cache / "datasets" / "b-2").exists()
+        assert (cache / "datasets" / f"a-{KEY}.partial" / "images.u8").exists()
+        assert (cache / weights).exists()
+        assert f"datasets/a-{KEY}.partial is being made by another process; it stays" in capfd.readouterr().out
+    assert not (cache / "datasets" / f"b-{KEY}").exists()
     assert main(["cache", "clean", "--yes"]) == 0
     assert not list(cache.glob("*/*.partial"))
 

@@ -17,6 +17,7 @@ import gantool
 from extent import some
 from gantool.config.composed import load_composed
 from gantool.errors import GantoolError
+from gantool.lock import is_held, locked
 from runs import small
 from stranger import TARGETS, edit, refused, set_traps, told
 
@@ -52,6 +53,32 @@ def test_a_link_out_of_the_folder_is_not_followed(name: str, run: Path) -> None:
     path.unlink()
     os.mkfifo(path)
     refused(run, f"{path} is not a plain file")
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "checkpoints", "status.json"])
+def test_nor_where_a_run_or_a_sweep_goes_on(name: str, run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Without resume=, as a user may in a folder that somebody else has begun."""
+    elsewhere, words = run.parent / "elsewhere", small(run, model="mlp")
+    (run / name).rename(elsewhere)
+    (run / name).symlink_to(elsewhere)
+    shutil.copytree(run, run.parent / "sweep" / "0-theirs", symlinks=True)
+    before = {path: path.lstat().st_mtime_ns for path in (run.parent, elsewhere, *run.parent.rglob("*"))}
+    line = told(words, capfd)
+    assert f"{run / name} leads to {elsewhere}: remove it, or choose another folder; resume={run} trust=true" in line
+    with pytest.raises(GantoolError, match="leads to"):
+        gantool.train(words[1:])
+    words = [word for word in words if not word.startswith("hydra")] + [f"hydra.sweep.dir={run.parent / 'sweep'}"]
+    assert "or choose another hydra.sweep.dir" in told([*words, "-m", "trainer.seed=1,2"], capfd)
+    assert before == {path: path.lstat().st_mtime_ns for path in (run.parent, elsewhere, *run.parent.rglob("*"))}
+
+
+def test_a_lock_that_is_a_link_is_nobodys(tmp_path: Path) -> None:
+    """It is not even opened."""
+    (tmp_path / "elsewhere").write_text("kept")
+    (tmp_path / ".lock").symlink_to(tmp_path / "elsewhere")
+    with locked(tmp_path / "elsewhere"):
+        assert not is_held(tmp_path / ".lock") and is_held(tmp_path / "elsewhere")
+    assert not is_held(tmp_path / ".lock")
 
 
 def test_a_link_inside_the_folder_is(run: Path) -> None:

@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from gantool import beside
 from gantool.cli import folders
 from gantool.config.options import CommandOptions, read_options
 from gantool.config.resolvers import register_resolvers
@@ -47,8 +48,10 @@ class Job:
     target: str  # module:function
     options: type[CommandOptions] | None  # what the function is given; None: the configuration as composed
     full_error: bool  # the user asked for tracebacks (HYDRA_FULL_ERROR=1)
+    beside: str | None  # where the user's own classes lie: a launcher may run the job in another process
 
     def __call__(self, cfg: DictConfig) -> float | None:
+        beside.look_in(self.beside)
         hydra = HydraConfig.get()
         in_sweep = hydra.mode == RunMode.MULTIRUN
         folder = Path(hydra.runtime.output_dir)

@@ -15,6 +15,9 @@ from hydra.errors import HydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from gantool import beside
+from gantool.cli import folders
+from gantool.config.trust import check_links
 from gantool.errors import GantoolError
 from gantool.launch import processes
 
@@ -23,11 +26,17 @@ if TYPE_CHECKING:
 
 
 class Launching:
-    """`config`: what Hydra composed for the sweep as a whole."""
+    """`config`: what Hydra composed for the sweep as a whole. Raises GantoolError where a link leads out
+    of its folder."""
 
     def __init__(self, config: DictConfig, context: HydraContext, task: TaskFunction) -> None:
         self.config, self.context, self.task = config, context, task
         self.folder = Path(config.hydra.sweep.dir).absolute()
+        try:
+            check_links(self.folder, "choose another hydra.sweep.dir")
+        except GantoolError:
+            folders.forget()  # no table of its jobs is written there either
+            raise
 
     def parse(self, words: Sequence[str]) -> list[Override]:
         """The overrides with their values."""
@@ -54,8 +63,9 @@ class Launching:
             with read_write(config.hydra):
                 config.hydra.launcher.n_jobs = min(most if most > 0 else cores, len(jobs))
         launcher = Plugins.instance().instantiate_launcher(self.context, self.task, config)
-        for job in launcher.launch(jobs, initial_job_idx=0):
-            _ = job.return_value  # raises what the launcher met with
+        with beside.kept_out():
+            for job in launcher.launch(jobs, initial_job_idx=0):
+                _ = job.return_value  # raises what the launcher met with
 
     def check(self, overrides: Sequence[Override]) -> "list[Every]":
         """The monitors of a run with the first of all values. Raises GantoolError for what is wrong with every job, so

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from gantool import __version__
+from gantool import __version__, beside
 from gantool.errors import GantoolError, did_you_mean, first_line
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _main(words: list[str]) -> int:
     if trouble := _start_trouble(words):
         print(f"gantool: error: {trouble}", file=sys.stderr)
         return 2
-    _see_working_folder()
+    beside.look_in(None if sys.flags.safe_path else os.getcwd())  # for _target_: mine.Loss
     first = words[0] if words else ""
     if first in ("-sc", "--shell-completion"):
         from gantool.cli.completion import complete
@@ -105,13 +105,6 @@ def _start_trouble(words: list[str]) -> str | None:
             return "the language settings allow ASCII only, and a name here needs more: set LC_ALL=C.UTF-8"
         return f"{os.fsencode(' '.join(words))!r} holds a name that is not UTF-8: rename the file or folder"
     return None
-
-
-def _see_working_folder() -> None:
-    """Lets _target_: mine.Loss find mine.py in the folder that gantool is started in, as `python -m gantool` does."""
-    here = os.getcwd()
-    if not sys.flags.safe_path and here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
 
 
 def _run(command: str, words: list[str]) -> int:
@@ -184,7 +177,7 @@ def _hydra(command: str, words: list[str]) -> int:
     makes_folder = command in COMPOSED and not arguments.LOOKS & set(flags)
     register_resolvers(agree_on_start(claim=makes_folder))
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    job = Job(command, COMMANDS[command][0], options, full_error)
+    job = Job(command, COMMANDS[command][0], options, full_error, beside.place())
     with _as_hydra_sees_it([*overrides, f"hydra.job.name={command}", *flags]):
         try:
             if "--help" in flags or "-h" in flags:

@@ -1,6 +1,7 @@
 """gantool cache [clean]: what is kept prepared (data sets, features, weights), how large it is, and its removal."""
 
 import math
+import re
 import shutil
 import time
 from argparse import ArgumentParser
@@ -14,6 +15,14 @@ from gantool.paths import cache_dir
 from gantool.runs.housekeeping import confirmed, files_in, in_bytes, in_time, size_of
 from gantool.schedules import parse_seconds
 from gantool.screen import shown
+
+# The folders of the cache, and what things are called in them. (downloads has nothing but locks.)
+_MADE = {
+    "classifiers": r"[0-9a-f]{16}\.safetensors",
+    "datasets": r".+-[0-9a-f]{16}(\.partial)?",
+    "embeddings": r"[0-9a-f]{16}\.safetensors",
+    "weights": r"(weights-inception|vgg16|dinov2|ViT)[-_].+\.pth?(\.[0-9a-f]+\.partial)?",
+}
 
 
 def cache(words: Sequence[str]) -> None:
@@ -46,8 +55,9 @@ def cache(words: Sequence[str]) -> None:
 
 
 def _entries(root: Path) -> list[Path]:
-    found = [path for kind in sorted(root.glob("*/")) for path in sorted(kind.iterdir())]
-    return [path for path in found if path.suffix != ".lock" and not path.name.startswith(".")]
+    """What gantool has made there: the folder may be one that the user keeps other things in."""
+    found = [path for kind in sorted(_MADE) if (root / kind).is_dir() for path in sorted((root / kind).iterdir())]
+    return [path for path in found if re.fullmatch(_MADE[path.parent.name], path.name)]
 
 
 def _name(path: Path, root: Path) -> str:

@@ -56,7 +56,7 @@ def report(options: Options) -> None:
         page, place = page_of_runs(f"{len(folders)} runs", folders, options.metric), Path.cwd()
     out = expanded(options.out) if options.out else place / "report.html"
     out = out / "report.html" if out.is_dir() else out
-    if options.out and out.is_file() and b'content="gantool"' not in out.read_bytes()[:500]:
+    if out.is_file() and b'content="gantool"' not in out.read_bytes()[:500]:
         raise GantoolError(f"out={out} is a file that is not gantool's: choose another")
     with writing(out, "make room or choose out=FILE"):
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from gantool.errors import GantoolError, did_you_mean
 from gantool.lock import is_held
 from gantool.paths import expanded, outputs_dir
-from gantool.runs.housekeeping import Entry, confirmed, in_bytes, in_time, read_runs, remove
+from gantool.runs.housekeeping import Entry, confirmed, holds_another, in_bytes, in_time, read_runs, remove
 from gantool.schedules import parse_seconds
 from gantool.screen import screen, shown
 
@@ -93,9 +93,12 @@ def _delete(found: list[Entry], root: Path, yes: bool) -> None:
     if not (yes or confirmed(question)):
         print("nothing is deleted")
         return
-    for run in found:
+    for run in sorted(found, key=lambda run: len(run.folder.parts), reverse=True):  # first those that lie in others
         if is_held(run.folder / ".lock"):  # since it was listed
             print(shown(f"{run.folder} is being trained; it stays"))
+            continue
+        if other := holds_another(run.folder):
+            print(f"{run.folder} holds {other}; it stays")
             continue
         try:
             remove(run.folder, root)

@@ -11,6 +11,7 @@ from typing import Any, Literal, Union
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from gantool import beside
 from gantool.config.messages import plain_message
 from gantool.errors import GantoolError, check_members, did_you_mean, out_of_memory
 from gantool.schedules import Schedule, check_schedule
@@ -39,11 +40,13 @@ def find(name: str, path: str) -> Callable[..., Any]:
     if not isinstance(name, str):
         raise GantoolError(f"{path}._target_={name}: should be the name of a class, such as mine.Generator")
     try:
+        beside.reach(name)
         target = pkgutil.resolve_name(name)
         inspect.signature(target)
     except (Exception, SystemExit) as error:  # importing a user's file runs it
         reason = error if isinstance(error, ImportError | AttributeError | TypeError | ValueError) else repr(error)
-        raise GantoolError(f"{path}._target_={name} cannot be used{_near(name)}: {reason}") from error
+        told = f"{_near(name)}: {reason}{beside.hidden(name)}"
+        raise GantoolError(f"{path}._target_={name} cannot be used{told}") from error
     return target
 
 

@@ -103,16 +103,16 @@ def _in_conf() -> frozenset[str]:
     return frozenset(name for text in texts for name in re.findall(r"_target_: (gantool[\w.]+)", text))
 
 
-def check_links(folder: Path) -> None:
+def check_links(folder: Path, otherwise: str = "trust=true reads and writes what it leads to") -> None:
     """Raises GantoolError where something in a run's folder is neither a file nor a folder of it: what is written to a
-    link goes where its author wants."""
+    link goes where its author wants. `otherwise`: what can be done but to remove it."""
     for place, folders, files in os.walk(folder):
         for path in (Path(place, name) for name in (*folders, *files)):
             target = Path(os.path.realpath(path))  # Path.resolve fails where links go round
             leads_out = path.is_symlink() and not target.is_relative_to(os.path.realpath(folder))
-            if leads_out or not (path.is_file() or path.is_dir()):
+            if leads_out or not (path.is_file() or path.is_dir() or not os.path.lexists(path)):  # it may go meanwhile
                 what = f"leads to {target}" if path.is_symlink() else "is not a plain file"
-                raise GantoolError(f"{path} {what}: remove it, or trust=true reads and writes what it leads to")
+                raise GantoolError(f"{path} {what}: remove it, or {otherwise}")
 
 
 def fetching_nowhere_else(content: Any) -> Any:

@@ -1,9 +1,11 @@
 """Pixels as numbers, of any type and number of channels: arrays of numpy, DICOM, the pages of a TIFF, deep PNG."""
 
+import math
+import os
 import warnings
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin
@@ -44,14 +46,44 @@ def read_array(path: Path) -> np.ndarray:
     .npy or .npz ('images', 'arr_0', or the only one) of (N, H, W, C), (N, H, W), (H, W, C) or (H, W). Raises ValueError
     for others, and OSError.
     """
+    return _as_images(_loaded(path))
+
+
+def count_images(path: Path) -> int:
+    """How many `read_array` gives, as the head of the file says: nothing is unpacked. Raises as that does."""
+    return len(_as_images(_loaded(path, only_head=True)))
+
+
+def _loaded(path: Path, *, only_head: bool = False) -> np.ndarray:
+    """As it is in the file; `only_head`: what an .npz holds without its values."""
     loaded = np.load(path, mmap_mode=None if path.suffix == ".npz" else "r", allow_pickle=False)
     if isinstance(loaded, np.ndarray):
-        return _as_images(loaded)
+        return loaded
     with loaded:
         name = next((n for n in ("images", "arr_0") if n in loaded.files), loaded.files[0] if loaded.files else None)
         if name is None or (len(loaded.files) > 1 and name not in ("images", "arr_0")):
             raise ValueError(f"arrays {', '.join(loaded.files) or 'none'}: name that of the images 'images'")
-        return _as_images(loaded[name])
+        with loaded.zip.open(name if name in loaded.zip.namelist() else f"{name}.npy") as file:
+            shape, dtype = _head(file)
+        if (size := math.prod(shape) * dtype.itemsize) > (most := _memory() / 2):
+            half = f"{most / 1e9:,.1f} GB is half the memory"
+            raise ValueError(f"{size / 1e9:,.1f} GB once unpacked, and {half}: save .npy")
+        return np.broadcast_to(np.zeros((), dtype), shape) if only_head else loaded[name]
+
+
+def _head(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type of an array; raises ValueError where it is none, or one that holds no numbers."""
+    version = np.lib.format.read_magic(file)
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+    if read is None:  # fields with names that are no ASCII
+        raise ValueError("an array of records is no image: save numbers")
+    shape, _, dtype = read(file)
+    return shape, dtype
+
+
+def _memory() -> int:
+    """Bytes that this machine has."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _as_images(array: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from gantool.data.archive import Archive
-from gantool.data.arrays import ARRAYS, DICOM, STACKS, dicom_frames, extra, read_array
+from gantool.data.arrays import ARRAYS, DICOM, STACKS, count_images, dicom_frames, extra
 from gantool.data.decoding import opened
 from gantool.data.files import suffix
 from gantool.data.pixels import HEIC, STACK, Piece, formats_of, numbers, open_image
@@ -39,7 +39,7 @@ def _pieces(root: Path | Archive, name: str, channels: int | None) -> list[Piece
 
 def _count(place: object, name: str, ending: str) -> int:
     if ending in ARRAYS and isinstance(place, Path):
-        return len(read_array(place))
+        return count_images(place)
     if ending in DICOM:
         return dicom_frames(place)  # pyright: ignore
     with Image.open(place, formats=formats_of(name)) as file:  # pyright: ignore

@@ -20,6 +20,7 @@ from omegaconf import DictConfig
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from gantool import beside
 from gantool.config import Written, build
 from gantool.config.resolvers import register_resolvers
 from gantool.data.cache import prepare
@@ -213,7 +214,7 @@ def _convolution_peak(setup: Setup) -> float:
 
 def _peak_memory(cfg: DictConfig, side: str) -> int:
     """Bytes that a process of its own needs at most for a few rounds of one side."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with beside.kept_out(), ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_play_alone, cfg, side).result()
 
 

@@ -1,6 +1,7 @@
 """The runs below a folder, as a table shows them, and how they are removed. No torch: it is to answer at once."""
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -54,10 +55,24 @@ def find_runs(root: Path) -> list[Path]:
 
 def _found(root: Path) -> Iterator[Path]:
     for place, folders, _ in os.walk(root):
-        if (Path(place) / ".hydra" / "config.yaml").is_file():
-            folders.clear()
+        if _is_run(Path(place)):
             yield Path(place)
         folders[:] = [name for name in folders if name not in _KEPT]
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether gantool has written the configuration in `folder`: other programs of Hydra keep theirs there too."""
+    try:
+        text = (folder / ".hydra" / "config.yaml").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return {"recipe", "model", "trainer"} <= set(re.findall(r"^(\w+):", text, re.MULTILINE))
+
+
+def holds_another(folder: Path) -> Path | None:
+    """A run that lies in the folder of this one, or what another program that uses Hydra has left there."""
+    others = (path.parents[1] for path in folder.rglob(".hydra/config.yaml"))
+    return next((other for other in others if other != folder), None)
 
 
 def read_runs(root: Path) -> list[Entry]:

@@ -14,6 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gantool.config import Written, choices, save_composed
+from gantool.config.trust import check_links
 from gantool.data.stream import Stream
 from gantool.errors import InUse, out_of_memory
 from gantool.lock import locked
@@ -57,6 +58,8 @@ def train_run(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> 
     SystemExit(128 + signal) when a signal stopped the run after a checkpoint.
     """
     started, written = time.monotonic(), Written.of(hydra)
+    if hydra.job.config_name != "resume":  # which has looked, or was told to trust
+        check_links(run_dir, f"choose another folder; resume={run_dir} trust=true writes to what it leads to")
     settle_batch(cfg, written, run_dir)
     setup = set_up(cfg, written)
     with process_group():

@@ -1,0 +1,63 @@
+"""The folder that gantool was started in: a user's own classes are imported from it, and nothing else is."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.machinery import PathFinder
+from importlib.util import find_spec
+
+_place: list[str] = []  # one folder at most
+
+
+def look_in(folder: str | None) -> None:
+    """Own files lie in `folder` from now on; None: only where Python looks anyway."""
+    _place[:] = [folder] if folder else []
+
+
+def place() -> str | None:
+    """What look_in was told."""
+    return _place[0] if _place else None
+
+
+def reach(name: str) -> None:
+    """Puts the folder at the end of Python's path where the module of a class, such as mine.Loss, lies there and
+    nowhere on the path.
+
+    Not before: a file omegaconf.py or wandb.py there would be run in the place of the package. From then on it stays:
+    the user's files may import each other at any time, and processes that are started take the path over.
+    """
+    top = _top(name)
+    if top not in sys.modules and _lies_here(top) and find_spec(top) is None:
+        sys.path.append(_place[0])
+
+
+@contextmanager
+def kept_out() -> Iterator[None]:
+    """Pythons that are started meanwhile do not look into the working folder first, as they would to find joblib. Where
+    gantool itself lies there they have to."""
+    before, own = os.environ.get("PYTHONSAFEPATH"), os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+    if before is None and os.path.realpath(os.getcwd()) != own:
+        os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("PYTHONSAFEPATH", None)
+
+
+def hidden(name: str) -> str:
+    """Words for a module of this name in the folder that another one was taken for; '' where there is none."""
+    top = _top(name)
+    taken = getattr(sys.modules.get(top), "__file__", None)
+    if not taken or top in ("gantool", "torch") or not _lies_here(top) or taken.startswith(_place[0]):
+        return ""
+    return f" ({top} is {taken}: give your own another name)"
+
+
+def _top(name: str) -> str:
+    return name.partition(".")[0].partition(":")[0]
+
+
+def _lies_here(top: str) -> bool:
+    return top.isidentifier() and PathFinder.find_spec(top, _place) is not None
