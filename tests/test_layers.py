@@ -30,6 +30,8 @@ LAYERS = {
         "images",
         "hosted",
         "steady",
+        "beside",
+        "screen",
     },
     1: {
         "losses",
