@@ -64,6 +64,8 @@ def test_codes_are_uniform_one_hot_and_in_range() -> None:
     narrow = Structured(dim=20, categories=[4, 3], continuous=2, noise_std=0.1)
     assert narrow.split(narrow.sample(draws(4000)))[0].std().item() == pytest.approx(0.1, rel=0.05)
     assert (three.sum(1) == 1).all() and codes.std().item() == pytest.approx(1 / math.sqrt(3), abs=0.02)
+    with pytest.raises(GantoolError, match="noise and codes"):  # nothing is left for the noise
+        Structured(dim=12, categories=[10], continuous=2)
 
 
 def test_traversals_change_one_code_alone() -> None:
@@ -244,5 +246,3 @@ def test_the_share_of_the_class_asked_for_is_logged(in_tmp: Path) -> None:
 def test_what_a_term_lacks_is_named(in_tmp: Path, words: list[str], message: str, capfd: pytest.CaptureFixture) -> None:
     assert main(small(in_tmp / "run", *words)) == 1
     assert message in capfd.readouterr().err and not (in_tmp / "run").exists()
-    with pytest.raises(GantoolError, match="noise and codes"):
-        Structured(dim=12, categories=[10], continuous=2)
