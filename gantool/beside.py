@@ -50,7 +50,7 @@ def hidden(name: str) -> str:
     """Words for a module of this name in the folder that another one was taken for; '' where there is none."""
     top = _top(name)
     taken = getattr(sys.modules.get(top), "__file__", None)
-    if not taken or top in ("gantool", "torch") or not _lies_here(top) or taken.startswith(_place[0]):
+    if not taken or top in ("gantool", "torch") or not _lies_here(top) or taken.startswith(os.path.join(_place[0], "")):
         return ""
     return f" ({top} is {taken}: give your own another name)"
 

@@ -47,6 +47,8 @@ def test_a_damaged_newest_falls_back_with_a_warning(tmp_path: Path, damage: str,
     [
         ("faces.pt", "has lost its checksum: give it the name that it was written under$"),
         ("000000000001-0123456789abcdef.pt", "is damaged"),
+        ("000000000001-0123456789abcdef.damaged", "is damaged"),
+        ("good-000000000001-0123456789abcdef.abandoned", "is damaged"),
     ],
 )
 def test_a_checkpoint_by_another_name_is_not_called_damaged(tmp_path: Path, name: str, told: str) -> None:

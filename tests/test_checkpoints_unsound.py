@@ -158,7 +158,7 @@ def test_a_state_with_something_wrong(
     trained_run: Path, state: State, run: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     sound = newest(trained_run)
-    may_lack = ("format", "config", "watch", "rate_factor", "measured", "data", "margins", "ending")
+    may_lack = ("format", "config", "watch", "rate_factor", "measured", "data", "margins", "ending", "ways")
     lacking, lists = ([key for key in sound if key not in keys] for keys in (may_lack, ("format", "config")))
     changes = {**CHANGES, **{f"no {key}": lambda saved, key=key: saved.pop(key) for key in lacking}}
     changes |= {f"{key} is a list": lambda saved, key=key: saved.update({key: [1]}) for key in lists}

@@ -21,6 +21,7 @@ from gantool.runs.resuming import forget_other_scores
 from gantool.training.ending import Ending
 from gantool.training.loop import Every, follow
 from gantool.training.measurements import Breakdown
+from gantool.training.state import State
 from gantool.training.stop import LATE, SIGNALS, StopSignal
 from runs import newest, same, same_training, small, train
 from test_contracts import Killed, stop_after
@@ -79,15 +80,38 @@ def test_scores_of_another_way_are_forgotten(in_tmp: Path, word: str, capfd) -> 
     assert capfd.readouterr().out.count("how fd_infinity_digits is measured") == 1
 
 
-def test_what_an_earlier_version_knows_no_way_of_is_kept() -> None:
-    best, ending = {"metric": "fd", "value": 1.0, "nimg": 8}, {"metric": "fd", "best": 1.0, "since": 1}
-    state = SimpleNamespace(best=best, ending=ending, metrics={"fd": 1.0}, margins={})
-    scores = SimpleNamespace(scorer=SimpleNamespace(names=["fd"]), how=lambda: {"num_fake": 60})
-    forget_other_scores(state, scores)  # pyright: ignore[reportArgumentType]
-    assert (state.best, state.ending, state.metrics) == (best, ending, {"fd": 1.0})
-    ending["way"] = "another"
-    forget_other_scores(state, scores)  # pyright: ignore[reportArgumentType]
-    assert (state.best, state.ending, state.metrics) == (best, {}, {"fd": 1.0})
+def test_a_target_that_was_reached_in_another_way_ends_no_run(in_tmp: Path) -> None:
+    """Of a score that tells neither the best state nor when it no longer improves."""
+    words = ["score=[fd,fd_infinity]", *SCORED[1:], "trainer.target={fd_infinity_digits: 1e9}"]
+    assert train(in_tmp / "run", *words, model="mlp", rounds=9)["progress"]["rounds"] == 1
+    before, resume = newest(in_tmp / "run"), ["train", f"resume={in_tmp / 'run'}"]
+    assert main(resume) == 0 and newest(in_tmp / "run")["progress"]["rounds"] == 1, "the same way"
+    assert main([*resume, "score.fd_infinity.points=7"]) == 0
+    after = newest(in_tmp / "run")
+    assert after["progress"]["rounds"] == 2 and set(after["metrics"]) == set(before["metrics"])
+    assert {name for name, way in after["ways"].items() if way != before["ways"][name]} == {"fd_infinity_digits"}
+
+
+def test_what_was_measured_in_another_way_is_forgotten_and_nothing_else() -> None:
+    best, ending = {"metric": "fd", "value": 1.0, "nimg": 8}, {"metric": "is", "best": 1.0, "since": 1}
+    values = {"fd": 1.0, "is": 2.0, "kd": 3.0}
+    state: Any = SimpleNamespace(best=best, ending=ending, metrics=values, margins=values, ways={})
+    state.forget_other_scores = lambda ways: State.forget_other_scores(state, ways)
+    scores: Any = SimpleNamespace(scorer=SimpleNamespace(names=["fd", "is", "kd"]), how=lambda: {"num_fake": 60})
+    forget_other_scores(state, scores)
+    assert (state.best, state.ending, state.metrics) == (best, ending, values), "an earlier version told no way"
+    forget_other_scores(state, scores)
+    assert (state.best, state.ending, state.metrics) == (best, ending, values), "the same way"
+    scores.how = lambda: {"num_fake": 60, "scores": {"is": {"splits": 5}}}
+    forget_other_scores(state, scores)
+    assert (state.best, state.ending) == (best, {})
+    assert state.metrics == state.margins == {"fd": 1.0, "kd": 3.0}
+    state.ending = {"metric": "kd", "best": 3.0, "since": 1}
+    scores.scorer.names = ["kd", "fd"]
+    forget_other_scores(state, scores)
+    assert state.best == {} and state.ending["metric"] == "kd" and state.metrics == {"fd": 1.0, "kd": 3.0}
+    forget_other_scores(state, None)
+    assert (state.best, state.ending, state.metrics, state.ways) == ({}, {}, {}, {})
 
 
 @pytest.mark.parametrize("target", some(["{fd_digits: 1e9, is_digits: 0.5}", "{fd_digits: 1e9}", "{is_digits: 1}"], 1))

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from importlib.machinery import PathFinder
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -173,6 +174,19 @@ def test_a_job_in_a_process_of_its_own_finds_them(folder: Path) -> None:
     with traps(folder, MODULES):
         console("train", *words, "hydra/launcher=joblib", "hydra.sweep.dir=sweep")
     assert len(list(Path("sweep").glob("*/checkpoints"))) == 2
+
+
+def test_a_module_of_a_folder_with_a_longer_name_is_anothers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = (tmp_path / folder / "own_part.py" for folder in ("us", "user"))
+    for path in (ours, theirs):
+        path.parent.mkdir()
+        path.touch()
+    monkeypatch.setattr(beside, "_place", [str(tmp_path / "us")])
+    monkeypatch.setitem(sys.modules, "own_part", module := ModuleType("own_part"))
+    module.__file__ = str(theirs)
+    assert f"own_part is {theirs}: give your own another name" in beside.hidden("own_part.Loss")
+    module.__file__ = str(ours)
+    assert beside.hidden("own_part.Loss") == ""
 
 
 def test_files_of_ones_own_import_each_other_at_any_time(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,13 +5,18 @@ import random
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from extent import ALL, FUZZ, some, thorough
 from gantool.cli.main import main
+from gantool.errors import GantoolError
 from gantool.logging.jsonl import read_metrics
+from gantool.logging.log import Log
 from gantool.training.checkpoint import load
+from gantool.training.measurements import Breakdown
+from gantool.training.recorder import Pruned, Recorder
 from processes import Process
 from runs import newest, same_training, small, train, wait_for_rounds
 
@@ -106,6 +111,42 @@ def test_a_second_interrupt_leaves_at_once(tmp_path: Path) -> None:
     sent = time.monotonic()
     process.wait()
     assert process.code in (130, -signal.SIGINT) and time.monotonic() - sent < 3
+
+
+def interrupted(owner: type, method: str, monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> None:
+    """Ctrl-C comes whenever this is called, and then the error."""
+    inner = getattr(owner, method)
+
+    def call(*args: Any, **keys: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        if error is not None:
+            raise error
+        return inner(*args, **keys)
+
+    monkeypatch.setattr(owner, method, call)
+
+
+MOMENTS: dict[str, tuple[type, str, Exception | None, str]] = {
+    "once the last round is over": (Recorder, "end_round", None, "finished"),
+    "in a look that ends the run": (Recorder, "end_looks", Pruned("behind"), "pruned"),
+    "in a round that fails": (Recorder, "end_round", GantoolError("the disk is full"), "failed"),
+    "in a round that breaks down": (Recorder, "end_looks", Breakdown("trouble"), "failed"),
+    "while the log closes": (Recorder, "close", None, "finished"),
+    "in the first looks": (Log, "write", None, "stopped"),
+}
+
+
+@pytest.mark.parametrize("moment", some(MOMENTS, 3))
+def test_an_interrupt_at_any_time_ends_a_sweep(moment: str, in_tmp: Path, monkeypatch, capfd) -> None:
+    owner, method, error, state = MOMENTS[moment]
+    interrupted(owner, method, monkeypatch, error)
+    words = ["monitor=samples", "-m", "trainer.seed=0,1", f"hydra.sweep.dir={in_tmp / 'sweep'}"]
+    assert main([*small(in_tmp / "run", *words, model="mlp", rounds=1)]) == 128 + signal.SIGINT
+    [job] = [path for path in (in_tmp / "sweep").iterdir() if path.is_dir()]
+    status = job / "status.json"
+    assert (json.loads(status.read_text())["state"] if status.exists() else "stopped") == state
+    told = capfd.readouterr().err
+    assert "Traceback" not in told and (error is None or state == "pruned" or str(error) in told)
 
 
 def test_a_breakdown_names_the_term_and_keeps_the_sound_checkpoint(in_tmp: Path, capfd) -> None:

@@ -177,7 +177,7 @@ def test_a_gradient_far_from_its_usual_size_is_an_explosion() -> None:
         measured.latest_at += 1
         dog(Painter(torch.rand(4, 1, 2, 2), [1.0]), nn.ModuleDict(), Progress())
     name = "explosion: gradient_norm/generator is"
-    assert told == [f"{name} 61, usually 2, 1 looks in a row", f"{name} 2e+06, 1 looks in a row"]
+    assert told == [f"{name} 61, usually 2, 1 readings in a row", f"{name} 2e+06, 1 readings in a row"]
 
 
 def test_what_was_measured_counts_once_however_often_it_is_looked_at() -> None:
@@ -197,3 +197,6 @@ def test_what_was_measured_counts_once_however_often_it_is_looked_at() -> None:
         dog.end_look()
     assert [(nimg, text.partition(":")[0]) for nimg, text in told] == [(19, "saturation")], "at the seventh reading"
     assert kept == [0, *(reading for reading in range(1, 5) for _ in range(3))], "no state in which a sign stands"
+    assert "3 readings in a row" in told[0][1] and dog.memory["readings"] == 15
+    older = {"looks": 7, "judged_at": measured.latest_at}
+    assert Watchdog(batch, measured, older, act=act).memory["readings"] == 7, "what an earlier version called them"

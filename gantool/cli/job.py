@@ -56,6 +56,7 @@ class Job:
         in_sweep = hydra.mode == RunMode.MULTIRUN
         folder = Path(hydra.runtime.output_dir)
         before, tells, lost = _written(folder), is_first_rank(), False
+        job = f" job {number_of(folder.name)}" if in_sweep else ""
         logging.raiseExceptions = False  # a line that cannot be printed is no reason for a traceback
         if in_sweep and self.command == "train":
             if state := standing(folder, digest(cfg)):  # by now
@@ -71,7 +72,7 @@ class Job:
             if in_sweep and isinstance(error, InUse):
                 log.info("%s: %s", folder.name, ELSEWHERE)
                 return None
-            text, mine = self._tell(error, f" job {number_of(folder.name)}" if in_sweep else "", folder)
+            text, mine = self._tell(error, job, folder)
             tells, lost = (tells or mine) and not isinstance(error, InUse), isinstance(error, RankLost)
             if not in_sweep and out_of_memory(error) and not _got_anywhere(folder):
                 folders.discard(folder)  # it never will
@@ -82,6 +83,10 @@ class Job:
             raise
         except SystemExit as stop:
             if (isinstance(stop.code, int) and stop.code > 128) or _requeued(stop):
+                if isinstance(error := stop.__cause__, Exception):  # it failed before the signal could end it
+                    text, mine = self._tell(error, job, folder)
+                    if mine:
+                        record_failure(folder, text)
                 self._tell_stopped(folder)
                 raise
             text = f"a part called exit({stop.code})"

@@ -122,8 +122,9 @@ def find_targets(options: Options) -> list[Target]:
     found: list[Target] = []
     named = options.run if isinstance(options.run, list) else [options.run]
     for run in [one for name in named for one in _trained(name)]:
-        files = sorted(path.name for path in whole_files(expanded(run or "") / "checkpoints", "*.pt"))
-        kept = {nimg: file for file in files if (nimg := nimg_of(file)) is not None}
+        paths = sorted(whole_files(expanded(run or "") / "checkpoints", "*.pt"))
+        files = [path.name for path in paths]
+        kept = {nimg: path.name for path in paths if (nimg := nimg_of(path)) is not None}
         asked = [options.checkpoint] if isinstance(options.checkpoint, str) else options.checkpoint
         for name in asked:
             if name == "all":  # the best is often one of the others

@@ -61,7 +61,7 @@ def truncation(options: Options) -> None:
         scores = scorer.score(made(game, generators, scorer, threshold))
         rows.append({"threshold": threshold, **scores})
         log.info("%s: %s", words(threshold), ", ".join(f"{name} {written(value)}" for name, value in scores.items()))
-    protocol = {**scorer.protocol(), "ema": options.ema, "standing_statistics": passes, "nimg": run.nimg}
+    protocol = scorer.protocol(ema=options.ema, standing_statistics=passes, nimg=run.nimg)
     with output(run.folder, "truncation", stamp(run.nimg, options.seed), options.out) as out:
         write_csv(list(rows[0]), [list(one.values()) for one in rows], out / "truncation.csv")
         write_json({"protocol": protocol, "scores": rows}, out / "truncation.json")

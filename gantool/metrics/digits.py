@@ -15,7 +15,7 @@ SHA256 = "15d717c5a6c73440d558d03a4624c8b96eb96d340260f6f03d6e4a2ce0fd8cd3"
 
 
 def to_32(images: Tensor) -> Tensor:
-    """uint8 (N, 1 or 3, H, W) to float32 grey (N, 1, 32, 32) in [0, 1]: 28 pixels are zero-padded, others resized."""
+    """uint8 (N, C, H, W) to float32 grey (N, 1, 32, 32) in [0, 1]: 28 pixels are zero-padded, others resized."""
     x = colours(images).float() / 255
     if x.shape[1] == 3:
         x = (x * x.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True)

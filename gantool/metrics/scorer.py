@@ -187,11 +187,11 @@ class Scorer:
             torch.manual_seed(self.seed)
             return measure(fake, real, self.seed, *more)
 
-    def protocol(self) -> dict[str, object]:
-        """Everything that another would need to measure the same, and the floor (JSON-able)."""
+    def protocol(self, **more: object) -> dict[str, object]:
+        """Everything that another would need to measure the same, and the floor (JSON-able); `more` of whoever asks."""
         self.prepare()
         # Rounded, as another machine's last digits would make another protocol of the same one.
-        return {**self.how(), "floor": {name: float(f"{value:.6g}") for name, value in self.floor.items()}}
+        return {**self.how(), "floor": {name: float(f"{value:.6g}") for name, value in self.floor.items()}, **more}
 
     def how(self) -> dict[str, object]:
         """The protocol but for the floor; known before any network runs."""

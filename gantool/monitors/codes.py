@@ -72,12 +72,10 @@ class CodeAgreement:
         check_classes("codes", features, image_set)
         self.features, self.seed, self.device = features.to(device), seed, device
         self.images = normalise(image_set.images[:10])
-        self.labels = None if image_set.labels is None else image_set.labels[:10]
 
     def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
         """Scalars codes/category0, ...."""
-        labels = None if self.labels is None else self.labels.to(self.device)
-        batch = Batch(self.images.to(self.device), labels)
+        batch = Batch(self.images.to(self.device))
         seen: dict[str, list[Tensor]] = {}
         with forked(self.device):
             torch.manual_seed(self.seed)

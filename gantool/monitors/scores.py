@@ -45,6 +45,7 @@ class Scores:
     ) -> None:
         check_standing(game, standing_statistics)
         self.passes = standing_statistics
+        self.more: dict[str, object] = {"ema": True, "truncation": None, "standing_statistics": self.passes}
         vectors = image_set.kept_vectors  # what the run has of them once it is trained, for the same scores
         self.pool = num_classes if vectors is None or not num_classes else vectors
         if image_set.source is not None:
@@ -57,7 +58,7 @@ class Scores:
 
     def how(self) -> dict[str, object]:
         """The protocol but for the floor; known before any network runs."""
-        return {**self.scorer.how(), "ema": True, "truncation": None, "standing_statistics": self.passes}
+        return {**self.scorer.how(), **self.more}
 
     def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
         """Scalars metrics/<score> and margin/<score> with their protocol."""
@@ -66,9 +67,9 @@ class Scores:
             how = {"seed": self.scorer.seed, "pool": self.pool}
             generators = standing(game, generators, device, self.passes, **how)
             scores, margins = self.scorer.score_with_margins(made(game, generators, self.scorer))
-        protocol = {**self.scorer.protocol(), **self.how()}
         scalars = {f"metrics/{name}": value for name, value in scores.items()}
-        return Record(scalars | {f"margin/{name}": value for name, value in margins.items()}, protocol=protocol)
+        scalars |= {f"margin/{name}": value for name, value in margins.items()}
+        return Record(scalars, protocol=self.scorer.protocol(**self.more))
 
 
 def made(game: Game, generators: nn.ModuleDict, scorer: Scorer, truncation: float | None = None) -> Iterator[Block]:

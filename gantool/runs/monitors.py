@@ -16,7 +16,6 @@ from gantool.data.fixed import fixed_images
 from gantool.data.image_set import ImageSet
 from gantool.data.stream import Stream
 from gantool.errors import DoesNotApply, GantoolError, did_you_mean, require
-from gantool.logging.log import Log
 from gantool.logging.record import Record
 from gantool.logging.tracker import Tracker
 from gantool.metrics.features import Features
@@ -29,6 +28,7 @@ from gantool.schedules import parse_seconds
 from gantool.training.ending import Ending
 from gantool.training.loop import Every
 from gantool.training.measurements import Measurements
+from gantool.training.recorder import Recorder
 from gantool.training.rescue import Rescue
 from gantool.training.state import State
 from gantool.training.watchdog import Watchdog
@@ -132,7 +132,9 @@ def build_measurements(setup: Setup, state: State, num_images: int) -> Measureme
     )
 
 
-def build_watchdog(setup: Setup, rescue: Rescue, data: Stream, measurements: Measurements, run_log: Log) -> list[Every]:
+def build_watchdog(
+    setup: Setup, rescue: Rescue, data: Stream, measurements: Measurements, recorder: Recorder
+) -> list[Every]:
     """What tells that the run goes wrong; it remembers in the state. Empty where it is off."""
     settings = setup.config.trainer.watchdog
     if settings.action == "off":
@@ -144,7 +146,7 @@ def build_watchdog(setup: Setup, rescue: Rescue, data: Stream, measurements: Mea
         by_class=setup.config.shown_classes > 0,
         **settings.model_dump(include={"patience", "diversity", "explosion"}),
         act=rescue.act,
-        keep=partial(rescue.keep, run_log),
+        keep=partial(rescue.keep, recorder),
     )
     every = setup.images(settings.every, "trainer.watchdog.every", images_per_epoch=data.num_images)
     return [Every(every, watchdog, end_look=watchdog.end_look)]

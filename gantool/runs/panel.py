@@ -100,8 +100,8 @@ class Panel:
 
     def protocol(self) -> dict[str, object]:
         """Everything that another would need to measure the same; measures the floor."""
-        how = {"ema": self.run.ema, "truncation": self.truncation, "standing_statistics": self.passes}
-        return {**self.scorer.protocol(), **how}
+        more = {"ema": self.run.ema, "truncation": self.truncation, "standing_statistics": self.passes}
+        return self.scorer.protocol(**more)
 
     def judge(self, run: TrainedRun) -> Evaluation:
         """Makes as many images as the protocol says and scores them."""

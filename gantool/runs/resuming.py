@@ -132,16 +132,10 @@ def tell_jumps(setup: Setup, saved: dict[str, Any], total: int, num_images: int)
 
 
 def forget_other_scores(state: State, scores: Scores | None) -> None:
-    """Forgets the best score, the last ones and what may end the run, where they were measured in another way than
-    `scores` will be: they are not to be compared."""
-    told, best, ending = scores.how() if scores else {}, state.best, state.ending
-    others = [one for one in (best, ending) if one.get("way") not in (None, way(told, str(one.get("metric"))))]
-    if scores and others:
-        _tell(f"how {others[0].get('metric')} is measured: its best value so far is forgotten")
-    if best.get("metric") != (scores.scorer.names[0] if scores else None) or best in others:
-        state.best, state.metrics, state.margins = {}, {}, {}
-    if scores and ending in others:
-        state.ending = {}
+    """Forgets what came of scores that were measured in another way than `scores` will be, and tells of it."""
+    told, names = (scores.how(), scores.scorer.names) if scores else ({}, [])
+    if others := state.forget_other_scores({name: way(told, name) for name in names}):
+        _tell(f"how {', '.join(others)} {'is' if len(others) == 1 else 'are'} measured: earlier values are forgotten")
 
 
 def _tell(text: str) -> None:

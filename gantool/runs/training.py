@@ -102,6 +102,7 @@ class _Run:
         judge = judge_of(setup, self.run_dir, self.monitors, state.progress.total) if is_job else None
         checkpoints = Checkpoints(self.run_dir, trainer.keep_checkpoints, state.check)
         resumed = self.resume(checkpoints)
+        forget_other_scores(state, scores_of(self.monitors))
         if scorer is not None and scorer.warning:
             log.warning("note on the scores: %s", scorer.warning)
         if finished := how_finished(state, self.ending):
@@ -116,7 +117,8 @@ class _Run:
         )
         title = told_place(self.run_dir)[0]
         text = {"hparams": _hparams(setup, chosen), "config_text": OmegaConf.to_yaml(setup.cfg, resolve=True)}
-        with StopSignal(self.ending.is_late) as stop:
+        stop = StopSignal(self.ending.is_late)
+        try:
             while True:
                 recorder = Recorder(
                     self.run_dir if first else None,
@@ -129,7 +131,8 @@ class _Run:
                     **({"judge": judge} if judge else {}),
                 )
                 try:
-                    self.play(recorder, rescue, stop)
+                    with stop:  # nothing but rounds holds a signal back
+                        self.play(recorder, rescue, stop)
                     break
                 except Breakdown as trouble:
                     rescue.after(trouble)
@@ -137,11 +140,16 @@ class _Run:
                     resumed = True
                 except Pruned as reason:
                     recorder.checkpoint(state, "pruned")
-                    return log.info("pruned: %s", reason)
+                    log.info("pruned: %s", reason)
+                    return stop.leave(stop.number)
                 finally:
                     recorder.close()
+        except Exception as error:  # which ends a job alone, and a signal the sweep too
+            stop.leave(stop.number, error)
+            raise
         if first:
             log.info("%s", farewell(setup, self.run_dir, state, scorer, self.ending))
+        stop.leave(stop.number)  # one that came in the last looks
 
     def resume(self, checkpoints: Checkpoints) -> bool:
         """Takes up the newest checkpoint, else the weights to begin from; whether there was a checkpoint."""
@@ -154,7 +162,6 @@ class _Run:
         tell_jumps(setup, saved, state.progress.total, self.data.num_images)
         state.load_state_dict(saved)
         _tell_numerics(saved["numerics"], state.numerics())
-        forget_other_scores(state, scores_of(self.monitors))
         return True
 
     def begin_folder(self, checkpoints: Checkpoints, *, is_new: bool) -> dict[str, str]:
@@ -185,9 +192,9 @@ class _Run:
         """Plays the rounds that are left."""
         setup, state, data = self.setup, self.state, self.data
         recorder.status(state, "running")
-        rescue.begin(recorder.log)  # after the first looks, which a run that has a state to go on from does not take
+        rescue.begin(recorder)  # after the first looks, which a run that has a state to go on from does not take
         measurements = build_measurements(setup, state, data.num_images)
-        watchdog = build_watchdog(setup, rescue, data, measurements, recorder.log)
+        watchdog = build_watchdog(setup, rescue, data, measurements, recorder)
         play(state, data, measurements, [*self.monitors, *watchdog], recorder, settings_of(setup), stop)
 
 

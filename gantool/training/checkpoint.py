@@ -23,12 +23,12 @@ from gantool.training.sound import Unsound
 log = logging.getLogger(__name__)
 
 
-_NAME = re.compile(r"(?:(good|best)-)?([0-9]+)-[0-9a-f]{16}\.pt")
+_STEM = re.compile(r"(?:(good|best)-)?([0-9]+)-[0-9a-f]{16}")  # before .pt, .damaged or .abandoned
 
 
-def nimg_of(name: str) -> int | None:
+def nimg_of(path: Path) -> int | None:
     """Images seen by the state in a file, as its name tells; None where it is no checkpoint's."""
-    match = _NAME.fullmatch(name)
+    match = _STEM.fullmatch(path.stem)
     return int(match[2]) if match else None
 
 
@@ -65,7 +65,7 @@ class Checkpoints:
                 for path in self._newest_first(""):
                     if _order(path)[0] > _order(good)[0]:
                         path.replace(path.with_suffix(".abandoned"))
-                abandoned = sorted(self.folder.glob("*.abandoned"), key=_order, reverse=True)
+                abandoned = sorted(self.folder.glob("*.abandoned"), key=_written, reverse=True)
                 _remove(abandoned[self.keep :])
                 return state
         return None
@@ -78,7 +78,7 @@ class Checkpoints:
         """
         found = whole_files(self.folder, "*.pt")
         for path in found:
-            if nimg_of(path.name) is None:
+            if nimg_of(path) is None:
                 log.warning("%s has no name of a checkpoint; passed over", path)
         for path in [*self._newest_first("", "good"), *self._newest_first("best")]:
             if (state := self._sound(path)) is not None:
@@ -127,7 +127,7 @@ class Checkpoints:
 
     def _newest_first(self, *kinds: str) -> list[Path]:
         """Of kinds "" (the newest few), good, best."""
-        named = [(path, _NAME.fullmatch(path.name)) for path in whole_files(self.folder, "*.pt")]
+        named = [(path, _STEM.fullmatch(path.stem)) for path in whole_files(self.folder, "*.pt")]
         return sorted([p for p, match in named if match and (match[1] or "") in kinds], key=_order, reverse=True)
 
     def _write(self, state: dict, stem: str) -> Path:
@@ -148,11 +148,14 @@ class Checkpoints:
 
 def _order(path: Path) -> tuple[int, int]:
     """Images seen, then when it was written."""
+    return nimg_of(path) or 0, _written(path)
+
+
+def _written(path: Path) -> int:
     try:
-        written = path.stat().st_mtime_ns
+        return path.stat().st_mtime_ns
     except OSError:  # it is gone, or leads nowhere
-        written = 0
-    return nimg_of(path.name) or 0, written
+        return 0
 
 
 def _remove(paths: list[Path]) -> None:
@@ -173,7 +176,7 @@ def load(path: Path) -> dict:
     if content is None:
         raise Unsound(f"checkpoint {path} is not a file")
     if hashlib.sha256(content).hexdigest()[:16] != path.stem.rpartition("-")[2]:
-        if _NAME.fullmatch(path.name) is None:
+        if nimg_of(path) is None:
             raise Unsound(f"checkpoint {path} has lost its checksum: give it the name that it was written under")
         raise Unsound(f"checkpoint {path} is damaged (its checksum is not the one in its name)")
     try:

@@ -22,13 +22,12 @@ class Ending:
     higher_is_better: Sequence[str] = ()
     deadline: float = math.inf
 
-    def note(self, scores: Mapping[str, float], memory: dict[str, Any], way: str = "") -> None:
-        """Takes in the scores that were measured at one point of the run, and in which way."""
+    def note(self, scores: Mapping[str, float], memory: dict[str, Any]) -> None:
+        """Takes in the scores that were measured at one point of the run."""
         if self.metric is None or self.metric not in scores:
             return
         if memory.get("metric") != self.metric:
             memory |= {"metric": self.metric, "best": None, "since": 0}
-        memory["way"] = way
         if self.is_better(self.metric, scores[self.metric], memory["best"]):
             memory |= {"best": scores[self.metric], "since": 0}
         else:

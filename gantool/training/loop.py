@@ -13,7 +13,7 @@ from gantool.logging.record import Record
 from gantool.randomness import seed_everything
 from gantool.ranks import agree, average_buffers
 from gantool.training.hardware import exactly
-from gantool.training.measurements import CHECKED, Breakdown, Measurements
+from gantool.training.measurements import CHECKED, Measurements
 from gantool.training.recorder import Recorder
 from gantool.training.state import State
 from gantool.training.stop import StopSignal
@@ -45,7 +45,7 @@ class Monitor(Protocol):
 @dataclass(frozen=True)
 class Every:
     """A monitor that is called every `interval` images, and at the end; `at_start`: before the first round too.
-    `end_look` is called once what it saw was written."""
+    `end_look` is called once all that look at this point have, and what they saw was written."""
 
     interval: int
     monitor: Monitor
@@ -99,19 +99,15 @@ def follow(
         with state.whole():  # on all ranks, whoever has monitors
             for every in due:
                 recorder.write(every.look(state), state)
+            signal_number, ended = agree([stop.number, recorder.is_over(state)], device)  # one may have come since
+            for every in rest if ended else ():
+                recorder.write(every.look(state), state)
+            if ended:
+                state.progress = replace(progress, total=progress.nimg)
+                recorder.write(Record(), state)  # trackers are told by it that the run is done
+            recorder.end_looks(state)
+            for every in watching if ended else due:
                 every.end_look()
-        signal_number, ended = agree([stop.number, recorder.is_over(state)], device)  # one may have come since
-        if ended:
-            state.progress = replace(progress, total=progress.nimg)
-            try:
-                with state.whole():
-                    for every in rest:
-                        recorder.write(every.look(state), state)
-                        every.end_look()
-            except Breakdown:
-                state.progress = progress  # as long as it was to be, from where it goes back to
-                raise
-            recorder.write(Record(), state)  # trackers are told by it that the run is done
     recorder.end_round(state, saving=bool(is_saved), stopping=bool(signal_number))
     return signal_number
 

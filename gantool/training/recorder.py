@@ -9,7 +9,6 @@ from gantool import __version__
 from gantool.logging.console import Console
 from gantool.logging.jsonl import finite
 from gantool.logging.log import Log
-from gantool.logging.protocol import way
 from gantool.logging.record import Record
 from gantool.logging.status import write_status
 from gantool.training.checkpoint import Checkpoints
@@ -28,8 +27,8 @@ class Recorder:
     """Writes what the loop hands it into `run_dir`; with `run_dir` None (other ranks) writes nothing.
 
     `best_metric` names the score that decides which checkpoint is kept as the best; `ending` knows which scores are
-    better than others, and when the run is over. `judge` is told scores and images seen once they are written, and
-    may raise Pruned.
+    better than others, and when the run is over. `judge` is told scores and images seen once all looks at this point
+    are written, and may raise Pruned.
     """
 
     def __init__(
@@ -47,10 +46,11 @@ class Recorder:
         self.run_dir, self.log, self.console, self.checkpoints = run_dir, log, console, checkpoints
         self.checkpoint_seconds, self.best_metric = checkpoint_seconds, best_metric
         self.ending, self.judge = ending or Ending(), judge
+        self.scored: dict[str, float] = {}  # by looks that have not ended
         self.saved = time.monotonic()
 
     def write(self, record: Record, state: State) -> None:
-        """Logs and shows a record; a new best score is checkpointed at once."""
+        """Logs and shows a record, and takes in its scores."""
         self.log.write(record, state.progress)
         self.console.update(state.progress, record.scalars)
         scores, margins = (
@@ -59,18 +59,26 @@ class Recorder:
         )
         state.metrics |= scores
         state.margins = {name: value for name, value in state.margins.items() if name not in scores} | margins
-        # Before a checkpoint: the state at this point has seen them.
-        self.ending.note(scores, state.ending, way(record.protocol, self.ending.metric or ""))
-        score, best = scores.get(self.best_metric or ""), state.best.get("value")
-        if score is not None and self.ending.is_better(self.best_metric or "", score, best):
-            found = {"metric": self.best_metric, "value": score, "nimg": state.progress.nimg}
-            state.best = {**found, "way": way(record.protocol, self.best_metric or "")}
-            saved = state.state_dict()  # by all ranks, as they may share it
-            if self.checkpoints is not None:
-                self.log.flush()  # a run that has no other yet goes on from it
-                self.checkpoints.save_as("best", saved, state.progress.nimg)
+        self.ending.note(scores, state.ending)
+        self.scored |= scores
+
+    def end_looks(self, state: State) -> None:
+        """Once all that look at this point have, and none found trouble: keeps a new best state, and asks the judge. A
+        run that is killed may go on from it, and takes none of these looks again."""
+        scores, self.scored = self.scored, {}
+        name, nimg = self.best_metric or "", state.progress.nimg
+        if name in scores and self.ending.is_better(name, scores[name], state.best.get("value")):
+            state.best = {"metric": name, "value": scores[name], "nimg": nimg}
+            self.keep("best", state)
         if scores and not state.progress.done:
-            self.judge(scores, state.progress.nimg)
+            self.judge(scores, nimg)
+
+    def keep(self, kind: Literal["best", "good"], state: State) -> None:
+        """Writes a checkpoint of its own kind; what was logged before is on disk first."""
+        saved = state.state_dict()  # by all ranks, as they may share it
+        if self.checkpoints is not None:
+            self.log.flush()
+            self.checkpoints.save_as(kind, saved, state.progress.nimg)
 
     def is_over(self, state: State) -> bool:
         """Whether the scores end the run; only the first rank has any."""

@@ -6,10 +6,10 @@ from typing import Literal
 
 from gantool.errors import GantoolError
 from gantool.game import Progress
-from gantool.logging.log import Log
 from gantool.ranks import from_first, rank
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.measurements import Breakdown
+from gantool.training.recorder import Recorder
 from gantool.training.state import State
 
 log = logging.getLogger(__name__)
@@ -33,18 +33,15 @@ class Rescue:
         self.state, self.checkpoints, self.action = state, checkpoints, action
         self.max_rollbacks, self.rate_factor = max_rollbacks, rate_factor
 
-    def begin(self, run_log: Log) -> None:
+    def begin(self, recorder: Recorder) -> None:
         """Keeps the state that a run begins with, where none is kept yet."""
         if not from_first(lambda: any(self.checkpoints.folder.glob("good-*.pt"))):
-            self.keep(run_log)
+            self.keep(recorder)
 
-    def keep(self, run_log: Log) -> None:
-        """The state as it is now is one to go back to, and to go on from: what was logged before is on disk first."""
+    def keep(self, recorder: Recorder) -> None:
+        """The state as it is now is one to go back to, and to go on from."""
         if self.action in ("stop", "rollback"):
-            run_log.flush()
-            saved = self.state.state_dict()
-            if rank() == 0:
-                self.checkpoints.save_as("good", saved, self.state.progress.nimg)
+            recorder.keep("good", self.state)
 
     def act(self, text: str, progress: Progress) -> None:
         """Told of a sign that has lasted; raises Breakdown unless it is only to warn."""
@@ -67,12 +64,13 @@ class Rescue:
             tried = f" after {done} rollbacks" if done else ""
             end = f"{trouble}; stopped{tried}: resume= continues from {kimg:g} kimg, before the trouble"
             raise GantoolError(end) from trouble
-        best = state.best  # its checkpoint stays, whatever came after it
+        best, ways = state.best, state.ways  # the best checkpoint stays, whatever came after it
         noticed = [text for text in state.watch.get("noticed", []) if text != str(trouble)]  # told again below
         factor = state.rate_factor * self.rate_factor  # of now: a good state from before a rollback has a higher one
         state.load_state_dict(back)
         if shares:
             state.share()
+        state.forget_other_scores(ways)  # the good state may be of an earlier session
         state.best, state.rate_factor = best, factor
         state.watch |= {"rollbacks": done + 1, "noticed": noticed}
         text = f"{trouble}; back to {kimg:g} kimg with rates times {state.rate_factor:g}"

@@ -13,7 +13,7 @@ from gantool.training.optimization import PlayerOptimizer
 FORMAT = 1  # of a checkpoint; counts up when a key comes to mean something else, not when one is added
 _NUMBER = (int, float)
 _KEYS = ("progress", "metrics", "best", "game", "ema", "optimizers", "scaler", "numerics")
-_LATER = ("margins", "watch", "measured", "data", "ending")  # keys that earlier checkpoints lack
+_LATER = ("margins", "watch", "measured", "data", "ending", "ways")  # keys that earlier checkpoints lack
 _FACTORED = ("row_var", "col_var", "variance")  # Adafactor's, of another shape than the weights
 
 

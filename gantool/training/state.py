@@ -30,8 +30,9 @@ class State:
     config: dict  # the composed configuration, plain
     metrics: dict[str, float] = field(default_factory=dict)  # the last scores
     margins: dict[str, float] = field(default_factory=dict)  # half of their 95 % intervals
-    best: dict[str, Any] = field(default_factory=dict)  # "metric", "value", "nimg" and "way" of the best score so far
+    best: dict[str, Any] = field(default_factory=dict)  # "metric", "value" and "nimg" of the best score so far
     ending: dict[str, Any] = field(default_factory=dict)  # what it remembers that may end the run early
+    ways: dict[str, str] = field(default_factory=dict)  # how each score is measured: gantool.logging.protocol.way
     data: dict[str, Any] = field(default_factory=dict)  # what the images were, to be compared when the run goes on
     watch: dict[str, Any] = field(default_factory=dict)  # what the watchdog remembers, and how often it rolled back
     measured: dict[str, Any] = field(default_factory=dict)  # what was measured since it was last logged
@@ -94,6 +95,7 @@ class State:
             "margins": self.margins,
             "best": self.best,
             "ending": self.ending,
+            "ways": self.ways,
             "watch": self.watch,
             "measured": self.measured,
             "rate_factor": self.rate_factor,
@@ -149,7 +151,22 @@ class State:
         self.metrics, self.best = saved["metrics"], saved["best"]
         self.margins, self.ending = saved.get("margins", {}), saved.get("ending", {})
         self.watch, self.rate_factor = saved.get("watch", {}), saved.get("rate_factor", 1.0)
-        self.measured = saved.get("measured", {})
+        self.measured, self.ways = saved.get("measured", {}), saved.get("ways", {})
+
+    def forget_other_scores(self, ways: dict[str, str]) -> list[str]:
+        """From now on scores are measured in these `ways`, by their names; the first one tells the best state. Forgets
+        all that came of scores that are measured no more, or were in another way: it is not to be compared. Returns the
+        names of the latter. Where it is not known how one was measured, as of earlier versions, it is kept."""
+        others = [name for name, way in ways.items() if self.ways.get(name, way) != way]
+        kept = ways.keys() - others
+        self.metrics = {name: value for name, value in self.metrics.items() if name in kept}
+        self.margins = {name: value for name, value in self.margins.items() if name in kept}
+        if self.best.get("metric") not in kept.intersection([*ways][:1]):
+            self.best = {}
+        if self.ending.get("metric") not in kept:
+            self.ending = {}
+        self.ways = ways
+        return others
 
     def numerics(self) -> dict[str, str | int]:
         """What else the bits of a result depend on."""

@@ -47,19 +47,19 @@ class StopSignal:
             signal.raise_signal(number)
         self._came = self._came or number
 
-    def leave(self, number: int) -> None:
-        """Hands the signal to an older handler that is neither Python's nor the system's, then exits with its code;
-        after LATE it only returns.
+    def leave(self, number: int, error: Exception | None = None) -> None:
+        """Hands the signal to an older handler that is neither Python's nor the system's, then exits with its code; it
+        only returns after LATE, and where there was none.
 
-        `number`, as above, may be another rank's.
+        `number`, as above, may be another rank's; `error` is what ended the run before the signal could.
         """
-        if number == LATE:
+        if number <= LATE:
             return
         number = _FIRST - number
         handler = self._before.get(number)
         if callable(handler) and handler is not signal.default_int_handler:
             handler(number, None)
-        raise SystemExit(128 + number)
+        raise SystemExit(128 + number) from error
 
 
 def _is_shut_out(number: int) -> bool:

@@ -14,8 +14,8 @@ from gantool.randomness import forked
 from gantool.ranks import average
 from gantool.training.measurements import Measurements
 
-_REMEMBERED = 20  # looks back that a median is taken over
-_FEWEST = 4  # looks before there is a usual
+_REMEMBERED = 20  # readings back that a median is taken over
+_FEWEST = 4  # readings before there is a usual
 _HUGE = 1e6  # of a gradient: healthy WGAN critics were seen at 200
 _SEPARATED = 0.999  # share of (real, fake) pairs that the discriminator ranks rightly
 _SCORES = 512  # of each side: 262 thousand pairs
@@ -25,13 +25,13 @@ class Watchdog:
     """watchdog/diversity: how far apart samples of fixed latents are, against real images; watchdog/separation: how
     surely scores tell real from fake, against 1 for always and 0.5 for never.
 
-    Three signs, each of which must last for `patience` looks: *collapse*, a diversity below the fraction `diversity` of
-    the highest so far; *saturation*, a discriminator that ranks every pair rightly, by a margin that is wider than ever
-    before (a healthy one's is widest early); *explosion*, a gradient norm more than `explosion` times its median over
-    the last looks, or huge. Scores of any scale are alike. The last two are judged once for each time that `measured`
-    handed something back, and stand as they were meanwhile. `act` is told of each sign once it has lasted, and `keep`
-    is called, by `end_look`, after each look that sees none and is not half-way to a collapse: both on every rank.
-    `memory` is the watchdog's only state, plain and part of the checkpoint.
+    Three signs: *collapse*, a diversity below the fraction `diversity` of the highest so far; *saturation*, a
+    discriminator that ranks every pair rightly, by a margin that is wider than ever before (a healthy one's is widest
+    early); *explosion*, a gradient norm more than `explosion` times its median over the last readings, or huge. Scores
+    of any scale are alike. A collapse must last for `patience` looks; the other two for as many readings, of what
+    `measured` handed back, and they stand as they were meanwhile. `act` is told of each sign once it has lasted, and
+    `keep` is called, by `end_look`, after each look that sees none and is not half-way to a collapse: both on every
+    rank. `memory` is the watchdog's only state, plain and part of the checkpoint.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Watchdog:
         self.is_well = False
         for name in ("lasted", "norms", "margins"):
             self.memory.setdefault(name, {})
+        self.memory.setdefault("readings", self.memory.pop("looks", 0))  # as earlier versions called them
 
     def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
         """Scalars for the log; raises what `act` raises."""
@@ -71,13 +72,14 @@ class Watchdog:
         record.scalars |= {f"watchdog/separation{side}": share for side, share in shares.items()}
         signs, lasted = {"collapse": self._collapse(diversity)}, self.memory["lasted"]
         if self.measured.latest_at != self.memory.get("judged_at", 0):
-            self.memory |= {"judged_at": self.measured.latest_at, "looks": self.memory.get("looks", 0) + 1}
+            self.memory |= {"judged_at": self.measured.latest_at, "readings": self.memory["readings"] + 1}
             signs["explosion"] = self._explosion()
             signs |= {f"saturation{side}": self._saturation(side, share) for side, share in shares.items()}
         for sign, evidence in signs.items():
             lasted[sign] = lasted.get(sign, 0) + 1 if evidence else 0
             if evidence and lasted[sign] == self.patience:
-                self.act(f"{sign}: {evidence}, {self.patience} looks in a row", progress)
+                times = "looks" if sign == "collapse" else "readings"
+                self.act(f"{sign}: {evidence}, {self.patience} {times} in a row", progress)
         self.is_well = not any(lasted.values()) and diversity >= (1 + self.diversity) / 2 * self.memory["best"]
         return record
 
@@ -111,7 +113,7 @@ class Watchdog:
             return None
         margin, before = real - fake, self.memory["margins"].get(side, 0.0)
         self.memory["margins"][side] = max(margin, before)
-        began = self.memory["looks"] > _FEWEST  # every discriminator learns fast at first
+        began = self.memory["readings"] > _FEWEST  # every discriminator learns fast at first
         if not began or separation < _SEPARATED or margin <= before:
             return None
         return f"the discriminator tells all real images from fakes, by {margin:.3g} and before by {before:.3g} at most"
