@@ -1,6 +1,8 @@
 """Data sets with two sides: what is found and refused, which source stands beside which image, and augmentation."""
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,6 +53,30 @@ def test_any_two_folders(in_tmp: Path) -> None:
     image_set = prepare(Unpaired(a=str(root / "trainB"), b=str(root / "testA"), resolution=28), progress=False)
     assert image_set.source is not None and image_set.source.float().mean() > 127 > image_set.images.float().mean()
     assert (len(image_set.source), len(image_set.images), image_set.test) == (12, 6, None)
+
+
+def test_sets_are_known_by_the_side_that_is_scored(in_tmp: Path) -> None:
+    """Scores are told with the name and the hash: those against one side are none against the other."""
+    root = two_sides(in_tmp / "sides")
+    shutil.copytree(root, in_tmp / "again")
+
+    def known(kind: type[Unpaired | Paired], *places: object, **how: Any) -> set[tuple[str, str]]:
+        made = [prepare(kind(str(place), **how, resolution=28), progress=False) for place in places]
+        tests = [one.test for one in made if one.test is not None]
+        assert len(tests) == len(made)
+        return {(one.name, one.pixels_hash) for one in (*made, *tests)}
+
+    for ways in (
+        [known(Paired, root, in_tmp / "again", direction=direction) for direction in ("a2b", "b2a")],
+        [known(Unpaired, root, in_tmp / "again"), known(Unpaired, root, **turned(root))],
+    ):
+        assert [len(way) for way in ways] == [2, 2] and len(set.union(*ways)) == 4
+
+
+def turned(root: Path) -> dict[str, str]:
+    """The same folders, each as the other side."""
+    other = {"a": "trainB", "b": "trainA", "test_a": "testB", "test_b": "testA"}
+    return {key: str(root / folder) for key, folder in other.items()}
 
 
 def test_each_side_goes_through_epochs_of_its_own() -> None:

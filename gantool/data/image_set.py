@@ -52,8 +52,10 @@ class ImageSet:
     @property
     def pixels_hash(self) -> str:
         """8 hex digits, of the pixels of the whole set in any order: the same wherever its files lie and whatever they
-        are called."""
-        content = self.rows[:, 0].sort().values.numpy().tobytes() if len(self.rows) else self.fingerprint.encode()
+        are called, and another where the sides of an unpaired set have changed places."""
+        pixels, label = self.rows.unbind(1)
+        told = pixels if self.source is None else 2 * pixels + label  # of a set with two sides it is the side
+        content = told.sort().values.numpy().tobytes() if len(told) else self.fingerprint.encode()
         return hashlib.sha256(content).hexdigest()[:8]
 
     def at(self, rows: Tensor) -> "ImageSet":

@@ -143,7 +143,9 @@ class Paired(TwoSided):
             a, b = pairs.images[:, : self.channels], pairs.images[:, self.channels :]
             source, images = (a, b) if self.direction == "a2b" else (b, a)
             fingerprint, skipped = f"{pairs.fingerprint} {self.direction}", pairs.num_skipped
-            return ImageSet(images, None, [], fingerprint, self.name, split, skipped, source, True, test, pairs.rows)
+            # Scores tell the name: those of one side are none of the other. That of a2b is as earlier versions told it.
+            name = self.name if self.direction == DIRECTIONS[0] else f"{self.name} {self.direction}"
+            return ImageSet(images, None, [], fingerprint, name, split, skipped, source, True, test, pairs.rows)
 
         return joined("train", joined("test", None) if "test" in parts else None)
 
