@@ -1,5 +1,6 @@
 """gantool sample: the images of a run, the same whatever the batch size, in every format; and what it refuses."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -130,6 +131,43 @@ def test_an_unconditional_run_and_one_without_a_checkpoint(in_tmp: Path, capfd: 
     assert main(["sample", f"run={in_tmp / 'run'}"]) == 1
     errors = capfd.readouterr().err
     assert all(text in errors for text in ("is unconditional", "a uniform one has no tails", "has no checkpoint yet"))
+
+
+VECTORS = Labelled(2, vectors=torch.rand(3, 2))
+GIVEN = {  # labels of two images, and what is told of them
+    "none for one": (Labelled(10), torch.tensor(3), "2 classes in 0 to 9, int64, not int64 of shape ()"),
+    "another number": (Labelled(10), torch.arange(3), "not int64 of shape (3,)"),
+    "another type": (Labelled(10), torch.ones(2, dtype=torch.int32), "not int32 of shape (2,)"),
+    "too high": (Labelled(10), torch.tensor([3, 12]), "not 12"),
+    "too low": (Labelled(10), torch.tensor([-1, 3]), "not -1"),
+    "no vectors": (VECTORS, torch.arange(2), "(2, 2) finite float32, not int64 of shape (2,)"),
+    "a vector": (VECTORS, torch.rand(2), "not float32 of shape (2,)"),
+    "others": (VECTORS, torch.rand(2, 3), "not float32 of shape (2, 3)"),
+    "a scalar": (VECTORS, torch.tensor(0.5), "not float32 of shape ()"),
+    "not finite": (VECTORS, torch.tensor([[0, 1], [0.5, torch.nan]]), "not nan"),
+    "beyond floats": (VECTORS, torch.tensor([[0, 1], [0, 1e300]], dtype=torch.float64), "not 1e+300"),
+    "of nothing": (Labelled(0), torch.arange(2), "is unconditional"),
+}
+
+
+@pytest.mark.parametrize("kind", GIVEN)
+def test_labels_that_cannot_be_asked_for_are_one_line(kind: str) -> None:
+    labelled, labels, told = GIVEN[kind]
+    with pytest.raises(GantoolError, match=r"^labels: it .*" + re.escape(told)) as error:
+        labelled.given(labels, 2, "it")
+    assert "\n" not in str(error.value)
+
+
+def test_labels_are_given_as_a_generator_takes_them() -> None:
+    classes, vectors = torch.tensor([3, 9]), torch.tensor([[0.5, 1], [0, 0.25]])
+    assert Labelled(10).given(classes, 2, "it") is classes
+    for dtype in (torch.float64, torch.float32, torch.float16):
+        given = VECTORS.given(vectors.to(dtype), 2, "it")
+        assert given is not None and given.dtype == torch.float32 and torch.equal(given, vectors)
+    for words, labels in ((None, [0, 1, 2, 0]), (["c", 0], [2, 0, 2, 0])):
+        given = Labelled(3, ["a", "b", "c"]).given(words, 4, "it")
+        assert given is not None and given.tolist() == labels
+    assert Labelled(0).given(None, 4, "it") is None
 
 
 FOLDERS = Labelled(5, ["0", "1", "10", "11", "2"])  # as they are sorted

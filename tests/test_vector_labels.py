@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from extent import ALL, thorough
-from gantool import load_run
+from gantool import load, load_run
 from gantool.batch import Draws
 from gantool.cli.main import COMMANDS, OTHERS, main
 from gantool.data.image_set import ImageSet
@@ -28,7 +28,9 @@ from gantool.networks.mlp import Discriminator, Generator
 from gantool.runs import benchmark
 from gantool.runs.interpolation import between
 from gantool.runs.labelled import Labelled
+from gantool.runs.projection import load_latents
 from gantool.runs.resuming import record_of
+from gantool.runs.snapshot import save_snapshot
 from runs import small
 
 COLUMNS = ["age", "smiling", "kind:horse", "kind:zebra"]
@@ -118,6 +120,18 @@ def test_a_row_goes_from_each_vector_to_the_next(done: Path) -> None:
     halves = loaded.game.generate(z, (labels[:2] + labels[1:3]) / 2, loaded.generators)
     torch.testing.assert_close(columns[1], halves)
     assert (done / "rows" / "path.gif").is_file()
+
+
+def test_vectors_of_numpy_are_labels(run: Path, tmp_path: Path) -> None:
+    """It has float64 where nothing else is said."""
+    loaded = load_run(run, device="cpu")
+    save_snapshot(tmp_path / "a.safetensors", loaded)
+    labels = torch.from_numpy(np.eye(len(COLUMNS)))
+    for generator in (loaded, load(tmp_path / "a.safetensors")):
+        made = generator.sample(4, labels=labels)
+        assert labels.dtype == torch.float64 and torch.equal(made, generator.sample(4, labels=labels.float()))
+    save_file({"z": torch.zeros(4, 8), "labels": labels}, tmp_path / "latents.safetensors")
+    assert [t.dtype for t in load_latents(tmp_path, loaded, 8) if t is not None] == [torch.float32] * 2
 
 
 def test_projected_images_have_vectors(done: Path, images: Path, tmp_path: Path, capfd) -> None:

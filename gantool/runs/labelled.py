@@ -34,23 +34,32 @@ class Labelled:
         """What random labels are drawn from: so many classes, or vectors."""
         return self.num if self.vectors is None else self.vectors
 
-    def knows(self, labels: Tensor) -> bool:
-        """Whether labels of any kind could be asked for: classes (n,), or finite vectors (n, num)."""
-        if self.vectors is not None:
-            return labels.shape[1:] == (self.num,) and labels.is_floating_point() and bool(labels.isfinite().all())
-        return labels.dtype == torch.int64 and labels.ndim == 1 and bool(((labels >= 0) & (labels < self.num)).all())
+    def knows(self, labels: Tensor, count: int) -> bool:
+        """Whether labels of any kind could be asked for: classes (count,), or finite vectors (count, num)."""
+        return self._unknown(labels, count) is None
 
-    def check(self, labels: Tensor, count: int, of: object) -> None:
-        """Raises GantoolError for labels that `of` cannot be asked for, and other than `count`."""
+    def given(self, labels: Tensor | Asked, count: int, of: object) -> Tensor | None:
+        """Labels for `count` images as the generator takes them: those of a tensor, or those that words name, as
+        `asked` has them, taken in turn; None: all in turn. Raises GantoolError for what `of` cannot be asked for."""
+        if not isinstance(labels, Tensor):
+            chosen = self.asked(labels, of)
+            return self.in_turn(count) if chosen is None else filled(chosen, count)
         if not self.num:
             raise GantoolError(f"labels: {of} is unconditional: leave them out")
-        if len(labels) != count or not self.knows(labels):
-            kind = (
-                f"{count} classes in 0 to {self.num - 1}, int64"
-                if self.vectors is None
-                else (f"({count}, {self.num}) finite numbers, float32")
-            )
-            raise GantoolError(f"labels: {of} takes {kind}, not {tuple(labels.shape)} {labels.dtype}")
+        if (unknown := self._unknown(labels, count)) is not None:
+            classes, vectors = f"{count} classes in 0 to {self.num - 1}, int64", f"({count}, {self.num}) finite float32"
+            raise GantoolError(f"labels: {of} takes {classes if self.vectors is None else vectors}, not {unknown}")
+        return labels if self.vectors is None else labels.float()
+
+    def _unknown(self, labels: Tensor, count: int) -> str | None:
+        """What of `labels` could not be asked for: their kind, or the first number; None where all could."""
+        classes = self.vectors is None
+        shape = (count,) if classes else (count, self.num)
+        if labels.shape != shape or not (labels.dtype == torch.int64 if classes else labels.is_floating_point()):
+            return f"{str(labels.dtype).removeprefix('torch.')} of shape {tuple(labels.shape)}"
+        # As the generator takes them: float64 has numbers that float32 has not.
+        known = (labels >= 0) & (labels < self.num) if classes else labels.float().isfinite()
+        return None if known.all() else str(labels[~known][0].item())
 
     def told(self, image_set: ImageSet, of: object) -> ImageSet:
         """The same images, labelled by numbers as `of` was trained with them: by name, where names are known.

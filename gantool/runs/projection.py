@@ -57,9 +57,11 @@ def load_latents(path: Path, run: TrainedRun, dim: int) -> tuple[Tensor, Tensor 
     z, labels = found.get("z"), found.get("labels")
     if z is None or z.dim() != 2 or z.shape[1] != dim or (labels is None) != (run.labelled.num == 0):
         raise GantoolError(f"latents={path} are of another run: {run.folder} has latents of {dim} numbers")
-    if labels is not None and not (len(labels) == len(z) > 0 and run.labelled.knows(labels)):
+    if labels is None:
+        return z.float(), None
+    if not (len(z) and run.labelled.knows(labels, len(z))):
         raise GantoolError(f"latents={path}: its labels are not those of {run.folder}")
-    return z.float(), labels
+    return z.float(), run.labelled.given(labels, len(z), run.folder)
 
 
 def project(

@@ -24,7 +24,6 @@ from gantool.randomness import forked, seed_torch
 from gantool.runs.hub import find_snapshot
 from gantool.runs.labelled import Asked, Labelled
 from gantool.runs.trained import TrainedRun
-from gantool.sampling import filled
 
 FORMAT = "gantool snapshot 2"
 _SHOWN = 64  # vectors of training images
@@ -61,15 +60,10 @@ class FromLatent(nn.Module):
         """(count, C, H, W) for latents drawn as in training; `labels` may be names, taken in turn; None: all classes
         in turn."""
         device = next(self.network.parameters()).device
-        if not isinstance(labels, Tensor):
-            chosen = self.labelled.asked(labels, "this generator")
-            labels = self.labelled.in_turn(count) if chosen is None else filled(chosen, count)
-        else:
-            self.labelled.check(labels, count, "this generator")
-        labels = None if labels is None else labels.to(device)
+        chosen = self.labelled.given(labels, count, "this generator")
         with forked(device):
             seed_torch("snapshot", seed)
-            return self(self.latents(count), labels)
+            return self(self.latents(count), None if chosen is None else chosen.to(device))
 
 
 def shown_vectors(labelled: Labelled) -> Tensor | None:

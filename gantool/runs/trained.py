@@ -29,7 +29,7 @@ from gantool.runs.build import build_game
 from gantool.runs.features import build_features
 from gantool.runs.labelled import Asked, Labelled
 from gantool.runs.sources import build_source
-from gantool.sampling import filled, sampled, standing
+from gantool.sampling import sampled, standing
 from gantool.shapes import sides
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.hardware import choose_device, exact_float32, to_memory_format
@@ -129,15 +129,11 @@ class TrainedRun:
         self, num: int, *, seed: int = 0, labels: Tensor | Asked = None, truncation: float | None = None
     ) -> Tensor:
         """(num, C, H, W) uint8: the images of `gantool sample` with this seed. `labels`, of a conditional run: (num,)
-        int64, (num, K) float32 where they are vectors, or names, taken in turn; None: its classes in turn. Raises
+        int64, (num, K) floats where they are vectors, or names, taken in turn; None: its classes in turn. Raises
         GantoolError for a run that translates."""
         if self.game.translates:
             raise GantoolError(f"{self.folder} is a CycleGAN or pix2pix run: call one of run.generators")
-        if not isinstance(labels, Tensor):
-            chosen = self.labelled.asked(labels, self.folder)
-            labels = self.labelled.in_turn(num) if chosen is None else filled(chosen, num)
-        else:
-            self.labelled.check(labels, num, self.folder)
+        labels = self.labelled.given(labels, num, self.folder)
         with forked(self.device):
             generators = self.standing(None, seed, truncation)
             blocks = sampled(
