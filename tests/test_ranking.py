@@ -2,14 +2,17 @@
 the page."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gantool.cli.folders import Sweep
 from gantool.cli.main import main
 from gantool.cli.sweep import report
+from gantool.page.reading import RunFolder
 from gantool.runs.evaluations import Evaluation, print_table, ranked
 from gantool.runs.ranking import ranking
 from gantool.runs.results import Result
@@ -58,6 +61,39 @@ def test_an_old_run_without_protocol_is_not_ranked_with_those_that_have_one() ->
     found = ranking([old, result("a", 2.0), result("b", 1.0)], "fd")
     assert found.places == ["1", "2", "-*"] and "how it was scored is not known" in found.notes[0]
     assert ranking([old, Result("older", "finished", None, 8, {"fd": 0.2})], "fd").places == ["1", "2"]
+
+
+LATER: dict[str, Any] = {"shape": "1x32x32", "pixels_sha256": "abcd1234"}  # what an earlier version does not tell
+
+
+@pytest.mark.parametrize("earlier", [1, 2])
+def test_an_upgrade_does_not_split_a_sweep(earlier: int) -> None:
+    results = [result(name, float(i), **({} if i < earlier else LATER)) for i, name in enumerate("abc")]
+    found = ranking(results, "fd")
+    assert found.places == ["1", "2", "3"] and found.notes == []
+    results.append(result("d", 4.0, num_fake=60))
+    assert ranking(results, "fd").notes == ["* d is not ranked: scored with num_fake 60 and not 5000"]
+
+
+def test_an_upgrade_does_not_split_a_curve(in_tmp: Path, trained_run: Path) -> None:
+    run = Path(shutil.copytree(trained_run, in_tmp / "run"))
+    told = [{**HOW, "seed": 0}, HOW, {**HOW, **LATER}, {**HOW, **LATER, "seed": 0}]  # the first one's way again
+    lines = [{"nimg": i, "kimg": i / 1000, "metrics/fd": float(i), "protocol": p} for i, p in enumerate(told)]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = RunFolder.open(run).measured("metrics/fd")
+    assert [[value for _, value in points] for points in found] == [[1.0, 2.0], [0.0, 3.0]]
+
+
+def test_other_images_are_kept_apart_beside_a_run_of_an_earlier_version() -> None:
+    other: dict[str, Any] = {**LATER, "pixels_sha256": "00000000"}
+    results = [result("old", 0.0), result("a", 1.0, **LATER), result("b", 2.0, **LATER), result("c", 3.0, **other)]
+    found = ranking(results, "fd")
+    told = "scored by an earlier version of gantool, which does not tell on which images"
+    assert found.places == ["1", "2", "-*", "-*"]
+    assert found.notes[0] == f"* old is not ranked: it was {told}"
+    assert found.notes[1] == "* c is not ranked: scored with pixels_sha256 00000000 and not abcd1234"
+    found = ranking([result("older", 1.0), results[0], *results[2:]], "fd")
+    assert found.places == ["1", "2", "-*", "-*"] and found.notes[0] == f"* b is not ranked: the others were {told}"
 
 
 @pytest.mark.parametrize(("parts", "within"), [(None, True), (10, True), (5, False)])

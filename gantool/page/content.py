@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gantool.config.composed import naming, own_folders
+from gantool.logging.protocol import NOT_HOW
 from gantool.logging.tensorboard import CHARTS
 from gantool.margins import written
 from gantool.page.chart import Points, chart, colours, number
@@ -16,8 +17,6 @@ from gantool.page.reading import RunFolder, inlined, rows_of, width_of
 from gantool.runs.results import Result
 
 GROWTH = 6  # grids in the strip
-# Of a protocol: what tables and notes tell.
-_TOLD = ("metrics", "higher_is_better", "floor", "warning", "margin_parts")
 CAPTIONS = {
     "path": "From one latent to the next",
     "category": "Categorical code, a row for each of its values",
@@ -127,7 +126,7 @@ def scores(run: RunFolder) -> list[list[str]]:
 def cards(protocols: list[dict[str, Any]]) -> list[dict[str, str]]:
     """Protocols as lines of text, without what is not set and what is told elsewhere."""
     return [
-        {key.replace("_", " "): text for key, value in p.items() if key not in _TOLD and (text := _as_text(value))}
+        {key.replace("_", " "): text for key, value in p.items() if key not in NOT_HOW and (text := _as_text(value))}
         for p in protocols
     ]
 

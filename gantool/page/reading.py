@@ -18,7 +18,7 @@ from gantool.config.composed import choices, find_run, read_saved, typed_words
 from gantool.config.trust import looks_around
 from gantool.files import whole_files
 from gantool.logging.jsonl import read_metrics, seconds
-from gantool.logging.protocol import how
+from gantool.logging.protocol import ways
 from gantool.logging.status import read_status
 
 _LARGEST = 1200  # pixels of a side
@@ -87,13 +87,12 @@ class RunFolder:
 
     def measured(self, tag: str) -> list[list[tuple[float, float]]]:
         """The points of a score, a list for each way it was measured, the last way last."""
-        ways: dict[str, list[tuple[float, float]]] = {}
-        for line in self.lines:
-            if isinstance(value := line.get(tag), int | float) and abs(value) < _HIGHEST:
-                protocol = line.get("protocol")
-                way = how(protocol if isinstance(protocol, dict) else None, tag.partition("/")[2])
-                ways[way] = [*ways.pop(way, []), (line["kimg"], float(value))]
-        return list(ways.values())
+        lines = [line for line in self.lines if isinstance(v := line.get(tag), int | float) and abs(v) < _HIGHEST]
+        told = [protocol if isinstance(protocol := line.get("protocol"), dict) else None for line in lines]
+        found: dict[str, list[tuple[float, float]]] = {}
+        for line, way in zip(lines, ways(told, tag.partition("/")[2]), strict=True):
+            found[way] = [*found.pop(way, []), (line["kimg"], float(line[tag]))]
+        return list(found.values())
 
     @property
     def kimg(self) -> float:

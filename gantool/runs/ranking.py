@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from gantool.logging.protocol import how
+from gantool.logging.protocol import LATER, ways
 from gantool.margins import Estimate, places
 from gantool.runs.results import Result, rank
 
@@ -59,37 +59,37 @@ def ranking(results: Sequence[Result], metric: str | None) -> Ranking:
     """Ranks what was measured alike; results of another protocol than most have come last, unranked and marked."""
     metric, ordered = rank(list(results), metric)
     scored = [one for one in ordered if one.state not in ("failed", "pruned") and metric in one.metrics]
-    usual = _usual(scored, metric or "")
-    alike = [one for one in scored if how(one.protocol, metric or "") == usual]
-    others = [one for one in scored if one not in alike]
+    told = ways([one.protocol for one in scored], metric or "")
+    [(usual, _)] = Counter(told).most_common(1) or [("null", 0)]  # the best's where several are as frequent
+    alike = [one for one, way in zip(scored, told, strict=True) if way == usual]
+    others = [(one, way) for one, way in zip(scored, told, strict=True) if way != usual]
     rest = [one for one in ordered if one not in scored]
     found = [*places([one.estimate(metric or "") for one in alike])]
     found += ["-*"] * len(others) + ["-"] * len(rest)
     groups = _groups(alike, metric or "")
-    notes = [f"* {one.name} is not ranked: {_difference(how(one.protocol, metric or ''), usual)}" for one in others]
+    notes = [f"* {one.name} is not ranked: {_difference(way, usual)}" for one, way in others]
     warned: dict[str, list[str]] = {}
     for one in scored:
         if one.protocol and (text := one.protocol.get("warning")):
             warned.setdefault(str(text), []).append(one.name)
     notes += [f"note: {text}" + _of(names, scored) for text, names in warned.items()]
-    return Ranking(metric, [*alike, *others, *rest], found, groups if any(one.num > 1 for one in groups) else [], notes)
+    ordered = [*alike, *(one for one, _ in others), *rest]
+    return Ranking(metric, ordered, found, groups if any(one.num > 1 for one in groups) else [], notes)
 
 
 def _of(names: list[str], scored: Sequence[Result]) -> str:
     return "" if len(names) == len(scored) else f" ({', '.join(names)})"
 
 
-def _usual(scored: Sequence[Result], metric: str) -> str:
-    """The protocol that most have; of the best where several are as frequent."""
-    counts = Counter(how(one.protocol, metric) for one in scored)
-    return max(counts, key=lambda way: counts[way]) if counts else "null"
-
-
 def _difference(way: str, usual: str) -> str:
     own, theirs = json.loads(way), json.loads(usual)
     if own is None or theirs is None:
         return "how it was scored is not known" if own is None else "how the others were scored is not known"
-    keys = [key for key in {**own, **theirs} if own.get(key) != theirs.get(key)]
+    lacking = [key for key in LATER if key not in own or key not in theirs]
+    keys = [key for key in {**own, **theirs} if own.get(key) != theirs.get(key) and key not in lacking]
+    if not keys:
+        which = "it was" if any(key not in own for key in lacking) else "the others were"
+        return f"{which} scored by an earlier version of gantool, which does not tell on which images"
     return "scored with " + ", ".join(f"{key} {own.get(key)} and not {theirs.get(key)}" for key in keys)
 
 
