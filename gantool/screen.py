@@ -23,8 +23,9 @@ class Plain(logging.Formatter):
         return shown(super().format(record))
 
 
-def screen(*, markup: bool = True, soft_wrap: bool = False) -> "Console":
-    """rich's console, which prints what it is given as `shown` has it; its own colours stay."""
+def screen(*, soft_wrap: bool = False) -> "Console":
+    """rich's console, which prints what it is given as `shown` has it, and [words] and :words: as they are; its own
+    colours stay."""
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
 
@@ -33,4 +34,4 @@ def screen(*, markup: bool = True, soft_wrap: bool = False) -> "Console":
             for one in super().render(renderable, options):
                 yield one if one.control else one._replace(text=shown(one.text))
 
-    return Screen(markup=markup, soft_wrap=soft_wrap, highlight=False)
+    return Screen(markup=False, emoji=False, soft_wrap=soft_wrap, highlight=False)

@@ -171,9 +171,10 @@ def test_as_many_images_as_in_training_where_nothing_is_said(runs: Path) -> None
 def test_what_is_taken_from_the_first_run_is_told(in_tmp: Path, capfd: pytest.CaptureFixture) -> None:
     scored = ["score=fd", "monitor=scores", "monitor.scores.seed=3"]
     train(in_tmp / "a", *scored, "monitor.scores.num=20", model="mlp", rounds=1)
-    train(in_tmp / "b", *scored, "monitor.scores.num=30", "features=efficientnet", model="mlp", rounds=1)
+    for rounds in (1, 2):  # two checkpoints
+        train(in_tmp / "b", *scored, "monitor.scores.num=30", "features=efficientnet", model="mlp", rounds=rounds)
     for words, told in (
-        ([], "b is scored with num 20, features DigitFeatures as a was, and not with num 30, features Efficient"),
+        (["checkpoint=all"], "b is scored with num 20, features DigitFeatures as a was, and not with num 30, features"),
         (["num=20"], "b is scored with features DigitFeatures as a was"),
         (["num=20", "features=digits"], None),
     ):

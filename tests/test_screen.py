@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rich.text import Text
 
 import gantool
 from gantool.cli.folders import Sweep
@@ -19,6 +20,10 @@ from gantool.data.cache import _tell
 from gantool.game import Progress
 from gantool.logging.console import Console
 from gantool.logging.status import read_status, write_status
+from gantool.margins import Estimate
+from gantool.runs.evaluations import Evaluation, print_table, ranked
+from gantool.runs.ranking import Group, Ranking
+from gantool.runs.tables import print_seeds
 from gantool.screen import Plain, screen, shown
 
 EVIL = "\x1b]0;x\x07\x1b[2J\x9b31m\r\x08"
@@ -68,6 +73,29 @@ def test_nothing_that_is_printed_steers_the_terminal(
     assert "report.html  " in out, "through the log"
 
 
+def test_brackets_and_colons_of_a_name_are_printed_as_they_are(folder: Path, capfd) -> None:
+    """rich takes [/b] for the end of something, which is an error where nothing began, and :car: for a picture."""
+    odd, name = "[/b]:car:", "[b]:car:"
+    runs = [path.rename(folder / f"{path.name[0]}-{name}") for path in sorted(folder.iterdir())]
+    for run in runs:
+        write_status(run, **{**read_status(run), "state": "stopped", "metrics": {f"fd{odd}": 1.0, f"is{odd}": 1.0}})
+    report(Sweep(folder, None))
+    for words in (["runs", str(folder)], ["diff", *map(str, runs)]):
+        assert main(words) == 0
+    out = capfd.readouterr().out
+    assert out.count(odd) == 4 and out.count(name) >= 4  # long paths are folded
+    print_seeds(screen(), Ranking(odd, [], [], [Group(odd, odd, {odd: Estimate.of_seeds([1.0, 2.0])})], [odd]))
+    assert capfd.readouterr().out.count(odd) == 4
+    scores: dict[str, float] = dict.fromkeys(("fd", f"fd/{odd}", f"is{odd}"), 1.0)
+    for metric in scores:
+        places = [Path(f"{one}{odd}/a") for one in "xy"]  # of one name, so that the whole path is told
+        found, order = ranked([Evaluation(place, 8, scores, scores, {"extractor": odd}) for place in places], metric)
+        print_table(found, metric, order)
+        assert capfd.readouterr().out.count(odd) >= 6
+    Console(16, title=odd, file=(said := StringIO())).update(Progress(16, 16), {f"metrics/fd{odd}": 1.0})
+    assert said.getvalue().count(odd) == 2
+
+
 def test_nor_does_what_a_run_says_while_it_trains() -> None:
     said = StringIO()
     Console(16, file=said).update(Progress(16, 16), {f"metrics/fd{EVIL}": 1.0})
@@ -83,5 +111,5 @@ def test_the_log_in_python_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_its_own_colours_stay(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
-    screen().print(f"[bold]a[/bold]{EVIL}")
+    screen().print(Text.from_markup("[bold]a[/bold]").append(EVIL))
     assert capfd.readouterr().out.startswith("\x1b[1ma\x1b[0m?]0;x")

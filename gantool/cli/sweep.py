@@ -14,7 +14,6 @@ from gantool.screen import screen
 def report(sweep: Sweep) -> int:
     """Prints the table of the sweep, and says how many jobs failed; returns their number."""
     from rich.table import Column, Table
-    from rich.text import Text
 
     folder = sweep.folder
     ranked = ranking(read_results(folder), sweep.metric)
@@ -34,17 +33,17 @@ def report(sweep: Sweep) -> int:
         known, margins = result.metrics, result.margins
         scores = [written(known[name], margins.get(name)) if name in known else "-" for name in names]
         cells = (place, result.name, *scores, f"{result.nimg / 1000:.10g}", result.state)
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*cells)
     console = screen(soft_wrap=True)
     console.width = console.width if console.is_terminal else 200
-    console.print(f"\nSweep of {len(results)} jobs in {folder} (also results.csv, results.json)", markup=False)
+    console.print(f"\nSweep of {len(results)} jobs in {folder} (also results.csv, results.json)")
     console.print(table)
     print_seeds(console, ranked)
     for line in best:
-        console.print(line, markup=False)
+        console.print(line)
     if failed:
         console.print(f"{len(failed)} of {len(results)} jobs failed:")
     for result in failed:
         for line in (result.error or "no reason given").splitlines():
-            console.print(f"  {result.name}: {line}", markup=False)
+            console.print(f"  {result.name}: {line}")
     return len(failed)

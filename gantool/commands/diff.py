@@ -18,7 +18,7 @@ def diff(words: Sequence[str]) -> None:
     from gantool.runs.results import Result
     from gantool.screen import screen
 
-    console = screen(markup=False)
+    console = screen()
     if not console.is_terminal:
         console.width = 240
     before, after = settings(a), settings(b)

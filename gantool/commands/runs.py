@@ -78,7 +78,7 @@ def _print(found: list[Entry]) -> None:
         kimg, size = f"{run.kimg:g}", in_bytes(run.size)
         name = run.folder.as_posix()
         table.add_row(name, run.state, in_time(run.age), run.model, run.data, kimg, run.score, size)
-    console = screen(markup=False)
+    console = screen()
     if not console.is_terminal:
         console.width = 240  # one line a run, for grep
     console.print(table)

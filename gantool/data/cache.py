@@ -164,9 +164,10 @@ def _tracked(source: Source, tell: Tell, first: int) -> Iterator[Decoded | Damag
     items = source.read_from(first) if first else source.read()
     if tell is _tell and sys.stderr.isatty():
         from rich.console import Console
+        from rich.markup import escape
         from rich.progress import track
 
-        yield from track(items, what, total=len(source), completed=first, console=Console(stderr=True))
+        yield from track(items, escape(what), total=len(source), completed=first, console=Console(stderr=True))
         return
     logged = 0.0
     for done, item in enumerate(items, first):

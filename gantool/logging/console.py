@@ -35,7 +35,7 @@ class Console:
     def __init__(
         self, total: int, start: int = 0, *, quiet: bool = False, title: str = "", file: TextIO | None = None
     ) -> None:
-        self.terminal = Terminal(file=file, quiet=quiet, highlight=False, markup=False)
+        self.terminal = Terminal(file=file, quiet=quiet, highlight=False, markup=False, emoji=False)
         self.total, self.title = total, title
         self.interval = 0.25 if self.terminal.is_terminal else 10.0  # seconds between two lines
         self.marks = deque([(time.monotonic(), start)], maxlen=max(2, round(_WINDOW / self.interval)))

@@ -150,7 +150,6 @@ def ranked(evaluations: Sequence[Evaluation], metric: str) -> tuple[list[Evaluat
 def print_table(evaluations: Sequence[Evaluation], metric: str, order: Ranking) -> None:
     """Ranked ones, and what real images score; whether the best is better than the others beyond chance."""
     from rich.table import Column, Table
-    from rich.text import Text
 
     names = list(evaluations[0].scores)
     classes = [name for name in names if "/" in name and name != metric]  # fd_digits/three: in a table of their own
@@ -160,7 +159,7 @@ def print_table(evaluations: Sequence[Evaluation], metric: str, order: Ranking) 
     for place, one in zip(order.places, evaluations, strict=True):
         cells = [place, str(one.run), _kimg(one.nimg)]
         cells += [written(one.scores[name], one.margins.get(name)) for name in names]
-        table.add_row(*map(Text, cells))
+        table.add_row(*cells)
     floor = evaluations[0].floor
     table.add_row("-", "real images", "-", *(f"{floor[name]:.4g}" if name in floor else "-" for name in names))
     console = screen(soft_wrap=True)
@@ -170,8 +169,8 @@ def print_table(evaluations: Sequence[Evaluation], metric: str, order: Ranking) 
         table = Table("distance of each class", *_names(evaluations), "real images", box=None)
         for name in classes:
             cells = [written(one.scores[name], one.margins.get(name)) for one in evaluations]
-            table.add_row(*map(Text, (name, *cells, f"{floor[name]:.4g}")))
+            table.add_row(name, *cells, f"{floor[name]:.4g}")
         console.print(table)
     print_seeds(console, order)
     for line in order.compared():
-        console.print(line, markup=False)
+        console.print(line)

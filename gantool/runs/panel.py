@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from gantool.errors import GantoolError
@@ -45,6 +46,7 @@ class Panel:
         if run.game.translates and truncation is not None:
             raise GantoolError(f"truncation={truncation}: {run.folder} is a CycleGAN or pix2pix run; leave it out")
         self.run, self.split, self.root, self.truncation = run, split, root, truncation
+        self._told: set[Path] = set()  # folders of which was said how they are scored
         self.passes = run.passes if standing_statistics is None else standing_statistics
         check_standing(run.game, self.passes)
         self.fingerprint, shown = self._images(run)
@@ -94,7 +96,9 @@ class Panel:
             )
         self._check_labels(run)
         own = _training(run)
-        if run.config.score and (others := [key for key, value in self.taken.items() if own[key] != value]):
+        others = [key for key, value in self.taken.items() if own[key] != value]
+        if run.config.score and others and run.folder not in self._told:
+            self._told.add(run.folder)
             here, there = (", ".join(_words(key, side[key]) for key in others) for side in (self.taken, own))
             log.info("%s is scored with %s as %s was, and not with %s", run.folder, here, self.run.folder, there)
 
