@@ -1,7 +1,6 @@
 """Pixels as numbers, of any type and number of channels: arrays of numpy, DICOM, the pages of a TIFF, deep PNG."""
 
 import math
-import os
 import warnings
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin
 
 from gantool.data.files import Status
+from gantool.data.memory import machine_memory
 from gantool.errors import GantoolError
 
 ARRAYS, DICOM, STACKS = (".npy", ".npz"), (".dcm", ".dicom"), (".tif", ".tiff")
@@ -65,7 +65,7 @@ def _loaded(path: Path, *, only_head: bool = False) -> np.ndarray:
             raise ValueError(f"arrays {', '.join(loaded.files) or 'none'}: name that of the images 'images'")
         with loaded.zip.open(name if name in loaded.zip.namelist() else f"{name}.npy") as file:
             shape, dtype = _head(file)
-        if (size := math.prod(shape) * dtype.itemsize) > (most := _memory() / 2):
+        if (size := math.prod(shape) * dtype.itemsize) > (most := machine_memory() / 2):
             half = f"{most / 1e9:,.1f} GB is half the memory"
             raise ValueError(f"{size / 1e9:,.1f} GB once unpacked, and {half}: save .npy")
         return np.broadcast_to(np.zeros((), dtype), shape) if only_head else loaded[name]
@@ -81,11 +81,6 @@ def _head(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     return shape, dtype
 
 
-def _memory() -> int:
-    """Bytes that this machine has."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
 def _as_images(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind not in "biuf":
         raise ValueError(f"an array of {array.dtype} is no image: save numbers")
@@ -96,6 +91,8 @@ def _as_images(array: np.ndarray) -> np.ndarray:
     if array.ndim != 4 or not 1 <= array.shape[3] <= MOST:
         shape = "x".join(map(str, array.shape))
         raise ValueError(f"an array of {shape} is no (N, H, W, C) of 1 to {MOST} channels: save it so")
+    if len(array) and not array.size:
+        raise ValueError("an array of images without pixels")
     return array
 
 

@@ -9,14 +9,20 @@ from PIL import Image
 from gantool.data.archive import Archive
 from gantool.data.arrays import ARRAYS, DICOM, STACKS, count_images, dicom_frames, extra
 from gantool.data.decoding import opened
-from gantool.data.files import suffix
+from gantool.data.files import few, suffix
 from gantool.data.pixels import HEIC, STACK, Piece, formats_of, numbers, open_image
+from gantool.errors import GantoolError
 
 
 def pieces_of(root: Path | Archive, names: Sequence[str], channels: int | None) -> list[Piece]:
     """The images in the files of `names`, in order. The pages of a TIFF are images, or where there are as many as
-    `channels` asks for, its channels. Raises GantoolError where a file needs an extra that is missing."""
-    return [piece for name in names for piece in _pieces(root, name, channels)]
+    `channels` asks for, its channels. Raises GantoolError where a file needs an extra that is missing, and where there
+    is no image in any."""
+    pieces = [piece for name in names for piece in _pieces(root, name, channels)]
+    if not pieces:
+        place = root.path if isinstance(root, Archive) else root
+        raise GantoolError(f"{place}: no image is in {few(names)}: put some in, or name other files")
+    return pieces
 
 
 def _pieces(root: Path | Archive, name: str, channels: int | None) -> list[Piece]:

@@ -1,6 +1,5 @@
 """The training images in order: position in the run -> batches, gathered, normalised and augmented on the device."""
 
-import os
 from collections.abc import Mapping
 from functools import cache, lru_cache
 
@@ -10,6 +9,7 @@ from torch import Tensor
 from gantool.batch import Batch, Draws
 from gantool.data.fixed import rows_by_class
 from gantool.data.image_set import ImageSet
+from gantool.data.memory import machine_memory
 from gantool.data.moves import flip, rotate, shift, zoom
 from gantool.data.shelf import Shelf
 from gantool.errors import GantoolError
@@ -225,4 +225,4 @@ def _memory(device: torch.device, world: int) -> float:
     """Bytes this rank may count on: its GPU's, or its part of the machine's."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / world
+    return machine_memory() / world

@@ -1,7 +1,6 @@
 """Device, precision and allocator: what of the machine a run uses."""
 
 import ctypes
-import math
 import os
 import re
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from gantool.data.memory import machine_memory
 from gantool.errors import GantoolError
 from gantool.randomness import use
 
@@ -131,10 +131,7 @@ def total_memory(device: torch.device) -> float:
     """Bytes that `device` has in all; infinite where the system does not say."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return math.inf
+    return machine_memory()
 
 
 def peak_memory(device: torch.device) -> int:
