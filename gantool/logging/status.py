@@ -26,9 +26,8 @@ def read_status(run_dir: Path) -> dict[str, Any]:
     if not isinstance(status, dict):
         return {}
     known = {key: value for key, value in status.items() if value is None or isinstance(value, _KINDS.get(key, object))}
-    best = known.get("best") or {}
-    for key in [key for key, v in best.items() if isinstance(v, float | int) and not abs(v) < 1e100]:
-        best[key] = None  # a whole number of any length, which no float holds
+    if best := known.get("best"):  # without whole numbers of any length, which no float holds
+        known["best"] = {key: v for key, v in best.items() if not isinstance(v, float | int) or abs(v) < 1e100}
     for key, kind in (("progress", int), ("metrics", float | int | None), ("margins", float | int | None)):
         if isinstance(inner := known.get(key), dict):
             known[key] = {name: v for name, v in inner.items() if isinstance(v, kind) and (v is None or abs(v) < 1e100)}
