@@ -124,7 +124,7 @@ def test_bytes_are_counted_once_and_names_steer_no_terminal(outputs: Path, capfd
     lines = capfd.readouterr().out.splitlines()
     sizes = [line.split()[-2:] for line in lines if "killed" in line]
     assert len(sizes) == 2 and all(50 < float(size) < 60 and unit == "MB" for size, unit in sizes)
-    assert lines[-1].startswith("3 runs, 10")
+    assert lines[-1].startswith("3 runs, 10") and any("/in?[2Jside " in line for line in lines)
     with locked(inner / ".lock"):
         assert main(["runs", "--delete", "--yes", "run=*killed"]) == 0
     out = capfd.readouterr().out

@@ -76,7 +76,7 @@ def _print(found: list[Entry]) -> None:
     table = Table(*columns, Column("kimg", justify="right"), "best score", Column("size", justify="right"), box=None)
     for run in found:
         kimg, size = f"{run.kimg:g}", in_bytes(run.size)
-        name = run.folder.as_posix()
+        name = shown(run.folder.as_posix())  # before its width is measured
         table.add_row(name, run.state, in_time(run.age), run.model, run.data, kimg, run.score, size)
     console = screen(markup=False)
     if not console.is_terminal:
