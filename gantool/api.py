@@ -61,12 +61,12 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
     HydraConfig.instance().set_config(whole)
     folder = Path(whole.hydra.run.dir)
     cfg = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
+    if OmegaConf.select(cfg, "trainer.dry_run", throw_on_resolution_failure=False) is True:
+        raise GantoolError("trainer.dry_run=true makes no run to return: it is the command line's (gantool train)")
     folders.forget()
     folders.note(folder)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        if OmegaConf.select(cfg, "trainer.dry_run", throw_on_resolution_failure=False) is True:
-            raise GantoolError("trainer.dry_run=true makes no run to return: it is the command line's (gantool train)")
         train_run(cfg, folder, whole.hydra)
     finally:
         folders.remove_unused()

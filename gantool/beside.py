@@ -4,10 +4,15 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.machinery import PathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
 
 _place: list[str] = []  # one folder at most
+
+
+def holds_gantool(folder: str) -> bool:
+    """Whether gantool itself lies in a folder, as in a checkout."""
+    return os.path.realpath(folder) == os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 
 
 def look_in(folder: str | None) -> None:
@@ -28,7 +33,7 @@ def reach(name: str) -> None:
     the user's files may import each other at any time, and processes that are started take the path over.
     """
     top = _top(name)
-    if top not in sys.modules and _lies_here(top) and find_spec(top) is None:
+    if top not in sys.modules and _here(top) and find_spec(top) is None:
         sys.path.append(_place[0])
 
 
@@ -36,8 +41,8 @@ def reach(name: str) -> None:
 def kept_out() -> Iterator[None]:
     """Pythons that are started meanwhile do not look into the working folder first, as they would to find joblib. Where
     gantool itself lies there they have to."""
-    before, own = os.environ.get("PYTHONSAFEPATH"), os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
-    if before is None and os.path.realpath(os.getcwd()) != own:
+    before = os.environ.get("PYTHONSAFEPATH")
+    if before is None and not holds_gantool(os.getcwd()):
         os.environ["PYTHONSAFEPATH"] = "1"
     try:
         yield
@@ -49,15 +54,19 @@ def kept_out() -> Iterator[None]:
 def hidden(name: str) -> str:
     """Words for a module of this name in the folder that another one was taken for; '' where there is none."""
     top = _top(name)
-    taken = getattr(sys.modules.get(top), "__file__", None)
-    if not taken or top in ("gantool", "torch") or not _lies_here(top) or taken.startswith(os.path.join(_place[0], "")):
+    own, module = _here(top), sys.modules.get(top)
+    file = getattr(module, "__file__", None)
+    taken = [file] if file else [*getattr(module, "__path__", ())]  # several folders without an __init__.py
+    if own is None or not taken or top in ("gantool", "torch"):
         return ""
-    return f" ({top} is {taken}: give your own another name)"
+    if {own.origin, *(own.submodule_search_locations or ())} & {*taken}:
+        return ""
+    return f" ({top} is {taken[0]}: give your own another name)"
 
 
 def _top(name: str) -> str:
     return name.partition(".")[0].partition(":")[0]
 
 
-def _lies_here(top: str) -> bool:
-    return top.isidentifier() and PathFinder.find_spec(top, _place) is not None
+def _here(top: str) -> ModuleSpec | None:
+    return PathFinder.find_spec(top, _place) if top.isidentifier() else None

@@ -140,6 +140,7 @@ FOREIGN = {
     "+model.generator.hidden=[{a: {_target_: os.system}}]": "'os.system'",
     "trainer.seed='${oc.env:HOME}'": r"'\$\{oc.env:HOME\}'",
     "trainer.time_limit={_target_: evil.made}": "'evil.made'",
+    "trainer.time_limit='${oc.env:HOME}'": r"'\$\{oc.env:HOME\}'",
     "hydra.callbacks.x.y=1": "'hydra.callbacks.x.y=1'",
     "hydra/callbacks=x": "'hydra/callbacks=x'",
     "trainer.seed=1,2": "'trainer.seed=1,2'",
@@ -149,10 +150,10 @@ FOREIGN = {
 @pytest.mark.parametrize("word", FOREIGN)
 def test_what_somebody_elses_job_asks_for_is_not_told_to_be_pasted(word: str, tmp_path: Path) -> None:
     planted(tmp_path, "loss=hinge", word)
-    (line,) = told(tmp_path, "trainer.seed=3,4")
+    (line,) = told(tmp_path, "trainer.seed=3,4", "trainer.time_limit=2h")
     assert re.fullmatch(rf"best: 9-job, which asks for {FOREIGN[word]}, which is not gantool's own .+", line)
     assert not (tmp_path / PRESET).exists()
-    if word.startswith(("loss", "+")):
+    if word.startswith(("loss", "+", "trainer.time_limit")):
         assert "gantool train" in told(tmp_path, "trainer.seed=3,4", word)[1], "the user's own may"
     several = word.replace("evil.made", "evil.other,evil.made", 1)
     if several.startswith("loss._"):
@@ -186,6 +187,16 @@ def test_the_words_of_a_sweep_are_the_users(in_tmp: Path, capfd: pytest.CaptureF
     words = ["trainer.seed=2,1", "loss._target_=mine.First,mine.Second", "hydra.sweep.dir=sweep"]
     assert main(["train", "-m", *words]) == 0
     assert re.search(r"(?m)^  gantool train trainer.seed=2 loss._target_=mine.First$", capfd.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    "word", ["loss=glob([h*,l*])", "trainer.seed=range(1,3)", "trainer.time_limit=${oc.env:NO,2h}"]
+)
+def test_whatever_was_typed_for_a_sweep_ends_in_its_best(word: str, in_tmp: Path, capfd: pytest.CaptureFixture) -> None:
+    assert main(["train", "-m", word, "model=mlp,dcgan", "hydra.sweep.dir=sweep"]) == 0
+    out = capfd.readouterr().out
+    (line,) = re.findall(r"(?m)^  gantool train (?!.*experiment=best).+$", out)
+    assert f"{word.partition('=')[0]}=" in line and "jobs in" in out and (in_tmp / "sweep" / PRESET).is_file()
 
 
 @pytest.mark.parametrize("name", ["0-${oc.env:HOME}", "0-a'", "0-a\\"])

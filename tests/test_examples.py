@@ -9,14 +9,13 @@ from contextlib import contextmanager
 from importlib.machinery import PathFinder
 from importlib.metadata import packages_distributions
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 import gantool
 from extent import thorough
 from gantool import beside
-from gantool.cli.main import main
+from gantool.cli.main import COMMANDS, main
 from gantool.config.parts import find
 from gantool.errors import GantoolError
 
@@ -176,17 +175,36 @@ def test_a_job_in_a_process_of_its_own_finds_them(folder: Path) -> None:
     assert len(list(Path("sweep").glob("*/checkpoints"))) == 2
 
 
-def test_a_module_of_a_folder_with_a_longer_name_is_anothers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ours, theirs = (tmp_path / folder / "own_part.py" for folder in ("us", "user"))
-    for path in (ours, theirs):
-        path.parent.mkdir()
+def test_a_class_of_ones_own_for_hydra_is_found(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hydra looks for them itself."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setitem(COMMANDS, "train", ("stand_in:train", "stands for it"))
+    marks = "from pathlib import Path\nclass Marks(Callback):\n    def on_job_start(self, **what):\n"
+    for number, word in enumerate(("mine._target_=own_0.Marks", "mine={_target_: own_1.Marks}")):
+        body = f"        Path('marked-{number}').touch()\n"
+        Path(f"own_{number}.py").write_text(f"from hydra.experimental.callback import Callback\n{marks}{body}")
+        assert main(["train", f"+hydra.callbacks.{word}", "hydra.run.dir=run"]) == 0
+        assert Path(f"marked-{number}").exists()
+
+
+@pytest.mark.parametrize("own", ["hidden.py", "hidden/__init__.py", "hidden/part.py"])
+@pytest.mark.parametrize("taken", ["hidden.py", "hidden/__init__.py", "hidden/other.py"])
+@pytest.mark.parametrize("place", [".venv/lib/site-packages", "../working-2"])
+def test_a_name_that_is_taken_is_told(own: str, taken: str, place: str, in_tmp: Path, monkeypatch) -> None:
+    """By what is installed below the folder too, as README does."""
+    here, there = in_tmp / "working", in_tmp / "working" / place
+    for path in (here / own, there / taken):
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    monkeypatch.setattr(beside, "_place", [str(tmp_path / "us")])
-    monkeypatch.setitem(sys.modules, "own_part", module := ModuleType("own_part"))
-    module.__file__ = str(theirs)
-    assert f"own_part is {theirs}: give your own another name" in beside.hidden("own_part.Loss")
-    module.__file__ = str(ours)
-    assert beside.hidden("own_part.Loss") == ""
+    monkeypatch.setattr(beside, "_place", [str(here)])
+    usual = sys.path
+    for path in (there, here):
+        monkeypatch.setattr(sys, "path", [str(path), *usual])
+        sys.modules.pop("hidden", None)
+        with pytest.raises(GantoolError) as told:
+            find("hidden.Own", "loss")
+        assert ("give your own another name" in str(told.value)) == (path == there)
+    sys.modules.pop("hidden")
 
 
 def test_files_of_ones_own_import_each_other_at_any_time(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,3 +219,5 @@ def test_files_of_ones_own_import_each_other_at_any_time(in_tmp: Path, monkeypat
     find("torch.nn.ReLU", "loss")
     assert str(in_tmp) not in sys.path
     assert find("own_first.made", "loss")() == 7 and sys.path[-1] == str(in_tmp)
+    with pytest.raises(GantoolError, match="own_first.nothing cannot be used(?!.*another name)"):
+        find("own_first.nothing", "loss")

@@ -93,11 +93,42 @@ def test_a_run_in_anothers_folder_and_other_programs_are_no_part_of_it(
     with locked(inner / ".lock"):
         assert main(["runs", "--delete", "--yes"]) == 0
     out = capfd.readouterr().out
-    assert "outputs/day/scored holds outputs/day/scored/again; it stays" in out
-    assert "outputs/fresh holds outputs/fresh/work; it stays" in out
+    assert "outputs/day/scored holds outputs/day/scored/again; it stays: move or remove that first" in out
+    assert "outputs/fresh holds outputs/fresh/work; it stays" in out and out.endswith("\ndeleted 2 runs\n")
     assert listed(capfd) == ["day/scored", "day/scored/again", "fresh"]
+    with locked(inner / ".lock"):
+        assert main(["runs", "--delete", "--yes"]) == 0
+    assert capfd.readouterr().out.endswith("\nnothing is deleted\n")
     assert main(["runs", "--delete", "--yes"]) == 0
     assert not (outputs / "day").exists() and len(list(outputs.rglob(".hydra/config.yaml"))) == 4
+
+
+def test_runs_of_every_version_are_listed_and_no_other_programs(in_tmp: Path, capfd) -> None:
+    """gantool 0.1 had no recipe; templates of others have a model and a trainer too."""
+    keys = {"old": "dataset loss model optimizer trainer", "theirs": "data model callbacks trainer"}
+    for name, found in keys.items():
+        (in_tmp / "outputs" / name / ".hydra").mkdir(parents=True)
+        text = "".join(f"{key}:\n  recipe: 1\n" for key in found.split())
+        (in_tmp / "outputs" / name / ".hydra" / "config.yaml").write_text(text)
+    assert listed(capfd) == ["old"]
+
+
+def test_bytes_are_counted_once_and_names_steer_no_terminal(outputs: Path, capfd) -> None:
+    """Of a run that lies in another one."""
+    shutil.rmtree(outputs / "sweep")
+    inner = outputs / "day" / "killed" / "in\x1b[2Jside"
+    (outputs / "fresh").rename(inner)
+    for path in (outputs / "day" / "killed" / "mine", inner / "mine"):
+        path.write_bytes(b"0" * 50_000_000)
+    assert main(["runs"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    sizes = [line.split()[-2:] for line in lines if "killed" in line]
+    assert len(sizes) == 2 and all(50 < float(size) < 60 and unit == "MB" for size, unit in sizes)
+    assert lines[-1].startswith("3 runs, 10") and any("/in?[2Jside " in line for line in lines)
+    with locked(inner / ".lock"):
+        assert main(["runs", "--delete", "--yes", "run=*killed"]) == 0
+    out = capfd.readouterr().out
+    assert "\x1b" not in out and "day/killed holds" in out and out.endswith("\nnothing is deleted\n")
 
 
 def test_two_runs_are_compared(outputs: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -175,15 +175,15 @@ def test_a_half_life_that_is_never_reached_is_told(
 
 
 OUTSIDE = {
-    f"loss.top={RAMP % (1.5, 1, 1)}": "loss.top is 1.5 at 0 kimg: should be less than or equal to 1",
-    f"loss.top={RAMP % (1, 0, 0.5)}": "loss.top is 0 at 100 kimg: should be greater than 0",
-    f"optimizer.beta2={RAMP % (0.9, 1, '50kimg')}": "optimizer.beta2 is 1 at 100 kimg: should be less than 1",
+    f"loss.top={RAMP % (1.5, 1, 1)}": "loss.top is 1.5 at its start: should be less than or equal to 1",
+    f"loss.top={RAMP % (1, 0, 0.5)}": "loss.top is 0 at its end: should be greater than 0",
+    f"optimizer.beta2={RAMP % (0.9, 1, '50kimg')}": "optimizer.beta2 is 1 at its end: should be less than 1",
     f"optimizer.beta2={RAMP % (0.9, 1, '9Mimg')}": None,
-    "optimizer/schedule=linear optimizer.schedule.end=-1": "optimizer.schedule is -1 at 100 kimg: should be a finite",
+    "optimizer/schedule=linear optimizer.schedule.end=-1": "optimizer.schedule is -1 at its end: should be a finite",
     "optimizer/schedule=linear": None,
-    f"regularizer=r1 regularizer.r1.gamma={RAMP % (1, -1, 1)}": "regularizer.r1.gamma is -1 at 100 kimg: should be",
-    f"loss=r3gan loss.regularizers.r1.gamma={RAMP % (1, -1, 1)}": "loss.regularizers.r1.gamma is -1 at 100 kimg: ",
-    f"trainer.ema_half_life={RAMP % (-1, 5, 1)}": "trainer.ema_half_life is -1 at 0 kimg: should be a finite",
+    f"regularizer=r1 regularizer.r1.gamma={RAMP % (1, -1, 1)}": "regularizer.r1.gamma is -1 at its end: should be",
+    f"loss=r3gan loss.regularizers.r1.gamma={RAMP % (1, -1, 1)}": "loss.regularizers.r1.gamma is -1 at its end: ",
+    f"trainer.ema_half_life={RAMP % (-1, 5, 1)}": "trainer.ema_half_life is -1 at its start: should be a finite",
     f"trainer.ema_half_life={RAMP % (0, '5kimg', 1)}": None,
 }
 

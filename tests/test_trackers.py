@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from gantool.cli.main import main
+from gantool.config.trust import check_links
 from gantool.game import Progress
 from gantool.logging.csv_file import CsvFile
 from gantool.logging.jsonl import read_metrics
@@ -90,6 +91,8 @@ def test_wandb_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: 
     for name in ("WANDB_DIR", "WANDB_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     logged(tmp_path / "run", WandB, "wandb")
+    check_links(tmp_path / "run")
+    assert not list((tmp_path / "run").rglob("debug-core.log")), "a link to ~/.cache"
     until, pictures = time.monotonic() + 30, 0
     while pictures < 7 and time.monotonic() < until:  # wandb's own process writes, and may end after the run
         time.sleep(0.1)

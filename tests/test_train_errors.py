@@ -35,7 +35,7 @@ CASES = {
     "model=mlp model.discriminator.hidden=[]": "model.discriminator.hidden=..: should have at least one number",
     "augment=ada augment.target=60": "augment.target=60: a mean of signs, from -1 to 1",
     "optimizer/schedule=step optimizer.schedule.interval=0": "positive numbers",
-    "loss.top={_target_:gantool.schedules.Ramp,start:1.5,end:1}": "loss.top is 1.5 at 0 kimg: should be less than or",
+    "loss.top={_target_:gantool.schedules.Ramp,start:1.5,end:1}": "loss.top is 1.5 at its start: should be less than",
     "loss=wgan loss.constraint.bound=-1": "loss.constraint.bound=-1",
     "loss.constraint={_target_:torch.nn.Flatten}": "the constraint after an update of the discriminator raised",
     "dataset=cifar10 score=none": "downloading cifar10 to data failed.*unpack cifar-10-python",
@@ -143,6 +143,16 @@ def test_mistakes_in_device_data_and_network_are_told_together(in_tmp: Path, cap
     assert main(["train", "trainer.device=cuda:7", "dataset.num_classes=3"]) == 1
     error = capfd.readouterr().err
     assert "cuda:7" in error and "mnist-5k has 10" in error and len(error.strip().splitlines()) == 2
+
+
+def test_a_schedule_holds_no_other_mistake_back(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    gamma = "regularizer.r1.gamma={_target_:gantool.schedules.Ramp,start:3,end:-1,until:%s}"
+    words = ["train", "trainer.duration=5ep", "regularizer=r1", "dataset.resolution=48"]
+    assert main([*words, gamma % 1]) == 1
+    first, second = capfd.readouterr().err.strip().splitlines()
+    assert "gamma is -1 at its end" in first and "dataset.resolution=48" in second
+    assert main([*words, gamma % "soon"]) == 1  # with which no game can be built
+    assert capfd.readouterr().err.count("until=soon: write images") == 1
 
 
 def test_a_run_folder_in_use_is_refused(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,9 @@ from safetensors.torch import load_file, save_file
 
 import gantool
 from extent import some
+from gantool.cli.main import main
 from gantool.config.composed import load_composed
+from gantool.config.trust import check_links
 from gantool.errors import GantoolError
 from gantool.lock import is_held, locked
 from runs import small
@@ -70,6 +72,34 @@ def test_nor_where_a_run_or_a_sweep_goes_on(name: str, run: Path, capfd: pytest.
     words = [word for word in words if not word.startswith("hydra")] + [f"hydra.sweep.dir={run.parent / 'sweep'}"]
     assert "or choose another hydra.sweep.dir" in told([*words, "-m", "trainer.seed=1,2"], capfd)
     assert before == {path: path.lstat().st_mtime_ns for path in (run.parent, elsewhere, *run.parent.rglob("*"))}
+
+
+def test_a_link_of_the_users_own_is_none_where_no_run_is(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Such as to a big disk; what then is told goes on with it."""
+    run, words = in_tmp / "run", small(in_tmp / "run", model="mlp", rounds=1)
+    run.mkdir()
+    (in_tmp / "disk").mkdir()
+    (run / "checkpoints").symlink_to(in_tmp / "disk")
+    assert main(words) == 0 and list((in_tmp / "disk").glob("*.pt"))
+    advice = told(words, capfd).rpartition("; ")[2].split()
+    assert main(["train", *advice[:2], "trainer.duration=2it"]) == 0
+    for path in (in_tmp / "disk").iterdir():
+        path.unlink()
+    assert told(words, capfd).endswith("remove it, or choose another folder\n"), "there is nothing to resume"
+
+
+def test_wandbs_link_to_its_own_log_is_left_to_it(run: Path) -> None:
+    for name in ("logs/debug-core.log", "logs/debug.log", "debug-core.log", "logs/config.yaml"):
+        path = run / "wandb" / "offline-run-1" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(run.parent / "elsewhere")
+        if name == "logs/debug-core.log":
+            assert gantool.load_run(run, device="cpu").nimg == 16
+            for folder in (run, run.parent):  # of a run and of a sweep
+                check_links(folder)
+        else:
+            refused(run, f"{path} leads to")
+            path.unlink()
 
 
 def test_a_lock_that_is_a_link_is_nobodys(tmp_path: Path) -> None:

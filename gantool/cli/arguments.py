@@ -15,7 +15,9 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
+from gantool import beside
 from gantool.config.composed import find_run, load_composed
+from gantool.config.parts import nodes
 from gantool.config.schema import Train
 from gantool.errors import GantoolError, require
 from gantool.files import whole_files
@@ -140,6 +142,16 @@ def check_values(overrides: Sequence[str]) -> None:
         if isinstance(override.value(), int | float) and (group := conf_dir() / override.key_or_group).is_dir():
             choices = ", ".join(sorted(path.stem for path in group.glob("*.yaml")))
             raise GantoolError(f"{override.input_line}: {group.name} is a group; choices: {choices}")
+
+
+def reach_classes(overrides: Sequence[str]) -> None:
+    """Lets Hydra find classes of the user's own that are typed for its nodes, as in
+    +hydra.callbacks.mine._target_=mine.Callback; those of gantool's nodes are looked for when they are built."""
+    for one in _parse(overrides):
+        group, _, key = one.key_or_group.rpartition(".")
+        if (group or key).partition(".")[0] == "hydra":
+            for _, node in nodes({key: one.value()}):
+                beside.reach(str(node["_target_"]))
 
 
 def _parse(overrides: Sequence[str]) -> list[Override]:

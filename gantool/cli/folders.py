@@ -4,9 +4,10 @@ import shutil
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gantool.config.composed import folders_of
@@ -18,7 +19,7 @@ class Sweep:
 
     folder: Path
     metric: str | None
-    words: tuple[str, ...] = ()  # as they were typed for it
+    words: tuple[str, ...] = ()  # as they were typed for it, and with each ${...} resolved: its jobs may have either
     sources: tuple[str, ...] = ()  # the folders of YAML files beside gantool's own that it is composed from
 
 
@@ -38,10 +39,11 @@ class Folders(Callback):
         """A sweep begins."""
         global sweep
         with suppress(OmegaConfBaseException):
-            words, sources = map(str, config.hydra.overrides.task), folders_of(config.hydra.runtime)
-            sweep = Sweep(
-                Path(config.hydra.sweep.dir).absolute(), config.get("sweep_metric"), tuple(words), tuple(sources)
-            )
+            hydra, metric = config.hydra, config.get("sweep_metric")
+            typed: Any = OmegaConf.to_container(hydra.overrides.task)
+            words = [*map(str, typed), *map(str, hydra.overrides.task)]
+            sources = folders_of(hydra.runtime)
+            sweep = Sweep(Path(hydra.sweep.dir).absolute(), metric, tuple(words), tuple(sources))
             note(sweep.folder)
 
 

@@ -169,6 +169,7 @@ def _hydra(command: str, words: list[str]) -> int:
     arguments.check_values(overrides)
     arguments.check_launcher(overrides)
     arguments.check_study(command, flags, overrides)
+    arguments.reach_classes(overrides)
     overrides = arguments.add_arguments(overrides)
     if arguments.is_sweep(flags):
         overrides = arguments.name_jobs_by_what_varies(overrides)

@@ -76,7 +76,7 @@ def _print(found: list[Entry]) -> None:
     table = Table(*columns, Column("kimg", justify="right"), "best score", Column("size", justify="right"), box=None)
     for run in found:
         kimg, size = f"{run.kimg:g}", in_bytes(run.size)
-        name = run.folder.as_posix()
+        name = shown(run.folder.as_posix())  # before its width is measured
         table.add_row(name, run.state, in_time(run.age), run.model, run.data, kimg, run.score, size)
     console = screen()
     if not console.is_terminal:
@@ -93,15 +93,17 @@ def _delete(found: list[Entry], root: Path, yes: bool) -> None:
     if not (yes or confirmed(question)):
         print("nothing is deleted")
         return
+    removed = 0
     for run in sorted(found, key=lambda run: len(run.folder.parts), reverse=True):  # first those that lie in others
         if is_held(run.folder / ".lock"):  # since it was listed
             print(shown(f"{run.folder} is being trained; it stays"))
             continue
         if other := holds_another(run.folder):
-            print(f"{run.folder} holds {other}; it stays")
+            print(shown(f"{run.folder} holds {other}; it stays: move or remove that first"))
             continue
         try:
             remove(run.folder, root)
         except OSError as error:
             raise GantoolError(f"{error.filename or run.folder}: cannot be deleted ({error.strerror})") from error
-    print("deleted")
+        removed += 1
+    print(f"deleted {removed} run{'s' * (removed > 1)}" if removed else "nothing is deleted")

@@ -46,6 +46,8 @@ OPTIMIZERS = frozenset(f"torch.optim.{name}" for name in _OPTIMIZERS.split())
 # What ${...} may be: another key of the file, or one of the two calls that gantool's own conf makes in a run.
 _HARMLESS = re.compile(r"\$\{(?:[\w.\[\]-]+|norm:[\w,]+|oc\.env:GANTOOL_DATA,[^${}:]*)\}")
 
+_OF_WANDB = "wandb/*/logs/debug-core.log"  # in a run's folder
+
 
 def check(content: Any, place: object, parts: Sequence[str] = PARTS) -> None:
     """Raises GantoolError for the first thing in plain, unresolved containers that a stranger may not ask for; `place`
@@ -105,9 +107,14 @@ def _in_conf() -> frozenset[str]:
 
 def check_links(folder: Path, otherwise: str = "trust=true reads and writes what it leads to") -> None:
     """Raises GantoolError where something in a run's folder is neither a file nor a folder of it: what is written to a
-    link goes where its author wants. `otherwise`: what can be done but to remove it."""
+    link goes where its author wants. `otherwise`: what can be done but to remove it.
+
+    wandb's link to its own log, which nothing here opens, may lead anywhere: one that was killed leaves it behind.
+    """
     for place, folders, files in os.walk(folder):
         for path in (Path(place, name) for name in (*folders, *files)):
+            if path.is_symlink() and path.match(_OF_WANDB):
+                continue
             target = Path(os.path.realpath(path))  # Path.resolve fails where links go round
             leads_out = path.is_symlink() and not target.is_relative_to(os.path.realpath(folder))
             if leads_out or not (path.is_file() or path.is_dir() or not os.path.lexists(path)):  # it may go meanwhile

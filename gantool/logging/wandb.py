@@ -42,6 +42,8 @@ class WandB(Tracker):
             settings=wandb.Settings(silent=True, console="off"),
         )
         self.sent.id = self.run.id
+        for link in run_dir.glob("wandb/*/logs/debug-core.log"):  # to ~/.cache: a run's folder is whole without it
+            link.unlink(missing_ok=True)
 
     def write(self, record: Record, progress: Progress) -> None:
         if not self.sent.is_new(progress):

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -17,7 +17,7 @@ from gantool.config.composed import choices, naming, own_folders
 from gantool.files import write_whole
 from gantool.paths import conf_dir
 from gantool.runs.ranking import Ranking
-from gantool.runs.sweeps import spelled
+from gantool.runs.sweeps import spelling
 from gantool.screen import shown
 
 PRESET = Path("experiment") / "best.yaml"  # below the sweep's folder
@@ -59,18 +59,19 @@ def tell_best(folder: Path, ranked: Ranking, typed: Sequence[str] = (), sources:
 
 def _foreign(overrides: Sequence[Override], typed: Sequence[str]) -> Iterator[object]:
     """What somebody else's overrides ask for beside gantool's own parts; `typed`: what the user has, which is free."""
-    own: set[str] = set()
+    own: set[tuple[str, str]] = set()
     for one in OverridesParser.create().parse_overrides(list(typed)):
-        listed = one.is_choice_sweep() or one.is_range_sweep()
+        # A glob lists names of files, which Hydra alone can look up.
+        listed = (one.is_choice_sweep() and not isinstance(one.value(), Glob)) or one.is_range_sweep()
         values = one.sweep_string_iterator() if listed else ()
         words = [f"{one.get_key_element()}={value}" for value in values] or [str(one.input_line)]
-        own.update(same for word in words for same in spelled([word]))
+        own.update(map(spelling, OverridesParser.create().parse_overrides(words)))
     for one in overrides:
-        key, word = one.key_or_group, str(one.input_line)
-        if (same := spelled([word])) and own.issuperset(same):
+        key = one.key_or_group
+        if spelling(one) in own:
             continue
         if key.startswith("hydra") or one.is_sweep_override():
-            yield word
+            yield str(one.input_line)
         yield from (what for what, _ in trust.foreign({key.rpartition(".")[2]: one.value()}))
 
 

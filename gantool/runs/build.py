@@ -94,7 +94,8 @@ def set_up(cfg: DictConfig, written: Written) -> Setup:
             config = read(cfg, written)
             # Here an epoch and a round have one image; what is wrong at the end itself is told once it is known.
             length = parse_duration(trainer.duration, key="trainer.duration", images_per_epoch=1, images_per_round=1)
-            check_schedules(config, length)
+            with collecting(mistakes):  # the game is built all the same, and tells its own
+                check_schedules(config, length)
             seed_everything(trainer.seed, "weights")
             game = build_game(config)
             here = local_processes() if device.type == "cpu" else 1  # that share this memory
@@ -103,7 +104,7 @@ def set_up(cfg: DictConfig, written: Written) -> Setup:
             check_shapes(game, source)
             frozen = frozen_parameters(game, trainer.freeze or {}, blank(game, source))
     if mistakes:
-        raise GantoolError("\n".join(mistakes))
+        raise GantoolError("\n".join(dict.fromkeys(mistakes)))  # a schedule that cannot be built is met twice
     assert source is not None
     game.to(device)
     to_memory_format(game, channels_last=trainer.channels_last)

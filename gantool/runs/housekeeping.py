@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +30,10 @@ class Entry:
     size: int  # bytes on the disk
 
     @classmethod
-    def read(cls, folder: Path, now: float) -> "Entry":
-        """The run in `folder`."""
+    def read(cls, folder: Path, now: float, others: Collection[Path] = ()) -> "Entry":
+        """The run in `folder`, without those of `others` that lie in it."""
         status, chosen = read_status(folder), choices(folder)
-        files = files_in(folder)
+        files = files_in(folder, others)
         written = max((file.st_mtime for file in files), default=now)
         state = str(status.get("state") or "empty")
         if state == "running" and not is_held(folder / ".lock"):
@@ -61,12 +61,13 @@ def _found(root: Path) -> Iterator[Path]:
 
 
 def _is_run(folder: Path) -> bool:
-    """Whether gantool has written the configuration in `folder`: other programs of Hydra keep theirs there too."""
+    """Whether gantool has written the configuration in `folder`, of whatever version: other programs of Hydra keep
+    theirs there too, some with a model and a trainer."""
     try:
         text = (folder / ".hydra" / "config.yaml").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
-    return {"recipe", "model", "trainer"} <= set(re.findall(r"^(\w+):", text, re.MULTILINE))
+    return {"model", "loss", "dataset", "trainer"} <= set(re.findall(r"^(\w+):", text, re.MULTILINE))
 
 
 def holds_another(folder: Path) -> Path | None:
@@ -77,8 +78,9 @@ def holds_another(folder: Path) -> Path | None:
 
 def read_runs(root: Path) -> list[Entry]:
     """What the runs in `root` are."""
-    now = time.time()
-    return [Entry.read(folder, now) for folder in find_runs(root)]
+    now, found = time.time(), find_runs(root)
+    others = frozenset(found)
+    return [Entry.read(folder, now, others) for folder in found]
 
 
 def remove(folder: Path, root: Path) -> None:
@@ -102,10 +104,13 @@ def confirmed(question: str) -> bool:
         return False
 
 
-def files_in(path: Path) -> list[os.stat_result]:
-    """What the disk tells of a file, or of all files in a folder; without those that go meanwhile, as the partial ones
-    of a run that trains do."""
-    files = [Path(place) / name for place, _, names in os.walk(path) for name in names] if path.is_dir() else [path]
+def files_in(path: Path, but: Collection[Path] = ()) -> list[os.stat_result]:
+    """What the disk tells of a file, or of all files in a folder `but` for those of some folders in it; without those
+    that go meanwhile, as the partial ones of a run that trains do."""
+    files = [] if path.is_dir() else [path]
+    for place, folders, names in os.walk(path):
+        folders[:] = [name for name in folders if Path(place, name) not in but]
+        files += [Path(place, name) for name in names]
     found = []
     for file in files:
         with suppress(FileNotFoundError):

@@ -35,10 +35,10 @@ def check_schedules(config: Train, total: int) -> None:
             continue
         schedule = build(node, path)
         check_schedule(schedule, path)
-        for nimg in (0, total):
+        for nimg, place in ((0, "start"), (total, "end")):
             number = schedule(nimg, total)
             if why := _refusal(plain, path, number):
-                lines.setdefault((str(node), why), f"{path} is {number:g} at {nimg / 1000:g} kimg: {why}")
+                lines.setdefault((str(node), why), f"{path} is {number:g} at its {place}: {why}")
                 break
     if lines:
         raise GantoolError("\n".join(lines.values()))

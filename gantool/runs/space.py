@@ -69,7 +69,7 @@ def is_within(params: Mapping[str, object], space: "Mapping[str, BaseDistributio
 
     def is_one(value: object, of: "BaseDistribution") -> bool:
         if isinstance(of, CategoricalDistribution):
-            return any(type(value) is type(choice) and value == choice for choice in of.choices)
+            return isinstance(value, str) and value in of.choices
         if isinstance(of, IntDistribution):
             return type(value) is int and of.low <= value <= of.high and (value - of.low) % of.step == 0
         if not isinstance(of, FloatDistribution) or not isinstance(value, int | float) or isinstance(value, bool):

@@ -11,7 +11,7 @@ from zlib import crc32
 from omegaconf import OmegaConf
 
 from gantool.config.composed import read_saved
-from gantool.errors import GantoolError, require
+from gantool.errors import GantoolError, first_line, require
 from gantool.lock import locked
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def refused(folder: Path, url: str | None, error: Exception) -> GantoolError:
     """One line of why the study cannot be had."""
     where = f"study.storage={url}" if url else str(folder / JOURNAL)
     cause = error.__cause__ or error  # Optuna's own words tell nothing of it
-    reason = next(iter(str(getattr(cause, "orig", cause)).splitlines()), "") or type(error).__name__
+    reason = first_line(getattr(cause, "orig", cause))
     password = "; a password is taken from PGPASSWORD or ~/.pgpass" if "password" in reason else ""
     return GantoolError(f"{where}: the study cannot be opened ({reason}){password}")
 

@@ -49,9 +49,14 @@ def spelled(words: Sequence[str]) -> tuple[str, ...]:
     found = {}
     for word in words:
         with suppress(HydraException):
-            one = OverridesParser.create().parse_override(word)
-            found[one.get_key_element().lstrip("+")] = json.dumps(one.value(), default=str)
+            key, value = spelling(OverridesParser.create().parse_override(word))
+            found[key] = value
     return tuple(sorted(f"{key}={value}" for key, value in found.items() if not _IDLE.fullmatch(key)))
+
+
+def spelling(one: Override) -> tuple[str, str]:
+    """The key and the value of an override, each in the one spelling."""
+    return one.get_key_element().lstrip("+"), json.dumps(one.value(), default=str)
 
 
 def check_varied(overrides: Sequence[Override]) -> None:

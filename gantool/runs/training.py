@@ -1,6 +1,7 @@
 """A training run from its configuration to its folder: what gantool train and gantool.train do."""
 
 import logging
+import os
 import shlex
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from gantool.config import Written, choices, save_composed
 from gantool.config.trust import check_links
 from gantool.data.stream import Stream
 from gantool.errors import InUse, out_of_memory
+from gantool.files import whole_files
 from gantool.lock import locked
 from gantool.logging.console import Console
 from gantool.logging.log import Log
@@ -58,8 +60,11 @@ def train_run(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> 
     SystemExit(128 + signal) when a signal stopped the run after a checkpoint.
     """
     started, written = time.monotonic(), Written.of(hydra)
-    if hydra.job.config_name != "resume":  # which has looked, or was told to trust
-        check_links(run_dir, f"choose another folder; resume={run_dir} trust=true writes to what it leads to")
+    # resume= has looked, or was told to trust; where nobody's run is, links are the user's own, such as to a big disk.
+    if hydra.job.config_name != "resume" and os.path.lexists(run_dir / ".hydra" / "config.yaml"):
+        can_resume = bool(whole_files(run_dir / "checkpoints", "*.pt"))
+        trusting = f"; {shlex.quote(f'resume={run_dir}')} trust=true writes to what it leads to" if can_resume else ""
+        check_links(run_dir, f"choose another folder{trusting}")
     settle_batch(cfg, written, run_dir)
     setup = set_up(cfg, written)
     with process_group():
