@@ -35,6 +35,8 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
     `config_dir`: a folder of YAML files of one's own, as --config-dir. hydra.run.dir=FOLDER names the run's folder; one
     that is there goes on. Raises GantoolError for the user's mistakes, and SystemExit where a signal stopped it.
     """
+    if isinstance(overrides, str):
+        raise GantoolError(f"{overrides!r} is one text: give a list of words, gantool.train({overrides.split()})")
     if not logging.root.handlers:
         handler = logging.StreamHandler()
         handler.setFormatter(Plain("%(message)s"))

@@ -64,6 +64,19 @@ def hidden(name: str) -> str:
     return f" ({top} is {taken[0]}: give your own another name)"
 
 
+def missing(name: str) -> str:
+    """The top module of a class, such as mine.Loss, that is neither on Python's path nor in the folder; else ''."""
+    top = _top(name)
+    if not top.isidentifier() or top in sys.modules or _lies_here(top) or find_spec(top) is not None:
+        return ""
+    return top
+
+
+def no_module(top: str) -> str:
+    """What to tell of a module that is `missing`."""
+    return f": No module named '{top}': start gantool in the folder that holds {top}.py, or install it"
+
+
 def _top(name: str) -> str:
     return name.partition(".")[0].partition(":")[0]
 

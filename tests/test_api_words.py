@@ -47,6 +47,16 @@ def test_words_that_are_wrong_are_one_line(in_tmp: Path, word: str, line: str) -
     assert "\n" not in str(told.value) and not (in_tmp / "run").exists()
 
 
+def test_one_text_is_no_list_of_words() -> None:
+    with pytest.raises(GantoolError, match=r"give a list of words, gantool.train\(\['model=mlp', 'trainer.seed=1'\]\)"):
+        gantool.train("model=mlp trainer.seed=1")
+
+
+def test_help_and_completion_name_what_there_is() -> None:
+    names = {"train", "load", "load_run", "GantoolError"}
+    assert names <= {*dir(gantool)} and all(f"gantool.{name}(" in str(gantool.__doc__) for name in ("train", "load"))
+
+
 def test_a_mistake_leaves_no_folder_and_two_runs_never_share_one(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = [word for word in small(in_tmp, model="dcgan", rounds=1)[1:] if not word.startswith("hydra.run.dir")]
     with pytest.raises(GantoolError):

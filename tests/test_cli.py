@@ -23,6 +23,7 @@ ONE_LINERS = [
     ("optimizer.lrr=1", "unknown key 'optimizer.lrr' (did you mean 'lr'?): torch.optim.Adam takes no such argument"),
     ("trainer.sed=1", "unknown key 'trainer.sed' (did you mean 'seed'?)"),
     ("modell=dcgan", "unknown key 'modell' (did you mean 'model'?)"),
+    ("classes=zebra", "unknown key 'classes'; classes= is a key of gantool sample, interpolate"),
     ("model=dcgann", "no 'dcgann' in config group 'model' (did you mean 'dcgan'?); choices: "),
     ("experiment=nothing-like-it", "no 'nothing-like-it' in config group 'experiment'"),
     ("+experiment=nothing-like-it", "no 'nothing-like-it' in config group 'experiment'"),

@@ -57,6 +57,12 @@ def test_a_value_of_the_wrong_type_is_one_line_for_every_key(command: str, capfd
         assert out == "" and not list(Path.cwd().iterdir())
 
 
+def test_a_key_of_another_command_names_that(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["sample", "trainer.seed=3"]) == 1
+    line = "unknown key 'trainer'; trainer= is a key of gantool train"
+    assert capfd.readouterr().err == f"gantool sample: error: {line}\n"
+
+
 def test_all_mistakes_are_told_together_each_once(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["sample", "num=0", "classes=1.5", "+sed=1", "format=gif"]) == 1
     assert sorted(line.partition("error: ")[2] for line in capfd.readouterr().err.splitlines()) == [

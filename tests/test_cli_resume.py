@@ -60,6 +60,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["resume=rum"], "resume=rum: no such folder (did you mean 'run'?)"),
         (["resume=run/checkpoints/1.pt"], "resume=run/checkpoints/1.pt: name the run folder"),
         (["resume=run/checkpoints"], "resume=run/checkpoints is not a run folder"),
+        (["resume=."], "resume=. is not a run folder: it has no .hydra/config.yaml; name one of those in it, such as "),
         (["resume=bare"], "resume=bare has no checkpoint to continue from"),
         (["resume=old"], "old was made by gantool 0.1, whose configuration this version does not read: use"),
     ],

@@ -47,7 +47,7 @@ def test_a_sweep_runs_every_job_and_names_failures(capfd: pytest.CaptureFixture[
     assert "4 of 6 jobs failed:" in table
     assert "  1-trainer.seed-13: RuntimeError: a bug" in table
     assert "  2-trainer.seed-14: nor is the network" in table
-    assert "gantool train job 2: error: the data is not there\n" in err
+    assert "gantool train job 3 of 6: error: the data is not there\n" in err
     assert "Error executing job" not in err
 
 

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from composing import composed, typed
 from extent import some
-from gantool.config import Written, changes, choices, drop_inherited, read, save_composed
+from gantool.config import Written, changes, choices, save_composed
 from gantool.config.composed import load_composed
 from gantool.config.resolvers import file_name
 from gantool.errors import GantoolError
@@ -90,7 +90,13 @@ MISTAKES = [
     ),
     ("loss.n_critic=0", "loss.n_critic=0: should be greater than 0"),
     ("model.latent.dim=0", "model.latent.dim=0: should be greater than 0"),
-    ("model.conditional=yes", "model.conditional=yes: should be a valid boolean"),
+    ("model.conditional=yes", "model.conditional=yes: should be true or false"),
+    ("dataset.flip=maybe", "dataset.flip=maybe: should be true or false"),
+    ("score.fd=null", "score.fd=null: leave a part out by choosing the others: score=[is]"),
+    (
+        "monitor.samples=null",
+        "monitor.samples=null: leave a part out by choosing the others: monitor=[histograms,scores,labels,codes]",
+    ),
     ("dataset.on_bad_image=ignore", "dataset.on_bad_image=ignore: should be 'stop' or 'skip'"),
     ("dataset.device_resident=maybe", "dataset.device_resident=maybe: should be 'auto', true or false"),
     ("+foo=1", "unknown key 'foo'"),
@@ -177,25 +183,6 @@ def test_what_is_read_is_resolved_and_typed() -> None:
     common = {"n_critic": 1, "top": None, "regularizers": {}, "constraint": None}
     assert config.loss.node == {"_target_": "gantool.losses.NonSaturating", "real_label": 1.0, **common}
     assert config.model.latent is not None and config.model.latent.dim == 8
-
-
-def test_keys_that_came_with_another_class_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
-    """The user wrote _target_: the file's other keys may be those of its own class, what the user wrote stays."""
-    words = ["loss._target_=gantool.losses.Hinge", "model.generator._target_=gantool.networks.mlp.Generator"]
-    with caplog.at_level("INFO"):
-        cfg, hydra = composed(*words, "++model.generator.hidden=[16]", "+loss.labels=1")
-        drop_inherited(cfg, Written.of(hydra))
-    assert sorted(caplog.messages) == [
-        "loss: gantool.losses.Hinge takes no real_label; left out",
-        "model.generator: gantool.networks.mlp.Generator takes no width, upsampling; left out",
-    ]
-    assert cfg.model.generator == {"_target_": "gantool.networks.mlp.Generator", "hidden": [16], "norm": "instance"}
-    assert "real_label" not in cfg.loss
-    with pytest.raises(GantoolError, match=r"^unknown key 'loss.labels': gantool.losses.Hinge takes no such"):
-        read(cfg, Written.of(hydra))
-    cfg, hydra = composed(words[0], "loss.real_label=0.9")
-    drop_inherited(cfg, Written.of(hydra))
-    assert cfg.loss.real_label == 0.9, "it is the user's, and a mistake"
 
 
 def test_what_the_user_wrote_is_known(tmp_path: Path) -> None:

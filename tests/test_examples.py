@@ -109,7 +109,13 @@ def test_a_class_on_the_command_line_is_enough(folder: Path, capfd: pytest.Captu
     """Keys that came with DCGAN's generator and that this one does not take are left out, and said."""
     words = ["train", "model.generator._target_=my_network.Generator", "score=none", *SMALL]
     assert main(words) == 0
-    assert "my_network.Generator takes no norm, upsampling; left out" in capfd.readouterr().out
+    out = capfd.readouterr().out
+    assert "my_network.Generator takes no norm, upsampling; left out" in out
+    assert "note: model.generator._target_ is yours; width=24 came with model=dcgan, and the suggested" in out
+    assert main([*words, "loss._target_=my_loss.Margin", "hydra.run.dir=other"]) == 0
+    out = capfd.readouterr().out
+    assert "\nloss my_loss.Margin: discriminator minimises" in out
+    assert "note: loss._target_ is yours; the suggested values (recipe) are those of loss=non-saturating\n" in out
     assert main([*words, "model.generator.upsampling=nearest"]) == 1
     error = capfd.readouterr().err
     assert "unknown key 'model.generator.upsampling'" in error and error.count("\n") == 1

@@ -217,6 +217,8 @@ def test_what_is_no_snapshot(run: Path, capfd: pytest.CaptureFixture[str]) -> No
     path = run / "a.safetensors"
     with pytest.raises(GantoolError, match="not a readable snapshot"):
         gantool.load(path)
+    with pytest.raises(GantoolError, match=r"is a run, not a snapshot: gantool.load_run opens it, and gantool export"):
+        gantool.load(run)
     none, old = "gantool export run=FOLDER makes one", "was written by gantool 0.1: .* export the run anew"
     for metadata, message in (
         ({}, none),
@@ -227,7 +229,11 @@ def test_what_is_no_snapshot(run: Path, capfd: pytest.CaptureFixture[str]) -> No
         save_file({"weight": torch.zeros(2)}, path, metadata)
         with pytest.raises(GantoolError, match=message):
             gantool.load(path)
-    save_snapshot(path, load_run(str(run), device="cpu"))
+    opened = load_run(str(run), device="cpu")
+    save_snapshot(path, opened)
+    for made in (opened, gantool.load(path)):
+        with pytest.raises(GantoolError, match="=0: should be 1 or more"):
+            made.sample(0)
     content = path.read_bytes()
     path.write_bytes(content[:-4] + b"\0\0\0\0")
     with pytest.raises(GantoolError, match="is damaged"):

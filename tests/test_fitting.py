@@ -14,6 +14,7 @@ from gantool.config import Written
 from gantool.config.composed import settings
 from gantool.errors import GantoolError
 from gantool.networks import mlp
+from gantool.runs import fitting, rehearsal
 from gantool.runs.build import set_up
 from gantool.training.hardware import MixedPrecision
 from runs import Composed, newest, same_training, small, train
@@ -102,6 +103,27 @@ def test_a_scaler_that_memory_left_amid_a_step_is_renewed() -> None:
     precision.scaler.unscale_(optimizer)  # and the step finds no memory
     precision.renew_scaler()
     precision.scaler.unscale_(optimizer)
+
+
+@pytest.mark.parametrize(
+    ("paces", "size", "why"),
+    [
+        ({32: 1.0, 64: 0.6, 128: 0.4, 256: 0.39}, 128, "batches of 256 train no faster"),
+        ({32: 1.0, 64: 0.6, 128: None}, 64, "twice as many images do not fit"),
+        ({32: None, 16: 1.0}, 16, "twice as many images do not fit"),
+        ({32: 1.0, 64: 0.5}, 64, "twice as many are more than the 100 images there are"),
+        (dict.fromkeys((32, 16, 8, 4, 2, 1)), None, "twice as many images do not fit"),
+    ],
+)
+def test_why_a_batch_is_not_larger(paces: dict, size: int | None, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gantool.runs.fitting.Attempt.play", lambda self, size, micro: paces[size])
+    trial = fitting.Attempt.__new__(fitting.Attempt)
+    assert fitting._fastest(trial, 32, None, 100 if "100" in why else 5000) == (size, why)
+
+
+def test_times_of_a_dry_run_have_one_form() -> None:
+    times = [rehearsal._in_words(seconds) for seconds in (0.012, 17, 59.7, 373, 7500, 3599.9, 90_000)]
+    assert times == ["0.012 s", "17 s", "1 min 0 s", "6 min 13 s", "2 h 5 min", "1 h 0 min", "1 d 1 h"]
 
 
 def test_a_batch_grows_while_that_is_faster(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:

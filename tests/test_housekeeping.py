@@ -221,6 +221,7 @@ def test_what_is_being_made_is_not_cleaned(in_tmp: Path, monkeypatch, capfd: pyt
     [
         (["runs", "nowhere"], "nowhere: no such folder"),
         (["runs", ".", "stat=failed"], "no filter 'stat' (did you mean 'state'?)"),
+        (["runs", ".", "state=failed,finised"], "no state 'finised' (did you mean 'finished'?)"),
         (["runs", ".", "older=7"], "older=7: write a positive number and a unit"),
         (["runs", ".", "below=few"], "below=few: write a number"),
         (["diff", ".", "."], "run=. is not a run folder"),

@@ -139,6 +139,22 @@ def test_what_is_wrong_for_all_is_told_once(word: str, in_tmp: Path, capfd: pyte
     assert not (in_tmp / "sweep").exists()
 
 
+def test_what_is_wrong_for_some_is_told_before_any_is_trained(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """In a value alone, and in two that do not go together."""
+    words = ["train", "-m", "score=none", "hydra.sweep.dir=sweep"]
+    assert main([*words, "model=mlp", "trainer.batch_size=32,-1", "optimizer.lr=0.1,0.2"]) == 1
+    first, *others = [line for line in capfd.readouterr().err.splitlines() if line.startswith("gantool")]
+    assert first.startswith("gantool train: error: nothing is trained, as 2 of 4 jobs fail: leave")
+    line = (
+        "gantool train: error: trainer.batch_size=-1 optimizer.lr={}: trainer.batch_size=-1: should be greater than 0"
+    )
+    assert others == [line.format(rate) for rate in (0.1, 0.2)]
+    assert main([*words, "model=mlp,dcgan", "dataset.resolution=20,32"]) == 1
+    first, *others = [line for line in capfd.readouterr().err.splitlines() if line.startswith("gantool")]
+    assert len(others) == 1 and others[0].startswith("gantool train: error: model=dcgan dataset.resolution=20: ")
+    assert not (in_tmp / "sweep").exists()
+
+
 def test_a_job_is_found_by_its_words_or_its_configuration(tmp_path: Path) -> None:
     def job(*words: str, composed: str) -> Enrolled:
         return enrol(tmp_path, words, composed, lambda number: f"{number}-job")

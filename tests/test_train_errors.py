@@ -14,6 +14,7 @@ from gantool.config.parts import find
 from gantool.lock import locked
 from runs import WIDTHS, small, train
 
+IMAGES = "dataset=folder dataset.root=images dataset.resolution=32"
 CASES = {
     "trainer.batch_size=100000000": "real images of a round alone need 410 GB, and there are .* GB: choose a smaller",
     "trainer.batch_size=0": "trainer.batch_size=0: should be greater than 0",
@@ -50,7 +51,8 @@ CASES = {
     "model=mlp loss=r3gan regularizer=[r1,r2]": "regularizer=r1,r2: the loss brings it.*loss.regularizers.r1.KEY",
     "regularizer=r1 model.discriminator.norm=batch": "batch norm.*model.discriminator.norm=layer",
     "dataset=folder dataset.root=nowhere": "dataset.root=nowhere is not a folder",
-    "dataset=folder dataset.root=images dataset.resolution=32 model.conditional=true": "folder has no labels",
+    f"{IMAGES} model.conditional=true": "no labels in images: put.*labels.csv",
+    f"{IMAGES} dataset.labels=none model.conditional=true": "dataset.labels=none finds none in images: set it to auto",
     "dataset=cifar10 dataset.root=nowhere dataset.download=false": "no CIFAR-10 in nowhere.*dataset.root=",
     "dataset.num_classes=7": "mnist-5k has 10",
     "dataset=mnist-5k dataset.root=here": "did you mean dataset=mnist",
@@ -176,17 +178,20 @@ def test_a_bad_resume_leaves_the_run_as_it_was(in_tmp: Path, capfd: pytest.Captu
 def test_a_resume_keeps_its_changes(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
     train(in_tmp / "run", model="mlp", rounds=2)
     assert main(["train", f"resume={in_tmp / 'run'}", "trainer.duration=3it"]) == 0
+    assert capfd.readouterr().out.rstrip().endswith(f"resume={in_tmp / 'run'} trainer.duration=1kimg")
     capfd.readouterr()
     assert main(["train", f"resume={in_tmp / 'run'}"]) == 0
     assert "is finished" in capfd.readouterr().out
+    assert main(["train", f"resume={in_tmp / 'run'}", "trainer.duration=1it"]) == 0
+    assert "is finished: it has 0.024 kimg already" in capfd.readouterr().out
     assert WIDTHS["mlp"][0].partition("=")[2] in (in_tmp / "run" / ".hydra" / "overrides.yaml").read_text()
 
 
 @thorough
 def test_a_sweep_runs_every_job_and_names_the_failure(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    words = [w for w in small(in_tmp, "score=[fd,is]", "monitor.scores.num=40") if not w.startswith("hydra")]
-    assert main([*words, "-m", "trainer.seed=1,2", "model.generator.norm=batch,bach"]) == 1
+    words = [w for w in small(in_tmp, "score=[fd,is]") if not w.startswith("hydra")]
+    assert main([*words, "-m", "trainer.seed=1,2", "monitor.scores.num=40,1"]) == 1
     output = capfd.readouterr().out
-    assert "2 of 4 jobs failed" in output and "did you mean 'batch'" in output and "fd_digits (ranked)" in output
+    assert "2 of 4 jobs failed" in output and "needs at least 2" in output and "fd_digits (ranked)" in output
     statuses = list((in_tmp / "outputs" / "sweeps").rglob("status.json"))
     assert len(statuses) == 4

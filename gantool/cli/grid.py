@@ -17,7 +17,8 @@ log = logging.getLogger(__name__)
 def run_grid(launching: Launching, arguments: Sequence[str]) -> None:
     """Trains what is missing of all combinations, in their order, and goes on with what was killed.
 
-    Raises GantoolError for what is wrong with every job, and what Hydra raises for one that does not compose.
+    Raises GantoolError for what is wrong with every job, for what shows in the settings of one, and what Hydra raises
+    for one that does not compose.
     """
     overrides = launching.parse(arguments)
     check_varied(overrides)
@@ -34,6 +35,9 @@ def run_grid(launching: Launching, arguments: Sequence[str]) -> None:
             jobs[composed] = (words, whole)
     if jobs:
         launching.check(overrides)
+        varied = tuple(f"{one.get_key_element()}=" for one in overrides if one.is_sweep_override())
+        names = (" ".join(word.lstrip("+") for word in words if word.startswith(varied)) for words, _ in jobs.values())
+        launching.check_each(dict(zip(names, (whole for _, whole in jobs.values()), strict=True)))
     with writing(folder, "make room or choose hydra.sweep.dir=FOLDER"):
         names = {
             composed: enrol(folder, words, composed, lambda number, whole=whole: launching.folder_name(whole, number))

@@ -24,7 +24,7 @@ from gantool.launch import first_failure, is_first_rank
 from gantool.lock import is_held
 from gantool.logging.jsonl import read_metrics
 from gantool.logging.status import NAME, read_status, write_status
-from gantool.runs.sweeps import ELSEWHERE, digest, number_of, standing, told_place
+from gantool.runs.sweeps import ELSEWHERE, digest, standing, told_place
 from gantool.screen import shown
 
 _MOST = 20  # lines of one error
@@ -56,7 +56,7 @@ class Job:
         in_sweep = hydra.mode == RunMode.MULTIRUN
         folder = Path(hydra.runtime.output_dir)
         before, tells, lost = _written(folder), is_first_rank(), False
-        job = f" job {number_of(folder.name)}" if in_sweep else ""
+        job = f" {told_place(folder)[0] or folder.name}" if in_sweep else ""
         logging.raiseExceptions = False  # a line that cannot be printed is no reason for a traceback
         if in_sweep and self.command == "train":
             if state := standing(folder, digest(cfg)):  # by now

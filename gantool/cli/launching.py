@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,8 @@ from gantool.launch import processes
 
 if TYPE_CHECKING:
     from gantool.training.loop import Every
+
+_PATIENCE = 60.0  # seconds
 
 
 class Launching:
@@ -70,16 +72,44 @@ class Launching:
     def check(self, overrides: Sequence[Override]) -> "list[Every]":
         """The monitors of a run with the first of all values. Raises GantoolError for what is wrong with every job, so
         that it is told once: the mistakes of that one that are there also without what varies."""
-        mistakes, monitors = self.look([first_of(one) for one in overrides])
+        mistakes, monitors = self._look_at([first_of(one) for one in overrides])
         if mistakes:
-            alone, monitors = self.look([str(one.input_line) for one in overrides if not one.is_sweep_override()])
+            alone, monitors = self._look_at([str(one.input_line) for one in overrides if not one.is_sweep_override()])
             if both := [line for line in mistakes if line in alone]:
                 raise GantoolError("\n".join(both))
         return monitors
 
-    def look(self, words: Sequence[str]) -> "tuple[list[str], list[Every]]":
-        """Lines about a run with these overrides, as far as they show before its first round; and its monitors."""
-        from gantool.config import Written
+    def check_each(self, jobs: Mapping[str, DictConfig]) -> None:
+        """Raises GantoolError with a line for each job, given by what varies and by what it composed, that its own
+        settings rule out, before the first one is trained: of as many as are looked at in a minute.
+
+        Jobs that are submitted find other devices and memory: only what needs neither is looked at.
+        """
+        if processes() > 1:  # each would look at another number of them
+            return
+        away, began, lines = "submitit" in str(self.config.hydra.launcher.get("_target_")), time.monotonic(), []
+        for name, whole in jobs.items():
+            if time.monotonic() - began > _PATIENCE:
+                break
+            HydraConfig.instance().set_config(whole)
+            mistakes, _ = self.look(whole, until="read" if away else "set up")
+            lines += [line if line.startswith(name) else f"{name}: {line}" for line in mistakes[:1]]
+        if lines:
+            fix = "leave their values out, or name the sound combinations in several commands with one hydra.sweep.dir"
+            first = f"nothing is trained, as {len(lines)} of {len(jobs)} jobs fail: {fix}"
+            raise GantoolError("\n".join([first, *lines]))
+
+    def _look_at(self, words: Sequence[str]) -> "tuple[list[str], list[Every]]":
+        """What `look` tells of a run with these overrides."""
+        try:
+            return self.look(self.compose(words))
+        except HydraException as error:
+            return str(error).splitlines(), []
+
+    def look(self, whole: DictConfig, until: str = "ready") -> "tuple[list[str], list[Every]]":
+        """Lines about a run that composed `whole`, as far as they show before its first round; and its monitors.
+        `until`: once its settings are read, its networks set up, or all is ready."""
+        from gantool.config import Written, drop_inherited, read
         from gantool.runs.build import set_up
         from gantool.runs.fitting import assume_batch
         from gantool.runs.ready import get_ready, settled
@@ -87,11 +117,17 @@ class Launching:
 
         logging.disable()  # the job will tell
         try:
-            whole = self.compose(words)
             cfg = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
             written = Written.of(whole.hydra)
             assume_batch(cfg)
-            setup = settled(set_up(cfg, written), self.folder)
+            if until == "read":
+                drop_inherited(cfg, written)
+                read(cfg, written)
+                return [], []
+            setup = set_up(cfg, written)
+            if until == "set up":
+                return [], []
+            setup = settled(setup, self.folder)
             check_source(setup.config.init, self.folder)
             if processes() == 1:
                 return [], get_ready(setup, written, time.monotonic(), in_sweep=True)[2]

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -191,12 +192,24 @@ def _hydra(command: str, words: list[str]) -> int:
             if full_error:
                 raise
             if line := in_one_line(error):
-                raise GantoolError(line) from error
+                raise GantoolError(line + _whose(line, command)) from error
             if folders.sweep is None:
                 raise
             reason = f"{type(error).__name__}: {first_line(error)}"  # the launcher's: a job's process died
             raise GantoolError(f"the sweep was cut short: {reason}") from error
     return 0
+
+
+def _whose(line: str, command: str) -> str:
+    """What to add to a line about an unknown key where it is one of another command."""
+    from gantool.config.schema import Train
+
+    if (found := re.fullmatch(r"unknown key '(\w+)(\.[^']*)?'", line)) is None:
+        return ""  # or the line says what is meant
+    kinds = {name: _options(name) for name in COMMANDS if name != command}
+    owners = [name for name, kind in kinds.items() if kind and found[1] in kind.model_fields]
+    owners = ["train"] if command not in COMPOSED and found[1] in Train.model_fields else owners
+    return f"; {found[1]}= is a key of gantool {', '.join(owners[:3])}" if owners else ""
 
 
 def _options(command: str) -> "type[CommandOptions] | None":

@@ -8,7 +8,7 @@ from pathlib import Path
 from gantool.errors import GantoolError, did_you_mean
 from gantool.lock import is_held
 from gantool.paths import expanded, outputs_dir
-from gantool.runs.housekeeping import Entry, confirmed, holds_another, in_bytes, in_time, read_runs, remove
+from gantool.runs.housekeeping import STATES, Entry, confirmed, holds_another, in_bytes, in_time, read_runs, remove
 from gantool.schedules import parse_seconds
 from gantool.screen import screen, shown
 
@@ -56,6 +56,8 @@ def _check(word: str) -> Callable[[Entry], bool]:
     key, _, value = word.partition("=")
     if key in _TEXTS:
         patterns = value.split(",")
+        if key == "state" and (wrong := [one for one in patterns if not any(fnmatch(name, one) for name in STATES)]):
+            raise GantoolError(f"{word}: no state {wrong[0]!r}{did_you_mean(wrong[0], STATES)}; {', '.join(STATES)}")
         return lambda run: any(fnmatch(_TEXTS[key](run), pattern) for pattern in patterns)
     if key in ("older", "newer"):
         seconds, sign = parse_seconds(value, key=key), 1 if key == "older" else -1

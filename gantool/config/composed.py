@@ -1,6 +1,7 @@
 """The composed configuration in a run's folder: .hydra/config.yaml, hydra.yaml and overrides.yaml."""
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
@@ -11,16 +12,19 @@ from typing import Any
 from hydra.conf import HydraConf
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from gantool import beside
 from gantool.config import trust
 from gantool.config.leaves import leaves
 from gantool.config.parts import nodes
 from gantool.config.read import resolve
+from gantool.config.resolvers import targets
 from gantool.config.schema import DATASET_OWNED, OPTIMIZER_OWNED, Train
 from gantool.errors import GantoolError, did_you_mean
 from gantool.files import write_whole
 from gantool.paths import conf_dir, expanded
 
 _NODES = ("recipe", "trainer", "dataset", "loss", "optimizer")
+_NAMED = 3  # runs
 FORMAT = 1  # of config.yaml; counts up when a key comes to mean something else, not when one is added
 
 _PLACE = re.compile(r"(.+_)?(root|folder|dir|path|file|weights)|(test_)?[ab]")  # keys that name a folder or file
@@ -57,10 +61,12 @@ def make_absolute(cfg: DictConfig) -> None:
 
 
 def choices(run_dir: Path) -> dict[str, str]:
-    """The choice made in each group when the run in `run_dir` began; {} where that cannot be read any more."""
+    """The choice made in each group when the run in `run_dir` began, or the class that was typed over the choice's; {}
+    where that cannot be read any more."""
     with suppress(GantoolError, AttributeError, KeyError, TypeError):
         chosen = _read(run_dir / ".hydra" / "hydra.yaml")["hydra"]["runtime"]["choices"]
-        return {str(group): choice for group, choice in chosen.items() if isinstance(choice, str)}
+        chosen = {str(group): choice for group, choice in chosen.items() if isinstance(choice, str)}
+        return chosen | {group: name for group, name in targets(typed_words(run_dir)).items() if group in chosen}
     return {}
 
 
@@ -81,8 +87,18 @@ def find_run(
         siblings = [sibling.name for sibling in path.parent.iterdir()] if path.parent.is_dir() else []
         raise GantoolError(f"{key}={folder}: no such folder{did_you_mean(path.name, siblings)}")
     if not (path / ".hydra" / "config.yaml").is_file():
-        raise GantoolError(f"{key}={folder} {otherwise}")
+        raise GantoolError(f"{key}={folder} {otherwise}{_runs_in(path)}")
     return path
+
+
+def _runs_in(folder: Path) -> str:
+    """The newest runs in a folder of runs, or of a sweep, to be named in its place."""
+    found = [path.parents[1] for depth in ("*", "*/*") for path in folder.glob(f"{depth}/.hydra/config.yaml")]
+    newest = sorted(found, key=lambda run: run.stat().st_mtime, reverse=True)[:_NAMED]
+    if not newest:
+        return ""
+    more = f"; gantool runs {shlex.quote(str(folder))} lists all {len(found)}" if len(found) > len(newest) else ""
+    return f"; name one of those in it, such as {', '.join(map(str, newest))}{more}"
 
 
 def typed_words(run_dir: Path) -> list[str]:
@@ -130,12 +146,23 @@ def load_composed(run_dir: Path, *, trusted: bool = False) -> DictConfig:
     version of gantool.
     """
     cfg = read_saved(run_dir)
-    if trusted:
-        return cfg
     content = OmegaConf.to_container(cfg)
+    if trusted:
+        _check_at_hand(content, run_dir)
+        return cfg
     trust.check(content, run_dir)
     trust.check_links(run_dir)
     return DictConfig(trust.fetching_nowhere_else(content))
+
+
+def _check_at_hand(content: Any, run_dir: Path) -> None:
+    """Raises GantoolError for a class in a file that is not in the folder that gantool was started in."""
+    for path, node in nodes(content):
+        if isinstance(name := node["_target_"], str) and (file := beside.missing(name)):
+            began, hydra = "", run_dir / ".hydra" / "hydra.yaml"
+            with suppress(GantoolError, KeyError, TypeError):
+                began = f" (this run was started in {_read(hydra)['hydra']['runtime']['cwd']})"
+            raise GantoolError(f"{path}._target_={name} cannot be used{beside.no_module(file)}{began}")
 
 
 def read_saved(run_dir: Path) -> DictConfig:
@@ -163,10 +190,15 @@ def read_saved(run_dir: Path) -> DictConfig:
     return DictConfig(_merged(_defaults(), saved))
 
 
+def common() -> dict[str, Any]:
+    """conf/train.yaml: the keys of each group that it has whatever is chosen."""
+    return _read(conf_dir() / "train.yaml")
+
+
 @cache
 def _defaults() -> dict[str, Any]:
     """What conf says of the keys that are gantool's own, whatever is chosen."""
-    conf = _read(conf_dir() / "train.yaml")
+    conf = common()
     kept = {"dataset": DATASET_OWNED, "optimizer": OPTIMIZER_OWNED}
     own = {group: {key: value for key, value in conf[group].items() if key in keys} for group, keys in kept.items()}
     others = ("recipe", "regularizer", "auxiliary", "score", "monitor", "logger", "init", "sweep_metric")

@@ -57,6 +57,10 @@ def _line(mistake: ErrorDetails, plain: Mapping[Any, Any]) -> str:
             node = node[part]
         return f"unknown key '{path}'{did_you_mean(str(last), known_keys(node) - {str(last)})}"
     if mistake["type"] in ("model_type", "dict_type"):
+        group, _, name = path.partition(".")
+        if group in NAMED and name in plain[group] and mistake["input"] is None:
+            others = [key.replace("_", "-") if group != "score" else key for key in plain[group] if key != name]
+            return f"{path}=null: leave a part out by choosing the others: {group}=[{','.join(others)}]"
         return f"{path}={mistake['input']}: should be a group of keys, not a value"
     return f"{path}={as_typed(mistake['input'])}: {plain_message(mistake)}"
 
@@ -72,7 +76,8 @@ def _fix_for_missing(path: str) -> str:
 
 def plain_message(mistake: ErrorDetails) -> str:
     """Pydantic's message in the words of YAML: 'should be a valid integer'."""
-    message = mistake["msg"].replace("True", "true").replace("False", "false").replace(" after validation", "")
+    message = mistake["msg"].replace("a valid boolean", "true or false").replace(" after validation", "")
+    message = message.replace("True", "true").replace("False", "false")
     return re.sub(r"^(Value error, |Input |List |String )", "", message)
 
 

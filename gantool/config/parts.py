@@ -46,6 +46,8 @@ def find(name: str, path: str) -> Callable[..., Any]:
     except (Exception, SystemExit) as error:  # importing a user's file runs it
         reason = error if isinstance(error, ImportError | AttributeError | TypeError | ValueError) else repr(error)
         told = f"{_near(name)}: {reason}{beside.hidden(name)}"
+        if top := beside.missing(name):
+            told = beside.no_module(top)
         raise GantoolError(f"{path}._target_={name} cannot be used{told}") from error
     return target
 
@@ -154,8 +156,8 @@ def mistakes(path: str, node: Mapping[str, Any], owned: frozenset[str] = frozens
         elif key not in known and not takes_all:
             own = [one for one in known if one not in HANDED]
             near = did_you_mean(key, own)
-            takes = "" if near or not 0 < len(own) < 9 else f", but {', '.join(own)}"
-            yield key, f"unknown key '{path}.{key}'{near}: {name} takes no such argument{takes}"
+            takes = "no such argument" if near or not 0 < len(own) < 9 else f"only {', '.join(own)}"
+            yield key, f"unknown key '{path}.{key}'{near}: {name} takes {takes}"
         elif isinstance(value, float) and not math.isfinite(value):
             yield key, f"{path}.{key}={value}: should be a finite number"
         elif value is None and key in (*HANDED, "device"):

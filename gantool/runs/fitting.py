@@ -170,23 +170,27 @@ def settle_batch(cfg: DictConfig, written: Written, run_dir: Path) -> None:
         cfg.trainer.microbatch = None if fits == trainer.batch_size else fits
         log.info("trainer.batch_size=auto-micro: batches of %d, trainer.microbatch=%s", trainer.batch_size, fits)
     else:
-        fits = _fastest(trial, trainer.batch_size, trainer.microbatch, num_images)
+        fits, why = _fastest(trial, trainer.batch_size, trainer.microbatch, num_images)
         cfg.recipe.batch_size = fits or trainer.batch_size
-        log.info("trainer.batch_size=auto: %s; rates stay as they are", fits)
+        log.info("trainer.batch_size=auto: %s (%s); rates stay as they are", fits, why)
     forget_compiled(trainer.compile)
     if fits is None:
         raise GantoolError("out of memory: no batch fits: choose a smaller network or dataset.resolution")
 
 
-def _fastest(trial: Attempt, size: int, microbatch: int | None, num_images: int) -> int | None:
-    best = trial.play(size, microbatch)
+def _fastest(trial: Attempt, size: int, microbatch: int | None, num_images: int) -> tuple[int | None, str]:
+    """The batch, None where none fits, and why it is not larger."""
+    best, no_room = trial.play(size, microbatch), "twice as many images do not fit"
     while best is None and size > 1:
         size //= 2
         if (best := trial.play(size, microbatch)) is not None:
-            return size
-    while best is not None and 2 * size <= num_images:
-        pace = trial.play(2 * size, microbatch)
-        if pace is None or pace * _WORTH > best:
-            break
+            return size, no_room
+    if best is None:
+        return None, no_room
+    while 2 * size <= num_images:
+        if (pace := trial.play(2 * size, microbatch)) is None:
+            return size, no_room
+        if pace * _WORTH > best:
+            return size, f"batches of {2 * size} train no faster"
         size, best = 2 * size, pace
-    return None if best is None else size
+    return size, f"twice as many are more than the {num_images:,} images there are"

@@ -13,6 +13,7 @@ from gantool.config.composed import choices
 from gantool.lock import is_held
 from gantool.logging.status import read_status
 
+STATES = ("running", "killed", "stopped", "failed", "finished", "pruned", "empty")
 _KEPT = (".git", ".hydra", "checkpoints", "samples")  # folders that hold no runs
 
 
@@ -21,7 +22,7 @@ class Entry:
     """One run, as far as its folder tells without looking into checkpoints."""
 
     folder: Path
-    state: str  # running, killed, stopped, failed, finished, empty
+    state: str  # one of STATES
     age: float  # seconds since it was last written to
     model: str
     data: str

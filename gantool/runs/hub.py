@@ -28,6 +28,9 @@ def find_snapshot(source: str | Path) -> Path:
     """
     if not is_on_hub(source):
         path = expanded(source)
+        if (path / ".hydra").is_dir() and not (path / NAME).is_file():
+            fix = f"gantool.load_run opens it, and gantool export run={path} makes a snapshot of it"
+            raise GantoolError(f"{path} is a run, not a snapshot: {fix}")
         return path / NAME if path.is_dir() else path
     require("hub", "huggingface_hub", what=f"{source}, which is no file or folder here but may be on the Hub,")
     from huggingface_hub import hf_hub_download

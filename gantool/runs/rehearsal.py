@@ -5,7 +5,6 @@ import logging
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 
@@ -106,4 +105,11 @@ def _free(folder: Path) -> int:
 
 
 def _in_words(seconds: float) -> str:
-    return f"{seconds:.2g} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
+    """'17 s', '6 min 13 s', '2 h 5 min', '3 d 4 h'."""
+    if seconds < 59.5:
+        return f"{seconds:.2g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"

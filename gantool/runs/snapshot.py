@@ -59,6 +59,8 @@ class FromLatent(nn.Module):
     def sample(self, count: int, *, seed: int = 0, labels: Tensor | Asked = None) -> Tensor:
         """(count, C, H, W) for latents drawn as in training; `labels` may be names, taken in turn; None: all classes
         in turn."""
+        if count < 1:
+            raise GantoolError(f"count={count}: should be 1 or more")
         device = next(self.network.parameters()).device
         chosen = self.labelled.given(labels, count, "this generator")
         with forked(device):

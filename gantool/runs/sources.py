@@ -40,9 +40,13 @@ def fill_in(cfg: DictConfig, source: Source | TwoSided) -> None:
         asked, has = size_text(cfg.dataset.resolution), size_text(source.resolution)
         raise GantoolError(f"dataset.resolution={asked}: {source.name} has {has} pixels")
     if cfg.model.get("conditional") and not source.num_classes:
-        raise GantoolError(
-            f"model.conditional=true, but {source.name} has no labels: choose another data set or labels"
-        )
+        what, fix = f"{source.name} has no labels", "choose another data set or labels"
+        if isinstance(source, Folder):
+            what = f"there are no labels in {source.root}"
+            fix = "put the images into one sub-folder per class, or add labels.csv (file,class) or dataset.json"
+        if (labels := cfg.dataset.get("labels", "auto")) != "auto":
+            what, fix = f"dataset.labels={labels} finds none in {cfg.dataset.root}", "set it to auto"
+        raise GantoolError(f"model.conditional=true, but {what}: {fix}")
     with open_dict(cfg):
         if cfg.dataset.channels is None and isinstance(source, Folder) and source.paged:
             cfg.dataset.stacks = False  # the channels that are filled in are not to turn pages into channels

@@ -131,6 +131,8 @@ class TrainedRun:
         """(num, C, H, W) uint8: the images of `gantool sample` with this seed. `labels`, of a conditional run: (num,)
         int64, (num, K) floats where they are vectors, or names, taken in turn; None: its classes in turn. Raises
         GantoolError for a run that translates."""
+        if num < 1:
+            raise GantoolError(f"num={num}: should be 1 or more")
         if self.game.translates:
             raise GantoolError(f"{self.folder} is a CycleGAN or pix2pix run: call one of run.generators")
         labels = self.labelled.given(labels, num, self.folder)

@@ -27,7 +27,7 @@ from gantool.monitors.summary import summary
 from gantool.ranks import from_first, process_group, rank
 from gantool.runs.build import Setup, set_up
 from gantool.runs.fitting import settle_batch, what_fits
-from gantool.runs.lines import farewell, headline, how_finished
+from gantool.runs.lines import farewell, headline, how_finished, inherited
 from gantool.runs.monitors import build_measurements, build_trackers, build_watchdog, scorer_of, scores_of
 from gantool.runs.output import writing
 from gantool.runs.parallel import arrange, check_parallel, settings_of
@@ -49,7 +49,7 @@ from gantool.training.stop import StopSignal
 
 log = logging.getLogger(__name__)
 
-_told: set[str] = set()  # tables of networks, by this process
+_told: set[str] = set()  # tables of networks and notes, by this process
 
 
 def train_run(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> State:
@@ -177,6 +177,11 @@ class _Run:
         chosen = choices(self.run_dir)
         log.info("%s", headline(setup, self.run_dir, self.data.num_images, state.progress.nimg))
         if is_new:
+            notes = [*inherited(setup.cfg, Written.of(self.hydra), self.hydra.runtime.choices)]
+            for line in notes:
+                if line not in _told:
+                    log.info("%s", line)
+            _told.update(notes)
             tables, loss_line = summary(state.game, self.data.fixed(2), loss_name=chosen.get("loss", ""))
             told = self.hydra.mode == RunMode.MULTIRUN and tables in _told  # a sweep tells the same networks once
             log.info("\n%s\n", loss_line if told else f"{tables}\n\n{loss_line}")
