@@ -67,7 +67,7 @@ def hidden(name: str) -> str:
 def missing(name: str) -> str:
     """The top module of a class, such as mine.Loss, that is neither on Python's path nor in the folder; else ''."""
     top = _top(name)
-    if not top.isidentifier() or top in sys.modules or _lies_here(top) or find_spec(top) is not None:
+    if not top.isidentifier() or top in sys.modules or _here(top) or find_spec(top) is not None:
         return ""
     return top
 
