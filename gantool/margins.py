@@ -57,6 +57,10 @@ class Estimate:
             return 0.0
         return student((a + b) ** 2 / (a**2 / self.freedom + b**2 / other.freedom)) * math.sqrt(a + b)
 
+    def apart(self, other: "Estimate") -> float:
+        """The same if the spreads were known and not guessed from a few seeds."""
+        return student(math.inf) * math.hypot(self.error, other.error)
+
     def ties(self, other: "Estimate") -> bool:
         """True where the difference is within what chance makes of it."""
         return abs(self.value - other.value) <= self.needs(other)

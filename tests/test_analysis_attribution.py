@@ -1,11 +1,12 @@
 """Attributions of scores whose pixels' shares are known, completeness, and networks that mix the images of a batch."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from gantool.analysis.attribution import METHODS, attribute, each_alone
-from gantool.analysis.figures import overlay
+from gantool.analysis.figures import heat_colours, overlay
 from gantool.networks import dcgan, progan
 
 WEIGHT = torch.randn(2, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -89,3 +90,13 @@ def test_images_of_any_shape_are_covered(shape: tuple[int, int, int]) -> None:
     found = attribute(lambda x, y: (x * weight).sum((1, 2, 3)), torch.ones(shape), None, -torch.ones(shape), steps=2)
     assert all(heat.shape == shape[1:] for heat in found.maps.values()) and abs(found.completeness_error) < 1e-2
     assert (found.maps["occlusion"] > 0).all(), "every pixel is covered, and counts"
+
+
+def test_a_colour_bar_has_the_colours_of_the_maps() -> None:
+    for signed, places in ((True, (-1.0, 0.0, 1.0)), (False, (0.0, 1.0))):
+        bar, low = heat_colours(signed=signed), -1 if signed else 0
+        for place in places:
+            map_ = overlay(torch.zeros(1, 1, 1), torch.tensor([[place]]), 1.0)[0, 0] / 255
+            assert np.allclose(bar((place - low) / (1 - low))[:3], map_)
+    grey = overlay(torch.zeros(1, 1, 1), torch.zeros(1, 1), 1.0)[0, 0]
+    assert len(set(grey.tolist())) == 1 and grey[0] < 255, "no attribution is grey in both"

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from extent import some, thorough
+from gantool.cli.main import main
 
 _PROMPT = "READY> "
 BASH = shutil.which("bash") or ""
@@ -101,6 +102,51 @@ WHOLE = {
 @pytest.mark.parametrize("typed", some(WHOLE, 3))
 def test_the_tab_key_ends_the_word(bash: Terminal, typed: str) -> None:
     assert WHOLE[typed] in bash.line_after_tab(typed)
+
+
+OFFERED = {
+    "gantool train trainer.watchdog.action=": ["off", "rollback", "stop", "warn"],
+    "gantool train -m trainer.watchdog.action=stop,w": ["stop,warn"],
+    "gantool train trainer.compile=": ["false", "graphs", "true"],
+    "gantool train ++study.sampler=c": ["cmaes"],
+    "gantool sample format=": ["grid", "npz", "png"],
+    "gantool sample format=p": ["png"],
+    "gantool interpolate path=": ["linear", "spherical"],
+    "gantool runs state=f": ["failed", "finished"],
+}
+
+
+def offered(line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What stands behind the last = of the words that are offered."""
+    monkeypatch.setenv("COMP_LINE", line)
+    monkeypatch.delenv("COMP_POINT", raising=False)
+    assert main(["-sc", "query=bash"]) == 0
+    return [word.strip().rpartition("=")[2] for word in capsys.readouterr().out.splitlines()]
+
+
+@pytest.mark.parametrize("line", OFFERED)
+def test_the_values_that_a_type_lists_are_offered(
+    line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert offered(line, capsys, monkeypatch) == OFFERED[line]
+
+
+def test_runs_of_gantool_outputs_are_offered(
+    in_tmp: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = in_tmp / "far away"
+    for run in ("day/one", "day/two", "sweep/none"):
+        (place / run / ".hydra").mkdir(parents=True)
+        if run != "sweep/none":
+            (place / run / ".hydra" / "config.yaml").touch()
+    (in_tmp / "here" / "conf").mkdir(parents=True)
+    monkeypatch.chdir(in_tmp / "here")
+    monkeypatch.setenv("GANTOOL_OUTPUTS", str(place))
+    found = offered("gantool sample run=", capsys, monkeypatch)
+    runs = [str(place / run).replace(" ", "\\ ") for run in ("day/one", "day/two")]
+    assert found == [*runs, "conf/"]
+    assert offered("gantool sample run=co", capsys, monkeypatch) == ["conf/"]
+    assert offered("gantool sample out=", capsys, monkeypatch) == ["conf/"]
 
 
 @thorough

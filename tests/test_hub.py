@@ -1,6 +1,8 @@
-"""The model card beside every snapshot, the folder for the Hub, and what comes from there, without a network."""
+"""What an export tells: the card beside every snapshot, the folder for the Hub, and what comes from there."""
 
 import shutil
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,10 @@ import gantool
 from gantool.cli.main import main
 from gantool.errors import GantoolError
 from gantool.logging.status import read_status
+from gantool.runs import card, exporting
 from gantool.runs.card import write_card
 from gantool.runs.hub import NAME, is_on_hub
+from gantool.runs.labelled import Labelled
 from gantool.runs.trained import load_run
 from runs import train
 
@@ -76,6 +80,22 @@ def test_a_card_tells_of_the_average_in_words(in_tmp: Path, half_life: str) -> N
     assert line == f"| weights | averaged, half-life {'2kimg' if half_life == '2kimg' else 'on a schedule'} |"
 
 
+def test_a_card_names_the_classes_and_asks_for_one(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(in_tmp / "run", "model.conditional=true", model="mlp", rounds=1)
+    run = load_run(str(in_tmp / "run"), device="cpu")
+    strange = ["horse", "*a_b*", *(str(number) for number in range(7)), 'a "zebra"']
+    monkeypatch.setattr(card, "_FEW", 4)
+    for names, listed, asked in (
+        (run.labelled.names, "10 classes: 0, 1, 2, 3, ....", 'labels="9"'),
+        (strange, r"10 classes: horse, \*a\_b\*, 0, 1, ....", r'labels="a \"zebra\""'),
+        ([], "10 classes.", "labels=9"),
+    ):
+        write_card(in_tmp, replace(run, labelled=Labelled(10, names)), None)
+        text = (in_tmp / "README.md").read_text()
+        assert listed in text and f"generator.sample(64, seed=0, {asked})" in text
+        assert "unconditional" not in text
+
+
 def test_every_snapshot_has_a_card(trained_run: Path, in_tmp: Path) -> None:
     card = (trained_run / "exported" / "README.md").read_text()
     assert "license: unknown" in card and "Not stated" in card and (trained_run / "exported" / "samples.png").is_file()
@@ -90,3 +110,24 @@ def test_what_is_here_is_never_looked_for_on_the_hub(in_tmp: Path) -> None:
     (in_tmp / "a" / "b").mkdir(parents=True)
     found = {name: is_on_hub(name) for name in ("a/b", "a/c", "a/b.safetensors", "./a", "~/a", "a", "a/b/c")}
     assert [name for name, hub in found.items() if hub] == ["a/c"]
+
+
+def test_each_file_is_told_and_torch_is_silent(in_tmp: Path, monkeypatch, capfd, recwarn) -> None:
+    def save(program: object, path: Path) -> None:
+        warnings.warn("No complete tensor found in the group! Returning the first one.", stacklevel=2)
+        path.touch()
+
+    monkeypatch.setattr(torch.export, "save", save)
+    monkeypatch.setattr(exporting, "compare_alone", lambda programs, *_: {path.name: 0.0 for path in programs})
+    train(in_tmp / "run", "model.conditional=true", model="mlp", rounds=1)
+    out = in_tmp / "run" / "exported"
+    assert main(["export", f"run={in_tmp / 'run'}", "format=torch"]) == 0
+    told = [
+        line for line in capfd.readouterr().out.splitlines() if line.startswith(("writing", "tracing", "comparing"))
+    ]
+    assert told == [
+        "tracing generator",
+        f"writing {out / 'generator.pt2'}",
+        "comparing generator.pt2 with the run, in a Python without gantool",
+    ]
+    assert not [one for one in recwarn if "No complete tensor" in str(one.message)]

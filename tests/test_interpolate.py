@@ -31,8 +31,11 @@ def test_a_grid_and_an_animation(in_tmp: Path) -> None:
     words = ["interpolate", f"run={in_tmp / 'run'}", "rows=4", "steps=5"]
     assert main(words) == 0 and main([*words, "path=linear"]) == 0
     round_way, straight = sorted((in_tmp / "run" / "interpolated").rglob("path.png"), reverse=True)
-    a, b = (np.asarray(Image.open(path)).astype(int)[::3, ::3] for path in (round_way, straight))  # as enlarged
-    assert a.shape == (4 * 34 + 2, 5 * 34 + 2)
+    a, b = (np.asarray(Image.open(path)).astype(int) for path in (round_way, straight))
+    a, b = (picture[::3, ::-3][:, ::-1] for picture in (a, b))  # as enlarged
+    named = a.shape[1] - (5 * 34 + 2)  # the names of the rows stand on the left
+    assert a.shape[0] == 4 * 34 + 2 and named > 0 and a[:, :named].max() > 64
+    a, b = a[:, named:], b[:, named:]
     first, middle = slice(0, 34), slice(2 * 34 + 2, 3 * 34)
     assert (a[:, first] == b[:, first]).all() and np.abs(a[:, middle] - b[:, middle]).max() > 1
     assert Image.open(round_way.with_suffix(".gif")).n_frames == 5 + 3  # type: ignore[attr-defined]
@@ -66,8 +69,11 @@ def test_from_class_to_class(in_tmp: Path, model: str) -> None:
     assert torch.allclose(begin, run.game.generate(z, three, run.generators), atol=1e-6)
     assert torch.allclose(end, run.game.generate(z, seven, run.generators), atol=1e-6)
     assert not torch.equal(begin, end) and not torch.equal(middle, begin) and not torch.equal(middle, end)
-    grid = np.asarray(Image.open(in_tmp / "out" / "path.png"))[::4, ::4]
-    assert grid.shape == (2 * 34 + 2, 3 * 34 + 2)
+    grid = np.asarray(Image.open(in_tmp / "out" / "path.png"))
+    named = grid.shape[1] - 4 * (3 * 34 + 2)
+    assert grid.shape[0] == 4 * (2 * 34 + 2) and named > 0
+    upper, lower = grid[: 4 * 34, :named], grid[4 * 36 :, :named]
+    assert upper.max() == lower.max() == 255 and (upper[: len(lower)] != lower).any(), "3 to 7, and 7 to 3"
 
 
 def test_an_unconditional_run_has_no_classes(in_tmp: Path, capfd: pytest.CaptureFixture) -> None:

@@ -73,7 +73,7 @@ def test_names_never_say_fid_and_the_protocol_says_how(
     assert scorer.names == [f"{kind}_efficientnet" for kind in scores]
     protocol = scorer.protocol()
     assert protocol["extractor"] == "efficientnet" and protocol["resize"] == "bicubic with antialias to 128"
-    assert "too few for a sound covariance" in str(protocol["warning"])
+    assert "fd_efficientnet is unreliable (1,280 features need several times as many)" in str(protocol["warning"])
 
 
 def test_a_changed_weights_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

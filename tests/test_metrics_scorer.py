@@ -90,20 +90,24 @@ def test_num_real_leaves_the_floor_and_the_scores_one_reference() -> None:
 
     overlapping = scorer(data, 150, num_real=250).protocol()
     assert overlapping["num_floor"] == [150, 150]
-    counts = "the floor is of 150 real images against 150, as there are no more: the scores are of 150 against 250"
+    counts = "the floor is of two halves of 150, the scores are of 150 images against 250"
     assert counts in str(overlapping["warning"])
 
 
 def test_warnings() -> None:
     assert scorer(reals(1000), 20).protocol()["warning"] is None
-    assert "floor is of 50 real images against 50" in str(scorer(reals(100), 80).protocol()["warning"])
+    assert "floor is of two halves of 50, " in str(scorer(reals(100), 80).protocol()["warning"])
+    many = "8 features need several times as many"
     few = scorer(reals(1000), 8, "fd").protocol()["warning"]
-    assert few == "8 images are too few for a sound covariance of 8 features"
+    assert few == f"only 8 generated images: fd_rows is unreliable ({many}); take more"
+    half = str(scorer(reals(14), 5000, "fd").protocol()["warning"])
+    assert half.startswith(f"only 14 real images: fd_rows is unreliable ({many}); compare runs on these images with")
+    assert half.endswith("; the floor is of two halves of 7, the scores are of 5,000 images against 14")
     assert scorer(reals(1000), 8, "precision").protocol()["warning"] is None
-    for num, told in ((40, "4 images, drawn for fd_infinity_rows, are too few for"), (200, None)):
+    for num, told in ((40, "only 4 images are drawn for fd_infinity_rows: "), (200, None)):
         both = {"fd": FrechetDistance(), "fd_infinity": FrechetDistanceInfinity()}
         warning = Scorer(Rows(), both, reals(1000), num=num).warning
-        assert warning == (told and f"{told} a sound covariance of 8 features")
+        assert warning == (told and f"{told}fd_infinity_rows is unreliable ({many}); take more")
 
 
 def test_the_same_images_give_the_same_numbers_whatever_surrounds_them() -> None:

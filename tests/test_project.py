@@ -1,6 +1,9 @@
 """The latents behind images: found again where the images are the generator's own, and used to go between them."""
 
 import json
+import os
+import shlex
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +15,13 @@ from PIL import Image
 
 from composing import typed
 from gantool.cli.main import main
+from gantool.errors import GantoolError
 from gantool.games.gan import GAN, stage_of
 from gantool.latents import Structured
 from gantool.losses import Hinge
 from gantool.networks.mlp import Discriminator, Generator
 from gantool.runs.build import build_game
-from gantool.runs.projection import Projected, project
+from gantool.runs.projection import Projected, load_latents, project
 from gantool.runs.trained import TrainedRun, load_run
 from runs import WIDTHS, train
 
@@ -94,15 +98,20 @@ def test_a_folder_is_projected_and_its_images_are_gone_between(run: Path, in_tmp
         Image.fromarray(pixels[0].numpy()).resize((40, 40)).save(in_tmp / "mine" / f"{number}.png")
     words = [f"run={run}", "images=mine", f"out={in_tmp / 'out'}", "steps=20", "starts=40"]
     assert main(["project", *words]) == 0
+    told = capfd.readouterr().out
+    assert "RMS pixel error 0." in told and "(pixels range from -1 to 1)" in told
     errors = json.loads((in_tmp / "out" / "errors.json").read_text())
     assert list(errors) == ["0.png", "1.png", "2.png"] and all(0 < error < 1 for error in errors.values())
     with np.load(in_tmp / "out" / "latents.npz") as arrays:
         assert arrays["z"].shape == (3, 6) and arrays["labels"].shape == (3,)
     assert Image.open(in_tmp / "out" / "grid.png").size[0] == 3 * (6 * 34 + 2)
-    way = ["interpolate", f"run={run}", f"latents={in_tmp / 'out'}", f"out={in_tmp / 'way'}", "steps=4"]
+    (line,) = [line for line in told.splitlines() if line.startswith("go on: ")]
+    way = [*shlex.split(line.removeprefix("go on: gantool ")), f"out={in_tmp / 'way'}", "steps=4"]
+    assert way[:3] == ["interpolate", f"run={run}", f"latents={in_tmp / 'out'}"]
     assert main(way) == 0
     path, seen = (np.asarray(Image.open(in_tmp / name)) for name in ("way/path.png", "out/grid.png"))
-    path, seen = path[:: path.shape[1] // 138, :: path.shape[1] // 138], seen[::3, ::3]
+    times = path.shape[0] // (3 * 34 + 2)
+    path, seen = path[::times, -138 * times :: times], seen[::3, ::3]
     for row in range(3):  # each begins with what was found for its image, and ends with that of the next
         first = path[2 + 34 * row : 34 + 34 * row, 2:34].astype(int)
         last = path[2 + 34 * row : 34 + 34 * row, 104:136].astype(int)
@@ -119,6 +128,23 @@ def test_a_folder_is_projected_and_its_images_are_gone_between(run: Path, in_tmp
         assert main(wrong) == 1
         error = capfd.readouterr().err
         assert line in error and error.count("\n") == 1
+
+
+def test_the_newest_of_the_folders_that_project_has_made_is_taken(run: Path, in_tmp: Path, caplog) -> None:
+    loaded, made = load_run(run), in_tmp / "made"
+    with pytest.raises(GantoolError, match="name the folder or file that gantool project wrote"):
+        load_latents(in_tmp, loaded, 6)
+    for age, name in ((9, "two"), (5, "three"), (7, "one")):
+        (made / name).mkdir(parents=True)
+        labels = torch.full((2,), age)
+        Projected(torch.zeros(2, 6), labels, torch.zeros(2, 1, 1, 1), torch.zeros(2)).save(made / name)
+        written = time.time() - age
+        os.utime(made / name / "latents.safetensors", (written, written))
+    with caplog.at_level("INFO", "gantool"):
+        _, labels = load_latents(made, loaded, 6)
+    assert labels is not None and labels.tolist() == [5, 5]
+    assert caplog.messages == [f"latents of {made / 'three'}, the newest of 3"]
+    assert load_latents(made / "one", loaded, 6)[1].tolist() == [7, 7]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("stage", [0.0, 1.5, 3.0])

@@ -2,8 +2,10 @@
 the page."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from gantool.cli.main import main
 from gantool.cli.sweep import report
 from gantool.page.reading import RunFolder
 from gantool.runs.evaluations import Evaluation, print_table, ranked
-from gantool.runs.ranking import ranking
+from gantool.runs.ranking import ranking, shortened
 from gantool.runs.results import Result
 from runs import small
 
@@ -150,6 +152,42 @@ def test_checkpoints_of_long_runs_are_told_apart(tmp_path: Path, capfd: pytest.C
     assert [sum(text in line for line in lines) for text in ("12345.6", "12348", "e+")] == [4, 4, 0]
 
 
+APART = "2 seeds are too few to tell loss=hinge from loss=lsgan"
+
+
+def seeds(**values: list[float]) -> list[Result]:
+    """Runs of these losses, a seed each for the values."""
+    return [
+        Result(f"{name}-{seed}", "finished", None, 1000, {"fd": v}, settings=name, words=(f"loss={name}",), seed=seed)
+        for name, scores in values.items()
+        for seed, v in enumerate(scores)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "places", "told"),
+    [
+        ({"hinge": [111.6, 112.8], "lsgan": [123.2, 132.6]}, ["1=", "1="], [APART]),
+        ({"hinge": [111.6, 132.8], "lsgan": [123.2, 132.6]}, ["1=", "1="], []),
+        ({"hinge": [111.6, 112.8, 112, 112.1, 111.9], "lsgan": [123.2, 132.6, 128, 130, 126]}, ["1", "2"], []),
+        ({"hinge": [111.6], "lsgan": [123.2]}, [], []),
+    ],
+)  # fmt: skip
+def test_means_that_lie_apart_are_told_to_be_of_too_few_seeds(
+    values: dict[str, list[float]], places: list[str], told: list[str]
+) -> None:
+    found = ranking(seeds(**values), "fd")
+    assert [group.place for group in found.groups] == places
+    assert found.notes == [f"note: {line}" for line in told]
+
+
+def test_a_rate_is_named_by_four_digits() -> None:
+    rates = {"0.0004980092169409933": "0.000498", "0.001": "0.001", "1.23456789e-05": "1.235e-05", "[0.12345678]": None}
+    for long, short in rates.items():
+        assert shortened(f"optimizer.lr={long}") == f"optimizer.lr={short or long}"
+    assert shortened("trainer.seed=123456789") == "trainer.seed=123456789" and shortened("0.12345678") == "0.12345678"
+
+
 @pytest.fixture
 def sweep(in_tmp: Path, capfd: pytest.CaptureFixture) -> tuple[Path, str]:
     """Two seeds of two rates, and what was printed."""
@@ -165,17 +203,38 @@ def test_a_sweep_its_page_and_evaluate(sweep: tuple[Path, str], capfd: pytest.Ca
     assert "Runs that differ in their seed alone" in below and below.count("±") >= 6
     for name in ("optimizer.lr=0.001", "optimizer.lr=0.01"):
         assert sum(line.split()[1:3] == [name, "2"] for line in below.splitlines()) == 1
-    assert "note: 60 images are too few for a sound covariance" in below
+    assert "note: only 60 generated images: fd_digits is unreliable" in below
     jobs = sorted(path for path in folder.iterdir() if path.name[0].isdigit())
     log = jobs[3] / "metrics.jsonl"
     log.write_text(log.read_text().replace('"num_fake": 60', '"num_fake": 61'))
     assert main(["report", "run=sweep"]) == 0
     page = (folder / "report.html").read_text()
     assert f"* {jobs[3].name} is not ranked: scored with num_fake 61 and not 60" in page and ">-*</td>" in page
-    assert "mean ± standard deviation over seeds" in page and "60 images are too few" in page
+    assert "mean ± standard deviation over seeds" in page and "only 60 generated images" in page
     capfd.readouterr()
     named = ",".join(f"'{job}'" for job in jobs)
     assert main(["evaluate", f"run=[{named}]", "score=[fd]", "num=60", "num_real=100", "out=table"]) == 0
     said = [line for line in capfd.readouterr().out.splitlines() if "over seeds (" in line]
     assert len(said) == 1 and "fd_digits differs by" in said[0] and "optimizer.lr=0.01" in said[0]
     assert len(json.loads(Path("table/results.json").read_text())[0]["margins"]) == 1
+
+
+def test_the_page_of_a_sweep_tells_how_its_best_is_trained_again(
+    sweep: tuple[Path, str], capfd: pytest.CaptureFixture
+) -> None:
+    def page(name: str = "sweep/report.html", *words: str) -> str:
+        assert main(["report", "run=sweep", *words]) == 0
+        return unescape(re.sub("<[^>]*>", " ", Path(name).read_text()))
+
+    folder, out = sweep
+    best, line = re.findall(r"(?m)^best: (\S+)\n  (gantool train .*)$", out)[0]
+    preset = folder / "experiment" / "best.yaml"
+    preset.unlink()
+    text = page()
+    assert f"best: {best}" in text and line in text
+    assert re.search(r"Device +cpu( \(.+\))?, fp32", text)
+    with (folder / best / ".hydra" / "overrides.yaml").open("a") as file:
+        file.write("- loss._target_=planted.Loss\n")
+    text = page()
+    assert f"best: {best}, which asks for 'planted.Loss', which is not gantool's own" in text and not preset.exists()
+    assert "gantool train" not in text

@@ -115,7 +115,7 @@ def test_a_run_on_one_page(in_tmp: Path) -> None:
     rows = [tuple(str(digit) for digit in range(10))] * 2  # of generated and of real images
     assert [rows_of(path) for path in sorted((run / "samples").glob("[gr]*-000000.000.png"))] == rows
     (path,) = (run / "interpolated").rglob("path.png")
-    assert rows_of(path) == ("0", "1")
+    assert rows_of(path) == (), "they are in the picture itself"
     assert sum(page.texts[i : i + 10] == list(rows[0]) for i in range(len(page.texts))) >= 2
     assert "Broken" not in text, "a picture that is being written is left out"
     assert page.tags.count("svg") >= 7 and page.tags.count("img") >= 12

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from gantool.cli.main import main
 from gantool.errors import GantoolError
 from gantool.latents import Normal
 from gantool.runs.labelled import Labelled
-from gantool.runs.sampling import columns_for
+from gantool.runs.sampling import class_folders, columns_for
+from gantool.runs.trained import load_run
 from runs import newest, train
 
 
@@ -59,13 +61,15 @@ def test_the_averaged_generator_or_the_live_one(run: Path) -> None:
 def test_a_grid_and_files_by_class(run: Path) -> None:
     assert main(["sample", f"run={run}", "num=20"]) == 0
     (grid,) = (run / "sampled").rglob("grid.png")
-    assert Image.open(grid).size == (2 * (10 * 34 + 2), 2 * (2 * 34 + 2))
+    assert above(grid, 2 * (10 * 34 + 2), 2 * (2 * 34 + 2)) > 0
     assert main(["sample", f"run={run}", "num=9", "classes=[0,1,2]", f"out={run / 'three'}"]) == 0
-    assert Image.open(run / "three" / "grid.png").size == (4 * (3 * 34 + 2), 4 * (3 * 34 + 2))
+    assert above(run / "three" / "grid.png", 4 * (3 * 34 + 2), 4 * (3 * 34 + 2)) > 0
+    assert main(["sample", f"run={run}", "num=9", "classes=3", f"out={run / 'one'}"]) == 0
+    assert above(run / "one" / "grid.png", 4 * (3 * 34 + 2), 4 * (3 * 34 + 2)) == 0, "all of it is the class asked for"
     assert main(["sample", f"run={run}", "format=png", "num=6", "classes=[3,7]", f"out={run / 'files'}"]) == 0
-    assert sorted(path.parent.name for path in (run / "files").rglob("*.png")) == ["class003"] * 3 + ["class007"] * 3
+    assert sorted(path.parent.name for path in (run / "files").rglob("*.png")) == ["3"] * 3 + ["7"] * 3
     archive, _ = npz(run, run / "a", "num=6", "classes=[3,7]")
-    assert (np.asarray(Image.open(run / "files" / "class007" / "000005.png")) == archive[5, :, :, 0]).all()
+    assert (np.asarray(Image.open(run / "files" / "7" / "000005.png")) == archive[5, :, :, 0]).all()
 
 
 @pytest.mark.parametrize(
@@ -74,6 +78,28 @@ def test_a_grid_and_files_by_class(run: Path) -> None:
 )
 def test_a_grid_is_no_strip_and_labels_keep_to_columns(num: int, labels: int, columns: int) -> None:
     assert columns_for(num, labels) == columns
+
+
+def above(path: Path, width: int, height: int) -> int:
+    """Lines of the names above a grid of that size."""
+    with Image.open(path) as image:
+        found = image.height - height
+        assert image.width == width
+        assert not found or image.crop((0, 0, width, found)).convert("L").getextrema()[1] == 255
+    return found
+
+
+def test_a_folder_for_each_class_by_its_name(run: Path) -> None:
+    strange = ["zebra", "a/b", "a b", "A-B", "../x", "\x1b[2J", "???", "", "été", "x" * 300]
+    loaded = load_run(run)
+    named = replace(loaded, labelled=Labelled(10, strange))
+    found = class_folders(named)
+    assert found[:2] == ["zebra", "a-b"] and found[6:9] == ["class006", "class007", "été"]
+    assert len({one.casefold() for one in found}) == 10 and all(
+        Path(one).name == one and one[0] != "." for one in found
+    )
+    assert all(len(one) < 120 and one.isprintable() for one in found)
+    assert class_folders(replace(loaded, labelled=Labelled(2))) == ["class000", "class001"]
 
 
 def test_images_of_other_settings_lie_apart(run: Path, capfd: pytest.CaptureFixture) -> None:
@@ -86,7 +112,7 @@ def test_images_of_other_settings_lie_apart(run: Path, capfd: pytest.CaptureFixt
     assert "000000.032-seed0-num-3_truncation-0.5-png" in found
     out = run / "mine"
     assert main(["sample", f"run={run}", "format=png", "num=3", f"out={out}"]) == 0
-    (out / "class000" / "notes.txt").touch()
+    (out / "0" / "notes.txt").touch()
     before = sorted(out.rglob("*"))
     assert main(["sample", f"run={run}", "format=png", "num=2", "truncation=0.5", f"out={out}"]) == 1
     assert f"out={out}: has images already: choose out=FOLDER" in capfd.readouterr().err

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gantool.analysis.attribution import METHODS, Attribution
-from gantool.analysis.figures import SIGNED, common_scale, new_figure, overlay, rgb, show, tiled
+from gantool.analysis.figures import common_scale, heat_colours, new_figure, overlay, rgb, show, tiled
 from gantool.analysis.sensitivity import Sensitivity
 
 if TYPE_CHECKING:
@@ -57,7 +57,11 @@ class Walks:
 
 
 def draw_directions(walks: Sequence[Walks], span: float, title: str) -> "Figure":
-    """A block for each latent: a row for each direction, columns from -span to span, and where the image changes."""
+    """A block for each latent: a row for each direction, columns from -span to span, and where the image changes: from
+    the pixel of a row that changes least to that which changes most, as otherwise all of most rows is red."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
     k, steps, _, height, width = walks[0].images.shape
     columns = min(2, len(walks))
     rows = -(-len(walks) // columns)
@@ -67,7 +71,7 @@ def draw_directions(walks: Sequence[Walks], span: float, title: str) -> "Figure"
     for axes, walk in zip(blocks, walks, strict=False):
         still = walk.images[:, steps // 2]
         tiles = [
-            np.concatenate([rgb(images), overlay(image, heat, float(heat.max()))[None]])
+            np.concatenate([rgb(images), overlay(image, heat - heat.min(), float(heat.max() - heat.min()))[None]])
             for images, image, heat in zip(walk.images, still, walk.heat, strict=True)
         ]
         show(axes, tiled(np.concatenate(tiles), steps + 1, gap))
@@ -81,8 +85,14 @@ def draw_directions(walks: Sequence[Walks], span: float, title: str) -> "Figure"
         )
         axes.tick_params(length=0)
         axes.set_title(walk.name, fontsize=9)
+        axes.set_xlabel("steps along the direction", fontsize=7)
+        axes.set_ylabel("direction: change of the image for one step", fontsize=7)
     for axes in blocks[len(walks) :]:
         axes.set_visible(False)
+    colours = ScalarMappable(Normalize(0, 1), heat_colours(signed=False))
+    bar = figure.colorbar(colours, ax=list(blocks), orientation="horizontal", fraction=0.03, aspect=30, shrink=0.5)
+    bar.set_ticks([0, 1], labels=["the pixel that changes least", "most, for one step"], fontsize=7)
+    bar.set_label("where: in each row", fontsize=7)
     return figure
 
 
@@ -108,6 +118,7 @@ def draw_attributions(sides: dict[str, list[Judged]], title: str) -> "Figure":
     scales = {name: common_scale([judged.attribution.maps[name] for judged in everything]) for name in METHODS}
     rows, columns = max(len(side) for side in sides.values()), 1 + len(METHODS)
     figure = new_figure(1.15 * columns * len(sides), 1.35 * rows + 1.1, title)
+    colours_of = heat_colours(signed=True)
     halves = figure.subfigures(1, len(sides), squeeze=False)[0]
     for half, (side, judged) in zip(halves, sides.items(), strict=True):
         half.suptitle(side, fontsize=9)
@@ -116,13 +127,13 @@ def draw_attributions(sides: dict[str, list[Judged]], title: str) -> "Figure":
             axes.set_visible(False)
         for cells, one in zip(grid, judged, strict=False):
             show(cells[0], rgb(one.image))
-            scores = f"{one.attribution.score:+.2f} ({one.attribution.baseline_score:+.2f})"
+            scores = f"score {one.attribution.score:+.2f} ({one.attribution.baseline_score:+.2f})"
             cells[0].set_title(f"{one.name}\n{scores}".strip(), fontsize=7)
             for axes, name in zip(cells[1:], METHODS, strict=True):
                 show(axes, overlay(one.image, one.attribution.maps[name], scales[name]))
         for column, name in enumerate(METHODS, 1):
             grid[0, column].set_title(name.replace(" ", "\n"), fontsize=7)
-            colours = ScalarMappable(Normalize(-scales[name], scales[name]), SIGNED)
+            colours = ScalarMappable(Normalize(-scales[name], scales[name]), colours_of)
             bar = half.colorbar(colours, cax=grid[-1, column], orientation="horizontal")
             bar.ax.tick_params(labelsize=5)
             bar.set_ticks([-scales[name], 0, scales[name]], labels=[f"{-scales[name]:.2g}", "0", f"{scales[name]:.2g}"])

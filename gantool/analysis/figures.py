@@ -3,17 +3,19 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from gantool.images import to_uint8
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
 
 DPI = 130
-SIGNED = "RdBu_r"  # its ends are near RAISES and LOWERS
 RAISES, LOWERS = (0.75, 0.0, 0.15), (0.0, 0.2, 0.75)  # red and blue, far from every grey of an overlay
+_LEVELS = 255  # of a colour bar
 SCALE_QUANTILE = 0.995  # what is beyond it has the colour map's last colour, so that one pixel does not dim all others
 
 
@@ -40,6 +42,14 @@ def rgb(images: Tensor) -> np.ndarray:
     images = images.narrow(-3, 0, 1 if channels == 2 else min(channels, 3))
     pixels = to_uint8(images).cpu().movedim(-3, -1).numpy()
     return np.repeat(pixels, 3, -1) if pixels.shape[-1] == 1 else pixels
+
+
+def heat_colours(*, signed: bool) -> "ListedColormap":
+    """What `overlay` makes of -scale to scale, or of 0 to scale, on a grey that is neither light nor dark."""
+    from matplotlib.colors import ListedColormap
+
+    heat = torch.linspace(-1 if signed else 0, 1, _LEVELS)[None]
+    return ListedColormap(overlay(torch.zeros(1, 1, _LEVELS), heat, 1.0)[0] / 255)
 
 
 def overlay(image: Tensor, heat: Tensor, scale: float) -> np.ndarray:

@@ -1,12 +1,19 @@
 """Tab completion: commands, groups and their choices, keys, run folders and other paths."""
 
 import io
+import json
 import os
 import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import redirect_stdout
+from importlib import import_module
+from types import UnionType
+from typing import Annotated, Literal, Union, get_args, get_origin
 
-from gantool.paths import KEYS, conf_dir, expanded
+from pydantic import BaseModel
+
+from gantool.config.schema import Train
+from gantool.paths import KEYS, conf_dir, expanded, outputs_dir
 
 _BASH = """_gantool() {
     local IFS=$'\\n'
@@ -15,6 +22,8 @@ _BASH = """_gantool() {
 }
 complete -o nospace -F _gantool gantool"""
 _OF_RUNS = ("run", "resume", "init")
+_STATES = ("running", "killed", "stopped", "pruned", "failed", "finished", "empty")
+_MOST = 40  # runs that are offered at once, the newest
 
 
 def complete(
@@ -38,7 +47,7 @@ def complete(
     elif done[0] in others:
         found = list(_plain(done[0], word))
     elif done[0] in commands:
-        found = list(_special(word)) or _of_hydra(done[0], typed, line, words, run)
+        found = list(_special(done[0], word)) or _of_hydra(done[0], typed, line, words, run)
     else:
         return 0
     _print([one for one in found if one.startswith(word)], word, bash="query=bash" in asked)
@@ -62,11 +71,13 @@ def _plain(command: str, word: str) -> Iterator[str]:
     else:
         yield from _folders("", word)
     if command == "runs":
-        yield from ("state=", "model=", "data=", "score=", "older=", "newer=", "below=", "--delete ", "--yes ")
+        yield from (f"state={state} " for state in _STATES) if word.startswith("state=") else ("state=",)
+        yield from ("model=", "data=", "score=", "older=", "newer=", "below=", "--delete ", "--yes ")
 
 
-def _special(word: str) -> Iterator[str]:
-    """Folders where the key names one, and choices where it is a group; nothing where Hydra is to be asked."""
+def _special(command: str, word: str) -> Iterator[str]:
+    """Folders where the key names one, choices where it is a group, and values where its type lists them; nothing where
+    Hydra is to be asked."""
     key, equals, value = word.partition("=")
     if not equals:
         return
@@ -80,18 +91,58 @@ def _special(word: str) -> Iterator[str]:
         for path in group.glob(f"{deep}*.yaml") if group.is_dir() else ():
             end = "" if "[" in before else " "
             yield f"{before}{path.relative_to(group).with_suffix('').as_posix()}{end}"
+        yield from (f"{before}{value} " for value in _values(_keys_of(command), key.lstrip("+")))
+
+
+def _keys_of(command: str) -> type[BaseModel]:
+    """What declares the keys of a command."""
+    own = vars(import_module(f"gantool.commands.{command}")).get("Options")
+    return own or Train
+
+
+def _values(kind: type[BaseModel], path: str) -> list[str]:
+    """What may be typed for the key at `path`, where its type lists it; else []."""
+    name, _, rest = path.partition(".")
+    parts = list(_parts(kind.model_fields[name].annotation)) if name in kind.model_fields else []
+    if rest:
+        below = [part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)]
+        return [value for part in below for value in _values(part, rest)]
+    listed = [value for part in parts for value in ((True, False) if part is bool else (part,))]
+    listed = [value for value in listed if isinstance(value, str | int)]
+    return [value if isinstance(value, str) else json.dumps(value) for value in listed]
+
+
+def _parts(annotation: object) -> Iterator[object]:
+    """The types that a union is of, and the values of a Literal."""
+    if get_origin(annotation) in (Union, UnionType):
+        for one in get_args(annotation):
+            yield from _parts(one)
+    elif get_origin(annotation) in (Annotated, Literal):
+        listed = get_args(annotation)
+        yield from listed if get_origin(annotation) is Literal else _parts(listed[0])
+    else:
+        yield annotation
 
 
 def _folders(before: str, typed: str, *, runs: bool = False) -> Iterator[str]:
-    """The folders that begin as `typed`, and with `runs` those that are runs of their own ended by a space."""
+    """The folders that begin as `typed`; with `runs` those that are runs ended by a space, and as long as no folder is
+    typed the newest of GANTOOL_OUTPUTS."""
     start, _, _ = typed.rpartition("/")
     place = expanded(start or ("/" if typed.startswith("/") else "."))
     for path in sorted(place.iterdir()) if place.is_dir() else ():
         if path.is_dir() and (not path.name.startswith(".") or typed.rpartition("/")[2].startswith(".")):
             name = f"{start}/{path.name}" if "/" in typed else path.name
             is_run = runs and (path / ".hydra" / "config.yaml").is_file()
-            end = "/" if not is_run else "" if "[" in before else " "
-            yield before + re.sub(r"([\s'\"\\$&;|<>()])", r"\\\1", name) + end
+            yield _offered(before, name, is_run=is_run)
+    if runs and "/" not in typed and "GANTOOL_OUTPUTS" in os.environ:
+        made = [path.parents[1] for path in expanded(outputs_dir()).glob("*/*/.hydra/config.yaml")]
+        for path in sorted(made)[-_MOST:]:
+            yield _offered(before, str(path), is_run=True)
+
+
+def _offered(before: str, name: str, *, is_run: bool) -> str:
+    end = "/" if not is_run else "" if "[" in before else " "
+    return before + re.sub(r"([\s'\"\\$&;|<>()])", r"\\\1", name) + end
 
 
 def _of_hydra(

@@ -16,8 +16,9 @@ class Options(OneRun, OfClasses, InBlocks):
     """Shows real and generated images as points of a plane, and the samples' nearest training images.
 
     Writes embed.png (PCA and t-SNE in the features that the run is scored with), neighbours.png (samples beside their
-    nearest training images, in features and in pixels), embed.csv and embed.json to RUN_FOLDER/embedded, and for
-    tensorboard --logdir RUN_FOLDER the projector with a thumbnail for each image.
+    nearest training images, in features and in pixels), embed.csv and embed.json to
+    RUN_FOLDER/embedded/KIMG-seed0, and for tensorboard --logdir RUN_FOLDER the projector with a thumbnail for each
+    image.
     Needs pip install 'gantool[analysis]'.
     """
 

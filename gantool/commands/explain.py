@@ -16,7 +16,7 @@ class Options(OneRun, OfClasses):
 
     Writes spectrum.png and singular_values.csv (of the generator's Jacobian), directions.png (walks along its strongest
     directions), attributions.png (integrated gradients, saliency by SmoothGrad and occlusion of the discriminator's
-    score) and explain.json to RUN_FOLDER/explained, and the pictures for tensorboard --logdir RUN_FOLDER.
+    score) and explain.json to RUN_FOLDER/explained/KIMG-seed0, and the pictures for tensorboard --logdir RUN_FOLDER.
     A discriminator with batch norm goes by statistics of 500 real, or 500 generated, images, as it judges each side on
     its own in training too.
     Needs pip install 'gantool[analysis]'.
@@ -81,7 +81,8 @@ def explain(options: Options) -> None:
             board = Board(writer, place, run.nimg)
             title = f"{subject.headline}: singular values of the generator's Jacobian"
             board.figure("explained/spectrum", draw_spectrum(sensitivities, title), out / "spectrum.png")
-            title = f"{subject.headline}: along the strongest singular directions of each latent (with singular values)"
+            change = "how far the image goes for one step (Euclidean, pixels from -1 to 1)"
+            title = f"{subject.headline}: along each latent's strongest singular directions\nat each {change}"
             board.figure("explained/directions", draw_directions(walks, options.span, title), out / "directions.png")
             title = (
                 f"{subject.headline}: the pixels that scores come from (in brackets: the {options.baseline} image's)"

@@ -18,7 +18,7 @@ class Options(OneRun, OfClasses):
     """Shows what a trained run makes on the way from one latent, or class, to the next.
 
     Writes path.png (a row for each pair), path.gif (there and back) and, for a latent with codes, a traversal of each,
-    to RUN_FOLDER/interpolated.
+    to RUN_FOLDER/interpolated/KIMG-seed0-spherical (or -linear, -classes).
     """
 
     over: Literal["latents", "classes"] = key(
@@ -29,7 +29,7 @@ class Options(OneRun, OfClasses):
         None, "of latents: spherical (in what of them is normal), linear; null: spherical where it can be"
     )
     latents: str | None = key(
-        None, "what gantool project wrote: rows go from each of its images to the next; null: random latents"
+        None, "the folder that gantool project wrote: rows go from each of its images to the next; null: random latents"
     )
     rows: PositiveInt = key(8, "pairs of latents, a row each")
     steps: Annotated[int, Field(ge=2)] = key(10, "images from one to the other")
@@ -42,7 +42,7 @@ def interpolate(options: Options) -> None:
 
     import torch
 
-    from gantool.logging.grid import grid, save_grid
+    from gantool.logging.grid import beside_rows, enlarged, grid, save_grid, save_png
     from gantool.runs.interpolation import between, latents, row_names, save_gif, traversals
     from gantool.runs.output import output, stamp
     from gantool.runs.projection import load_latents
@@ -78,7 +78,8 @@ def interpolate(options: Options) -> None:
     pairs = labels if labels is None or towards is None else (labels, towards)
     columns = between(game, run, ends, pairs, path=way, steps=steps)
     with output(run.folder, "interpolated", stamp(run.nimg, options.seed, way), options.out) as out:
-        save_grid(grid(torch.stack(columns, 1).flatten(0, 1), steps), out / "path.png", row_names(run, pairs))
+        image = enlarged(grid(torch.stack(columns, 1).flatten(0, 1), steps))
+        save_png(beside_rows(image, row_names(run, pairs)), out / "path.png")
         save_gif([grid(column, round(rows**0.5) or 1) for column in columns], out / "path.gif")
         for code, (images, width) in traversals(game, run, labels, options.seed).items():
             save_grid(grid(images, width), out / f"{code.replace('/', '-')}.png")

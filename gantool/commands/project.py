@@ -2,23 +2,28 @@
 
 import json
 import logging
+import shlex
 from itertools import islice
 from typing import Annotated
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from gantool.config.messages import as_typed
 from gantool.config.options import OfClasses, OneRun, key
 from gantool.errors import GantoolError
 from gantool.paths import expanded
 
 log = logging.getLogger(__name__)
 
+_ALIKE = ("checkpoint", "ema", "trust")  # latents are of these weights
+
 
 class Options(OneRun, OfClasses):
     """Finds the latents of a trained run whose images come closest to those of a folder.
 
     Writes grid.png (each image with what was found on its right), latents.npz, latents.safetensors and errors.json to
-    RUN_FOLDER/projected; gantool interpolate run=RUN_FOLDER latents=THAT_FOLDER goes from one image to the next.
+    RUN_FOLDER/projected/KIMG-seed0-IMAGES; gantool interpolate run=RUN_FOLDER latents=THAT_FOLDER goes from one image
+    to the next, as the last line says, to be pasted.
     Of a conditional run, each image gets the class, or vector, of the random latent that comes closest to it.
     """
 
@@ -62,4 +67,8 @@ def project(options: Options) -> None:
         errors = {str(name): round(float(error), 4) for name, error in zip(names, found.errors, strict=True)}
         write_whole(out / "errors.json", json.dumps(errors, indent=2) + "\n")
     mean = float(found.errors.mean())
-    log.info("%d images projected, off by %.3f of 2 in the mean square root over pixels: %s", len(names), mean, out)
+    log.info("%d images projected, RMS pixel error %.3f (pixels range from -1 to 1): %s", len(names), mean, out)
+    own = {key: getattr(options, key) for key in _ALIKE}
+    asked = [f"{key}={as_typed(value)}" for key, value in own.items() if value != Options.model_fields[key].default]
+    words = [f"run={options.run}", *asked, f"latents={out}"]
+    log.info("go on: %s", shlex.join(["gantool", "interpolate", *words]))

@@ -30,6 +30,7 @@ def report(options: Options) -> None:
     from gantool.files import write_whole
     from gantool.page.reading import RunFolder
     from gantool.page.render import page_of_run, page_of_runs
+    from gantool.runs.best import tell_best
     from gantool.runs.output import writing
     from gantool.runs.ranking import ranking
     from gantool.runs.results import jobs_of_sweep, read_results
@@ -44,25 +45,28 @@ def report(options: Options) -> None:
         jobs = []
     if options.metric is not None and len(named) == 1 and not jobs:
         raise GantoolError(f"metric={options.metric} ranks several runs, and {first} is one; leave it out")
-    if jobs:
-        pictures = _of_search(first.absolute(), jobs, options.trust)
-        page, place = page_of_runs(f"Sweep {first.resolve().name}", jobs, options.metric, pictures), first
-    elif len(named) == 1:
-        page, place = page_of_run(RunFolder.open(first, options.trust)), first
-    else:
-        folders = [RunFolder.open(folder).path for folder in named]
-        if len({folder.name for folder in folders}) < len(folders):
-            raise GantoolError(f"run={','.join(named)}: two folders have one name; rename one, or compare them by -m")
-        page, place = page_of_runs(f"{len(folders)} runs", folders, options.metric), Path.cwd()
+    place = first if len(named) == 1 else Path.cwd()
     out = expanded(options.out) if options.out else place / "report.html"
     out = out / "report.html" if out.is_dir() else out
     if out.is_file() and b'content="gantool"' not in out.read_bytes()[:500]:
         raise GantoolError(f"out={out} is a file that is not gantool's: choose another")
+    if jobs:
+        pictures = _of_search(first.absolute(), jobs, options.trust)
+        title, ranked = f"Sweep {first.resolve().name}", ranking(read_results(first), options.metric)
+        best = tell_best(first.absolute(), ranked, write=False)  # a folder that is looked into may be anybody's
+        page = page_of_runs(title, jobs, options.metric, pictures, best)
+    elif len(named) == 1:
+        page = page_of_run(RunFolder.open(first, options.trust))
+    else:
+        folders = [RunFolder.open(folder).path for folder in named]
+        if len({folder.name for folder in folders}) < len(folders):
+            raise GantoolError(f"run={','.join(named)}: two folders have one name; rename one, or compare them by -m")
+        page = page_of_runs(f"{len(folders)} runs", folders, options.metric)
     with writing(out, "make room or choose out=FILE"):
         out.parent.mkdir(parents=True, exist_ok=True)
         write_whole(out, page)
         if jobs and out.parent.samefile(first):  # no files that were not asked for in a folder of the user's
-            save_ranking(first, ranking(read_results(first), options.metric))
+            save_ranking(first, ranked)
     log.info("%s  %.1f MB", out, out.stat().st_size / 1e6)
 
 

@@ -29,7 +29,8 @@ _LONGEST = 80  # of a part of a name
 class Options(OneRun, OfClasses, InBlocks):
     """Makes images of a trained run, or translates those of a folder.
 
-    Results go to RUN_FOLDER/sampled unless out=FOLDER says otherwise.
+    Results go to a folder RUN_FOLDER/sampled/KIMG-seed0-FORMAT (between them what was asked for) unless out=FOLDER says
+    otherwise; as format=png images of a conditional run lie in a folder for each class.
     """
 
     format: Literal["grid", "png", "npz"] = key(

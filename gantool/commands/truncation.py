@@ -14,8 +14,8 @@ log = logging.getLogger(__name__)
 class Options(OneRun, Drawing, Standing):
     """Shows what a trained run trades between fidelity and variety by truncating its normal latents (Brock 2019).
 
-    Results go to RUN_FOLDER/truncation unless out=FOLDER says otherwise: scores as .csv and .json, curve and samples
-    (a row for each threshold) as .png.
+    Results go to RUN_FOLDER/truncation/KIMG-seed0 unless out=FOLDER says otherwise: scores as .csv and .json, curve and
+    samples (a row for each threshold) as .png.
     """
 
     thresholds: Annotated[list[PositiveFloat | None], Field(min_length=1)] = key(

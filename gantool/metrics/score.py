@@ -71,13 +71,20 @@ def too_few(
 ) -> list[str]:
     """A warning for each kind of score with a covariance of fewer images than it has features; `counts` gives those
     that a score looks at: generated ones, and real ones on the two sides of the floor."""
-    fewest: dict[str, int] = {}
+    found: dict[str, tuple[int, str]] = {}
     for name, score in scores.items():
-        if score.needs_covariance:
-            of_class = "" if score.of_class is None else " of a class"
-            of = f", drawn for {name}," if score.share_drawn < 1 else of_class
-            fake, held_out, others = counts(score)
-            num = min(round(score.share_drawn * min(fake, held_out)), others)
-            fewest[of] = min(num, fewest.get(of, num))
-    text = f"are too few for a sound covariance of {num_features} features"
-    return [f"{num} images{of} {text}" for of, num in fewest.items() if num <= num_features]
+        fake, held_out, others = counts(score)
+        num = min(round(score.share_drawn * min(fake, held_out)), others)
+        if not score.needs_covariance or num > num_features:
+            continue
+        by_class = score.of_class is not None
+        count, what, fix = num, f"images are drawn for {name}", "take more"
+        if score.share_drawn == 1:
+            generated = fake <= 1.25 * min(held_out, others)  # of a class not quite as many as real ones
+            count = fake if generated else others if others < held_out else held_out + others
+            what = f"{'generated' if generated else 'real'} images{' of a class' if by_class else ''}"
+            fix = fix if generated else "compare runs on these images with each other only"
+        of = "its distance" if by_class else name
+        text = f"{what}: {of} is unreliable ({num_features:,} features need several times as many); {fix}"
+        found[of] = min((count, text), found.get(of, (count, text)))
+    return [f"only {count:,} {text}" for count, text in found.values()]

@@ -225,8 +225,9 @@ class Scorer:
         held_out, others, num_real = len(self._held_out), len(self._others), len(self._rows)
         found = too_few(self.scores, self._counts, self.features.num_features)
         if 1 / held_out + 1 / others > UNEQUAL * (1 / self.num + 1 / num_real):
-            counts = f"the floor is of {held_out} real images against {others}"
-            found.append(f"{counts}, as there are no more: the scores are of {self.num} against {num_real}")
+            halves = abs(held_out - others) <= 1 and held_out + others == len(self.image_set.images)
+            counts = f"two halves of {held_out:,}" if halves else f"{held_out:,} real images against {others:,}"
+            found.append(f"the floor is of {counts}, the scores are of {self.num:,} images against {num_real:,}")
         return "; ".join(found) or None
 
     def _followed(self, blocks: Iterator[Block], total: int) -> Iterator[Block]:

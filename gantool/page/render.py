@@ -26,7 +26,7 @@ from gantool.page.content import (
     warnings,
 )
 from gantool.page.reading import RunFolder, inlined
-from gantool.runs.ranking import Ranking, ranking
+from gantool.runs.ranking import Ranking, ranking, shortened
 from gantool.runs.results import Result
 
 _DRAWN = 6  # runs in a chart: as many as there are colours to tell them by
@@ -53,9 +53,15 @@ def page_of_run(run: RunFolder) -> str:
     )
 
 
-def page_of_runs(title: str, folders: Sequence[Path], metric: str | None, pictures: Sequence[Path] = ()) -> str:
+def page_of_runs(
+    title: str,
+    folders: Sequence[Path],
+    metric: str | None,
+    pictures: Sequence[Path] = (),
+    best: Sequence[str] = (),
+) -> str:
     """HTML that compares runs: ranked by `metric`, their samples, their curves over one another, and `pictures` of a
-    search among settings."""
+    search among settings; of a sweep also lines about the `best` job."""
     runs = {f.name: RunFolder(f.resolve()) for f in folders if (f / ".hydra" / "config.yaml").is_file()}
     names = names_by_what_varies(runs)
     results = [Result.read(folder) for folder in folders]
@@ -73,6 +79,8 @@ def page_of_runs(title: str, folders: Sequence[Path], metric: str | None, pictur
     return _rendered(
         title=title,
         intro=intro,
+        facts=_facts([one.run for one in shown]),
+        best=(best[0], "\n".join(map(str.strip, best[1:]))) if best else None,
         ranking=_ranking(found, names),
         search=[Figure(_titled(path), source) for path in pictures if (source := inlined(path))],
         small=_last_grids(shown),
@@ -80,6 +88,18 @@ def page_of_runs(title: str, folders: Sequence[Path], metric: str | None, pictur
         measured=f"{first.name} was measured" if first and len(shown) > 1 else None,
         curves=_together(shown[:_DRAWN]),
     )
+
+
+def _facts(runs: Sequence[RunFolder]) -> dict[str, str]:
+    """What several runs were made with and where, each once."""
+    machines = [machine for run in runs if isinstance(machine := run.status.get("machine"), dict)]
+    keys = {"Device": ("device", "precision"), "Made with": ("gantool", "torch")}
+    facts: dict[str, str] = {}
+    for name, parts in keys.items():
+        named = name == "Made with"
+        told = [", ".join(f"{p} {m[p]}" if named else str(m[p]) for p in parts if p in m) for m in machines]
+        facts[name] = "; ".join(filter(None, dict.fromkeys(told)))
+    return {name: value for name, value in facts.items() if value}
 
 
 @dataclass(frozen=True)
@@ -102,7 +122,10 @@ def names_by_what_varies(runs: dict[str, RunFolder]) -> dict[str, str]:
     common = set.intersection(*(set(words) for words in typed.values())) if typed else set()
     own = {name: [w for w in words if w not in common and not w.startswith("hydra")] for name, words in typed.items()}
     # Choices of groups say more than values, which have a dot.
-    names = {name: " ".join(sorted(words, key=lambda w: "." in w.partition("=")[0])) for name, words in own.items()}
+    ordered = {name: sorted(words, key=lambda w: "." in w.partition("=")[0]) for name, words in own.items()}
+    names = {name: " ".join(map(shortened, words)) for name, words in ordered.items()}
+    if len(set(names.values())) < len(names):
+        names = {name: " ".join(words) for name, words in ordered.items()}
     distinct = len(set(names.values())) == len(names) and all(names.values())
     return {name: text if distinct else name for name, text in names.items()}
 

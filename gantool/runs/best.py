@@ -24,8 +24,10 @@ PRESET = Path("experiment") / "best.yaml"  # below the sweep's folder
 _OF_THE_SWEEP = ("study", "sweep_metric")
 
 
-def tell_best(folder: Path, ranked: Ranking, typed: Sequence[str] = (), sources: Sequence[str] = ()) -> list[str]:
-    """Lines about the best job of the sweep in `folder`, and writes its preset; [] where none has a score.
+def tell_best(
+    folder: Path, ranked: Ranking, typed: Sequence[str] = (), sources: Sequence[str] = (), *, write: bool = True
+) -> list[str]:
+    """Lines about the best job of the sweep in `folder`, and with `write` its preset; [] where none has a score.
 
     The user will paste them, and the job may be of whoever made the folder: it may ask for gantool's own parts, and for
     what the user has `typed` for this sweep, or composed it from (`sources`). For others there is one line, and no
@@ -45,7 +47,7 @@ def tell_best(folder: Path, ranked: Ranking, typed: Sequence[str] = (), sources:
         return [f"best: {best.name}, which asks for {asks}: look at it before you train it again"]
     line = shlex.join(["gantool", "train", *naming(folders), *(str(one.input_line) for one in kept)])
     lines = [f"best: {best.name}", f"  {line}"]
-    if any(one.is_delete() for one in kept):
+    if not write or any(one.is_delete() for one in kept):
         return lines
     score = f"{ranked.metric} {best.metrics[ranked.metric or '']:.4g}"
     try:

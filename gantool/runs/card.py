@@ -1,5 +1,7 @@
 """The model card beside a snapshot: what it was trained on and how, what it scores and how that was measured."""
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,16 +12,18 @@ from gantool.config.composed import choices
 from gantool.errors import GantoolError
 from gantool.files import write_whole
 from gantool.images import normalise
-from gantool.logging.grid import grid, save_grid
+from gantool.logging.grid import below_names, enlarged, grid, save_grid, save_png
 from gantool.margins import written
 from gantool.runs.results import Result
-from gantool.runs.sampling import columns_for
+from gantool.runs.sampling import column_names, columns_for
 from gantool.runs.snapshot import shown_vectors
 from gantool.runs.trained import TrainedRun
 from gantool.runs.translation import choose_direction, list_sources
+from gantool.screen import shown as printable
 
 NAME, GRID = "README.md", "samples.png"
 _SAMPLES = 64
+_FEW = 10  # classes that are named
 _PROTOCOL = ("extractor", "weights_sha256", "resize", "split", "shape", "pixels_sha256", "num_fake", "num_real", "seed")
 _PROTOCOL += ("ema", "standing_statistics", "floor", "warning")
 
@@ -34,7 +38,9 @@ def write_card(folder: Path, run: TrainedRun, license: str | None) -> None:
 @torch.no_grad()
 def _draw(path: Path, run: TrainedRun) -> bool:
     if not run.game.translates:
-        save_grid(grid(run.sample(_SAMPLES), columns_for(_SAMPLES, run.num_classes)), path)
+        columns = columns_for(_SAMPLES, run.num_classes)
+        names = column_names(run, run.labelled.in_turn(_SAMPLES), columns)
+        save_png(below_names(enlarged(grid(run.sample(_SAMPLES), columns)), names), path)
         return True
     try:
         direction, network = choose_direction(run, None)
@@ -49,18 +55,21 @@ def _draw(path: Path, run: TrainedRun) -> bool:
 def _lines(run: TrainedRun, license: str | None, *, shown: bool) -> Iterator[str]:
     chosen, config, result = choices(run.folder), run.config, Result.read(run.folder)
     model, data = chosen.get("model", "GAN"), chosen.get("dataset", "images")
-    task = "image-to-image" if run.game.translates else "unconditional-image-generation"
+    task = "" if run.labelled.num else "pipeline_tag: unconditional-image-generation"  # the Hub has none by class
+    task = "pipeline_tag: image-to-image" if run.game.translates else task
     channels, height, width = run.shape
-    yield from ("---", "library_name: gantool", f"pipeline_tag: {task}", f"license: {license or 'unknown'}")
+    yield from ("---", "library_name: gantool", *filter(None, [task]), f"license: {license or 'unknown'}")
     yield from ("tags:", "- gan", f"- {model}", "---", "", f"# {model} trained on {data}", "")
     if shown:
         yield from (f"![samples]({GRID})", "")
-    call = "generator(images)  # (N, C, H, W) in [-1, 1]" if run.game.translates else "generator.sample(64, seed=0)"
+    call = f"generator.sample(64, seed=0{_labels(run)})"
+    if run.game.translates:
+        call = "generator(images)  # (N, C, H, W) in [-1, 1]"
     names = list(run.generators)
     name = "" if len(names) == 1 else f', "{names[0]}"'
     yield from ("## Use", "", "```python", "import gantool", "")
     yield from (f'generator = gantool.load("USER/MODEL"{name})  # or this folder', f"images = {call}", "```", "")
-    classes = f", {run.num_classes} classes" if run.num_classes else ""
+    classes = f", {run.num_classes} classes{_named(run)}" if run.num_classes else ""
     yield from ("## Data", "", f"{data}: {channels}x{height}x{width} pixels{classes}.", "")
     if (vectors := shown_vectors(run.labelled)) is not None:
         yield from (f"The snapshot holds the labels of {len(vectors)} training images, to draw labels from.", "")
@@ -90,6 +99,21 @@ def _lines(run: TrainedRun, license: str | None, *, shown: bool) -> Iterator[str
     )
     yield from ("## Scores", "", *_scores(result, run.nimg), "")
     yield from ("## Licence", "", _licence(license))
+
+
+def _labels(run: TrainedRun) -> str:
+    """How images of one class are asked for: by its name where it has one."""
+    if not run.num_classes:
+        return ""
+    name = run.labelled.names[-1] if run.labelled.names else run.num_classes - 1
+    return f", labels={json.dumps(printable(name), ensure_ascii=False) if isinstance(name, str) else name}"
+
+
+def _named(run: TrainedRun) -> str:
+    """The first few names of classes, no character of which is a mark of Markdown's."""
+    words = (" ".join(printable(name).split()) for name in run.labelled.names[:_FEW])
+    names = [re.sub(r"([\\`*_{}\[\]<>()#!|~$])", r"\\\1", word) for word in words]
+    return f": {', '.join(names)}{', ...' if run.num_classes > _FEW else ''}" if names else ""
 
 
 def _scores(result: Result, nimg: int) -> Iterator[str]:

@@ -27,6 +27,8 @@ from gantool.runs.hub import NAME
 from gantool.runs.snapshot import FromLatent, callables, load, save_snapshot
 from gantool.runs.trained import TrainedRun
 
+log = logging.getLogger(__name__)
+
 TOLERANCE = 1 / 1275  # a tenth of a grey level of 256
 BATCHES = (1, 2, 5)  # sizes that every format is tried with; programs are traced with TRACED
 TRACED = 3
@@ -68,6 +70,7 @@ def write_formats(
     expected = {name: [module(*case.values()) for case in cases[name]] for name, module in live.items()}
     differences: dict[str, float] = {}
     if "snapshot" in formats:
+        log.info("writing %s", out / NAME)
         save_snapshot(out / NAME, run)
         write_card(out, run, license)
         if not alone:
@@ -81,14 +84,21 @@ def write_formats(
     programs: list[Path] = []
     for name, module in live.items() if formats != ("snapshot",) else ():
         inputs = _inputs(run, module, TRACED)
+        log.info("tracing %s", name)
         program = trace(module, inputs)
         if "onnx" in formats:
             programs.append(out / f"{name}.onnx")
+            log.info("writing %s", programs[-1])
             save_onnx(program, list(inputs), programs[-1], {"gantool_run": run.folder.name, "nimg": str(run.nimg)})
         if "torch" in formats:
             programs.append(out / f"{name}.pt2")
-            with whole(programs[-1]) as partial:
+            log.info("writing %s", programs[-1])
+            with whole(programs[-1]) as partial, warnings.catch_warnings():
+                # Of weights that are parts of others, where those are not on the CPU: here they are.
+                warnings.filterwarnings("ignore", "No complete tensor found in the group", UserWarning)
                 torch.export.save(program, partial)
+    if programs:
+        log.info("comparing %s with the run, in a Python without gantool", ", ".join(path.name for path in programs))
     return differences | compare_alone(programs, cases, expected, out)
 
 

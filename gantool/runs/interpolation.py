@@ -13,6 +13,7 @@ from gantool.batch import Draws
 from gantool.files import whole
 from gantool.games.gan import GAN
 from gantool.randomness import seed_torch
+from gantool.runs.sampling import class_names
 from gantool.runs.trained import TrainedRun
 
 FRAME_MILLISECONDS = 80
@@ -66,7 +67,7 @@ def row_names(run: TrainedRun, labels: Tensor | tuple[Tensor, Tensor] | None) ->
     first, last = labels if isinstance(labels, tuple) else (labels, labels)
     if first is None or last is None or first.is_floating_point():
         return []
-    names = run.labelled.names or [str(number) for number in range(run.num_classes)]
+    names = class_names(run)
     turns = zip(first.tolist(), last.tolist(), strict=True)
     return [names[a] if a == b else f"{names[a]} to {names[b]}" for a, b in turns]
 

@@ -108,7 +108,6 @@ def farewell(setup: Setup, run_dir: Path, state: State, scorer: Scorer | None, e
         best = state.best
         lines.append(f"scores:   {scores}")
         lines += [f"          real images against real images: {floor}"] if floor else []
-        lines += [f"          note: {scorer.warning}"] if scorer.warning else []
         lines.append(f"best:     {best['metric']} {best['value']:.4g} at {best['nimg'] / 1000:g} kimg{_place(run_dir)}")
     trust = " trust=true" if any(foreign(OmegaConf.to_container(setup.cfg))) else ""
     more = "" if stopped else f" {_without(reason)}" if reason else f" trainer.duration={_twice(state)}kimg"

@@ -1,5 +1,6 @@
 """The latents behind images: found by gradients through the generator, from the best of many random ones."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from gantool.logging.progress import follow_steps
 from gantool.randomness import seed_torch
 from gantool.runs.trained import TrainedRun
 from gantool.sampling import filled
+
+log = logging.getLogger(__name__)
 
 NAME = "latents.safetensors"
 _BATCH = 64  # random latents that are looked at together
@@ -45,9 +48,20 @@ class Projected:
             np.savez(partial, errors=self.errors.cpu().numpy(), **numbers)
 
 
+def _newest(folder: Path) -> Path:
+    """The latents in `folder`, or in the folder below it that was written last."""
+    below = sorted(folder.glob(f"[!.]*/{NAME}"), key=lambda path: (path.stat().st_mtime, path))
+    if (folder / NAME).exists() or not below:
+        return folder / NAME
+    others = f", the newest of {len(below)}" if len(below) > 1 else ""
+    log.info("latents of %s%s", below[-1].parent, others)
+    return below[-1]
+
+
 def load_latents(path: Path, run: TrainedRun, dim: int) -> tuple[Tensor, Tensor | None]:
-    """z (N, dim) and labels as `save` wrote them; raises GantoolError for a file of another kind or run."""
-    path = path / NAME if path.is_dir() else path
+    """z (N, dim) and labels as `save` wrote them; of a folder of such folders, the newest one's, which is told.
+    Raises GantoolError for a file of another kind or run."""
+    path = _newest(path) if path.is_dir() else path
     try:
         found = load_file(path, str(run.device))
     except Exception as error:  # what safetensors raises for other bytes

@@ -1,9 +1,10 @@
 """Results ranked by a score: ties within the margin, seeds together, and none beside one of another protocol."""
 
 import json
+import re
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from gantool.logging.protocol import LATER, ways
@@ -67,14 +68,34 @@ def ranking(results: Sequence[Result], metric: str | None) -> Ranking:
     found = [*places([one.estimate(metric or "") for one in alike])]
     found += ["-*"] * len(others) + ["-"] * len(rest)
     groups = _groups(alike, metric or "")
+    tables = groups if any(one.num > 1 for one in groups) else []
     notes = [f"* {one.name} is not ranked: {_difference(way, usual)}" for one, way in others]
     warned: dict[str, list[str]] = {}
     for one in scored:
         if one.protocol and (text := one.protocol.get("warning")):
             warned.setdefault(str(text), []).append(one.name)
     notes += [f"note: {text}" + _of(names, scored) for text, names in warned.items()]
+    notes += [f"note: {text}" for text in _too_few_seeds(tables, metric or "")]
     ordered = [*alike, *(one for one, _ in others), *rest]
-    return Ranking(metric, ordered, found, groups if any(one.num > 1 for one in groups) else [], notes)
+    return Ranking(metric, ordered, found, tables, notes)
+
+
+def _too_few_seeds(groups: Sequence[Group], metric: str) -> Iterator[str]:
+    """A line for each place that is shared although the means lie apart: of few seeds nobody knows the spread."""
+    for place in dict.fromkeys(one.place for one in groups):
+        first, *others = (one for one in groups if one.place == place)
+        best = first.scores[metric]
+        apart = [one for one in others if abs(best.value - one.scores[metric].value) > best.apart(one.scores[metric])]
+        if nums := [one.num for one in (first, *apart) if one.num > 1]:
+            names = ", ".join(one.name for one in apart)
+            yield from [f"{min(nums)} seeds are too few to tell {first.name} from {names}"] if apart else []
+
+
+def shortened(word: str) -> str:
+    """optimizer.lr=0.000498 where it was typed with more than four digits: so folders of a search are called too."""
+    key, equals, value = word.partition("=")
+    is_long = re.fullmatch(r"[-+]?(?=.*[.e])\d*\.?\d+(e[-+]?\d+)?", value) and equals
+    return f"{key}={float(value):.4g}" if is_long and len(f"{float(value):.4g}") < len(value) else word
 
 
 def _of(names: list[str], scored: Sequence[Result]) -> str:
@@ -101,7 +122,9 @@ def _groups(alike: Sequence[Result], metric: str) -> list[Group]:
     groups = list(members.values())
     words = [[word for word in group[0].words if not word.startswith(("trainer.seed=", "hydra"))] for group in groups]
     common = set.intersection(*map(set, words)) if words else set()
-    names = [" ".join(word for word in one if word not in common) for one in words]
+    words = [[word for word in one if word not in common] for one in words]
+    names = [" ".join(map(shortened, one)) for one in words]
+    names = names if len(set(names)) == len(names) else [" ".join(one) for one in words]
     names = ["all"] if len(names) == 1 else names
     distinct = len(set(names)) == len(names) and all(names)
     made = [

@@ -1,5 +1,6 @@
 """Images that a trained run makes from noise, as a grid, as PNG files, or as one .npz."""
 
+import re
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gantool.config.resolvers import file_name
 from gantool.files import whole, write_whole
-from gantool.logging.grid import grid, save_grid, save_png
+from gantool.logging.grid import below_names, enlarged, grid, save_png
 from gantool.logging.progress import Block
 from gantool.ranks import mine, streamed
 from gantool.runs.labelled import Asked
@@ -61,22 +63,52 @@ def columns_for(num: int, labels: int) -> int:
 
 def write_grid(out: Path, blocks: Iterator[Block], num: int, run: TrainedRun, columns: int) -> None:
     """grid.png, of so many columns."""
-    save_grid(grid(torch.cat([images for images, _ in blocks]), columns), out / "grid.png")
+    made = list(blocks)
+    image = enlarged(grid(torch.cat([images for images, _ in made]), columns))
+    labels = torch.cat([labels for _, labels in made if labels is not None]) if made[0][1] is not None else None
+    save_png(below_names(image, column_names(run, labels, columns)), out / "grid.png")
+
+
+def column_names(run: TrainedRun, labels: Tensor | None, columns: int) -> list[str]:
+    """The class that each column shows; [] where they have none of their own, or all the same."""
+    if labels is None or labels.ndim > 1:
+        return []
+    first, names = labels[:columns], class_names(run)
+    alike = torch.equal(labels, filled(first, len(labels)))
+    return [names[label] for label in first.tolist()] if alike and len(set(first.tolist())) > 1 else []
+
+
+def class_names(run: TrainedRun) -> list[str]:
+    """Of a run with classes; their numbers where nobody knows names."""
+    return run.labelled.names or [str(number) for number in range(run.num_classes)]
+
+
+def class_folders(run: TrainedRun) -> list[str]:
+    """A folder's name for each class, unlike the others whatever the disk thinks of capitals: horse, or class007
+    where a class has no name that can be written."""
+    found: list[str] = []
+    taken: set[str] = set()
+    for number in range(run.num_classes):
+        name = run.labelled.names[number] if run.labelled.names else ""
+        folder = file_name(name) if re.search(r"[^\W_]", name) else f"class{number:03d}"
+        while folder.casefold() in taken:
+            folder += f"-{number}"
+        taken.add(folder.casefold())
+        found.append(folder)
+    return found
 
 
 def write_png(out: Path, blocks: Iterator[Block], num: int, run: TrainedRun, columns: int) -> None:
-    """000000.png, 000001.png, ...; with labels in a folder for each class, or where they are vectors with labels.csv
-    beside them, as dataset=folder reads them."""
-    rows = [",".join(["file", *run.labelled.names])]
+    """000000.png, 000001.png, ...; with labels in a folder for each class, by its name, or where they are vectors with
+    labels.csv beside them, as dataset=folder reads them."""
+    rows, of_class = [",".join(["file", *run.labelled.names])], class_folders(run)
     number = count()
     before: list[Future[None]] = []
     with ThreadPoolExecutor(_WRITERS) as pool:  # a file waits for the disk twice; meanwhile the next block is made
         for images, labels in blocks:
             vectors = labels is not None and labels.ndim == 2
             folders = (
-                [out] * len(images)
-                if labels is None or vectors
-                else [out / f"class{int(label):03d}" for label in labels]
+                [out] * len(images) if labels is None or vectors else [out / of_class[int(label)] for label in labels]
             )
             if labels is not None and vectors:
                 for values in labels.tolist():
