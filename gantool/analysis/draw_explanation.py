@@ -86,13 +86,12 @@ def draw_directions(walks: Sequence[Walks], span: float, title: str) -> "Figure"
         axes.tick_params(length=0)
         axes.set_title(walk.name, fontsize=9)
         axes.set_xlabel("steps along the direction", fontsize=7)
-        axes.set_ylabel("direction: change of the image for one step", fontsize=7)
     for axes in blocks[len(walks) :]:
         axes.set_visible(False)
     colours = ScalarMappable(Normalize(0, 1), heat_colours(signed=False))
     bar = figure.colorbar(colours, ax=list(blocks), orientation="horizontal", fraction=0.03, aspect=30, shrink=0.5)
-    bar.set_ticks([0, 1], labels=["the pixel that changes least", "most, for one step"], fontsize=7)
-    bar.set_label("where: in each row", fontsize=7)
+    bar.set_ticks([0, 1], labels=["least", "most"], fontsize=7)
+    bar.set_label("where: change of a pixel, of those of its row", fontsize=7)
     return figure
 
 
@@ -127,7 +126,7 @@ def draw_attributions(sides: dict[str, list[Judged]], title: str) -> "Figure":
             axes.set_visible(False)
         for cells, one in zip(grid, judged, strict=False):
             show(cells[0], rgb(one.image))
-            scores = f"score {one.attribution.score:+.2f} ({one.attribution.baseline_score:+.2f})"
+            scores = f"{one.attribution.score:+.2f} ({one.attribution.baseline_score:+.2f})"
             cells[0].set_title(f"{one.name}\n{scores}".strip(), fontsize=7)
             for axes, name in zip(cells[1:], METHODS, strict=True):
                 show(axes, overlay(one.image, one.attribution.maps[name], scales[name]))

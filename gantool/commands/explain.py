@@ -84,9 +84,8 @@ def explain(options: Options) -> None:
             change = "how far the image goes for one step (Euclidean, pixels from -1 to 1)"
             title = f"{subject.headline}: along each latent's strongest singular directions\nat each {change}"
             board.figure("explained/directions", draw_directions(walks, options.span, title), out / "directions.png")
-            title = (
-                f"{subject.headline}: the pixels that scores come from (in brackets: the {options.baseline} image's)"
-            )
+            above = f"above each image its score, in brackets the {options.baseline} image's"
+            title = f"{subject.headline}: the pixels that scores come from ({above})"
             board.figure("explained/attributions", draw_attributions(sides, title), out / "attributions.png")
         rows = zip(*(one.values.tolist() for one in sensitivities), strict=True)
         header = ["direction", *(f"latent {number}" for number in range(options.latents))]
