@@ -8,12 +8,12 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import redirect_stdout
 from importlib import import_module
 from types import UnionType
-from typing import Annotated, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
-
-from gantool.config.schema import Train
 from gantool.paths import KEYS, conf_dir, expanded, outputs_dir
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 _BASH = """_gantool() {
     local IFS=$'\\n'
@@ -94,14 +94,18 @@ def _special(command: str, word: str) -> Iterator[str]:
         yield from (f"{before}{value} " for value in _values(_keys_of(command), key.lstrip("+")))
 
 
-def _keys_of(command: str) -> type[BaseModel]:
+def _keys_of(command: str) -> "type[BaseModel]":
     """What declares the keys of a command."""
+    from gantool.config.schema import Train  # not where a command or a folder is completed: a third of a second
+
     own = vars(import_module(f"gantool.commands.{command}")).get("Options")
     return own or Train
 
 
-def _values(kind: type[BaseModel], path: str) -> list[str]:
+def _values(kind: "type[BaseModel]", path: str) -> list[str]:
     """What may be typed for the key at `path`, where its type lists it; else []."""
+    from pydantic import BaseModel
+
     name, _, rest = path.partition(".")
     parts = list(_parts(kind.model_fields[name].annotation)) if name in kind.model_fields else []
     if rest:
