@@ -144,7 +144,8 @@ def test_the_newest_of_the_folders_that_project_has_made_is_taken(run: Path, in_
         _, labels = load_latents(made, loaded, 6)
     assert labels is not None and labels.tolist() == [5, 5]
     assert caplog.messages == [f"latents of {made / 'three'}, the newest of 3"]
-    assert load_latents(made / "one", loaded, 6)[1].tolist() == [7, 7]  # type: ignore[union-attr]
+    _, labels = load_latents(made / "one", loaded, 6)
+    assert labels is not None and labels.tolist() == [7, 7]
 
 
 @pytest.mark.parametrize("stage", [0.0, 1.5, 3.0])
