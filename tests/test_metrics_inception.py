@@ -99,7 +99,7 @@ def test_agrees_with_torch_fidelity(weights: Path, tmp_path: Path, monkeypatch: 
     assert found["inception_score"] - 1 == pytest.approx(expected["inception_score_mean"] - 1, rel=1e-3)
     assert found["inception_score"] > 1.05
     assert found["kid"] == pytest.approx(expected["kernel_inception_distance_mean"], rel=1e-3)
-    assert protocol["extractor"] == "inception" and "too few" in str(protocol["warning"])
+    assert protocol["extractor"] == "inception" and "unreliable" in str(protocol["warning"])
     assert protocol["weights_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()[:8]
 
 

@@ -94,6 +94,7 @@ def set_up(cfg: DictConfig, written: Written) -> Setup:
             config = read(cfg, written)
             # Here an epoch and a round have one image; what is wrong at the end itself is told once it is known.
             length = parse_duration(trainer.duration, key="trainer.duration", images_per_epoch=1, images_per_round=1)
+            known = len(mistakes)
             with collecting(mistakes):  # the game is built all the same, and tells its own
                 check_schedules(config, length)
             seed_everything(trainer.seed, "weights")
@@ -101,7 +102,8 @@ def set_up(cfg: DictConfig, written: Written) -> Setup:
             here = local_processes() if device.type == "cpu" else 1  # that share this memory
             check_memory(game, source, trainer.batch_size, here / processes(), total_memory(device))
             check_sides(game, source)
-            check_shapes(game, source)
+            if len(mistakes) == known:  # a round of numbers that are refused tells nothing of shapes
+                check_shapes(game, source)
             frozen = frozen_parameters(game, trainer.freeze or {}, blank(game, source))
     if mistakes:
         raise GantoolError("\n".join(dict.fromkeys(mistakes)))  # a schedule that cannot be built is met twice
