@@ -22,7 +22,6 @@ _BASH = """_gantool() {
 }
 complete -o nospace -F _gantool gantool"""
 _OF_RUNS = ("run", "resume", "init")
-_STATES = ("running", "killed", "stopped", "pruned", "failed", "finished", "empty")
 _MOST = 40  # runs that are offered at once, the newest
 
 
@@ -71,7 +70,9 @@ def _plain(command: str, word: str) -> Iterator[str]:
     else:
         yield from _folders("", word)
     if command == "runs":
-        yield from (f"state={state} " for state in _STATES) if word.startswith("state=") else ("state=",)
+        from gantool.runs.housekeeping import STATES
+
+        yield from (f"state={state} " for state in STATES) if word.startswith("state=") else ("state=",)
         yield from ("model=", "data=", "score=", "older=", "newer=", "below=", "--delete ", "--yes ")
 
 

@@ -42,7 +42,7 @@ def interpolate(options: Options) -> None:
 
     import torch
 
-    from gantool.logging.grid import beside_rows, enlarged, grid, save_grid, save_png
+    from gantool.logging.grid import enlarged, grid, save_grid, save_png, with_row_names
     from gantool.runs.interpolation import between, latents, row_names, save_gif, traversals
     from gantool.runs.output import output, stamp
     from gantool.runs.projection import load_latents
@@ -79,7 +79,7 @@ def interpolate(options: Options) -> None:
     columns = between(game, run, ends, pairs, path=way, steps=steps)
     with output(run.folder, "interpolated", stamp(run.nimg, options.seed, way), options.out) as out:
         image = enlarged(grid(torch.stack(columns, 1).flatten(0, 1), steps))
-        save_png(beside_rows(image, row_names(run, pairs)), out / "path.png")
+        save_png(with_row_names(image, row_names(run, pairs)), out / "path.png")
         save_gif([grid(column, round(rows**0.5) or 1) for column in columns], out / "path.gif")
         for code, (images, width) in traversals(game, run, labels, options.seed).items():
             save_grid(grid(images, width), out / f"{code.replace('/', '-')}.png")

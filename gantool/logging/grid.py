@@ -53,7 +53,7 @@ def enlarged(image: Tensor) -> Tensor:
     return image.repeat_interleave(times, 1).repeat_interleave(times, 2)
 
 
-def beside_rows(image: Tensor, names: Sequence[str]) -> Tensor:
+def with_row_names(image: Tensor, names: Sequence[str]) -> Tensor:
     """A (C, H, W) uint8 grid with the names of its rows on the left."""
     if not names:
         return image
@@ -61,7 +61,7 @@ def beside_rows(image: Tensor, names: Sequence[str]) -> Tensor:
     return torch.cat([strip.expand(len(image), -1, -1), image], 2)
 
 
-def below_names(image: Tensor, names: Sequence[str]) -> Tensor:
+def with_column_names(image: Tensor, names: Sequence[str]) -> Tensor:
     """A (C, H, W) uint8 grid with the names of its columns above, upright where they are too wide for these."""
     if not names:
         return image

@@ -12,7 +12,7 @@ from gantool.config.composed import choices
 from gantool.errors import GantoolError
 from gantool.files import write_whole
 from gantool.images import normalise
-from gantool.logging.grid import below_names, enlarged, grid, save_grid, save_png
+from gantool.logging.grid import enlarged, grid, save_grid, save_png, with_column_names
 from gantool.margins import written
 from gantool.runs.results import Result
 from gantool.runs.sampling import column_names, columns_for
@@ -40,7 +40,7 @@ def _draw(path: Path, run: TrainedRun) -> bool:
     if not run.game.translates:
         columns = columns_for(_SAMPLES, run.num_classes)
         names = column_names(run, run.labelled.in_turn(_SAMPLES), columns)
-        save_png(below_names(enlarged(grid(run.sample(_SAMPLES), columns)), names), path)
+        save_png(with_column_names(enlarged(grid(run.sample(_SAMPLES), columns)), names), path)
         return True
     try:
         direction, network = choose_direction(run, None)

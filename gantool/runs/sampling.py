@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gantool.config.resolvers import file_name
 from gantool.files import whole, write_whole
-from gantool.logging.grid import below_names, enlarged, grid, save_png
+from gantool.logging.grid import enlarged, grid, save_png, with_column_names
 from gantool.logging.progress import Block
 from gantool.ranks import mine, streamed
 from gantool.runs.labelled import Asked
@@ -66,7 +66,7 @@ def write_grid(out: Path, blocks: Iterator[Block], num: int, run: TrainedRun, co
     made = list(blocks)
     image = enlarged(grid(torch.cat([images for images, _ in made]), columns))
     labels = torch.cat([labels for _, labels in made if labels is not None]) if made[0][1] is not None else None
-    save_png(below_names(image, column_names(run, labels, columns)), out / "grid.png")
+    save_png(with_column_names(image, column_names(run, labels, columns)), out / "grid.png")
 
 
 def column_names(run: TrainedRun, labels: Tensor | None, columns: int) -> list[str]:
