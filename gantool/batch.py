@@ -1,7 +1,7 @@
 """Batches of real images, requests for made ones, the random numbers of either, and both before an augmentation."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -76,6 +76,23 @@ class Batch:
         return len(self.images)
 
     @property
+    def tensors(self) -> tuple[Tensor | None, ...]:
+        """The images, labels and sources."""
+        return self.images, self.labels, self.source
+
+    def clone(self) -> "Batch":
+        """The same rows in memory of their own."""
+        images, labels, source = (None if rows is None else rows.clone() for rows in self.tensors)
+        assert images is not None
+        return replace(self, images=images, labels=labels, source=source)
+
+    def fill(self, other: "Batch") -> None:
+        """Takes over the rows of a batch of the same shape, in place."""
+        for rows, others in zip(self.tensors, other.tensors, strict=True):
+            if rows is not None and others is not None:
+                rows.copy_(others)
+
+    @property
     def step(self) -> int:
         """How many batches of this size came before it in the run."""
         return self.position // self.total
@@ -94,8 +111,7 @@ class Batch:
         """Parts of at most `size` images that remember their offset."""
         parts = []
         for start in range(0, len(self), size):
-            rows = (None if t is None else t[start : start + size] for t in (self.images, self.labels, self.source))
-            images, labels, source = rows
+            images, labels, source = (None if rows is None else rows[start : start + size] for rows in self.tensors)
             assert images is not None
             parts.append(Batch(images, labels, source, self.position, self.offset + start, self.total))
         return parts

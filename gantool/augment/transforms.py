@@ -8,6 +8,7 @@ not filtered.
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -49,7 +50,12 @@ def draw(draws: Draws, p: Tensor, policy: Mapping[str, float], height: int, widt
 
 
 def on_device(numbers: Sequence[float], device: torch.device) -> Tensor:
-    """(N,) float32, for which nothing waits."""
+    """(N,) float32, put there once: nothing waits for it, and a graph of an update needs no copy."""
+    return _on_device(tuple(numbers), device)
+
+
+@lru_cache(maxsize=64)
+def _on_device(numbers: tuple[float, ...], device: torch.device) -> Tensor:
     return torch.tensor(numbers).to(device, non_blocking=True)
 
 

@@ -116,13 +116,17 @@ class Adversary:
 
     def regularize(self, player: str, network: nn.Module, turn: Turn) -> dict[str, Tensor]:
         """The regularizers' terms for one player's turn: those that are due, scaled by how rarely they are."""
-        # How many updates this player has had before this one.
         updates = turn.batch.step if player == "discriminator" else turn.progress.rounds
-        return {
-            name: regularizer.every * regularizer(network, turn)
+        due = {name: self.regularizers[name] for name in self.due(player, updates)}
+        return {name: regularizer.every * regularizer(network, turn) for name, regularizer in due.items()}
+
+    def due(self, player: str, updates: int) -> tuple[str, ...]:
+        """The regularizers of a player's update before which it has had so many."""
+        return tuple(
+            name
             for name, regularizer in self.regularizers.items()
             if regularizer.player in (player, "both") and updates % regularizer.every == 0
-        }
+        )
 
     def with_state(self) -> nn.ModuleDict:
         """The regularizers that have a state, which the game registers."""

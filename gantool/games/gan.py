@@ -1,6 +1,6 @@
 """One generator against one discriminator (Goodfellow 2014); what kind of GAN it is, its parts say."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Literal, NamedTuple
 
 import torch
@@ -96,6 +96,12 @@ class GAN(Game):
         if self.growth is not None:
             for network in (self.generators["generator"], self.discriminator):
                 stage_of(network).fill_(self.growth.stage(progress))
+
+    def kind(self, step: int) -> Hashable:
+        """The regularizers that are due in each update of this round (training/graphs.py)."""
+        steps = range(step, step + self.players["discriminator"].updates)
+        moves = [self.adversary.due("discriminator", number) for number in steps]
+        return *moves, self.adversary.due("generator", self.progress.rounds)
 
     def batch_size(self, size: int) -> int:
         return size if self.growth is None else self.growth.batch_size(float(stage_of(self.discriminator)), size)

@@ -118,16 +118,17 @@ class BareStep:
     def play(self) -> None:
         """One round."""
         keep_freed_pages()
-        self.settings.begin_round()
         state, game, rounds = self.state, self.state.game, self.state.progress.rounds
         game.begin_round(state.progress)
+        passes = self.settings.passes(game, rounds * game.batches_per_round)
         for name, batches in self.batches.items():
             state.optimizers[name].begin_round(state.progress)
             own = game.players[name].own_batch is not None
             before = rounds * (len(batches) if own else game.batches_per_round)  # batches of this size
             for turn, batch in enumerate(batches):
                 placed = replace(batch, position=batch.position + before * batch.total)
-                update(state, name, placed, microbatch=self.settings.microbatch, seed=(0, name, turn))
+                seed = (0, name, turn)
+                update(state, name, placed, microbatch=self.settings.microbatch, seed=seed, passes=passes)
         state.progress = replace(state.progress, rounds=rounds + 1)
 
 

@@ -42,9 +42,9 @@ def headline(setup: Setup, run_dir: Path, num_images: int, nimg: int) -> str:
 
 def limits(config: Train) -> Iterator[str]:
     """A line for each setting that does less than it says beside another one."""
-    if config.trainer.compile and config.auxiliary:
+    if config.trainer.compile is True and config.auxiliary:
         heads = ",".join(config.auxiliary)
-        yield f"trainer.compile leaves the discriminator as it is, as auxiliary={heads} reads its features"
+        yield f"trainer.compile=true leaves the discriminator as it is, as auxiliary={heads} reads its features"
     histograms = any(part.target == "gantool.monitors.histograms.Histograms" for part in config.monitor.values())
     if config.trainer.parallel == "sharded" and histograms:
         yield "trainer.parallel=sharded shares the gradients: monitor=histograms shows those of the weights alone"

@@ -1,12 +1,11 @@
 """How rounds are played: compiled, and shared by the ranks, as trainer asks for, and whether they can be."""
 
-import torch
-
 from gantool.config import build
 from gantool.errors import GantoolError
 from gantool.ranks import world
 from gantool.runs.build import Setup
 from gantool.runs.compiling import compile_game
+from gantool.training.graphs import CudaCapture, Graphs
 from gantool.training.loop import Settings
 from gantool.training.shards import check_stepwise
 from gantool.training.state import State
@@ -39,7 +38,8 @@ def arrange(setup: Setup, state: State) -> None:
     trainer = setup.config.trainer
     if trainer.sync_batch_norm:
         synchronise(state.game)
-    compile_game(state.game, trainer.compile)
+    if trainer.compile is True:
+        compile_game(state.game)
     if trainer.parallel == "sharded":
         state.share()
 
@@ -47,5 +47,5 @@ def arrange(setup: Setup, state: State) -> None:
 def settings_of(setup: Setup) -> Settings:
     """How the rounds of a state that was arranged are played."""
     trainer = setup.config.trainer
-    begin = torch.compiler.cudagraph_mark_step_begin if trainer.compile == "graphs" else lambda: None
-    return Settings(trainer.seed, trainer.batch_size, trainer.microbatch, begin)
+    graphs = Graphs(CudaCapture(setup.device)) if trainer.compile == "graphs" else None
+    return Settings(trainer.seed, trainer.batch_size, trainer.microbatch, graphs)

@@ -12,12 +12,13 @@ from gantool.game import Game, Progress
 from gantool.logging.record import Record
 from gantool.randomness import seed_everything
 from gantool.ranks import agree, average_buffers
+from gantool.training.graphs import Graphs, Repeating
 from gantool.training.hardware import exactly
 from gantool.training.measurements import CHECKED, Measurements
 from gantool.training.recorder import Recorder
 from gantool.training.state import State
 from gantool.training.stop import StopSignal
-from gantool.training.update import update
+from gantool.training.update import Passes, differentiate, update
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,14 @@ class Settings:
     seed: int
     batch_size: int  # over all ranks
     microbatch: int | None = None  # images that a rank puts through the networks at once; None: all
-    begin_round: Callable[[], None] = lambda: None  # what compiled networks need to be told
+    graphs: Graphs | None = None  # what plays the passes of the updates; None: they are played as they are
+
+    def passes(self, game: Game, step: int) -> Passes:
+        """What plays the passes of the round that begins, before which there were `step` batches of its size."""
+        if self.graphs is None:
+            return differentiate
+        assert isinstance(game, Repeating), "trainer.compile=graphs is refused for others"
+        return self.graphs.begin_round(game.kind(step))
 
 
 class Monitor(Protocol):
@@ -63,14 +71,15 @@ def play_round(state: State, data: Stream, measurements: Measurements, settings:
     was measured is looked at later (see `follow`)."""
     game, progress = state.game, state.progress
     seed_everything(settings.seed, progress.nimg)
-    settings.begin_round()
     game.begin_round(progress)
     size = game.batch_size(settings.batch_size)
+    passes = settings.passes(game, progress.nimg // size)
     for name, batches in data.deal(progress.nimg, game.players, size=size).items():
         state.optimizers[name].begin_round(progress, state.rate_factor)
         for turn, batch in enumerate(batches):
             seed = (settings.seed, progress.nimg, name, turn)
-            measurements.add(name, *update(state, name, batch, microbatch=settings.microbatch, seed=seed))
+            measured = update(state, name, batch, microbatch=settings.microbatch, seed=seed, passes=passes)
+            measurements.add(name, *measured)
     measurements.end_round(progress)
     average_buffers(game)
     state.progress = progress.advance(game.batches_per_round * size)

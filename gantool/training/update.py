@@ -1,5 +1,7 @@
 """One update of one player: everything mechanical between a batch and a step, once, for all games."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -9,9 +11,32 @@ from gantool.randomness import seed_torch
 from gantool.ranks import average, world
 from gantool.training.state import State
 
+# What plays the passes of a part, as `differentiate` does.
+Passes = Callable[[State, str, Batch, float], Outcome]
+
+
+def differentiate(state: State, name: str, part: Batch, share: float) -> Outcome:
+    """Adds the gradients of the loss of the player called `name` on a part of a batch, `share` times, to those that its
+    parameters have. Returns the part's outcome, detached."""
+    optimizer, precision = state.optimizers[name], state.precision
+    with precision.autocast():
+        outcome = state.game.players[name].loss(part)
+    terms = {term: value.to(precision.device).reshape(()) for term, value in outcome.terms.items()}  # (1,) will do
+    first, *rest = terms.values()
+    loss = precision.scaler.scale(sum(rest, first))
+    # Not for the images that a penalty differentiates by, which are leaves too.
+    loss.backward(torch.full_like(loss, share), inputs=optimizer.parameters)
+    return Outcome({term: value.detach() for term, value in terms.items()}, outcome.scores)
+
 
 def update(
-    state: State, name: str, batch: Batch, *, microbatch: int | None, seed: tuple[object, ...]
+    state: State,
+    name: str,
+    batch: Batch,
+    *,
+    microbatch: int | None,
+    seed: tuple[object, ...],
+    passes: Passes = differentiate,
 ) -> tuple[Outcome, Tensor]:
     """Minimises the loss of the player called `name` on `batch` by one step. Returns the outcome of the whole batch,
     detached, and the norm of its gradient.
@@ -33,14 +58,7 @@ def update(
     for part in batch.split(microbatch or len(batch)):
         share = len(part) * world() / batch.total  # gradients and terms are then averaged over the ranks
         seed_torch(*seed)
-        with precision.autocast():
-            outcome = player.loss(part)
-        terms = {term: value.to(precision.device).reshape(()) for term, value in outcome.terms.items()}  # (1,) will do
-        first, *rest = terms.values()
-        loss = precision.scaler.scale(sum(rest, first))
-        # Not for the images that a penalty differentiates by, which are leaves too.
-        loss.backward(torch.full_like(loss, share), inputs=optimizer.parameters)
-        parts.append((Outcome({term: value.detach() for term, value in terms.items()}, outcome.scores), share))
+        parts.append((passes(state, name, part, share), share))
     average([p.grad for p in optimizer.parameters if p.grad is not None])
     norm = optimizer.step(precision)
     player.after_update()

@@ -5,7 +5,14 @@ import torch
 
 from gantool.cli.main import main
 
-SETTINGS = ["", "dataset.resolution=64", "loss=wgan-gp", "model=mlp loss=wgan-gp", "trainer.compile=graphs"]
+SETTINGS = [
+    "",
+    "dataset.resolution=64",
+    "loss=wgan-gp",
+    "model=mlp loss=wgan-gp",
+    "trainer.compile=graphs",
+    "loss=wgan-gp trainer.compile=graphs",
+]
 
 
 @pytest.mark.parametrize("words", SETTINGS)
