@@ -46,7 +46,7 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
     GlobalHydra.instance().clear()
     for word in overrides:
         if word.startswith("resume="):
-            raise GantoolError("resume= is the command line's: hydra.run.dir=FOLDER goes on with the run that is there")
+            raise GantoolError("resume= is for the command line only: hydra.run.dir=FOLDER continues the run in it")
         if word.startswith(("hydra/launcher=", "hydra.launcher.", "hydra.sweep.")):
             raise GantoolError(f"{word} is of a sweep: take gantool train -m, or leave it out")
     words = quote_paths([], overrides)
@@ -64,7 +64,7 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
     folder = Path(whole.hydra.run.dir)
     cfg = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
     if OmegaConf.select(cfg, "trainer.dry_run", throw_on_resolution_failure=False) is True:
-        raise GantoolError("trainer.dry_run=true makes no run to return: it is the command line's (gantool train)")
+        raise GantoolError("trainer.dry_run=true makes no run to return: use it on the command line (gantool train)")
     folders.forget()
     folders.note(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,6 @@ def check_steady(transform: object, key: str) -> None:
     kind = type(transform)
     if getattr(kind, "begin_round", Augment.begin_round) is not Augment.begin_round:
         raise GantoolError(
-            f"{key}: {kind.__module__}.{kind.__qualname__} changes with the rounds, of which a transform is not told: "
+            f"{key}: {kind.__module__}.{kind.__qualname__} changes with the round, which a transform is not given: "
             "take gantool.augment.DiffAugment or gantool.augment.Jitter"
         )

@@ -91,7 +91,7 @@ def draw_directions(walks: Sequence[Walks], span: float, title: str) -> "Figure"
     colours = ScalarMappable(Normalize(0, 1), heat_colours(signed=False))
     bar = figure.colorbar(colours, ax=list(blocks), orientation="horizontal", fraction=0.03, aspect=30, shrink=0.5)
     bar.set_ticks([0, 1], labels=["least", "most"], fontsize=7)
-    bar.set_label("where: change of a pixel, of those of its row", fontsize=7)
+    bar.set_label("where: change of a pixel, relative to its row", fontsize=7)
     return figure
 
 

@@ -104,7 +104,7 @@ def importance(study: "optuna.Study", place: int, name: str) -> "Figure":
 
     found = get_param_importances(study, target=lambda trial: trial.values[place])
     keys = list(found)[::-1]
-    figure = new_figure(8, 1.2 + 0.4 * len(keys), f"Share of the variance of {_text(name)} that a setting tells")
+    figure = new_figure(8, 1.2 + 0.4 * len(keys), f"Share of the variance of {_text(name)} explained by a setting")
     axes = figure.subplots()
     bars = axes.barh([_text(key) for key in keys], [found[key] for key in keys], color=BLUE, height=0.6)
     axes.bar_label(bars, fmt="%.2f", padding=4, fontsize=8)

@@ -32,10 +32,10 @@ Times this training step against a plain PyTorch loop of the same networks; trai
 _TRAIN_FOOTER = """A sweep over several values: gantool {command} -m loss=hinge,lsgan trainer.seed=0,1
 A search among settings:     gantool {command} -m hydra/sweeper=study 'optimizer.lr=tag(log,interval(1e-5,1e-1))'
                              loss=hinge,lsgan study.trials=40; its keys: gantool {command} hydra/sweeper=study --help
-  either goes on where it was, given again with the same hydra.sweep.dir; several processes may be at it
+  both resume if repeated with the same hydra.sweep.dir; several processes can share the work
 Several jobs at once:        hydra/launcher=joblib hydra.launcher.n_jobs=4, or hydra/launcher=slurm
 Go on with a run:            gantool {command} resume=RUN_FOLDER trainer.duration=400kimg
-  of parts that are not gantool's own: trust=true; code of the folder's author then runs on this machine
+  if it uses parts that are not gantool's own: trust=true, which runs the folder author's code on this machine
 A new folder for the run:    gantool {command} hydra.run.dir=FOLDER
 Hydra's own flags:           gantool {command} --hydra-help"""
 _BENCH_FOOTER = "Hydra's own flags: gantool {command} --hydra-help"

@@ -95,7 +95,7 @@ class Launching:
             mistakes, _ = self.look(whole, until="read" if away else "set up")
             lines += [line if line.startswith(name) else f"{name}: {line}" for line in mistakes[:1]]
         if lines:
-            fix = "leave their values out, or name the sound combinations in several commands with one hydra.sweep.dir"
+            fix = "leave these values out, or list valid combinations in several commands with one hydra.sweep.dir"
             first = f"nothing is trained, as {len(lines)} of {len(jobs)} jobs fail: {fix}"
             raise GantoolError("\n".join([first, *lines]))
 

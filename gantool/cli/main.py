@@ -36,7 +36,7 @@ OTHERS = {
     "list": ("gantool.commands.list:list_choices", "every choice of every group: gantool list [GROUP]"),
     "runs": ("gantool.commands.runs:runs", "the runs in a folder, as a table: gantool runs [FOLDER] [state=failed]"),
     "diff": ("gantool.commands.diff:diff", "the settings and scores in which two runs differ: gantool diff A B"),
-    "cache": ("gantool.commands.cache:cache", "what is kept prepared, and its removal: gantool cache [clean]"),
+    "cache": ("gantool.commands.cache:cache", "list the cache, or clean it: gantool cache [clean]"),
 }
 
 
@@ -100,7 +100,7 @@ def _start_trouble(words: list[str]) -> str | None:
         os.getcwd()
         "".join(words).encode()
     except FileNotFoundError:
-        return "the folder that you are in is gone: cd to one that is there"
+        return "the current folder no longer exists: cd to another one"
     except UnicodeEncodeError:
         if sys.getfilesystemencoding() != "utf-8":
             return "the language settings allow ASCII only, and a name here needs more: set LC_ALL=C.UTF-8"

@@ -16,8 +16,8 @@ PUBLISHED, TOLERANCE = 3.15, 0.02  # rounded to two digits, and decoders and lib
 class Options(OnDevice):
     """Measures the FID of CIFAR-10's training images against its test images, published as 3.15.
 
-    Fails where the weights are at hand and the distance is not the published one; says so where they are not. What is
-    computed of the images is cached: a second run takes seconds.
+    Fails if the distance is not the published one; says so if the weights are not available. The features of the
+    images are cached: a second run takes seconds.
     """
 
     usage: ClassVar[str] = "[features.weights=FILE] [key=value]"

@@ -27,13 +27,11 @@ class Options(OneRun, OfClasses, InBlocks):
     features: dict[str, Any] = group(None, "feature extractor; null: the one the run was scored with")
     num: Annotated[int, Field(ge=2)] = key(1000, "real images, and as many generated ones")
     perplexity: Annotated[float, Field(ge=1, strict=False)] = key(
-        30, "of t-SNE: about how many neighbours each point keeps near"
+        30, "of t-SNE: effective number of neighbours of a point"
     )
     neighbours: PositiveInt = key(5, "nearest training images beside a sample")
-    rows: PositiveInt = key(6, "samples shown with them, and as many again of those nearest to a training image")
-    among: PositiveInt | None = key(
-        10_000, "training images that neighbours are looked for among, at random; null: all"
-    )
+    rows: PositiveInt = key(6, "samples shown with neighbours, and as many of those nearest to a training image")
+    among: PositiveInt | None = key(10_000, "random training images to search for neighbours; null: all")
 
 
 def embed(options: Options) -> None:

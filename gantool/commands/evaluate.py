@@ -20,7 +20,7 @@ Target = tuple[str | None, str]  # folder and checkpoint
 class Options(Weights, Latents):
     """Scores trained runs, with protocol and floor, and ranks them.
 
-    Without other words a run gets the numbers that its training logged: the same images, counts and features. The last
+    Without further keys, a run gets the scores that its training logged: same images, counts and features. The last
     line of the table is what held-out real images score. Results go to RUN_FOLDER/evaluated unless out=FOLDER says
     otherwise: protocol and scores as JSON, CSV, TensorBoard events.
     """
@@ -28,7 +28,7 @@ class Options(Weights, Latents):
     usage: ClassVar[str] = "run=RUN_OR_SWEEP_FOLDER [features=choice] [score=[choices]] [key=value]"
 
     run: str | Annotated[list[str], Field(min_length=1)] | None = key(
-        None, "a run folder, a sweep's, which stands for its trained runs, or several: run=[A,B]"
+        None, "a run folder, a sweep folder (all its trained runs), or several: run=[A,B]"
     )
     checkpoint: str | Annotated[list[str], Field(min_length=1)] = key(
         "newest", "newest, best, all, or a list of these and of files in RUN/checkpoints"
@@ -39,14 +39,14 @@ class Options(Weights, Latents):
         "what is measured; cas: of conditional runs",
     )
     per_class: bool = key(
-        False, "the Fréchet distance of each class, or attribute, too, of conditional runs; needs fd in score="
+        False, "for conditional runs, also the Fréchet distance of each class or attribute; needs fd in score="
     )
     num: PositiveInt | None = key(None, "generated images; null: as many as in training")
     seed: Seed | None = key(None, "of the generated images; null: as training scored")
     batch_size: BatchSize | None = key(None, f"images at once, 1 to {BLOCK}; null: as training scored")
     num_real: PositiveInt | None = key(None, "real images they are scored against; null: all")
     split: str | None = key(None, "of the real images: train, test, ...; null: what the run was trained on")
-    root: str | None = key(None, "where the data set lies now; null: where it did")
+    root: str | None = key(None, "where the data set is now; null: where it was in training")
     rank_by: str | None = key(None, "a score; null: the first")
     out: Out | None = key(None, "folder to write into, new or empty, with a table of all runs; null: each run's own")
 

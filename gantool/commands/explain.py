@@ -17,18 +17,18 @@ class Options(OneRun, OfClasses):
     Writes spectrum.png and singular_values.csv (of the generator's Jacobian), directions.png (walks along its strongest
     directions), attributions.png (integrated gradients, saliency by SmoothGrad and occlusion of the discriminator's
     score) and explain.json to RUN_FOLDER/explained/KIMG-seed0, and the pictures for tensorboard --logdir RUN_FOLDER.
-    A discriminator with batch norm goes by statistics of 500 real, or 500 generated, images, as it judges each side on
-    its own in training too.
+    A discriminator with batch norm uses the statistics of 500 real, or 500 generated, images: in training, too, it sees
+    real and generated images in separate batches.
     Needs pip install 'gantool[analysis]'.
     """
 
-    latents: PositiveInt = key(16, "at which the generator's Jacobian is measured")
-    shown: Annotated[int, Field(ge=1, le=16)] = key(4, "of them, whose directions are shown as pictures")
+    latents: PositiveInt = key(16, "number of latents at which the generator's Jacobian is measured")
+    shown: Annotated[int, Field(ge=1, le=16)] = key(4, "how many of them have their directions shown as pictures")
     directions: Annotated[int, Field(ge=1, le=20)] = key(5, "the strongest ones of each, a row each")
     steps: Annotated[int, Field(ge=3, le=21)] = key(7, "images along a direction, an odd number")
-    span: Annotated[PositiveFloat, Field(strict=False)] = key(3.0, "how far a picture goes along it, both ways")
+    span: Annotated[PositiveFloat, Field(strict=False)] = key(3.0, "how far the images go along a direction, both ways")
     images: Annotated[int, Field(ge=1, le=64)] = key(
-        6, "real ones, and as many generated ones, whose scores are attributed to their pixels"
+        6, "real images, and as many generated ones, whose scores are attributed to pixels"
     )
     baseline: Literal["black", "mean"] = key(
         "black", "what attributions compare with: black, mean (of a thousand real images)"

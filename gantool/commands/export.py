@@ -14,11 +14,11 @@ class Options(OneRun):
     """Writes a trained run's generators as files that others can use.
 
     Inputs are z (N, latent dim) and, of a conditional run, labels (N,) int64; the output is images (N, C, H, W) float32
-    in [-1, 1]. N is free. A run that translates has a file for each direction, with the input source, images too. ONNX
-    and .pt2 files need no gantool, and make the same image again where pix2pix has dropout for noise.
+    in [-1, 1]. N can be any number. A translation run has a file for each direction; its input is source, images. ONNX
+    and .pt2 files need no gantool; with pix2pix, whose noise is dropout, they always give the same image.
     Of a run whose labels are vectors, the snapshot holds those of 64 training images, to draw labels from.
-    Results go to RUN_FOLDER/exported unless out=FOLDER says otherwise; each is compared with the run before it is
-    called good.
+    Results go to RUN_FOLDER/exported unless out=FOLDER says otherwise; each file's images are compared with the run's
+    before it is kept.
     """
 
     format: Literal["all", "snapshot", "onnx", "torch", "hub"] = key(

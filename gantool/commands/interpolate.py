@@ -23,10 +23,10 @@ class Options(OneRun, OfClasses):
 
     over: Literal["latents", "classes"] = key(
         "latents",
-        "latents, or classes (or vectors): of a conditional run, from each to the next, a row keeps its latent",
+        "latents, or for conditional runs classes (or label vectors): from each to the next, one latent per row",
     )
     path: Literal["spherical", "linear"] | None = key(
-        None, "of latents: spherical (in what of them is normal), linear; null: spherical where it can be"
+        None, "between latents: spherical (for their normal part), linear; null: spherical where possible"
     )
     latents: str | None = key(
         None, "the folder that gantool project wrote: rows go from each of its images to the next; null: random latents"
@@ -59,7 +59,7 @@ def interpolate(options: Options) -> None:
         )
         raise GantoolError(f"over=classes goes from class to class, and {run.folder} {fix}")
     if options.over == "classes" and options.path is not None:
-        raise GantoolError(f"path={options.path} is for over=latents: between classes the embedding goes straight")
+        raise GantoolError(f"path={options.path} is for over=latents: class embeddings are interpolated linearly")
     labels, towards = None if chosen is None else filled(chosen.to(run.device), rows), None
     way = options.path or ("spherical" if game.latent.normal else "linear")
     if options.path == "spherical" and not game.latent.normal:

@@ -30,9 +30,9 @@ class Options(OneRun, OfClasses):
     images: str | None = key(None, "folder of the images, brought to the run's resolution")
     num: PositiveInt = key(16, "images at most, the first ones by name")
     steps: Annotated[int, Field(ge=1)] = key(300, "of the search")
-    starts: PositiveInt = key(256, "random latents, of which the search begins with the best")
+    starts: PositiveInt = key(256, "random latents that are tried; the search starts from the best")
     lr: PositiveFloat = key(0.05, "rate of the search")
-    feature_weight: Annotated[float, Field(ge=0)] = key(0.5, "of the discriminator's features beside pixels; 0: pixels")
+    feature_weight: Annotated[float, Field(ge=0)] = key(0.5, "of the discriminator's features; 0: pixels only")
 
 
 def project(options: Options) -> None:

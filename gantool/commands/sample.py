@@ -29,7 +29,7 @@ _LONGEST = 80  # of a part of a name
 class Options(OneRun, OfClasses, InBlocks):
     """Makes images of a trained run, or translates those of a folder.
 
-    Results go to a folder RUN_FOLDER/sampled/KIMG-seed0-FORMAT (between them what was asked for) unless out=FOLDER says
+    Results go to a folder RUN_FOLDER/sampled/KIMG-seed0-FORMAT (with other settings in between) unless out=FOLDER says
     otherwise; as format=png images of a conditional run lie in a folder for each class.
     """
 
@@ -40,7 +40,7 @@ class Options(OneRun, OfClasses, InBlocks):
     source: str | None = key(None, "folder of images to translate, of a cyclegan or pix2pix run; null: its test images")
     size: Literal["own", "run"] = key(
         "own",
-        "of source= as format=png: own, each image's (padded, in tiles where memory asks for it); run, the run's",
+        "with source= and format=png: own (each image's size, padded, in tiles if memory is short), run (the run's)",
     )
     tile: PositiveInt | None = key(None, "side of the tiles of size=own, in pixels; null: as large as memory allows")
     direction: Literal["a2b", "b2a"] | None = key(None, "a2b, b2a; null: the run's own, or a2b")

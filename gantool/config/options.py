@@ -128,8 +128,8 @@ class OfClasses(Drawing):
 
     classes: list[Annotated[int, Field(ge=0)] | str] | Annotated[int, Field(ge=0)] | str | None = key(
         None,
-        "of a conditional run: one class by number or name, or a list taken in turn, e.g. classes=[3,zebra]; where "
-        "labels are vectors names and values, e.g. smiling+age:0.3; null: all in turn",
+        "for conditional runs: a class by number or name, or a list to cycle through, e.g. classes=[3,zebra]; if "
+        "labels are vectors, names and values, e.g. smiling+age:0.3; null: all in turn",
     )
 
 
@@ -138,8 +138,8 @@ class Standing(OnDevice):
 
     standing_statistics: Annotated[int, Field(ge=0)] | None = key(
         None,
-        f"batch norm's, gathered anew in so many passes of {BLOCK} images (Brock 2019); 0: those of training; null: as "
-        "training scored",
+        f"passes of {BLOCK} images that recompute batch norm statistics (Brock 2019); 0: those of training; null: as "
+        "in training",
     )
 
 

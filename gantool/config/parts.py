@@ -152,7 +152,7 @@ def mistakes(path: str, node: Mapping[str, Any], owned: frozenset[str] = frozens
         if key in _SPECIAL or key in owned:
             continue
         if path.partition(".")[0] == "model" and key in HANDED:
-            yield key, f"{path}.{key} is handed in by gantool: {HANDED[key]} sets it"
+            yield key, f"{path}.{key} is set by gantool: use {HANDED[key]}"
         elif key not in known and not takes_all:
             own = [one for one in known if one not in HANDED]
             near = did_you_mean(key, own)

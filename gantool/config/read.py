@@ -159,7 +159,7 @@ def _idle_batch_size(config: Train) -> dict[str, str]:
     if follows:
         return {}
     last = f"model.growth.batch_sizes.{max(map(int, growth['batch_sizes']))}"
-    return {"trainer.batch_size": f"with a size for every resolution: leave it out, or set {last}=null"}
+    return {"trainer.batch_size": f"where every resolution has its own batch size: leave it out, or set {last}=null"}
 
 
 def _without_effect(config: Train, written: Written, idle: Mapping[str, str]) -> Iterator[str]:

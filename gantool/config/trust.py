@@ -54,8 +54,8 @@ def check(content: Any, place: object, parts: Sequence[str] = PARTS) -> None:
     is the file or folder they come from."""
     for asked, does in foreign(content, parts):
         raise GantoolError(
-            f"{place} asks for {repr(asked)[:100]}, which is not gantool's own: trust=true (Python: True) {does}; say "
-            "it only where you know the author"
+            f"{place} asks for {repr(asked)[:100]}, which is not gantool's own: trust=true (Python: True) {does}; use "
+            "it only if you trust the author"
         )
 
 

@@ -62,7 +62,7 @@ def _loaded(path: Path, *, only_head: bool = False) -> np.ndarray:
     with loaded:
         name = next((n for n in ("images", "arr_0") if n in loaded.files), loaded.files[0] if loaded.files else None)
         if name is None or (len(loaded.files) > 1 and name not in ("images", "arr_0")):
-            raise ValueError(f"arrays {', '.join(loaded.files) or 'none'}: name that of the images 'images'")
+            raise ValueError(f"arrays {', '.join(loaded.files) or 'none'}: call the one with the images 'images'")
         with loaded.zip.open(name if name in loaded.zip.namelist() else f"{name}.npy") as file:
             shape, dtype = _head(file)
         if (size := math.prod(shape) * dtype.itemsize) > (most := machine_memory() / 2):
@@ -90,7 +90,7 @@ def _as_images(array: np.ndarray) -> np.ndarray:
         array = array[None] if array.shape[2] <= MOST < min(array.shape[:2]) else array[..., None]
     if array.ndim != 4 or not 1 <= array.shape[3] <= MOST:
         shape = "x".join(map(str, array.shape))
-        raise ValueError(f"an array of {shape} is no (N, H, W, C) of 1 to {MOST} channels: save it so")
+        raise ValueError(f"an array of shape {shape} is not (N, H, W, C) with 1 to {MOST} channels: save it as that")
     if len(array) and not array.size:
         raise ValueError("an array of images without pixels")
     return array

@@ -197,7 +197,7 @@ def remarks(found: Found) -> Iterator[str]:
     if found.others:
         listed = ", ".join(f"{ending} ({num:,})" for ending, num in found.others.most_common())
         pictures = any(map(_unread, found.others))
-        yield f"passed over: {listed}{' (unpack or convert to PNG or JPEG what is meant)' if pictures else ''}"
+        yield f"skipped: {listed}{' (unpack those you need, or convert to PNG or JPEG)' if pictures else ''}"
     if found.links:
         yield f"{few(found.links)}: remove the links that are not meant"
 

@@ -42,7 +42,7 @@ class Labels:
             yield f"labels are vectors of {len(listed)}: {few(listed)}"
             far = [n for n, span in zip(self.names, spans, strict=True) if max(map(abs, span)) > FAR]
             if far:
-                yield f"{few(far)}: numbers far from 0 teach badly; scale them to about -1 to 1 in {self.place}"
+                yield f"{few(far)}: numbers far from 0 train badly; scale them to about -1 to 1 in {self.place}"
 
 
 def read_labels(
@@ -81,7 +81,7 @@ def read_labels(
         else:
             found[image] = label
     if missing := [name for name in images if name not in found]:
-        raise GantoolError(f"{place} lacks {few(missing)}: add rows, or dataset.labels=folders or none")
+        raise GantoolError(f"{place} has no row for {few(missing)}: add it, or set dataset.labels=folders or none")
     of = {name.removeprefix(above): label for name, label in found.items()}
     return Labels(names, of, vectors, place, [] if part else unused)
 
@@ -193,7 +193,7 @@ def _vector_columns(place: str, cells: Mapping[str, list[str]]) -> dict[str, lis
             words = sorted(set(column))
             if len(words) > max(20, len(column) // 2):
                 raise GantoolError(
-                    f"{place}: column {name} has {len(words):,} different words: choose dataset.columns="
+                    f"{place}: column {name} has {len(words):,} words, too many: choose others by dataset.columns="
                 )
             made |= {f"{name}:{word}": [float(cell == word) for cell in column] for word in words}
     return made

@@ -52,7 +52,7 @@ class Stream:
             raise GantoolError(f"dataset.shift={shift}: choose 0 to {short - 1} pixels at this resolution")
         self.zoomed = round(short * zoom)
         if (zoom == 1) != (self.zoomed == short):
-            raise GantoolError(f"dataset.zoom={zoom}: at {short} pixels that is not a pixel more")
+            raise GantoolError(f"dataset.zoom={zoom}: it enlarges {short} pixels by less than one")
         self.device = torch.device(device)
         self.flip, self.shift, self.rotation = flip, shift, rotation
         self.rank, self.world = rank, world

@@ -35,7 +35,7 @@ class Adversary:
         if twice := [name for name in regularizers if name in loss.regularizers]:
             key = f"loss.regularizers.{twice[0]}.KEY"
             raise GantoolError(
-                f"regularizer={','.join(twice)}: the loss brings it: leave it out, and set {key} instead"
+                f"regularizer={','.join(twice)}: the loss already has it: leave it out, and set {key} instead"
             )
         self.regularizers = {**loss.regularizers, **regularizers}
         self.auxiliaries = dict(auxiliaries or {})
@@ -45,7 +45,7 @@ class Adversary:
             check_members(augment, Augment, "augment")
             if augment.reads_scores and loss.boundary is None:
                 raise GantoolError(
-                    f"augment: {type(augment).__qualname__} follows the signs of scores, which mean nothing under "
+                    f"augment: {type(augment).__qualname__} adapts to the signs of scores, which mean nothing with "
                     f"{type(loss).__qualname__}: take augment=diffaugment, or another loss"
                 )
         check_norm(self.regularizers, discriminator)

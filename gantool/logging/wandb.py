@@ -61,7 +61,7 @@ class WandB(Tracker):
 
     def rewind(self, progress: Progress) -> None:
         log.warning(
-            "logger=wandb keeps the curve from %g to %g kimg that the run went back on, as wandb takes no step twice: "
+            "logger=wandb keeps the old curve from %g to %g kimg, which the run repeats, as wandb takes no step twice: "
             "metrics.jsonl has the new one",
             progress.nimg / 1000,
             self.sent.nimg / 1000,

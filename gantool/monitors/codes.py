@@ -21,7 +21,7 @@ def check_classes(monitor: str, features: Features, image_set: ImageSet) -> None
     """Raises DoesNotApply unless the features' classifier knows the classes of the data set."""
     if image_set.vectors is not None or not features.class_names or list(features.class_names) != image_set.class_names:
         raise DoesNotApply(
-            f"monitor={monitor} asks a classifier that knows the classes of {image_set.name}, and that of "
+            f"monitor={monitor} needs a classifier that knows the classes of {image_set.name}; that of "
             f"features={features.name} does not: choose features=classifier, or leave it out"
         )
 

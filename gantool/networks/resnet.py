@@ -143,7 +143,7 @@ class Generator(nn.Module):
         super().__init__()
         check_choice("model.generator.norm", norm, NORMS)
         if num_classes and norm != "batch":
-            raise GantoolError(f"model.generator.norm={norm}: labels come in through norm=batch, or conditional=false")
+            raise GantoolError(f"model.generator.norm={norm}: labels need norm=batch; set it, or conditional=false")
         widths, self.first = table(GENERATOR, resolution, width, "resnet")
 
         def block_norm(size: int) -> nn.Module:

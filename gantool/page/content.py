@@ -26,7 +26,7 @@ CAPTIONS = {
     "attributions": "The pixels that the discriminator's scores come from (gantool explain)",
     "directions": "What the strongest directions of a latent change (gantool explain)",
     "spectrum": "How many directions of a latent matter (gantool explain)",
-    "curve": "What truncated latents score (gantool truncation)",
+    "curve": "Scores at each truncation threshold (gantool truncation)",
     "samples": "The same latents at each truncation (gantool truncation)",
 }
 

@@ -125,7 +125,7 @@ def _scores(result: Result, nimg: int) -> Iterator[str]:
         better = "higher" if name in result.higher_is_better else "lower"
         yield f"| {name} ({better} is better) | {written(value, result.margins.get(name))} |"
     protocol = result.protocol or {}
-    yield from ("", f"Of {result.nimg / 1000:g} kimg; the weights here have seen {nimg / 1000:g}. Measured by:", "")
+    yield from ("", f"Measured at {result.nimg / 1000:g} kimg; these weights have seen {nimg / 1000:g}. Protocol:", "")
     yield from (f"- {key}: {protocol[key]}" for key in _PROTOCOL if protocol.get(key) is not None)
 
 

@@ -57,7 +57,7 @@ def rows_searched(subject: Subject, only: list[int], *, among: int | None, seed:
 
 def training_side(subject: Subject, features: Features, rows: Tensor, batch_size: int) -> Side:
     """The training images at `rows`."""
-    log.info("%s looks at %d training images", features.name, len(rows))
+    log.info("computing the %s features of %d training images", features.name, len(rows))
     image_set, device = subject.image_set, subject.run.device
     ordered, places = rows.sort()
     seen = embed_reals(features, image_set, ordered, batch_size, device, follow_images)[places.argsort()]
@@ -67,7 +67,7 @@ def training_side(subject: Subject, features: Features, rows: Tensor, batch_size
 
 def made_side(subject: Subject, features: Features, num: int, **how: Any) -> Side:
     """The images that gantool sample makes; labelled as they were asked for."""
-    log.info("%s looks at %d generated images", features.name, num)
+    log.info("computing the %s features of %d generated images", features.name, num)
     blocks = list(follow_images(sampled(subject.run, num, subject.labels, **how), num))
     seen = embed(features, follow_images(iter(blocks), num), subject.run.device)
     made = torch.cat([images for images, _ in blocks])
@@ -102,8 +102,8 @@ def verdict(space: str, near: Closeness, num: int) -> str:
     """What the distances say, in words."""
     share = f"{space}: {near.share:.1%} of {num} samples are nearer to a training image than 99 % of real images are"
     if near.share <= MEMORISED:
-        return f"{share}; new images would be 1 %, so there is no sign of memorising"
-    return f"{share}; new images would be 1 %: memorised, or plainer than the data, as neighbours.png shows"
+        return f"{share}; 1 % is expected of new images, so there is no sign of memorisation"
+    return f"{share}; 1 % is expected of new images: memorised, or simpler than the data; see neighbours.png"
 
 
 def protocol(subject: Subject, features: Features, searched: int) -> dict[str, object]:

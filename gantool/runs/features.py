@@ -26,9 +26,9 @@ def choose(node: Mapping[str, Any], before: object = None) -> Mapping[str, Any]:
     wanted, instead = _kind(first["_target_"], "features.first"), _kind(otherwise["_target_"], "features.otherwise")
     why = wanted.why_not(**{key: value for key, value in first.items() if key != "_target_"})
     if why is None:
-        log.info("features=auto: scores look with %s", wanted.name)
+        log.info("features=auto: scores use %s", wanted.name)
         return first
-    text = "features=auto: scores look with %s, as %s; for the others: features=%s features.weights=FILE"
+    text = "features=auto: scores use %s, as %s; to use those: features=%s features.weights=FILE"
     log.info(text, instead.name, why, wanted.name)
     return otherwise
 

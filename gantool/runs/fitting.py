@@ -116,7 +116,7 @@ def what_fits(setup: Setup, state: State, data: Stream, text: str) -> GantoolErr
     now = min(trainer.microbatch or trainer.batch_size, trainer.batch_size)
     if trial.play(trainer.batch_size, now) is not None:
         return GantoolError(
-            f"{what}: rounds fit, what looks at the run does not: choose a smaller monitor.scores.batch_size or "
+            f"{what}: training fits, its monitors do not: choose a smaller monitor.scores.batch_size or "
             "monitor.scores.num, or leave a monitor out"
         )
     if (fits := trial.microbatch(now // 2)) is None:
@@ -149,7 +149,7 @@ def settle_batch(cfg: DictConfig, written: Written, run_dir: Path) -> None:
             value = asked if key == "trainer.batch_size" else OmegaConf.select(cfg, key)
             if written.has(key) and f"{key}={value}" not in begun:
                 raise GantoolError(
-                    f"{key}={value}: a run that is there keeps what trainer.batch_size=auto found, or began with "
+                    f"{key}={value}: an existing run keeps what trainer.batch_size=auto found, or its first batch "
                     f"({before['trainer.batch_size']} images, trainer.microbatch={before['trainer.microbatch']}): name "
                     "numbers for both, or start a new run in another hydra.run.dir"
                 )

@@ -36,7 +36,7 @@ def headline(setup: Setup, run_dir: Path, num_images: int, nimg: int) -> str:
     told = f"{resumed}{num_images:,} images of {source.name}, {shape}, on {where}, into {run_dir}"
     if source.num_classes and not setup.config.model.conditional:
         what = "labels" if source.vectors else f"{source.num_classes} classes"
-        told += f"\n{source.name} has {what} that this model is not told: model.conditional=true"
+        told += f"\n{source.name} has {what} that this model does not use: model.conditional=true uses them"
     return "\n".join([told, *limits(setup.config)])
 
 
@@ -85,10 +85,10 @@ def _briefly(value: object) -> str:
 def how_finished(state: State, ending: Ending) -> str | None:
     """Why there is nothing left to train, and what goes on; None where there is something."""
     if reason := ending.reason(state.ending, state.metrics):
-        return f"{reason}; {_without(reason)} goes on"
+        return f"{reason}; to continue, set {_without(reason)}"
     if state.progress.done:
         kimg = f"{state.progress.nimg / 1000:g}"
-        return f"it has {kimg} kimg already; trainer.duration=... above {kimg}kimg goes on"
+        return f"it has {kimg} kimg already; to continue, set trainer.duration above {kimg}kimg"
     return None
 
 

@@ -63,14 +63,14 @@ class Panel:
             if "fd" not in scores:
                 raise GantoolError("per_class=true measures the Fréchet distance of each class: add fd to score=")
             if not run.labelled.num or shown.labels is None:
-                raise GantoolError(f"per_class=true: {run.folder} has no classes to be asked for; leave it out")
+                raise GantoolError(f"per_class=true: {run.folder} is not conditional; leave it out")
             labels = range(shown.num_classes)
             if (vectors := shown.vectors) is not None:
                 labels = [
                     label for label in labels if bool(((vectors[:, label] == 0) | (vectors[:, label] == 1)).all())
                 ]
             if not labels:
-                raise GantoolError(f"per_class=true: no label of {run.folder} is something that an image has or lacks; "
+                raise GantoolError(f"per_class=true: no label of {run.folder} is a yes-or-no attribute; "
                                    "leave it out")  # fmt: skip
             scores |= {f"fd/{shown.class_names[label]}": OfClass(scores["fd"], label) for label in labels}
         self.scorer = Scorer(extractor, scores, shown, num_real=num_real, device=run.device, **how)

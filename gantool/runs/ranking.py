@@ -48,7 +48,7 @@ def _comparison(best: Group, one: Group, metric: str) -> str:
     a, b = best.scores[metric], one.scores[metric]
     line = f"{best.name} against {one.name}: {metric} differs by {abs(a.value - b.value):.3g}"
     if not (a.error and b.error):  # the other's alone would be too little
-        return f"{line}; how far chance goes is not known"
+        return f"{line}; the spread by chance is not known"
     of, more = "over seeds", ""
     if a.num == 1 or b.num == 1:
         of, more = "of images", "; seeds may differ by more: train and name several of both"

@@ -50,8 +50,8 @@ def get_ready(
     asked = rank() == 0 and written.has("trainer.ema_half_life")
     if asked and not state.ema.reaches_half_life(state.progress.total):
         log.warning(
-            "trainer.ema_half_life=%s is not reached: it grows with the images seen, to %g kimg at the end; a "
-            "schedule, such as {_target_: gantool.schedules.Delayed, value: 10kimg, start: 0}, is taken as it is",
+            "trainer.ema_half_life=%s is not reached: it ramps up with the images seen, to %g kimg at the end; a "
+            "schedule, such as {_target_: gantool.schedules.Delayed, value: 10kimg, start: 0}, has no ramp",
             setup.config.trainer.ema_half_life,
             state.progress.total / 20_000,
         )

@@ -50,8 +50,8 @@ def rehearse(setup: Setup, run_dir: Path, state: State, data: Stream, monitors: 
         "parameters": ", ".join(f"{name} {count:,}" for name, count in state.parameters.items()),
         "memory": f"{in_bytes(peak_memory(device))} at most, of {in_bytes(total_memory(device))}",
         "pace": f"{1 / pace:.0f} images/s in batches of {trainer.batch_size}",
-        "whole run": f"{whole} for {total / 1000:g} kimg, {_in_words(seconds)} of it for looks",
-        "looks": ", ".join(f"{name} {_in_words(one)}" for name, one in looks) or "none",
+        "whole run": f"{whole} for {total / 1000:g} kimg, {_in_words(seconds)} of it for monitors",
+        "monitors": ", ".join(f"{name} {_in_words(one)}" for name, one in looks) or "none",
         "disk": f"{kept} checkpoints of {in_bytes(size)}, and {in_bytes(free)} are free",
     }
     width = max(map(len, told))

@@ -58,7 +58,7 @@ def check_changes(cfg: DictConfig, run_dir: Path) -> None:
     refused = {key: what for key, what in refused.items() if not _FOLLOWED.fullmatch(key)}
     bits = {number or 8 for number in changed.get(_BITS, ())}
     if len(bits) > 1 and "bits" in parameters(find(cfg.model._target_, "model")):
-        refused[_BITS] = "images of other bits, of which the game keeps some"
+        refused[_BITS] = "images of another bit depth, some of which the checkpoint keeps"
     if refused:
         raise GantoolError(
             f"{run_dir} was trained with {' and '.join(dict.fromkeys(refused.values()))}: {', '.join(refused)} cannot "
@@ -101,7 +101,7 @@ def check_data(setup: Setup, run_dir: Path, before: dict[str, Any], now: dict[st
         text = f"{moved} images have another {what} than {run_dir} was trained with{f' ({renamed})' if renamed else ''}"
         if setup.config.num_classes or setup.game.translates:
             raise GantoolError(f"{text}: bring the folders' names back, or start a new run in another hydra.run.dir")
-        _tell(f"{text}; this model is not told of labels")
+        _tell(f"{text}; this model does not use labels")
     elif renamed:
         _tell(renamed)
     elif not (added or removed):

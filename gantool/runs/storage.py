@@ -49,7 +49,7 @@ def address_in(jobs: Sequence[Path], *, trusted: bool) -> str | None:
     if not isinstance(url, str) or not (url.startswith(SQLITE) or _is_server(url)):
         return None
     if _is_server(url) and not trusted:
-        raise GantoolError(f"they are in {url}: trust=true asks there, with PGPASSWORD or ~/.pgpass for a password")
+        raise GantoolError(f"they are in {url}: trust=true connects to it, with PGPASSWORD or ~/.pgpass for a password")
     return url
 
 

@@ -166,7 +166,7 @@ def objectives_of(study: "optuna.Study") -> list[str]:
     """The scores that the study looks at; raises GantoolError where its journal does not tell them."""
     names = study.user_attrs.get("objectives")
     if not isinstance(names, list) or len(names) != len(study.directions) or not all(isinstance(n, str) for n in names):
-        raise GantoolError(f"the study {study.study_name} does not tell what it looks at: {ANOTHER}")
+        raise GantoolError(f"the study {study.study_name} does not record its objectives: {ANOTHER}")
     return names
 
 

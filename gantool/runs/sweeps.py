@@ -65,7 +65,7 @@ def check_varied(overrides: Sequence[Override]) -> None:
         key = one.get_key_element().lstrip("+")
         if one.is_sweep_override() and _IDLE.fullmatch(key):
             word = str(one.input_line).lstrip("+")
-            raise GantoolError(f"{word}: {key} tells no job from another, so it cannot be varied: give it one value")
+            raise GantoolError(f"{word}: jobs cannot differ in {key}: give it one value")
 
 
 def digest(cfg: DictConfig) -> str:

@@ -177,7 +177,7 @@ def load(path: Path) -> dict:
         raise Unsound(f"checkpoint {path} is not a file")
     if hashlib.sha256(content).hexdigest()[:16] != path.stem.rpartition("-")[2]:
         if nimg_of(path) is None:
-            raise Unsound(f"checkpoint {path} has lost its checksum: give it the name that it was written under")
+            raise Unsound(f"checkpoint {path} has no checksum in its name: give it back its original name")
         raise Unsound(f"checkpoint {path} is damaged (its checksum is not the one in its name)")
     try:
         with warnings.catch_warnings():

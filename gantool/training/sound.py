@@ -79,8 +79,8 @@ def check_moments(saved: object, optimizer: PlayerOptimizer, player: str) -> Non
             raise wrong
         if matrices and names and (more := optimizer.remembers.difference(*names)):
             raise GantoolError(
-                f"optimizer: with these settings the {player}'s goes on from {', '.join(sorted(more))}, which the run "
-                "did without: leave its keys as they were, or start a new run in another hydra.run.dir"
+                f"optimizer: with these settings the {player}'s needs {', '.join(sorted(more))}, which the run "
+                "did not keep: leave its keys as they were, or start a new run in another hydra.run.dir"
             )
     for index, moments in state.items():
         for name, value in moments.items():

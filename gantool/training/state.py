@@ -135,7 +135,7 @@ class State:
                 how, fix = ("with", "bring it back") if key in before else ("without", "leave it out")
                 how += " another" if key in before and key in now else ""
                 raise GantoolError(
-                    f"it was trained {how} {part}, which has a state of its own and can neither come nor go: {fix}, or "
+                    f"it was trained {how} {part}, whose own state cannot be added or removed: {fix}, or "
                     "start a new run in another hydra.run.dir"
                 )
 

@@ -42,7 +42,7 @@ def check_synchronised(game: nn.Module, microbatch: int | None) -> None:
     if not _norms(game):
         raise GantoolError("trainer.sync_batch_norm=true: these networks have no batch norm; leave it out")
     if microbatch is not None:
-        raise GantoolError("trainer.sync_batch_norm=true: leave trainer.microbatch out, as ranks may have other parts")
+        raise GantoolError("trainer.sync_batch_norm=true: leave trainer.microbatch out: ranks may split unequally")
 
 
 def _norms(game: nn.Module) -> list[_BatchNorm]:

@@ -92,7 +92,7 @@ class Watchdog:
         best = self.memory["best"] = max(self.memory.get("best", 0.0), diversity)
         if not diversity < self.diversity * best and diversity == diversity:
             return None
-        return f"samples of fixed latents are {diversity:.2f} as far apart as real images, and were {best:.2f}"
+        return f"samples of fixed latents are {diversity:.2f} times as diverse as real images, {best:.2f} at best"
 
     def _explosion(self) -> str | None:
         for tag, norm in self.measured.latest.items():
@@ -116,7 +116,7 @@ class Watchdog:
         began = self.memory["readings"] > _FEWEST  # every discriminator learns fast at first
         if not began or separation < _SEPARATED or margin <= before:
             return None
-        return f"the discriminator tells all real images from fakes, by {margin:.3g} and before by {before:.3g} at most"
+        return f"the discriminator separates all real images from fakes by {margin:.3g}, before by {before:.3g} at most"
 
 
 def spread(images: Tensor, labels: Tensor | None = None) -> float:
