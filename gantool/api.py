@@ -36,7 +36,7 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
     that is there goes on. Raises GantoolError for the user's mistakes, and SystemExit where a signal stopped it.
     """
     if isinstance(overrides, str):
-        raise GantoolError(f"{overrides!r} is one text: give a list of words, gantool.train({overrides.split()})")
+        raise GantoolError(f"{overrides!r} is one string: give a list of words, gantool.train({overrides.split()})")
     if not logging.root.handlers:
         handler = logging.StreamHandler()
         handler.setFormatter(Plain("%(message)s"))
@@ -48,7 +48,7 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
         if word.startswith("resume="):
             raise GantoolError("resume= is for the command line only: hydra.run.dir=FOLDER continues the run in it")
         if word.startswith(("hydra/launcher=", "hydra.launcher.", "hydra.sweep.")):
-            raise GantoolError(f"{word} is of a sweep: take gantool train -m, or leave it out")
+            raise GantoolError(f"{word} belongs to a sweep: use gantool train -m, or leave it out")
     words = quote_paths([], overrides)
     check_values(words)
     check_study("train", [], words)

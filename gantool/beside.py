@@ -61,7 +61,7 @@ def hidden(name: str) -> str:
         return ""
     if {own.origin, *(own.submodule_search_locations or ())} & {*taken}:
         return ""
-    return f" ({top} is {taken[0]}: give your own another name)"
+    return f" ({top} was imported from {taken[0]}: rename yours)"
 
 
 def missing(name: str) -> str:

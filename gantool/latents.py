@@ -87,8 +87,8 @@ class Structured(Latent):
         self.normal = self.noise.normal
         if min(self.categories, default=2) < 2 or continuous < 0:
             raise GantoolError(
-                f"model.latent: categories={self.categories} are to have at least 2 values each, and "
-                f"continuous={continuous} is to be 0 or more"
+                f"model.latent: categories={self.categories} should have at least 2 values each, and "
+                f"continuous={continuous} should be 0 or more"
             )
         if self.noise.dim < 1:
             raise GantoolError(

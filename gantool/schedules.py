@@ -52,7 +52,7 @@ def check_schedule(value: object, path: str) -> None:
     if not isinstance(number, int | float):
         own = type(value)
         raise GantoolError(
-            f"{path}: {own.__module__}.{own.__qualname__} is not a schedule: it is to give a number for (nimg, total)"
+            f"{path}: {own.__module__}.{own.__qualname__} is not a schedule: it should give a number for (nimg, total)"
         )
 
 
@@ -137,7 +137,7 @@ class Decay:
         self.factor, self.end = factor, end
         self.interval, self.is_fraction = _span(interval, "interval")
         if not 0 < factor <= 1 or not 0 <= end <= 1:
-            raise GantoolError(f"factor={factor}, end={end}: factor is positive, and neither is above 1, end 0 or more")
+            raise GantoolError(f"factor={factor}, end={end}: factor should be above 0 and at most 1, end from 0 to 1")
 
     def __call__(self, nimg: int, total: int) -> float:
         interval = self.interval * (max(total, 1) if self.is_fraction else 1)

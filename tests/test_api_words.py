@@ -30,7 +30,7 @@ def test_words_that_no_yaml_file_names(in_tmp: Path) -> None:
 @pytest.mark.parametrize(
     ("word", "line"),
     [
-        ("resume=run", "hydra.run.dir=FOLDER goes on"),
+        ("resume=run", "hydra.run.dir=FOLDER continues"),
         ("trainer=3", "trainer is a group"),
         ("dataset.root=", "dataset.root= has no value"),
         ("model.generator.attentoin=16", "attentoin"),

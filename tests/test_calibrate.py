@@ -61,7 +61,7 @@ def test_compares_with_the_published_distance(
     assert (
         said(capfd, *HERE)
         .strip()
-        .endswith(f"{found}, but 3.15 is published: FID on this machine is not comparable with papers")
+        .endswith(f"{found}, but 3.15 was published: FID on this machine is not comparable with papers")
     )
     monkeypatch.setattr(calibrate, "PUBLISHED", distance + 0.01)
     assert said(capfd, *HERE).strip() == f"{found}; published: {distance + 0.01:.2f}"

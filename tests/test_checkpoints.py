@@ -45,7 +45,7 @@ def test_a_damaged_newest_falls_back_with_a_warning(tmp_path: Path, damage: str,
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("faces.pt", "has lost its checksum: give it the name that it was written under$"),
+        ("faces.pt", "has no checksum in its name: give it back its original name$"),
         ("000000000001-0123456789abcdef.pt", "is damaged"),
         ("000000000001-0123456789abcdef.damaged", "is damaged"),
         ("good-000000000001-0123456789abcdef.abandoned", "is damaged"),

@@ -203,5 +203,5 @@ def test_whatever_was_typed_for_a_sweep_ends_in_its_best(word: str, in_tmp: Path
 def test_a_job_is_not_called_what_hydra_would_read_more_in(name: str, tmp_path: Path) -> None:
     job = {"name": name, "words": list(spelled(["trainer.seed=1"])), "digest": ""}
     (tmp_path / "sweep.json").write_text(json.dumps({"jobs": [job]}))
-    with pytest.raises(GantoolError, match="no job of gantool's is called so; rename it"):
+    with pytest.raises(GantoolError, match="this is not a job name of gantool's; rename it"):
         enrol(tmp_path, ["trainer.seed=1"], "", str)

@@ -195,7 +195,7 @@ def test_scores_are_of_translated_test_images(in_tmp: Path, model: str) -> None:
             "auxiliary=feature_matching: gantool.games.cyclegan.CycleGAN takes no auxiliaries",
         ),
         ("pix2pix", ["auxiliary=acgan"], "auxiliary=acgan: gantool.games.pix2pix.Pix2Pix takes no auxiliaries"),
-        ("cyclegan", ["dataset=mnist-5k", "dataset.root=null"], "mnist-5k has no two sides: use dataset=unpaired"),
+        ("cyclegan", ["dataset=mnist-5k", "dataset.root=null"], "mnist-5k is not two-sided: use dataset=unpaired"),
         ("pix2pix", ["dataset=unpaired"], "this model learns from pairs: choose dataset=paired"),
         ("cyclegan", ["model.conditional=true"], "unknown key 'model.conditional'"),
         ("cyclegan", ["loss=wgan-gp", "model.discriminator.norm=batch"], "set model.discriminator.norm=layer"),

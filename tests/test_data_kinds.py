@@ -122,8 +122,11 @@ def test_dark_images_among_bright_ones_are_told_of(tmp_path: Path, capsys) -> No
 
 
 REFUSED = {
-    "float": (grey(1, ".tif", np.float32), "floating-point pixels have no agreed range: save it with 8 or 16 bits"),
-    "32 bits": (grey(4095, ".tif", np.int32), "32-bit integers have no agreed range: save it with 8 or 16 bits"),
+    "float": (
+        grey(1, ".tif", np.float32),
+        "floating-point pixels have no agreed range: save the image with 8 or 16 bits",
+    ),
+    "32 bits": (grey(4095, ".tif", np.int32), "32-bit integers have no agreed range: save the image with 8 or 16 bits"),
     "signed": (grey(30_000, ".tif", tiffinfo={339: 2}), "16-bit signed integers have no agreed range"),
     "gif": (several(".gif"), "3 frames or pages: save each as a file of its own"),
     "webp": (several(".webp"), "3 frames"),
@@ -182,7 +185,7 @@ def test_a_crop_that_loses_most_is_told(shape: tuple[int, int], kept: int, tmp_p
         colours("RGB", ".png", *shape)(tmp_path / f"{index}")
     prepared(tmp_path)
     said = capsys.readouterr().err
-    assert f"typical picture ({shape[1]}x{shape[0]}) is {kept} % of it, the rest is lost: cut the pictures" in said
+    assert f"typical picture ({shape[1]}x{shape[0]}) is {kept} % of it, the rest is lost: crop the pictures" in said
     assert f"cropped to the centre square: 3, which keeps {kept} % of a typical one" in said
 
 
@@ -209,7 +212,7 @@ def test_other_oddities_are_counted(tmp_path: Path, capsys) -> None:
         "  smaller than dataset.resolution and so enlarged: 1\n",
         "  turned as EXIF says: 1\n",
         "note: 1 of 12 images are grey, the others have colours\n",
-        "note: 1 of 12 images are of one colour throughout\n",
+        "note: 1 of 12 images are a single flat colour\n",
     ):
         assert line in said
     prepared(tmp_path, channels=1)
@@ -225,13 +228,13 @@ def test_images_without_any_difference_are_told_of(opaque: int, tmp_path: Path, 
             alpha(0)(tmp_path / f"{index}")
     prepared(tmp_path)
     said = capsys.readouterr().err
-    assert "note: 3 of 3 images are of one colour throughout" in said
+    assert "note: 3 of 3 images are a single flat colour" in said
     assert ("3 of 3 8-bit images are nearly black" in said) == bool(opaque)
 
 
 def test_greyscale_alone_is_advised_of(tmp_path: Path, capsys) -> None:
     colours("L", ".png")(tmp_path / "0")
     prepared(tmp_path)
-    assert "note: no image has colours: dataset.channels=1" in capsys.readouterr().err
+    assert "note: all images are grey: dataset.channels=1" in capsys.readouterr().err
     prepared(tmp_path, channels=1)
     assert "note" not in capsys.readouterr().err

@@ -48,7 +48,7 @@ def test_a_row_for_an_absent_file_labels_no_other(row: str) -> None:
     for images in (["a/1.png"], ["a/1.png", "a/2.png"]):
         rows = "".join(f"{name},x\n" for name in images[1:])
         with pytest.raises(
-            GantoolError, match=r"labels.csv lacks a/1.png: add rows, or dataset.labels=folders or none"
+            GantoolError, match=r"labels.csv lacks a/1.png: add it, or set dataset.labels=folders or none"
         ):
             read_labels("labels.csv", f"file,kind\n{row},y\n{rows}".encode(), images, columns=[], values=False)
 

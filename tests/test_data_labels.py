@@ -211,7 +211,9 @@ def test_classes_are_asked_for_by_name(folders: Path, in_tmp: Path, capfd) -> No
     run = in_tmp / "run"
     words = ["dataset=folder", f"dataset.root={folders}", "dataset.labels=folders", "dataset.resolution=8"]
     assert main(small(run, *words, "monitor=none", model="mlp", rounds=1)) == 0
-    assert "folder has 2 classes that this model is not told: model.conditional=true" in capfd.readouterr().out
+    assert (
+        "folder has 2 classes that this model does not use: model.conditional=true uses them" in capfd.readouterr().out
+    )
     run = in_tmp / "conditional"
     assert main(small(run, *words, "model.conditional=true", "monitor=none", model="mlp", rounds=1)) == 0
     assert "not told" not in capfd.readouterr().out

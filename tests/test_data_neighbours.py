@@ -58,7 +58,7 @@ def test_files_that_are_passed_over_are_told_of(ending: str, root: Path, capsys)
     draw(root)
     (root / f"a{ending}").write_bytes(b"?")
     said = told(Folder(str(root), resolution=8), capsys)
-    assert f"note: passed over: {ending.lower() or 'no ending'} (1)" in said
+    assert f"note: skipped: {ending.lower() or 'no ending'} (1)" in said
     assert ("convert to PNG or JPEG" in said) == (ending in PICTURES)
     assert "passed over" in told(Folder(str(root), resolution=8), capsys), "from the cache too"
 
@@ -78,13 +78,13 @@ def test_hidden_images_are_told_of_and_the_systems_own_files_not(root: Path, cap
     draw(root)
     for name in (".cat.png", "._a.png", ".DS_Store"):
         (root / name).write_bytes(b"?")
-    assert "passed over: hidden images (1)\n" in told(Folder(str(root), resolution=8), capsys)
+    assert "skipped: hidden images (1)\n" in told(Folder(str(root), resolution=8), capsys)
 
 
 def test_a_pipe_called_an_image_is_no_image(root: Path, capsys) -> None:
     draw(root)
     os.mkfifo(root / "pipe.png")
-    assert "passed over: .png (1)" in told(Folder(str(root), resolution=8), capsys)
+    assert "skipped: .png (1)" in told(Folder(str(root), resolution=8), capsys)
 
 
 LINKS: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -103,7 +103,7 @@ def test_links_that_lead_to_what_is_read_are_told_of(kind: str, root: Path, caps
     link(root)
     source = Folder(str(root), resolution=8)
     assert len(source) == 3 + ("x.png" in text or "same file" in text)
-    assert f"{text}" in (said := told(source, capsys)) and "remove the links that are not meant" in said
+    assert f"{text}" in (said := told(source, capsys)) and "remove unintended links" in said
 
 
 @pytest.mark.parametrize("name", ["a/gone.png", "gone", "a/loop.png", "gone.txt"])
@@ -111,7 +111,7 @@ def test_links_to_nothing_are_refused(name: str, root: Path) -> None:
     draw(root / "a")
     target = root / name if "loop" in name else root / "nowhere"
     (root / name).symlink_to(target)
-    with pytest.raises(GantoolError, match=f"{name} is a link to nothing .*: mend or remove it"):
+    with pytest.raises(GantoolError, match=f"{name} is a broken link .*: repair or remove it"):
         Folder(str(root))
 
 
@@ -168,7 +168,10 @@ def test_classes_in_one_folder_or_beside_images_are_told_of(root: Path, capsys) 
     draw(root / "train" / "cat")
     draw(root / "train" / "dog")
     said = told(Folder(str(root), resolution=8), capsys)
-    assert f"no labels, as there is one folder: dataset.root={root / 'train'} makes those in it the classes" in said
+    assert (
+        f"no labels, as there is only one folder: dataset.root={root / 'train'} makes its sub-folders the classes"
+        in said
+    )
     draw(root / "b")
     draw(root, 1)
     said = told(Folder(str(root), resolution=8), capsys)
@@ -191,7 +194,7 @@ def test_pairs_tell_of_their_neighbours_and_know_their_parts(root: Path, capsys)
     draw(root / "train", width=16)
     (root / "train" / "a.psd").write_bytes(b"?")
     prepare(Paired(str(root), resolution=8))
-    assert "paired train: note: passed over: .psd (1)" in capsys.readouterr().err
+    assert "paired train: note: skipped: .psd (1)" in capsys.readouterr().err
     (root / "train").rename(root / "test")
     draw(root, width=16)
     with pytest.raises(GantoolError, match="holds test and no train: move the training pairs into train"):

@@ -69,7 +69,7 @@ def test_a_range_is_taken_as_told_or_found(kind: str, ending: str, tmp_path: Pat
     deep = read(tmp_path, range=told, bits=16).images
     assert deep.dtype == torch.int16 and (to_uint8(deep)[0, 0].int() - made.int()).abs().max() <= 1
     prepare(Folder(str(tmp_path), resolution=16, channels=1, fitting=Fitting(range=told)))
-    assert f"values from {values.min():g} to {values.max():g}; " in capsys.readouterr().err
+    assert f"values range from {values.min():g} to {values.max():g}; " in capsys.readouterr().err
 
 
 def test_sixteen_bits_are_kept_where_they_came_in(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_nothing_in_an_array_is_unpickled(tmp_path: Path) -> None:
 
 
 WRONG = {
-    "text": (np.array(["a"]), "no image: save numbers"),
+    "text": (np.array(["a"]), "not an image: save numbers"),
     "five dimensions": (np.zeros((1, 2, 3, 4, 5), np.uint8), "is no .N, H, W, C. of 1 to 16 channels"),
     "channels first": (np.zeros((5, 3, 40, 40), np.uint8), "is no .N, H, W, C. of 1 to 16 channels"),
     "not finite": (np.full((8, 8), np.nan, np.float32), "not finite"),

@@ -163,5 +163,5 @@ def test_parts_of_a_folder_share_the_classes_of_training(name: str, tmp_path: Pa
         assert made.class_names == ["n01", "n02", "n03"] and len(made) == files
         assert [item.label for item in decoded(made)] == labels
     assert len(Folder(str(tmp_path), labels="none", split="all")) == 5
-    with pytest.raises(GantoolError, match=r"dataset.split=test: .* has no such part, but train, val"):
+    with pytest.raises(GantoolError, match=r"dataset.split=test: .* has no such part, only train, val"):
         Folder(str(tmp_path), split="test")

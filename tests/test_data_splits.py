@@ -61,7 +61,7 @@ def test_classes_and_labels_of_a_zip_may_lie_in_one_folder(top: str, tmp_path: P
 
 def test_advice_about_a_zip_can_be_followed(tmp_path: Path) -> None:
     root = drawn(tmp_path, "my/a my/b", {"README.txt": "?"})
-    assert "no labels, as there is one folder: a zip of my makes those" in Folder(str(packed(root))).notice
+    assert "no labels, as there is only one folder: a zip of my makes those" in Folder(str(packed(root))).notice
     (root / "README.txt").unlink()
     assert Folder(str(packed(root))).class_names == ["a", "b"]
     sides = packed(drawn(tmp_path / "sides", "trainA trainB"))
@@ -69,7 +69,7 @@ def test_advice_about_a_zip_can_be_followed(tmp_path: Path) -> None:
         GantoolError, match="parts of a data set and not classes; take one of them, a zip of trainA, or"
     ):
         Folder(str(sides))
-    with pytest.raises(GantoolError, match=r"dataset.split=val: .*zip has no such part, but test, train: choose all"):
+    with pytest.raises(GantoolError, match=r"dataset.split=val: .*zip has no such part, only test, train: choose all"):
         Folder(str(packed(drawn(tmp_path / "parts", "train test"))), split="val")
 
 
@@ -96,7 +96,7 @@ def test_a_part_that_is_named_is_found_whatever_lies_beside_it(beside: str, tmp_
 @pytest.mark.parametrize("folders", ["train1 train2", "trainA trainB", "trainer", "training train_set"])
 def test_a_part_that_is_several_or_none_is_refused(folders: str, tmp_path: Path) -> None:
     there = ", ".join(sorted(folders.split()))
-    with pytest.raises(GantoolError, match=f"dataset.split=train: .* has no such part, but {there}: choose all"):
+    with pytest.raises(GantoolError, match=f"dataset.split=train: .* has no such part, only {there}: choose all"):
         Folder(str(drawn(tmp_path, folders)), split="train")
 
 

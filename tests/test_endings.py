@@ -140,7 +140,7 @@ def test_without_a_home_or_a_working_folder(in_tmp: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(in_tmp / "gone")
     (in_tmp / "gone").rmdir()
     assert main(["list"]) == 2
-    assert capfd.readouterr().err == "gantool: error: the folder that you are in is gone: cd to one that is there\n"
+    assert capfd.readouterr().err == "gantool: error: the current folder no longer exists: cd to another one\n"
 
 
 def test_a_name_that_is_no_text_is_refused(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -209,7 +209,7 @@ def test_a_name_that_is_taken_is_told(own: str, taken: str, place: str, in_tmp: 
         sys.modules.pop("hidden", None)
         with pytest.raises(GantoolError) as told:
             find("hidden.Own", "loss")
-        assert ("give your own another name" in str(told.value)) == (path == there)
+        assert ("rename yours" in str(told.value)) == (path == there)
     sys.modules.pop("hidden")
 
 
@@ -220,7 +220,7 @@ def test_files_of_ones_own_import_each_other_at_any_time(in_tmp: Path, monkeypat
     Path("own_first.py").write_text("def made():\n    import own_later\n    return own_later.VALUE\n")
     Path("own_later.py").write_text("VALUE = 7\n")
     Path("email.py").write_text("def made(): pass\n")
-    with pytest.raises(GantoolError, match="email.made cannot be used.*email is .*: give your own another name"):
+    with pytest.raises(GantoolError, match="email.made cannot be used.*email is .*: rename yours"):
         find("email.made", "loss")
     find("torch.nn.ReLU", "loss")
     assert str(in_tmp) not in sys.path

@@ -57,6 +57,6 @@ def test_a_file_of_another_program_is_not_written_over(
     theirs = in_tmp / place / "report.html"
     theirs.write_text("<title>tests</title>")
     assert main(words) == 1 and theirs.read_text() == "<title>tests</title>"
-    assert f"{theirs} is a file that is not gantool's: choose another" in capfd.readouterr().err
+    assert f"{theirs} exists and was not written by gantool: choose another" in capfd.readouterr().err
     theirs.unlink()
     assert main(words) == 0 == main(words) and "gantool" in theirs.read_text()

@@ -66,7 +66,7 @@ def test_the_microbatch_is_found_and_kept(in_tmp: Path, capfd) -> None:
     assert newest(in_tmp / "run")["progress"]["nimg"] == 6 * 16 and trainer(in_tmp / "run") == (16, 4)
     for more in (["trainer.microbatch=2"], ["recipe.batch_size=8"]):
         assert main([*words, "trainer.duration=8it", *more]) == 1
-        assert f"{more[0]}: a run that is there keeps what trainer.batch_size=auto found" in capfd.readouterr().err
+        assert f"{more[0]}: an existing run keeps what trainer.batch_size=auto found" in capfd.readouterr().err
     assert main([*words, "trainer.microbatch=2", "hydra.run.dir=other"]) == 1
     assert "leave one of them out" in capfd.readouterr().err
     assert main([*MLP, "trainer.batch_size=auto", "hydra.run.dir=auto"]) == 0, "the recipe's 32 do not fit"
@@ -78,7 +78,7 @@ def test_a_run_that_began_with_a_number_is_not_fitted_in_silence(in_tmp: Path, c
     for word in ("auto", "auto-micro"):
         assert main(["train", f"resume={in_tmp / 'run'}", f"trainer.batch_size={word}", "trainer.duration=2it"]) == 1
         error = capfd.readouterr().err
-        assert f"trainer.batch_size={word}: a run that is there keeps" in error and error.count("\n") == 1
+        assert f"trainer.batch_size={word}: an existing run keeps" in error and error.count("\n") == 1
 
 
 def test_what_a_run_has_shown_outlives_its_end_by_memory(in_tmp: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> None:
@@ -90,7 +90,7 @@ def test_what_a_run_has_shown_outlives_its_end_by_memory(in_tmp: Path, monkeypat
     monkeypatch.setattr("gantool.monitors.histograms.Histograms.__call__", out)
     words = ["monitor=histograms", "monitor.histograms.every=3it", "trainer.log_every=1it"]
     assert main(small(in_tmp / "run", *words, "trainer.checkpoint_seconds=1000", model="mlp")) == 1
-    assert "rounds fit, what looks at the run does not" in capfd.readouterr().err
+    assert "training fits, its monitors do not" in capfd.readouterr().err
     assert (in_tmp / "run" / "metrics.jsonl").read_text().count("\n") >= 2
 
 
@@ -188,7 +188,7 @@ def test_a_look_that_does_not_fit_is_told(in_tmp: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("gantool.monitors.samples.SampleGrid.__call__", fail)
     for more in ([], ["trainer.dry_run=true"]):
         assert main([*MLP, "trainer.batch_size=8", "monitor=samples", *more]) == 1
-        assert "out of memory: rounds fit, what looks at the run does not" in capfd.readouterr().err
+        assert "out of memory: training fits, its monitors do not" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(("ranks", "here", "fits"), [(1, 1, False), (2, 1, True), (2, 2, False), (4, 2, True)])

@@ -93,7 +93,7 @@ def test_a_run_in_anothers_folder_and_other_programs_are_no_part_of_it(
     with locked(inner / ".lock"):
         assert main(["runs", "--delete", "--yes"]) == 0
     out = capfd.readouterr().out
-    assert "outputs/day/scored holds outputs/day/scored/again; it stays: move or remove that first" in out
+    assert "outputs/day/scored holds outputs/day/scored/again; not deleted: move or remove that first" in out
     assert "outputs/fresh holds outputs/fresh/work; it stays" in out and out.endswith("\ndeleted 2 runs\n")
     assert listed(capfd) == ["day/scored", "day/scored/again", "fresh"]
     with locked(inner / ".lock"):
@@ -210,7 +210,7 @@ def test_what_is_being_made_is_not_cleaned(in_tmp: Path, monkeypatch, capfd: pyt
         assert main(["cache", "clean", "--yes"]) == 0
         assert (cache / "datasets" / f"a-{KEY}.partial" / "images.u8").exists()
         assert (cache / weights).exists()
-        assert f"datasets/a-{KEY}.partial is being made by another process; it stays" in capfd.readouterr().out
+        assert f"datasets/a-{KEY}.partial is being made by another process; not deleted" in capfd.readouterr().out
     assert not (cache / "datasets" / f"b-{KEY}").exists()
     assert main(["cache", "clean", "--yes"]) == 0
     assert not list(cache.glob("*/*.partial"))

@@ -90,7 +90,7 @@ def test_num_real_leaves_the_floor_and_the_scores_one_reference() -> None:
 
     overlapping = scorer(data, 150, num_real=250).protocol()
     assert overlapping["num_floor"] == [150, 150]
-    counts = "the floor is of two halves of 150, the scores are of 150 images against 250"
+    counts = "the floor compares two halves of 150, the scores 150 images with 250"
     assert counts in str(overlapping["warning"])
 
 
@@ -102,7 +102,7 @@ def test_warnings() -> None:
     assert few == f"only 8 generated images: fd_rows is unreliable ({many}); take more"
     half = str(scorer(reals(14), 5000, "fd").protocol()["warning"])
     assert half.startswith(f"only 14 real images: fd_rows is unreliable ({many}); compare runs on these images with")
-    assert half.endswith("; the floor is of two halves of 7, the scores are of 5,000 images against 14")
+    assert half.endswith("; the floor compares two halves of 7, the scores 5,000 images with 14")
     assert scorer(reals(1000), 8, "precision").protocol()["warning"] is None
     for num, told in ((40, "only 4 images are drawn for fd_infinity_rows: "), (200, None)):
         both = {"fd": FrechetDistance(), "fd_infinity": FrechetDistanceInfinity()}

@@ -53,7 +53,7 @@ def test_what_it_refuses(run: Path, in_tmp: Path, capfd: pytest.CaptureFixture) 
     train(in_tmp / "plain", model="mlp", rounds=1)
     capfd.readouterr()
     for words, message in (
-        ([f"run={in_tmp / 'plain'}", "score=[fd]"], "plain has no classes to be asked for"),
+        ([f"run={in_tmp / 'plain'}", "score=[fd]"], "plain is not conditional"),
         ([f"run={run}", "score=[kd]"], "add fd to score="),
         ([f"run={run}", "score=[fd]", "num=10"], "fd_digits/1 needs at least 2 images a side, "),
         ([f"run=[{run},{in_tmp / 'plain'}]", "score=[fd]"], "its images have no labels"),

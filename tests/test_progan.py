@@ -142,6 +142,6 @@ def test_a_batch_size_that_no_resolution_follows_is_refused(sizes: str) -> None:
     words = ["model=progan", "dataset.resolution=16", f"+model.growth.batch_sizes={sizes}"]
     assert mistakes(*words) == [], "the batch size was not typed"
     idle = sizes == "{4: 8, 8: 4, 16: 2}"
-    line = "trainer.batch_size does nothing with a size for every resolution: leave it out, or set "
+    line = "trainer.batch_size does nothing where every resolution has its own batch size: leave it out, or set "
     assert mistakes(*words, "trainer.batch_size=6") == [f"{line}model.growth.batch_sizes.16=null"] * idle
     assert len(mistakes(*words, "recipe.batch_size=6")) == idle

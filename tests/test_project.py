@@ -143,7 +143,7 @@ def test_the_newest_of_the_folders_that_project_has_made_is_taken(run: Path, in_
     with caplog.at_level("INFO", "gantool"):
         _, labels = load_latents(made, loaded, 6)
     assert labels is not None and labels.tolist() == [5, 5]
-    assert caplog.messages == [f"latents of {made / 'three'}, the newest of 3"]
+    assert caplog.messages == [f"using the latents of {made / 'three'}, the newest of 3"]
     _, labels = load_latents(made / "one", loaded, 6)
     assert labels is not None and labels.tolist() == [7, 7]
 

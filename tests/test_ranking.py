@@ -90,7 +90,7 @@ def test_other_images_are_kept_apart_beside_a_run_of_an_earlier_version() -> Non
     other: dict[str, Any] = {**LATER, "pixels_sha256": "00000000"}
     results = [result("old", 0.0), result("a", 1.0, **LATER), result("b", 2.0, **LATER), result("c", 3.0, **other)]
     found = ranking(results, "fd")
-    told = "scored by an earlier version of gantool, which does not tell on which images"
+    told = "scored by an earlier version of gantool, which did not record on which images"
     assert found.places == ["1", "2", "-*", "-*"]
     assert found.notes[0] == f"* old is not ranked: it was {told}"
     assert found.notes[1] == "* c is not ranked: scored with pixels_sha256 00000000 and not abcd1234"
@@ -110,7 +110,7 @@ def test_a_margin_is_taken_apart_by_its_own_number_of_parts(parts: int | None, w
 @pytest.mark.parametrize("known", [0.0, 0.1])
 def test_a_difference_from_a_score_without_margin_is_not_known(known: float) -> None:
     (line,) = ranking([result("a", 1.0, 0.0), result("b", 1.2, known)], "fd").compared()
-    assert "differs by 0.2; how far chance goes is not known" in line and "spread" not in line
+    assert "differs by 0.2; the spread by chance is not known" in line and "spread" not in line
 
 
 def test_seeds_are_taken_together() -> None:

@@ -63,7 +63,9 @@ def test_penalties_of_a_plane_are_known() -> None:
 
 def test_one_that_the_loss_brings_is_not_replaced() -> None:
     plane, loss = Plane(torch.ones(4)), NonSaturating(regularizers={"r1": R1(gamma=3)})
-    with pytest.raises(GantoolError, match=r"regularizer=r1: the loss brings it: .* set loss\.regularizers\.r1\.KEY"):
+    with pytest.raises(
+        GantoolError, match=r"regularizer=r1: the loss already has it: .* set loss\.regularizers\.r1\.KEY"
+    ):
         Adversary(plane, loss, {"l2": L2(), "r1": R1()})
     assert list(Adversary(plane, loss, {"r2": R2()}).regularizers) == ["r1", "r2"]
 

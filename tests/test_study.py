@@ -65,8 +65,8 @@ def test_a_search_goes_on_with_what_was_left_and_prunes(searched: Path, capfd: p
     journal.write_text(text)
     assert main(searching(searched, "loss=lsgan,hinge", RATE, "study.trials=6")) == 0
     out = capfd.readouterr().out
-    assert "trial 4 was left by its process: going on with it" in out
-    assert re.search(r"pruned: fd_digits [\d.]+ at 0.016 kimg is behind the other trials there", out)
+    assert "trial 4 is gone: continuing the trial" in out
+    assert re.search(r"pruned: fd_digits [\d.]+ at 0.016 kimg is behind the other trials at that point", out)
     ended = states(searched)
     assert ended[:4] == ["COMPLETE"] * 4 and ended[5] == "PRUNED" and "failed" not in out and "FAIL" not in ended
     told = {result.name: result.state for result in read_results(searched)}
@@ -184,7 +184,7 @@ WRONG = {
     "study.objective=fd_digit": "study.objective=fd_digit (did you mean 'fd_digits'?): this run can be judged by fd_",
     "study.trials=0": "study.trials=0: should be greater than 0",
     "study.sampler=grid": "study.sampler=grid needs values, and optimizer.lr is an interval",
-    "trainer.time_limit=1h": "trainer.time_limit=1h ends no trial: take study.time_limit",
+    "trainer.time_limit=1h": "trainer.time_limit=1h stops a trial but does not end it: take study.time_limit",
     "study.storage=nothing://x": "study.storage=nothing://x: should be postgresql://USER@HOST/DATABASE or sqlite:///FILE",
     "trainer.batch_size=0": "trainer.batch_size=0: should be greater than 0",
     "score=none": "study.objective: there is no score to go by",

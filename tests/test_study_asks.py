@@ -109,7 +109,7 @@ def test_a_pruner_ends_the_trials_that_fall_behind(
             study.tell(number, score)
         except Pruned as reason:
             found[number] = look
-            assert str(reason) == f"fd 9 at {0.016 * look:g} kimg is behind the other trials there"
+            assert str(reason) == f"fd 9 at {0.016 * look:g} kimg is behind the other trials at that point"
             study.tell(number, state=TrialState.PRUNED)
     assert found == ended
 
@@ -152,7 +152,7 @@ def test_a_trial_of_other_values_is_not_gone_on_with(case: str, left: Callable, 
     """They would become the user's own words."""
     assert left(GOOD, "0-a") == left(GOOD, "0-lr-0.5_loss-a") == [0]
     assert left(GOOD | VALUES[case], "0-a") == left(GOOD | VALUES[case], "0-a") == []
-    assert caplog.text.count("trial 0 is left alone: its values or its folder are not of this search") == 1
+    assert caplog.text.count("trial 0 is skipped: its values or its folder do not belong to this search") == 1
 
 
 @pytest.mark.parametrize("job", FOLDERS)
@@ -189,7 +189,7 @@ def test_what_is_queued_is_of_what_is_searched(tmp_path: Path) -> None:
 def test_a_journal_without_what_it_looks_at_is_one_line(names: object, tmp_path: Path) -> None:
     study = open_study(tmp_path, None, {"score": True})
     study.set_user_attr("objectives", names)
-    with pytest.raises(GantoolError, match="does not tell what it looks at: choose another hydra.sweep.dir"):
+    with pytest.raises(GantoolError, match="does not record its objectives: choose another hydra.sweep.dir"):
         objectives_of(study)
 
 

@@ -92,7 +92,7 @@ def test_a_server_that_cannot_be_used_is_told_in_a_line(
 
 FORM = "should be postgresql://USER@HOST/DATABASE or sqlite:///FILE"
 REFUSED = {
-    "postgresql://gan@host/db?password={}": "its password would stand in files: set PGPASSWORD, or write it into",
+    "postgresql://gan@host/db?password={}": "its password would be written to files: set PGPASSWORD, or write it into",
     "postgresql://gan:a/{}@host/db": FORM,
     "redis://gan:{}@host/db": FORM,
     "postgresql://gan@host": FORM,
@@ -155,7 +155,7 @@ def test_a_killed_trial_is_taken_up_and_no_file_has_the_password(server: str, in
     first.send(signal.SIGKILL)
     said = second.wait(300)
     assert second.code == 0 and first.code == -signal.SIGKILL, said
-    assert "trial 0 was left by its process: going on with it" in said and "going on at" in said
+    assert "trial 0 is gone: continuing the trial" in said and "going on at" in said
     results = read_results(folder)
     assert len(results) == 3 and {result.state for result in results} == {"finished"}
     assert "3 trials: 3 complete" in said and list(folder.glob("study-history-*.png"))

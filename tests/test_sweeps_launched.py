@@ -39,7 +39,7 @@ def test_a_killed_trial_is_taken_up_by_another_process(in_tmp: Path) -> None:
     first.send(signal.SIGKILL)
     said = second.wait(300)
     assert second.code == 0 and first.code == -signal.SIGKILL
-    assert "was left by its process: going on with it" in said and "going on at" in said
+    assert "is gone: continuing the trial" in said and "going on at" in said
     assert {result.state for result in read_results(folder)} == {"finished"} and len(read_results(folder)) == 3
     assert {trial.state.name for trial in open_study(folder).get_trials()} == {"COMPLETE"}
     assert newest(checkpoint.parents[1])["progress"]["nimg"] == 3200

@@ -119,7 +119,7 @@ def test_wandb_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: 
     log = Log(tmp_path / "run", resume_from=end, hparams={}, config_text="", trackers={"wandb": WandB})
     log.rewind(Progress(nimg=200))
     log.close()
-    assert "keeps the curve from 0.2 to 0.6 kimg" in caplog.text
+    assert "keeps the old curve from 0.2 to 0.6 kimg" in caplog.text
 
 
 def test_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,7 +217,7 @@ def test_one_that_fails_warns_once_and_never_ends_a_run(in_tmp: Path, capfd: pyt
     [
         ("logger=wandb", "logger=wandb needs wandb: pip install 'gantool[wandb]'"),
         ("+logger.mine._target_=gantool.losses.Hinge", "does not derive from gantool.logging.tracker.Tracker"),
-        ("+logger.tensorboard.run_dir=elsewhere", "logger.tensorboard.run_dir is the run's own: leave it out"),
+        ("+logger.tensorboard.run_dir=elsewhere", "logger.tensorboard.run_dir is set by gantool: leave it out"),
         ("logger.csv.fast=true", "logger.csv"),
     ],
 )

@@ -111,7 +111,7 @@ def test_rollbacks_are_bounded(every: str, in_tmp: Path, capfd: pytest.CaptureFi
     assert main(small(in_tmp / "run", *words, model="mlp", rounds=20)) == 1
     errors = capfd.readouterr()
     for factor in (0.99, 0.99**2):  # whether a good state was kept in between or not
-        assert f"with rates times {factor:g} " in noticed(in_tmp / "run")
+        assert f"with learning rates times {factor:g} " in noticed(in_tmp / "run")
     assert "stopped after 2 rollbacks" in errors.err and "Traceback" not in errors.err
     assert json.loads((in_tmp / "run" / "status.json").read_text())["state"] == "failed"
 
@@ -163,7 +163,7 @@ def test_a_sign_must_last_and_is_told_once() -> None:
         dog(game, nn.ModuleDict(), Progress(nimg=look))
         dog.end_look()
     assert [nimg for nimg, _ in told] == [2, 7] and len(kept) == 2, "samples that are not numbers are no better"
-    assert "0.40 as far apart as real images, and were 1.00, 2 looks in a row" in told[0][1]
+    assert "0.40 times as diverse as real images, 1.00, 2 looks in a row" in told[0][1]
 
 
 def test_a_gradient_far_from_its_usual_size_is_an_explosion() -> None:

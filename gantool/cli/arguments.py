@@ -42,7 +42,7 @@ def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
         after_flag = bool(flags) and flags[-1] in _FLAGS_WITH_VALUE
         (flags if word.startswith("-") or (after_flag and "=" not in word) else overrides).append(word)
     if any(flag.startswith("--experimental-r") for flag in flags):
-        raise GantoolError("--experimental-rerun runs whatever a pickle says: go on with resume=RUN_FOLDER")
+        raise GantoolError("--experimental-rerun unpickles a file, which can run any code: use resume=RUN_FOLDER")
     refusal = StringIO()
     try:
         with redirect_stderr(refusal):
@@ -123,7 +123,7 @@ def check_study(command: str, flags: Sequence[str], overrides: Sequence[str]) ->
     chosen = [word for word in overrides if re.fullmatch(r"hydra/sweeper=['\"]?study['\"]?", word)]
     keys = [word for word in overrides if word.startswith("study.")]
     if keys and not chosen:
-        raise GantoolError(f"{keys[0]} is of a search: add -m hydra/sweeper=study, or leave it out")
+        raise GantoolError(f"{keys[0]} belongs to a search: add -m hydra/sweeper=study, or leave it out")
     if chosen and (command != "train" or not (is_sweep(flags) or LOOKS & set(flags))):
         raise GantoolError(f"hydra/sweeper=study searches with gantool train -m; this is gantool {command} without it")
 

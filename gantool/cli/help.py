@@ -69,7 +69,7 @@ def help_text(
         groups = [*_groups(loader, choices, said)]
         own = [row for name in said if name not in choices for row in _rows(cfg, name, said)]
         rows = own + [row for row in rows if row[0].partition(".")[0] in choices]
-    chosen = _section("Groups (gantool list GROUP says what each choice is)", groups) if groups else ""
+    chosen = _section("Groups (gantool list GROUP explains each choice)", groups) if groups else ""
     return "\n\n".join(filter(None, [top, chosen, _section("Keys [value in this command]", rows), footer]))
 
 

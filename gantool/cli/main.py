@@ -20,12 +20,12 @@ COMMANDS = {
     "train": ("gantool.commands.train:train", "train a GAN; resume=RUN_FOLDER continues a run, -m sweeps over values"),
     "sample": ("gantool.commands.sample:sample", "images of a trained run, or its translations: run=RUN_FOLDER"),
     "interpolate": ("gantool.commands.interpolate:interpolate", "paths between latents of a run: run=RUN_FOLDER"),
-    "project": ("gantool.commands.project:project", "the latents behind images: run=RUN_FOLDER images=FOLDER"),
-    "truncation": ("gantool.commands.truncation:truncation", "variety against fidelity of a run: run=RUN_FOLDER"),
+    "project": ("gantool.commands.project:project", "latents that reproduce images: run=RUN_FOLDER images=FOLDER"),
+    "truncation": ("gantool.commands.truncation:truncation", "variety against fidelity by truncation: run=RUN_FOLDER"),
     "evaluate": ("gantool.commands.evaluate:evaluate", "every score of trained runs, ranked: run=[RUN_FOLDER,...]"),
-    "calibrate": ("gantool.commands.calibrate:calibrate", "FID of CIFAR-10's training against its test images"),
+    "calibrate": ("gantool.commands.calibrate:calibrate", "check FID: CIFAR-10's training against its test images"),
     "embed": ("gantool.commands.embed:embed", "a map of real and generated images, and neighbours: run=RUN_FOLDER"),
-    "explain": ("gantool.commands.explain:explain", "what latents change, what scores come from: run=RUN_FOLDER"),
+    "explain": ("gantool.commands.explain:explain", "what latents change, which pixels drive scores: run=RUN_FOLDER"),
     "export": ("gantool.commands.export:export", "generators as snapshot, ONNX or torch.export: run=RUN_FOLDER"),
     "report": ("gantool.commands.report:report", "a run or a sweep as one HTML page: run=FOLDER"),
     "bench": ("gantool.commands.bench:bench", "time the training step against a plain PyTorch loop"),
@@ -103,7 +103,7 @@ def _start_trouble(words: list[str]) -> str | None:
         return "the current folder no longer exists: cd to another one"
     except UnicodeEncodeError:
         if sys.getfilesystemencoding() != "utf-8":
-            return "the language settings allow ASCII only, and a name here needs more: set LC_ALL=C.UTF-8"
+            return "the locale allows ASCII only, and a name here has other characters: set LC_ALL=C.UTF-8"
         return f"{os.fsencode(' '.join(words))!r} holds a name that is not UTF-8: rename the file or folder"
     return None
 

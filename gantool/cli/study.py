@@ -65,7 +65,7 @@ def run_study(launching: Launching, arguments: Sequence[str]) -> None:
     """Launches trials until there are study.trials of them, those of other processes among them, and draws what was
     found. Raises GantoolError for what is wrong with every trial, before the first."""
     if processes() > 1:
-        raise GantoolError("hydra/sweeper=study trains a trial in one process: leave torchrun out, and start it twice")
+        raise GantoolError("hydra/sweeper=study trains each trial in one process: leave torchrun out, start it twice")
     overrides = launching.parse(arguments)
     varied = [one for one in overrides if one.is_sweep_override()]
     if not varied:
@@ -80,7 +80,7 @@ def run_study(launching: Launching, arguments: Sequence[str]) -> None:
         raise GantoolError("trainer.dry_run=true trains nothing, so there is nothing to search by: leave -m out")
     if cfg.trainer.time_limit:  # it stops one, which the search then goes on with, for ever
         fix = "take study.time_limit for the search, trainer.duration for a trial"
-        raise GantoolError(f"trainer.time_limit={cfg.trainer.time_limit} ends no trial: {fix}")
+        raise GantoolError(f"trainer.time_limit={cfg.trainer.time_limit} stops a trial but does not end it: {fix}")
     from gantool.runs.study import draw, objectives_of, tell
 
     plus = {one.get_key_element().lstrip("+"): one.get_key_element() for one in varied}
@@ -145,7 +145,7 @@ def _opened(search: Search, overrides: Sequence[Override]) -> "tuple[optuna.Stud
             study.enqueue_trial(one, skip_if_exists=True)
     if asked and asked != objectives_of(study):
         raise GantoolError(
-            f"study.objective: the study in {folder} looks at {', '.join(objectives_of(study))}; {ANOTHER}"
+            f"study.objective: the study in {folder} optimises {', '.join(objectives_of(study))}; {ANOTHER}"
         )
     fixed = study.user_attrs.get("fixed")
     if differs := sorted({*map(str, fixed if isinstance(fixed, list) else [])} ^ set(common)):
@@ -171,7 +171,7 @@ def _claimed(search: Search) -> Iterator[list[Trial]]:
             study = open_study(folder, config.storage)
             found = left_behind(folder, study, search.space)[: config.at_once]
             for number in [trial.number for trial in found]:
-                log.info("trial %d was left by its process: going on with it", number)
+                log.info("the process of trial %d is gone: continuing the trial", number)
             trials = [Trial(one.number, one.params, folder / one.user_attrs["job"]) for one in found]
             while not found and len(trials) < config.at_once:
                 if (asked := ask(folder, config, search.space)) is None:

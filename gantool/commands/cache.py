@@ -30,12 +30,12 @@ def cache(words: Sequence[str]) -> None:
 
     Raises GantoolError where there is nothing of a name, SystemExit after --help.
     """
-    about = "What is removed is made or fetched again when it is needed. GANTOOL_CACHE=FOLDER moves the cache."
+    about = "Removed entries are made or downloaded again when needed. GANTOOL_CACHE=FOLDER moves the cache."
     parser = ArgumentParser("gantool cache", allow_abbrev=False, epilog=about)
     parser.add_argument("verb", nargs="?", choices=["list", "clean"], default="list")
     parser.add_argument("names", nargs="*", metavar="NAME", help="which, such as 'datasets/cifar10*'; default: all")
-    parser.add_argument("--older", metavar="TIME", help="only what was not used for so long, such as 30d")
-    parser.add_argument("--yes", action="store_true", help="with clean: no question")
+    parser.add_argument("--older", metavar="TIME", help="only what was not used for this long, such as 30d")
+    parser.add_argument("--yes", action="store_true", help="with clean: do not ask")
     given = parser.parse_intermixed_args(words)
     root, now = cache_dir(), time.time()
     seconds = parse_seconds(given.older, key="--older") if given.older else -math.inf  # also what is used just now
@@ -82,7 +82,7 @@ def _clean(entries: list[Path], root: Path, yes: bool) -> None:
         return
     for path in entries:
         if _in_making(path, root):
-            print(f"{shown(_name(path, root))} is being made by another process; it stays")
+            print(f"{shown(_name(path, root))} is being made by another process; not deleted")
             continue
         try:
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -23,7 +23,7 @@ class Options(OnDevice):
     usage: ClassVar[str] = "[features.weights=FILE] [key=value]"
 
     features: dict[str, Any] = group("inception", "feature extractor")
-    root: str = key("${oc.env:GANTOOL_DATA,data}", "holds cifar-10-batches-py; GANTOOL_DATA, or data")
+    root: str = key("${oc.env:GANTOOL_DATA,data}", "folder with cifar-10-batches-py; by default GANTOOL_DATA, or data")
     download: bool = key(True, "fetch CIFAR-10 if it is not there")
     num: Annotated[int, Field(ge=2)] | None = key(
         None, "images of each side; null: all 50,000 and 10,000, hours on a CPU; fewer are not comparable"
@@ -39,6 +39,6 @@ def calibrate(options: Options) -> None:
     if why_not:
         log.info("%s; not comparable with the published %.2f: %s", text, PUBLISHED, why_not)
     elif abs(distance - PUBLISHED) > TOLERANCE:
-        raise GantoolError(f"{text}, but {PUBLISHED} is published: FID on this machine is not comparable with papers")
+        raise GantoolError(f"{text}, but {PUBLISHED} was published: FID on this machine is not comparable with papers")
     else:
         log.info("%s; published: %.2f", text, PUBLISHED)

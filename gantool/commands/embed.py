@@ -94,8 +94,8 @@ def _check_counts(options: Options, searched: int, there: int, data: str) -> Non
     """Raises GantoolError where there are too few images for what is asked."""
     if options.num > searched:
         fix = f"among={options.among}" if searched < there else f"{data} has no more"
-        raise GantoolError(f"num={options.num}: only {searched} training images are looked at ({fix})")
+        raise GantoolError(f"num={options.num}: only {searched} training images are searched ({fix})")
     if options.neighbours >= searched:
-        raise GantoolError(f"neighbours={options.neighbours}: only {searched} training images are looked at")
+        raise GantoolError(f"neighbours={options.neighbours}: only {searched} training images are searched")
     if options.perplexity >= 2 * options.num:
-        raise GantoolError(f"perplexity={options.perplexity:g}: it has to be below the {2 * options.num} images shown")
+        raise GantoolError(f"perplexity={options.perplexity:g}: should be below {2 * options.num}, the images shown")

@@ -18,7 +18,7 @@ Target = tuple[str | None, str]  # folder and checkpoint
 
 
 class Options(Weights, Latents):
-    """Scores trained runs, with protocol and floor, and ranks them.
+    """Scores trained runs, with the protocol and the scores of real images, and ranks them.
 
     Without further keys, a run gets the scores that its training logged: same images, counts and features. The last
     line of the table is what held-out real images score. Results go to RUN_FOLDER/evaluated unless out=FOLDER says
@@ -36,14 +36,14 @@ class Options(Weights, Latents):
     features: dict[str, Any] = group(None, "feature extractor; null: the one the run was scored with")
     score: dict[str, dict[str, Any]] = group(
         ["fd", "kd", "is", "precision", "recall", "density", "coverage"],
-        "what is measured; cas: of conditional runs",
+        "what is measured; cas: conditional runs only",
     )
     per_class: bool = key(
         False, "for conditional runs, also the Fréchet distance of each class or attribute; needs fd in score="
     )
     num: PositiveInt | None = key(None, "generated images; null: as many as in training")
-    seed: Seed | None = key(None, "of the generated images; null: as training scored")
-    batch_size: BatchSize | None = key(None, f"images at once, 1 to {BLOCK}; null: as training scored")
+    seed: Seed | None = key(None, "of the generated images; null: as in training")
+    batch_size: BatchSize | None = key(None, f"images at once, 1 to {BLOCK}; null: as in training")
     num_real: PositiveInt | None = key(None, "real images they are scored against; null: all")
     split: str | None = key(None, "of the real images: train, test, ...; null: what the run was trained on")
     root: str | None = key(None, "where the data set is now; null: where it was in training")
@@ -133,7 +133,7 @@ def find_targets(options: Options) -> list[Target]:
                 found.append((run, name))
             else:
                 known = ["newest", "best", "all", *files]
-                raise GantoolError(f"checkpoint={name}{did_you_mean(name, known)}: choose of {', '.join(known)}")
+                raise GantoolError(f"checkpoint={name}{did_you_mean(name, known)}: choose from {', '.join(known)}")
         if not files:
             found.append((run, "newest"))  # load_run says what is wrong with it
     return list(dict.fromkeys(found))

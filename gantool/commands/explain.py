@@ -24,16 +24,16 @@ class Options(OneRun, OfClasses):
 
     latents: PositiveInt = key(16, "number of latents at which the generator's Jacobian is measured")
     shown: Annotated[int, Field(ge=1, le=16)] = key(4, "how many of them have their directions shown as pictures")
-    directions: Annotated[int, Field(ge=1, le=20)] = key(5, "the strongest ones of each, a row each")
+    directions: Annotated[int, Field(ge=1, le=20)] = key(5, "strongest directions shown for each latent, a row each")
     steps: Annotated[int, Field(ge=3, le=21)] = key(7, "images along a direction, an odd number")
     span: Annotated[PositiveFloat, Field(strict=False)] = key(3.0, "how far the images go along a direction, both ways")
     images: Annotated[int, Field(ge=1, le=64)] = key(
         6, "real images, and as many generated ones, whose scores are attributed to pixels"
     )
     baseline: Literal["black", "mean"] = key(
-        "black", "what attributions compare with: black, mean (of a thousand real images)"
+        "black", "baseline image of the attributions: black, mean (of a thousand real images)"
     )
-    integral_steps: Annotated[int, Field(ge=2)] = key(64, "of integrated gradients")
+    integral_steps: Annotated[int, Field(ge=2)] = key(64, "steps of integrated gradients")
 
     @field_validator("steps")
     @classmethod

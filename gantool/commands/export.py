@@ -16,7 +16,7 @@ class Options(OneRun):
     Inputs are z (N, latent dim) and, of a conditional run, labels (N,) int64; the output is images (N, C, H, W) float32
     in [-1, 1]. N can be any number. A translation run has a file for each direction; its input is source, images. ONNX
     and .pt2 files need no gantool; with pix2pix, whose noise is dropout, they always give the same image.
-    Of a run whose labels are vectors, the snapshot holds those of 64 training images, to draw labels from.
+    If labels are vectors, the snapshot holds those of 64 training images, to sample labels from.
     Results go to RUN_FOLDER/exported unless out=FOLDER says otherwise; each file's images are compared with the run's
     before it is kept.
     """
@@ -60,4 +60,4 @@ def export(options: Options) -> None:
         log.info("hf upload USER/MODEL %s  puts it on the Hub; gantool.load('USER/MODEL') takes it from there", out)
     if wrong:
         listed = ", ".join(f"{name} by {value:.2g}" for name, value in wrong.items())
-        raise GantoolError(f"not exported, as their images are not the run's: {listed} of 2; try another format=")
+        raise GantoolError(f"not exported, as images differ from the run's: {listed} of 2; try another format=")

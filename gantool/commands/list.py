@@ -18,7 +18,7 @@ def list_choices(words: Sequence[str]) -> None:
     Raises GantoolError for an unknown group or folder, and SystemExit after --help and for words that cannot be read.
     """
     parser = ArgumentParser("gantool list", allow_abbrev=False)
-    parser.add_argument("group", nargs="?", metavar="GROUP", help="such as loss; without: all groups")
+    parser.add_argument("group", nargs="?", metavar="GROUP", help="such as loss; default: all groups")
     parser.add_argument("--config-dir", "-cd", metavar="FOLDER", action="append", default=[], type=Path)
     given = parser.parse_args(words)
     folders = [conf_dir(), *(expanded(folder) for folder in given.config_dir)]

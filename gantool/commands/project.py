@@ -27,11 +27,11 @@ class Options(OneRun, OfClasses):
     Of a conditional run, each image gets the class, or vector, of the random latent that comes closest to it.
     """
 
-    images: str | None = key(None, "folder of the images, brought to the run's resolution")
+    images: str | None = key(None, "folder of the images, which are resized to the run's resolution")
     num: PositiveInt = key(16, "images at most, the first ones by name")
     steps: Annotated[int, Field(ge=1)] = key(300, "of the search")
     starts: PositiveInt = key(256, "random latents that are tried; the search starts from the best")
-    lr: PositiveFloat = key(0.05, "rate of the search")
+    lr: PositiveFloat = key(0.05, "learning rate of the search")
     feature_weight: Annotated[float, Field(ge=0)] = key(0.5, "of the discriminator's features; 0: pixels only")
 
 

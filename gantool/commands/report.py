@@ -44,12 +44,12 @@ def report(options: Options) -> None:
     if not any((job / "status.json").is_file() for job in jobs):
         jobs = []
     if options.metric is not None and len(named) == 1 and not jobs:
-        raise GantoolError(f"metric={options.metric} ranks several runs, and {first} is one; leave it out")
+        raise GantoolError(f"metric={options.metric} ranks several runs, and {first} is a single run; leave it out")
     place = first if len(named) == 1 else Path.cwd()
     out = expanded(options.out) if options.out else place / "report.html"
     out = out / "report.html" if out.is_dir() else out
     if out.is_file() and b'content="gantool"' not in out.read_bytes()[:500]:
-        raise GantoolError(f"out={out} is a file that is not gantool's: choose another")
+        raise GantoolError(f"out={out} exists and was not written by gantool: choose another")
     if jobs:
         pictures = _of_search(first.absolute(), jobs, options.trust)
         title, ranked = f"Sweep {first.resolve().name}", ranking(read_results(first), options.metric)
@@ -60,7 +60,7 @@ def report(options: Options) -> None:
     else:
         folders = [RunFolder.open(folder).path for folder in named]
         if len({folder.name for folder in folders}) < len(folders):
-            raise GantoolError(f"run={','.join(named)}: two folders have one name; rename one, or compare them by -m")
+            raise GantoolError(f"run={','.join(named)}: two folders have the same name; rename one, or train a sweep")
         page = page_of_runs(f"{len(folders)} runs", folders, options.metric)
     with writing(out, "make room or choose out=FILE"):
         out.parent.mkdir(parents=True, exist_ok=True)

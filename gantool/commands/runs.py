@@ -13,7 +13,7 @@ from gantool.schedules import parse_seconds
 from gantool.screen import screen, shown
 
 _ABOUT = """Filters: state=, model=, data=, score= and run= take one or more patterns (state=failed,killed model='r3*'),
-older= and newer= a time since the run was last written (older=7d), below= thousands of images (below=10)."""
+older= and newer= a time since the last change of the run (older=7d), below= thousands of images seen (below=10)."""
 _TEXTS: dict[str, Callable[[Entry], str]] = {
     "run": lambda run: run.folder.as_posix(),
     "state": lambda run: run.state,
@@ -31,10 +31,10 @@ def runs(words: Sequence[str]) -> None:
     Raises GantoolError for a folder that is not there and for filters that cannot be read, SystemExit after --help.
     """
     parser = ArgumentParser("gantool runs", allow_abbrev=False, epilog=_ABOUT)
-    default = "default: outputs, or what GANTOOL_OUTPUTS says; all runs"
+    default = "default: all runs in outputs, or in the folder that GANTOOL_OUTPUTS names"
     parser.add_argument("words", nargs="*", metavar="FOLDER or FILTER=VALUE", help=default)
-    parser.add_argument("--delete", action="store_true", help="remove the runs that are listed, after a question")
-    parser.add_argument("--yes", action="store_true", help="with --delete: no question")
+    parser.add_argument("--delete", action="store_true", help="remove the listed runs, after asking")
+    parser.add_argument("--yes", action="store_true", help="with --delete: do not ask")
     given = parser.parse_intermixed_args(words)
     filters = [word for word in given.words if "=" in word]
     places = [word for word in given.words if "=" not in word]
@@ -98,10 +98,10 @@ def _delete(found: list[Entry], root: Path, yes: bool) -> None:
     removed = 0
     for run in sorted(found, key=lambda run: len(run.folder.parts), reverse=True):  # first those that lie in others
         if is_held(run.folder / ".lock"):  # since it was listed
-            print(shown(f"{run.folder} is being trained; it stays"))
+            print(shown(f"{run.folder} is being trained; not deleted"))
             continue
         if other := holds_another(run.folder):
-            print(shown(f"{run.folder} holds {other}; it stays: move or remove that first"))
+            print(shown(f"{run.folder} holds {other}; not deleted: move or remove that first"))
             continue
         try:
             remove(run.folder, root)

@@ -30,14 +30,14 @@ class Options(OneRun, OfClasses, InBlocks):
     """Makes images of a trained run, or translates those of a folder.
 
     Results go to a folder RUN_FOLDER/sampled/KIMG-seed0-FORMAT (with other settings in between) unless out=FOLDER says
-    otherwise; as format=png images of a conditional run lie in a folder for each class.
+    otherwise; with format=png, a conditional run gets a folder for each class.
     """
 
     format: Literal["grid", "png", "npz"] = key(
-        "grid", "grid (one PNG), png (a file an image), npz (one archive: arr_0 (N, H, W, C), arr_1 labels)"
+        "grid", "grid (one PNG), png (one file per image), npz (one archive: arr_0 (N, H, W, C), arr_1 labels)"
     )
     num: PositiveInt | None = key(None, "images; null: 64, or all that are to be translated")
-    source: str | None = key(None, "folder of images to translate, of a cyclegan or pix2pix run; null: its test images")
+    source: str | None = key(None, "for cyclegan, pix2pix runs: folder of images to translate; null: its test images")
     size: Literal["own", "run"] = key(
         "own",
         "with source= and format=png: own (each image's size, padded, in tiles if memory is short), run (the run's)",
@@ -69,7 +69,7 @@ def _draw(run: "TrainedRun", options: Options) -> tuple[str, Path]:
     for name in ("source", "direction"):
         if (value := getattr(options, name)) is not None:
             raise GantoolError(
-                f"{name}={value}: {run.folder} makes images from noise and translates none; leave it out"
+                f"{name}={value}: {run.folder} makes images from noise and does not translate; leave it out"
             )
     labels, num = chosen_labels(run, options.classes), options.num or _NUM
     _check_grid(options, num)

@@ -19,7 +19,7 @@ class Options(OneRun, Drawing, Standing):
     """
 
     thresholds: Annotated[list[PositiveFloat | None], Field(min_length=1)] = key(
-        [0.2, 0.5, 0.8, 1.1, 1.4, 1.7, 2.0, None], "standard deviations that latents stay within; null: whole latents"
+        [0.2, 0.5, 0.8, 1.1, 1.4, 1.7, 2.0, None], "standard deviations that latents stay within; null: no truncation"
     )
     num: Annotated[int, Field(ge=10)] = key(5000, "images scored at each threshold")
     batch_size: BatchSize = key(100, f"images at once, 1 to {BLOCK}")

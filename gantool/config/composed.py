@@ -135,7 +135,7 @@ def _read(path: Path) -> Any:
         return OmegaConf.to_container(OmegaConf.load(path))
     except Exception as error:  # PyYAML and OmegaConf raise a dozen kinds for bytes that are no YAML
         reason = " ".join(str(error).split())[:100] or type(error).__name__
-        raise GantoolError(f"{path} cannot be read ({reason}): mend it, or take a copy of the run") from error
+        raise GantoolError(f"{path} cannot be read ({reason}): repair it, or use a copy of the run") from error
 
 
 def load_composed(run_dir: Path, *, trusted: bool = False) -> DictConfig:

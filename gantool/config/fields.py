@@ -45,7 +45,7 @@ def _data_base(text: str) -> str:
     if not re.fullmatch(rf"{server}|sqlite:///.+", text):
         raise ValueError("should be postgresql://USER@HOST/DATABASE or sqlite:///FILE")
     if re.search(r"://[^/@]*:[^/@]*@|[?&]password=", text):
-        raise ValueError("its password would stand in files: set PGPASSWORD, or write it into ~/.pgpass")
+        raise ValueError("its password would be written to files: set PGPASSWORD, or write it into ~/.pgpass")
     return text
 
 

@@ -70,7 +70,7 @@ def _fix_for_missing(path: str) -> str:
     group, _, rest = path.partition(".")
     name = rest.removesuffix("._target_")
     if group in NAMED and rest != name:
-        return f": add {group}={name.replace('_', '-')}, or name a class by it"
+        return f": add {group}={name.replace('_', '-')}, or set it to a class"
     return ": it names a class" if path.endswith("._target_") else ""
 
 

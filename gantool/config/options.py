@@ -82,14 +82,14 @@ class OfRun(CommandOptions):
     """What is done with the folder of a run."""
 
     trust: bool = key(
-        False, "build parts that are not gantool's own too: code of the folder's author then runs on this machine"
+        False, "also build parts that are not gantool's own: this runs the folder author's code on this machine"
     )
 
 
 class Weights(OfRun):
     """Which weights a generator has."""
 
-    ema: bool = key(True, "the averaged generator; false: the one in training")
+    ema: bool = key(True, "true: the EMA generator; false: the one that is trained")
 
 
 class OneRun(Weights):
@@ -146,7 +146,7 @@ class Standing(OnDevice):
 class Latents(Standing):
     """What images are made of."""
 
-    truncation: PositiveFloat | None = key(None, "keeps normal latents within so many standard deviations, e.g. 0.7")
+    truncation: PositiveFloat | None = key(None, "truncates normal latents to this many standard deviations, e.g. 0.7")
 
 
 class InBlocks(Drawing, Latents):

@@ -30,7 +30,7 @@ def resolve(cfg: DictConfig) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         raise GantoolError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
     except RecursionError:
-        raise GantoolError("a ${...} in the configuration leads back to itself") from None
+        raise GantoolError("a ${...} in the configuration refers to itself") from None
     assert isinstance(plain, dict)
     for path, value in leaves(plain).items():
         for number in value if isinstance(value, list) else [value]:
@@ -47,7 +47,7 @@ def read(cfg: DictConfig, written: Written | None = None) -> Train:
     plain, written = resolve(cfg), written or Written()
     for group in NAMED:
         if target := (plain.get(group) or {}).get("_target_"):
-            raise GantoolError(f"{group}: its parts have names: write a name before it, mine: {{_target_: {target}}}")
+            raise GantoolError(f"{group}: its parts have names: put one before _target_, mine: {{_target_: {target}}}")
     config, lines = None, []
     try:
         config = Train.model_validate(plain)
@@ -131,7 +131,7 @@ def _idle(cfg: DictConfig, config: Train) -> dict[str, str]:
         places = [key for key in values if key.endswith(".before_augment")]
         found |= dict.fromkeys(places, "with augment=none: leave it out, or choose an augment")
     if config.trainer.generator_batch and config.model.node.get("reuse_fakes"):
-        why = "with trainer.generator_batch, whose images are others: leave it out, or set trainer.generator_batch=null"
+        why = "with trainer.generator_batch, which draws new images: leave it out, or set trainer.generator_batch=null"
         found["model.reuse_fakes"] = why
     found |= _idle_batch_size(config)
     for name, part in config.auxiliary.items():

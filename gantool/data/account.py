@@ -149,7 +149,7 @@ class Account:
             yield f"cropped to the centre{self._square}: {len(cropped):,}, which keeps {share}"
         if self.spans:
             held, taken = (f"{low:g} to {high:g}" for low, high in self.spans)
-            yield f"values from {held}; {taken} is black to white (dataset.range)"
+            yield f"values range from {held}; black to white is {taken} (dataset.range)"
         if self.enlarged:
             what = "smaller" if self.fitting.crop is None else "with dataset.crop smaller"
             yield f"{what} than dataset.resolution and so enlarged: {self.enlarged:,}"
@@ -168,15 +168,15 @@ class Account:
         if self.sizes and not asked and (kept := statistics.median(self._all_kept())) < KEPT:
             _, typical, _ = _spread(self.sizes)
             lost = f"the centre{self._square} of a typical picture ({typical}) is {100 * kept:.0f} % of it"
-            yield f"{lost}, the rest is lost: cut the pictures first, or set dataset.fit=pad"
+            yield f"{lost}, the rest is lost: crop the pictures yourself, or set dataset.fit=pad"
         if self.enlarged > self.num / 2:
             yield f"{self.enlarged:,} of {self.num:,} images are enlarged: choose a lower dataset.resolution"
         if 0 < self.grey < self.num:
             yield f"{self.grey:,} of {self.num:,} images are grey, the others have colours"
         elif self.grey:
-            yield "no image has colours: dataset.channels=1 trains on a third of the numbers"
+            yield "all images are grey: dataset.channels=1 trains on a third of the data"
         if self.plain:
-            yield f"{self.plain:,} of {self.num:,} images are of one colour throughout"
+            yield f"{self.plain:,} of {self.num:,} images are a single flat colour"
         for bits, peaks in self.peaks.items():
             brightest = peaks.brightest[0]
             if 0 < brightest < DARK:

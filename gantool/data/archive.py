@@ -27,7 +27,7 @@ class Archive:
         except OSError as error:
             raise GantoolError(f"cannot read {path}: {error.strerror}") from error
         except (BadZipFile, ValueError, NotImplementedError) as error:
-            raise GantoolError(f"{path} is no sound zip ({error}): make it again, or name a folder") from error
+            raise GantoolError(f"{path} is not a valid zip ({error}): make it again, or name a folder") from error
         entries = [e for e in self.zip.infolist() if not e.is_dir() and not _hidden(e.filename)]
         entries.sort(key=lambda e: e.filename)
         self.top = _top([e.filename for e in entries]) + (f"{part}/" if part else "")

@@ -76,14 +76,14 @@ def _head(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     version = np.lib.format.read_magic(file)
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
     if read is None:  # fields with names that are no ASCII
-        raise ValueError("an array of records is no image: save numbers")
+        raise ValueError("an array of records is not an image: save numbers")
     shape, _, dtype = read(file)
     return shape, dtype
 
 
 def _as_images(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind not in "biuf":
-        raise ValueError(f"an array of {array.dtype} is no image: save numbers")
+        raise ValueError(f"an array of {array.dtype} is not an image: save numbers")
     if array.ndim == 2:
         array = array[None, :, :, None]
     elif array.ndim == 3:

@@ -51,7 +51,7 @@ class CelebA(Source):
             if attribute not in ATTRIBUTE_NAMES:
                 raise GantoolError(f"no CelebA attribute '{attribute}'{did_you_mean(attribute, ATTRIBUTE_NAMES)}")
         if len(self.attributes) > MAX_ATTRIBUTES:
-            raise GantoolError(f"dataset.attributes: at most {MAX_ATTRIBUTES}, not {len(self.attributes)}")
+            raise GantoolError(f"dataset.attributes: choose at most {MAX_ATTRIBUTES}, not {len(self.attributes)}")
         self.resolution, self.fitting = resolution, fitting.plain(self.name)
         self.channels = stored_channels(channels, native=3)
         self.split = split

@@ -73,7 +73,7 @@ def find_images(folder: Path) -> Found:
                     found.others["hidden images"] += 1
                 continue
             if entry.is_symlink() and not os.path.exists(entry.path):
-                raise GantoolError(f"{entry.path} is a link to nothing ({os.readlink(entry.path)}): mend or remove it")
+                raise GantoolError(f"{entry.path} is a broken link ({os.readlink(entry.path)}): repair or remove it")
             status = entry.stat()
             other = (status.st_dev, status.st_ino)
             if entry.is_dir():

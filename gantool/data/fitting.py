@@ -10,7 +10,7 @@ from PIL import Image
 from gantool.errors import GantoolError, check_choice
 from gantool.shapes import Resolution, sides
 
-NO_RANGE = "have no agreed range: save it with 8 or 16 bits, or set dataset.range=auto, full or [black,white]"
+NO_RANGE = "have no agreed range: save the image with 8 or 16 bits, or set dataset.range=auto, full or [black,white]"
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ class Folder(Source):
             split = "train" if only and "train" in self._parts else "all"
         if split not in (*self._parts, "all"):
             there = few(folders) or "no folders"
-            raise GantoolError(f"dataset.split={split}: {self.root} has no such part, but {there}: choose all")
+            raise GantoolError(f"dataset.split={split}: {self.root} has no such part, only {there}: choose all")
         self.split, part = split, self._parts.get(split, "")
         self.root, self._place = self.root / part, below(whole, part)
         found = Found({alone.name: status_of(alone)}) if alone else None
@@ -100,7 +100,7 @@ class Folder(Source):
             self._labels = read_labels(str(file), content, list(self._found.images), **given)
         elif columns or labels == "values":
             word = "dataset.labels=values" if labels == "values" else f"dataset.columns={','.join(columns)}"
-            left = "" if labels in ("auto", "values") else f"dataset.labels={labels} leaves them out: set it to auto"
+            left = "" if labels in ("auto", "values") else f"dataset.labels={labels} ignores them: set it to auto"
             why = left or f"{self.root} has neither"
             raise GantoolError(f"{word} reads labels.csv or dataset.json, and {why}")
         self._tops = [piece.name.split("/")[0] if "/" in piece.name else "" for piece in self._pieces]
@@ -148,10 +148,10 @@ class Folder(Source):
                 yield f"{name} holds no images, so it is no class: add some or remove it"
         elif "" in self._tops and len(tops) > 1:
             beside = self._tops.count("")
-            yield f"no labels, as {beside:,} of the images lie beside the folders {few(tops)}: move them for classes"
+            yield f"no labels, as {beside:,} of the images lie beside the folders {few(tops)}: move them into folders"
         elif len(tops) == 1 and "" not in self._tops and len(inner) > 1:
             one = f"a zip of {tops[0]}" if isinstance(self._place, Archive) else f"dataset.root={self.root / tops[0]}"
-            yield f"no labels, as there is one folder: {one} makes those in it the classes"
+            yield f"no labels, as there is only one folder: {one} makes its sub-folders the classes"
 
     def __len__(self) -> int:
         return len(self._pieces)
@@ -199,7 +199,7 @@ def remarks(found: Found) -> Iterator[str]:
         pictures = any(map(_unread, found.others))
         yield f"skipped: {listed}{' (unpack those you need, or convert to PNG or JPEG)' if pictures else ''}"
     if found.links:
-        yield f"{few(found.links)}: remove the links that are not meant"
+        yield f"{few(found.links)}: remove unintended links"
 
 
 def _unread(ending: str) -> bool:

@@ -60,7 +60,7 @@ def read_labels(
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise GantoolError(f"{place} is no UTF-8 text ({error}): save it as UTF-8") from error
+        raise GantoolError(f"{place} is not UTF-8 text ({error}): save it as UTF-8") from error
     above = f"{part}/" if part else ""
     images = [above + name for name in images]
     if place.endswith(".json"):
@@ -77,7 +77,7 @@ def read_labels(
         if image is None:
             unused.append(name)
         elif image in found:
-            raise GantoolError(f"{place} has two rows for {image}: leave one")
+            raise GantoolError(f"{place} has two rows for {image}: keep one")
         else:
             found[image] = label
     if missing := [name for name in images if name not in found]:

@@ -29,7 +29,7 @@ def side_folders(
             continue
         if part.startswith("train") or given[part] is not None:
             raise GantoolError(
-                f"{key}={folder} is not a folder: dataset.root= holds trainA and trainB, or name {keys[part]}="
+                f"{key}={folder} is not a folder: dataset.root= should hold trainA and trainB, or set {keys[part]}="
             )
         del found[part]
     if ("test_a" in found) != ("test_b" in found):

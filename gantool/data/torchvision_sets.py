@@ -129,7 +129,7 @@ class TorchvisionSet(Source):
     ) -> None:
         check_choice("dataset.variant", variant, ("STL10", "SVHN", "EMNIST"))
         if subset and variant != "EMNIST":
-            raise GantoolError(f"dataset.subset={subset}: only EMNIST is cut in several ways; leave it out")
+            raise GantoolError(f"dataset.subset={subset}: only EMNIST has subsets; leave it out")
         self.kind = {"STL10": STL10, "SVHN": SVHN}.get(variant) or emnist(subset)
         check_choice("dataset.split", split, tuple(self.kind.splits))
         self.name = "-".join(filter(None, (variant.lower(), subset)))

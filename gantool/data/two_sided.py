@@ -43,7 +43,7 @@ class TwoSided(ABC):
         self.name, self.resolution, self.channels = name, resolution, stored_channels(channels, native=3, most=MOST)
         if fitting.range == "auto":
             raise GantoolError(
-                f"dataset.range=auto: the sides of {name} may differ in theirs; say [black,white] or full"
+                f"dataset.range=auto: the two sides of {name} may have different ranges; set [black,white] or full"
             )
 
     def _take(self, made: Mapping[str, Callable[[Fitting], Source]], fitting: Fitting) -> None:
@@ -200,7 +200,7 @@ def partners(a: tuple[str, Path], b: tuple[str, Path], fitting: Fitting, **shape
     ]
     if odd := sorted(sides[0].keys() ^ sides[1].keys()):
         more = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
-        raise GantoolError(f"{a[0]}={a[1]} and {b[0]}={b[1]}: {odd[0]}{more} is only in one: pairs have equal names")
+        raise GantoolError(f"{a[0]}={a[1]} and {b[0]}={b[1]}: {odd[0]}{more} is in only one: pairs need equal names")
     firsts = [(folder, next(iter(side.values()))) for (_, folder), side in zip((a, b), sides, strict=True)]
     fitting = replace(fitting, bits=fitting.bits or max(first_of(*first)[1] for first in firsts))
 

@@ -20,7 +20,7 @@ def stage_of(network: nn.Module) -> Tensor:
     for one without."""
     stage = getattr(network, "stage", None)
     if stage is None:
-        raise GantoolError(f"model.growth: {type(network).__qualname__} has no stage to grow by; take model=progan's")
+        raise GantoolError(f"model.growth: {type(network).__qualname__} has no stage, so cannot grow; use model=progan")
     return stage
 
 

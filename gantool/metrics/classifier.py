@@ -160,7 +160,7 @@ def fitted(image_set: ImageSet, num_images: int, seed: int, device: torch.device
     held_out = max(round(HELD_OUT * total), 1)
     network = fit(image_set.at(order[held_out:]), num_images=num_images, seed=seed, device=device)
     measured = accuracy(network, image_set.at(order[:held_out]), device)
-    log.info("it classifies %.2f %% of %d held-out images rightly", 100 * measured, held_out)
+    log.info("it classifies %.2f %% of %d held-out images correctly", 100 * measured, held_out)
     state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
     return {**state, "held_out_accuracy": torch.tensor(measured, dtype=torch.float64)}
 

@@ -65,7 +65,7 @@ class Scorer:
 
     def _check(self, name: str, score: Score) -> None:
         if score.needs_labels and self.image_set.labels is None:
-            raise GantoolError(f"{name} needs labels and {self._split} has none: leave it out, or take labelled data")
+            raise GantoolError(f"{name} needs labels and {self._split} has none: leave it out, or use labelled data")
         if score.needs_labels and score.of_class is None and self.image_set.classes is None:
             raise GantoolError(
                 f"{name} needs classes and the labels of {self._split} are vectors: leave it out, or train on one "

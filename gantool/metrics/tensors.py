@@ -20,7 +20,7 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, save(tensors, metadata={"sha256": _checksum(tensors, path)}))
     except OSError as error:
-        log.warning("%s cannot be kept (%s), so it is made again next time: make room", path.parent, error.strerror)
+        log.warning("%s cannot be written (%s), so it is made again next time: make room", path.parent, error.strerror)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor] | None:

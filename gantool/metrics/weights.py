@@ -52,7 +52,7 @@ class Published:
         if self.is_here():
             return None
         if not answers(self.url):
-            return f"{self.what} are not here and {self.url.split('/')[2]} does not answer"
+            return f"{self.what} are not in the cache and {self.url.split('/')[2]} does not answer"
         try:
             self.file(None)
         except GantoolError as error:

@@ -35,7 +35,7 @@ def level_widths(resolution: Resolution, width: int, full_until: int) -> list[in
     levels, _ = first_map(resolution, "r3gan", LEVELS)
     widths = [width * full_until // max(full_until, 4 << level) for level in range(levels + 1)]
     if any(2 * channels > PER_GROUP and 2 * channels % PER_GROUP for channels in widths) or not all(widths):
-        raise GantoolError(f"model.*.width={width}: the channels of each level, {widths}, are to be multiples of 8")
+        raise GantoolError(f"model.*.width={width}: the channels of each level, {widths}, should be multiples of 8")
     return widths
 
 

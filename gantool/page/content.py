@@ -27,7 +27,7 @@ CAPTIONS = {
     "directions": "What the strongest directions of a latent change (gantool explain)",
     "spectrum": "How many directions of a latent matter (gantool explain)",
     "curve": "Scores at each truncation threshold (gantool truncation)",
-    "samples": "The same latents at each truncation (gantool truncation)",
+    "samples": "The same latents at each truncation threshold (gantool truncation)",
 }
 
 
@@ -200,7 +200,7 @@ def curves(run: RunFolder) -> list[Figure]:
             continue
         if kind == "metrics":
             *before, last = run.measured(tag)
-            scored[rest] = {rest: last, **{f"measured otherwise ({n})": one for n, one in enumerate(before, 1)}}
+            scored[rest] = {rest: last, **{f"other protocol ({n})": one for n, one in enumerate(before, 1)}}
         elif match := next(((title, m) for title, pattern, _ in CHARTS if (m := re.fullmatch(pattern, tag))), None):
             ours[match[0]][match[1]["name"] or "images/s"] = points
         else:

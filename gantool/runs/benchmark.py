@@ -63,14 +63,14 @@ def compare(cfg: DictConfig, written: Written) -> float:
         plain = PlainLoop(setup, image_set)
         ours = BareStep(setup, data)
         whole = WholeLoop(setup, data, image_set, Path(folder))
-        log.info("counting the work of a round, and building what it is compared with")
+        log.info("counting the operations of a round, and building the loops to compare with")
         period = period_of(setup)
         flops = _flops(ours, period)
         sides: dict[str, Callable[[], None]] = {"plain": plain.play, "step": ours.play, "whole loop": whole.play}
         if image_set.images.shape[-1] == RESOLUTION:
             sides["example"] = Example(image_set, setup.device).play
         else:
-            log.info("PyTorch's DCGAN example is left out: it is of %d pixels (dataset.resolution=64)", RESOLUTION)
+            log.info("PyTorch's DCGAN example is left out: it needs %d pixels (dataset.resolution=64)", RESOLUTION)
         seconds = _alternate(sides, setup.device, period)
         with Operations() as counted:
             for _ in range(period):
@@ -87,7 +87,7 @@ def compare(cfg: DictConfig, written: Written) -> float:
                  "batches of 64)", rates["whole loop"] / rates["example"])  # fmt: skip
     ratio = seconds["plain"] / seconds["step"]
     loss = seconds["whole loop"] / seconds["step"] - 1
-    log.info("%-10s  %8.1f ms of it wait for the DataLoader", "plain", 1000 * plain.loading)
+    log.info("%-10s  %8.1f ms of a round spent waiting for the DataLoader", "plain", 1000 * plain.loading)
     log.info("step against plain loop: %.2f times as fast (%s)", ratio, setup.precision.name)
     log.info("whole loop (data, logging, monitors, checkpoints) against step: %+.1f %%", 100 * loss)
     log.info("measuring the convolution peak and, in processes of their own, the peak memory of both sides")

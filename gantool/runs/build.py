@@ -174,7 +174,7 @@ def _check_labels(config: Train) -> None:
         target = node["_target_"]
         known = parameters(find(target, f"model.{name}"))
         if "num_classes" not in known and not any(p.kind is p.VAR_KEYWORD for p in known.values()):
-            lacks = f"{target} takes no num_classes, so it cannot be told the labels"
+            lacks = f"{target} takes no num_classes, so it cannot be conditioned on labels"
             raise GantoolError(f"model.conditional=true: {lacks}")
 
 

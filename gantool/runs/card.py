@@ -72,7 +72,7 @@ def _lines(run: TrainedRun, license: str | None, *, shown: bool) -> Iterator[str
     classes = f", {run.num_classes} classes{_named(run)}" if run.num_classes else ""
     yield from ("## Data", "", f"{data}: {channels}x{height}x{width} pixels{classes}.", "")
     if (vectors := shown_vectors(run.labelled)) is not None:
-        yield from (f"The snapshot holds the labels of {len(vectors)} training images, to draw labels from.", "")
+        yield from (f"The snapshot holds the labels of {len(vectors)} training images, to sample labels from.", "")
     rates = {player: config.optimizer.of(player)["lr"] for player in run.game.players}
     trainer = config.trainer
     half_life = trainer.ema_half_life if isinstance(trainer.ema_half_life, str) else "on a schedule"

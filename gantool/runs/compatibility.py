@@ -17,7 +17,7 @@ def check_sides(game: Game, source: Source | TwoSided) -> None:
     """Raises GantoolError where a game that translates has no two sides to do it between, or another game has them."""
     if game.translates and not isinstance(source, TwoSided):
         kind = "paired" if game.needs_pairs else "unpaired"
-        raise GantoolError(f"this model translates images, and {source.name} has no two sides: use dataset={kind}")
+        raise GantoolError(f"this model translates images, and {source.name} is not two-sided: use dataset={kind}")
     if isinstance(source, TwoSided) and not game.translates:
         raise GantoolError(
             f"dataset={source.name} has two sides, and this model makes images from noise: choose model=cyclegan or "
@@ -65,7 +65,7 @@ def check_shapes(game: Game, source: Source | TwoSided) -> None:
         if made.shape[1:] != images.shape[1:]:
             raise GantoolError(
                 f"the generator makes {'x'.join(map(str, made.shape[1:]))} images, {source.name} has {shape}: its "
-                "class is handed `resolution` and `channels` to make them by"
+                "class gets the right numbers as `resolution` and `channels`"
             )
         if len(made) != 2:
             raise GantoolError(f"the generator makes {len(made)} images where it is asked for 2")

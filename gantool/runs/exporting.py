@@ -184,5 +184,5 @@ def compare_alone(
         done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         told = [f"exit code {done.returncode}", *done.stderr.strip().splitlines()]  # one that is killed says nothing
-        raise GantoolError(f"{out}: a program does not run without gantool: {told[-1]}")
+        raise GantoolError(f"{out}: an exported program does not run without gantool: {told[-1]}")
     return {Path(path).name: value for path, value in json.loads(done.stdout.splitlines()[-1]).items()}

@@ -172,7 +172,7 @@ def settle_batch(cfg: DictConfig, written: Written, run_dir: Path) -> None:
     else:
         fits, why = _fastest(trial, trainer.batch_size, trainer.microbatch, num_images)
         cfg.recipe.batch_size = fits or trainer.batch_size
-        log.info("trainer.batch_size=auto: %s (%s); rates stay as they are", fits, why)
+        log.info("trainer.batch_size=auto: %s (%s); learning rates stay as they are", fits, why)
     forget_compiled(trainer.compile)
     if fits is None:
         raise GantoolError("out of memory: no batch fits: choose a smaller network or dataset.resolution")

@@ -27,7 +27,7 @@ def frozen_parameters(game: Game, freeze: Mapping[str, int], batch: Batch) -> fr
         found = list(_blocks(networks[network], order))
         if count >= len(found):
             raise GantoolError(
-                f"trainer.freeze.{network}={count}: it has {len(found)} blocks, and one at least is to be trained"
+                f"trainer.freeze.{network}={count}: it has {len(found)} blocks, and at least one should be trained"
             )
         frozen |= {names[id(p)] for block in found[:count] for module in block for p in module.parameters()}
     return frozenset(frozen)

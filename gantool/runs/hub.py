@@ -41,4 +41,4 @@ def find_snapshot(source: str | Path) -> Path:
         return Path(hf_hub_download(found[1], NAME, revision=found[2]))
     except Exception as error:  # of the network, the Hub, and names that it does not allow
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise GantoolError(f"{source}: no such file here, and not to be had from the Hub ({reason})") from error
+        raise GantoolError(f"{source}: no such file here, and the Hub does not give it ({reason})") from error

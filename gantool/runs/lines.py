@@ -126,4 +126,4 @@ def _twice(state: State) -> int:
 
 def _place(run_dir: Path) -> str:
     path = Checkpoints(run_dir).best
-    return f": {path} (checkpoint=best takes it)" if path else ""
+    return f": {path} (checkpoint=best uses it)" if path else ""

@@ -117,7 +117,7 @@ def build_trackers(setup: Setup, scorer: Scorer | None = None) -> dict[str, Call
                 f"logger.{name}: {node['_target_']} does not derive from gantool.logging.tracker.Tracker"
             )
         if given := sorted({"run_dir", "first", "hparams", "config_text", "metrics"} & node.keys()):
-            raise GantoolError(f"logger.{name}.{given[0]} is the run's own: leave it out")
+            raise GantoolError(f"logger.{name}.{given[0]} is set by gantool: leave it out")
         if target.needs:
             require(target.needs, target.needs, what=f"logger={name}")
         made[name] = build({**node, "_partial_": True}, f"logger.{name}", handed)

@@ -54,7 +54,7 @@ def _newest(folder: Path) -> Path:
     if (folder / NAME).exists() or not below:
         return folder / NAME
     others = f", the newest of {len(below)}" if len(below) > 1 else ""
-    log.info("latents of %s%s", below[-1].parent, others)
+    log.info("using the latents of %s%s", below[-1].parent, others)
     return below[-1]
 
 

@@ -51,7 +51,7 @@ def _comparison(best: Group, one: Group, metric: str) -> str:
         return f"{line}; the spread by chance is not known"
     of, more = "over seeds", ""
     if a.num == 1 or b.num == 1:
-        of, more = "of images", "; seeds may differ by more: train and name several of both"
+        of, more = "of images", "; seeds may differ by more: train several of both and name them all"
     needed = a.needs(b)
     return f"{line}, {'within' if a.ties(b) else 'beyond'} the spread {of} ({needed:.2g} at 95 %){more}"
 
@@ -110,7 +110,7 @@ def _difference(way: str, usual: str) -> str:
     keys = [key for key in {**own, **theirs} if own.get(key) != theirs.get(key) and key not in lacking]
     if not keys:
         which = "it was" if any(key not in own for key in lacking) else "the others were"
-        return f"{which} scored by an earlier version of gantool, which does not tell on which images"
+        return f"{which} scored by an earlier version of gantool, which did not record on which images"
     return "scored with " + ", ".join(f"{key} {own.get(key)} and not {theirs.get(key)}" for key in keys)
 
 

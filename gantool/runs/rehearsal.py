@@ -57,7 +57,7 @@ def rehearse(setup: Setup, run_dir: Path, state: State, data: Stream, monitors: 
     width = max(map(len, told))
     log.info("%s", "\n".join(["dry run, nothing is kept:", *(f"{name:<{width}}  {told[name]}" for name in told)]))
     if rank() == 0 and (kept + 1) * size > free:  # the new one is whole before an old one goes
-        raise GantoolError(f"{run_dir}: no room for the checkpoints: make some, or choose another hydra.run.dir")
+        raise GantoolError(f"{run_dir}: no room for the checkpoints: make room, or choose another hydra.run.dir")
 
 
 def _looks(monitors: Sequence[Every], state: State) -> list[tuple[str, float]] | None:

@@ -34,7 +34,7 @@ FIXED = {
     "model.latent": "other networks",
     "model.generator": "other networks",
     "model.discriminator": "other networks",
-    "model.pool_size": "another history of images",
+    "model.pool_size": "another pool of earlier images",
     "auxiliary": "other auxiliaries",
     "dataset.direction": "other images",
     "dataset.resolution": "other images",
@@ -42,7 +42,7 @@ FIXED = {
     "dataset.num_classes": "other images",
     "optimizer._target_": "another optimizer",
     "trainer.freeze": "other weights frozen",
-    "init": "other weights to begin from",
+    "init": "other initial weights",
 }
 _BITS = "dataset.bits"  # of the images too that a game keeps
 _FOLLOWED = re.compile(r"auxiliary\.[^.]+\.\w*weight")  # of a term, not of a network
@@ -90,7 +90,7 @@ def check_data(setup: Setup, run_dir: Path, before: dict[str, Any], now: dict[st
     here, there = (Counter(image for image, _ in rows) for rows in (new, old))
     added, removed = (here - there).total(), (there - here).total()
     if added or removed:
-        _tell(f"the images {len(old)} -> {len(new)} ({added} came, {removed} went)")
+        _tell(f"the images {len(old)} -> {len(new)} ({added} added, {removed} removed)")
     known, found = _labels(old), _labels(new)
     moved = sum(image in known and not labels & known[image] for image, labels in found.items())
     places = {name: label for label, name in enumerate(before["class_names"])}

@@ -20,7 +20,7 @@ def build_source(dataset: DatasetConfig, **changed: object) -> Source | TwoSided
     node = dataset.rest | {key: value for key, value in changed.items() if value is not None}
     fitting = Fitting(dataset.fit, dataset.crop, dataset.range, dataset.bits)
     if replace(fitting, bits=8) != PLAIN and "fitting" not in parameters(find(dataset.target, "dataset")):
-        raise GantoolError(f"dataset.fit, crop, range and bits: {dataset.target} takes no fitting; leave them out")
+        raise GantoolError(f"dataset.fit, crop, range and bits: {dataset.target} does not take them; leave them out")
     handed = {"resolution": dataset.resolution, "channels": dataset.channels, "fitting": fitting}
     return build(node, "dataset", handed, kind=Source | TwoSided)
 

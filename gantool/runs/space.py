@@ -59,7 +59,7 @@ def as_begun(study: "optuna.Study", space: "dict[str, BaseDistribution]") -> "di
             try:
                 check_distribution_compatibility(old, found[key])
             except ValueError:
-                raise GantoolError(f"the trials of this study choose {key} otherwise ({old}): {ANOTHER}") from None
+                raise GantoolError(f"the trials of this study have other values of {key} ({old}): {ANOTHER}") from None
     return found
 
 

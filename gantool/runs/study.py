@@ -113,7 +113,7 @@ def ask(folder: Path, config: StudyConfig, space: "dict[str, BaseDistribution]")
         except (ValueError, TypeError) as error:  # of values that were queued by hand or by whoever made the folder
             raise GantoolError(f"the study in {folder} gives no next trial ({first_line(error)}): {ANOTHER}") from error
         if not is_within(trial.params, space):  # queued too: Optuna takes them as they are
-            log.warning("trial %d is left out: its values are not those that are searched now", trial.number)
+            log.warning("trial %d is skipped: its values are not in the current search space", trial.number)
             study.tell(trial, state=TrialState.FAIL)
             continue
         trial.set_user_attr("sweep", _name_of(folder))
@@ -144,7 +144,7 @@ def left_behind(folder: Path, study: "optuna.Study", space: "dict[str, BaseDistr
     for number in sorted({trial.number for trial in left} - {trial.number for trial in sound}):
         if (told := f"{folder} {number}") not in _told:
             _told.add(told)
-            log.warning("trial %d is left alone: its values or its folder are not of this search", number)
+            log.warning("trial %d is skipped: its values or its folder do not belong to this search", number)
     return sound
 
 
@@ -220,10 +220,10 @@ def judge_of(
                     trial.report(value, step)
                 behind = trial.should_prune()
         except GantoolError as error:  # hours of training are not lost for it
-            log.warning("%s; this trial goes on without", error)
+            log.warning("%s; this trial goes on without pruning", error)
             return
         if behind:
-            raise Pruned(f"{names[0]} {value:.4g} at {nimg / 1000:g} kimg is behind the other trials there")
+            raise Pruned(f"{names[0]} {value:.4g} at {nimg / 1000:g} kimg is behind the other trials at that point")
 
     return judge
 

@@ -113,7 +113,7 @@ def enrol(folder: Path, words: Sequence[str], composed: str, name: Callable[[int
                     f"hydra.sweep.subdir={found.name}: a job's folder lies in the sweep's own: leave out /"
                 )
         if re.search(r"['\\$]", found.name):  # Hydra would read more in it than a name
-            raise GantoolError(f"{folder / found.name}: no job of gantool's is called so; rename it")
+            raise GantoolError(f"{folder / found.name}: this is not a job name of gantool's; rename it")
         _write(folder, found)
     return found
 

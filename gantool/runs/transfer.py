@@ -74,7 +74,7 @@ def _read(source: str) -> Origin:
     if path.suffix == ".pt":
         saved = load(path)
     else:
-        run = find_run(source, "init", "is no run folder and no snapshot")
+        run = find_run(source, "init", "is neither a run folder nor a snapshot")
         saved = Checkpoints(run).load_newest()
         if saved is None:
             raise GantoolError(f"init={source} has no checkpoint yet: train it first")
@@ -82,7 +82,7 @@ def _read(source: str) -> Origin:
         case {"game": dict(game), "ema": dict(averaged), "progress": {"nimg": int(nimg)}, "config": dict(config)}:
             networks = {name.removeprefix("generators."): value for name, value in game.items()}
             return Origin(f"the state at {nimg / 1000:g} kimg", networks, averaged, _sizes(config))
-    raise GantoolError(f"init={source}: its checkpoint is no state of a run")
+    raise GantoolError(f"init={source}: it is not the checkpoint of a run")
 
 
 def _sizes(config: Mapping[str, Any]) -> dict[str, int]:
@@ -135,7 +135,7 @@ def _take(old: dict[str, Tensor], network: nn.Module, pairs: Mapping[tuple[int, 
     total = sum(parameter.numel() for parameter in network.parameters())
     told = [f"{came:,} of {total:,} parameters taken"]
     told += [f"{divided} weights divided by their spectral norms"] if divided else []
-    told += [f"{len(anew)} spectral norms found anew"] if anew else []
+    told += [f"{len(anew)} spectral norms recomputed"] if anew else []
     told += [f"{title}: {_few(names)}" for title, names in (("adapted", adapted), ("new", new)) if names]
     return came, "; ".join(told)
 

@@ -79,7 +79,7 @@ class Checkpoints:
         found = whole_files(self.folder, "*.pt")
         for path in found:
             if nimg_of(path) is None:
-                log.warning("%s has no name of a checkpoint; passed over", path)
+                log.warning("%s is not named as a checkpoint; skipped", path)
         for path in [*self._newest_first("", "good"), *self._newest_first("best")]:
             if (state := self._sound(path)) is not None:
                 return state
@@ -121,7 +121,7 @@ class Checkpoints:
         try:
             return self.load(path)
         except Unsound as error:
-            log.warning("%s; going on with the one before", error)
+            log.warning("%s; using the one before", error)
             self.passed_over.append(path)
         return None
 

@@ -73,7 +73,7 @@ class Rescue:
         state.forget_other_scores(ways)  # the good state may be of an earlier session
         state.best, state.rate_factor = best, factor
         state.watch |= {"rollbacks": done + 1, "noticed": noticed}
-        text = f"{trouble}; back to {kimg:g} kimg with rates times {state.rate_factor:g}"
+        text = f"{trouble}; back to {kimg:g} kimg with learning rates times {state.rate_factor:g}"
         self._note(f"{text} (rollback {done + 1} of {self.max_rollbacks})")
         saved = state.state_dict()
         if rank() == 0:

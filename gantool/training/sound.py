@@ -37,7 +37,7 @@ def check_sound(saved: object, game: Game) -> None:
         raise Unsound("its progress is not a position in a run")
     ending = saved.get("ending", {})
     if not (isinstance(ending.get("since", 0), int) and isinstance(ending.get("best"), (*_NUMBER, type(None)))):
-        raise Unsound("what it remembers of its scores is no number")
+        raise Unsound("its memory of scores is not a number")
     numbers = [*saved["metrics"].values(), *([best.get("value"), best.get("nimg")] if best else [])]
     if not all(isinstance(number, _NUMBER) for number in (*numbers, rate)):
         raise Unsound("its scores are not numbers")
@@ -60,7 +60,7 @@ def _check_weights(saved: Mapping[str, Any], own: Mapping[str, Tensor], what: st
 def check_moments(saved: object, optimizer: PlayerOptimizer, player: str) -> None:
     """Raises Unsound unless `saved` is what an optimizer of these parameters remembers; GantoolError where it is, but
     with these settings the optimizer would have remembered more of them."""
-    wrong = Unsound(f"its optimizer of the {player} is another one's")
+    wrong = Unsound(f"its {player}'s optimizer state does not fit")
     own = optimizer.optimizer.param_groups
     parameters: list[nn.Parameter] = [p for group in own for p in group["params"]]
     sizes = [len(group["params"]) for group in own]

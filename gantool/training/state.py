@@ -115,7 +115,7 @@ class State:
             self._check_parts(saved)
             raise
         if saved["optimizers"].keys() != self.optimizers.keys():
-            raise Unsound("it is of other players")
+            raise Unsound("it belongs to other players")
         for name, optimizer in self.optimizers.items():
             check_moments(saved["optimizers"][name], optimizer, name)
 
