@@ -15,14 +15,18 @@ from torch.utils._pytree import tree_leaves
 
 from composing import typed
 from extent import some
+from gantool.augment import transforms
+from gantool.batch import Batch
 from gantool.cli.main import main
 from gantool.config import Written
 from gantool.errors import GantoolError
+from gantool.game import Outcome
 from gantool.runs import build, parallel
 from gantool.runs.compiling import check_graphs
 from gantool.runs.fitting import settle_batch
 from gantool.runs.training import train_run
 from gantool.training.graphs import Graphs
+from gantool.training.state import State
 from runs import TRANSLATORS, Composed, choices, same, same_training, small
 
 T = TypeVar("T")
@@ -78,6 +82,7 @@ class CpuCapture:
     def __init__(self, device: torch.device) -> None:
         self.tapes: list[Tape] = []
         self.replays = 0
+        self.lasting: set[int] = set()  # memory that is there as long as the graphs
 
     def warm_up(self, play: Callable[[], T]) -> T:
         return play()
@@ -101,7 +106,7 @@ class CpuCapture:
 def captures(monkeypatch: pytest.MonkeyPatch) -> list[CpuCapture]:
     """Those of the runs so far; all runs may have graphs on the CPU, and lose in each round what the last one made."""
     made: list[CpuCapture] = []
-    begin = Graphs.begin_round
+    begin, play = Graphs.begin_round, Graphs.__call__
 
     def capture(device: torch.device) -> CpuCapture:
         made.append(CpuCapture(device))
@@ -112,12 +117,29 @@ def captures(monkeypatch: pytest.MonkeyPatch) -> list[CpuCapture]:
             tape.spoil()
         return begin(self, kind)
 
+    def call(self: Graphs, state: State, name: str, part: Batch, share: float) -> Outcome:
+        outcome = play(self, state, name, part, share)
+        batches = [captured.part for captured in self.round or ()]
+        lasting = [*state.game.parameters(), *state.game.buffers(), *(t for batch in batches for t in batch.tensors)]
+        made[-1].lasting |= {place(tensor) for tensor in lasting if tensor is not None}
+        return outcome
+
     def one_hot(classes: Tensor, count: int) -> Tensor:  # torch's looks at its numbers, but for those on a GPU
         return (classes[:, None] == torch.arange(count)).long()
 
+    constants = transforms._on_device
+
+    def on_device(numbers: tuple[float, ...], device: torch.device) -> Tensor:
+        constant = constants(numbers, device)
+        if made:
+            made[-1].lasting.add(place(constant))
+        return constant
+
+    monkeypatch.setattr(transforms, "_on_device", on_device)
     monkeypatch.setattr(torch.nn.functional, "one_hot", one_hot)
     monkeypatch.setattr(parallel, "CudaCapture", capture)
     monkeypatch.setattr(Graphs, "begin_round", begin_round)
+    monkeypatch.setattr(Graphs, "__call__", call)
     monkeypatch.setattr(build, "check_graphs", lambda config, device: check_graphs(config, torch.device("cuda")))
     return made
 
@@ -134,7 +156,7 @@ CASES = [
         if part not in ("lecam", "gradient-penalty", "r1", "l2")
     ),
     *(("dcgan", f"augment={part}") for part in choices("augment") if part not in ("none", "instance-noise", "r3gan")),
-    ("dcgan", "loss.top=0.5 trainer.generator_batch=2"),
+    ("dcgan", "loss.top=0.5 trainer.generator_batch=2 trainer.precision=bf16"),
     ("mlp", "auxiliary=acgan model.conditional=true model.fake_labels=uniform"),
     ("mlp", "auxiliary=feature-matching monitor=[scores,samples] monitor.samples.every=3it"),
     ("r3gan", "loss.regularizers.r1.gamma=1 augment=r3gan augment.probability=0.3"),
@@ -151,6 +173,8 @@ def test_graphs_train_what_eager_mode_trains(in_tmp: Path, captures: list[CpuCap
     assert same_training(eager, graphs) and same(eager["measured"], graphs["measured"])
     [capture] = captures
     assert capture.tapes and capture.replays
+    read = set().union(*(tape.given for tape in capture.tapes))
+    assert read <= capture.lasting.union(*(tape.made for tape in capture.tapes)), "a graph reads what may be gone"
 
 
 def test_a_run_with_graphs_resumes(in_tmp: Path, captures: list[CpuCapture]) -> None:

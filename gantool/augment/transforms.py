@@ -8,7 +8,7 @@ not filtered.
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache
 from itertools import chain
 from typing import Any
 
@@ -54,7 +54,7 @@ def on_device(numbers: Sequence[float], device: torch.device) -> Tensor:
     return _on_device(tuple(numbers), device)
 
 
-@lru_cache(maxsize=64)
+@cache  # all are kept: a graph goes on reading where they lie
 def _on_device(numbers: tuple[float, ...], device: torch.device) -> Tensor:
     return torch.tensor(numbers).to(device, non_blocking=True)
 
