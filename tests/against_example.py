@@ -22,6 +22,7 @@ from torch import Tensor
 
 import gantool
 from composing import composed
+from gantool.bench.dcgan_example import BATCH, LATENT, RESOLUTION, Example
 from gantool.cli.arguments import add_arguments
 from gantool.config import Written
 from gantool.data.cache import prepare
@@ -30,7 +31,6 @@ from gantool.metrics.efficientnet import EfficientNetFeatures
 from gantool.metrics.scorer import Scorer
 from gantool.metrics.scores import FrechetDistance
 from gantool.runs.build import set_up
-from gantool.runs.example import BATCH, LATENT, RESOLUTION, Example
 
 SECONDS, NUM = float(os.environ.get("SECONDS", "480")), int(os.environ.get("NUM", "5000"))
 

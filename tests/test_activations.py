@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gantool.bench.operations import Operations
 from gantool.networks.activations import LeakyReLU, rectified
-from gantool.runs.operations import Operations
 
 KINDS = {
     "leaky, in place": (lambda: LeakyReLU(0.2), lambda: nn.LeakyReLU(0.2)),

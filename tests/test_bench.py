@@ -12,6 +12,9 @@ from torch import Tensor
 
 from composing import composed
 from extent import ALL, some, thorough
+from gantool.bench import compare as benchmark
+from gantool.bench.dcgan_example import Example
+from gantool.bench.plain_loop import Items, PlainLoop
 from gantool.cli.arguments import add_arguments
 from gantool.cli.main import main
 from gantool.config import Written
@@ -19,10 +22,7 @@ from gantool.data.cache import prepare
 from gantool.data.image_set import ImageSet
 from gantool.images import normalise
 from gantool.regularizers import GradientPenalty, Orthogonal
-from gantool.runs import benchmark
 from gantool.runs.build import build_stream, set_up
-from gantool.runs.example import Example
-from gantool.runs.plain_loop import Items, PlainLoop
 from runs import small
 
 

@@ -15,10 +15,10 @@ from gantool.errors import GantoolError
 from gantool.page.content import headline
 from gantool.page.reading import RunFolder
 from gantool.paths import conf_dir
-from gantool.runs.best import PRESET, tell_best
-from gantool.runs.ranking import ranking
-from gantool.runs.results import Result, rank, read_results
-from gantool.runs.sweeps import enrol, spelled
+from gantool.sweeps.best import PRESET, tell_best
+from gantool.sweeps.jobs import enrol, spelled
+from gantool.sweeps.ranking import ranking
+from gantool.sweeps.results import Result, rank, read_results
 from stand_in import runs
 
 pytestmark = pytest.mark.usefixtures("stand_in")

@@ -47,9 +47,9 @@ LAYERS = {
     },
     2: {"games", "metrics", "logging", "sampling"},
     3: {"training", "monitors", "analysis"},
-    4: {"runs"},
-    5: {"page"},
-    6: {"commands"},
+    4: {"sweeps"},
+    5: {"runs", "page"},
+    6: {"bench", "commands"},
     7: {"cli", "api", "__main__", "__init__"},
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}

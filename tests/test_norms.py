@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gantool.bench.operations import Operations
 from gantool.networks.norms import LayerNorm, norm_2d, normalised
-from gantool.runs.operations import Operations
 
 
 class Instance(nn.InstanceNorm2d):

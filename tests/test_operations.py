@@ -9,12 +9,12 @@ import torch
 
 from composing import composed
 from extent import some
+from gantool.bench.operations import Operations
 from gantool.cli.arguments import add_arguments
 from gantool.config import Written
 from gantool.data.cache import prepare
 from gantool.runs.build import build_state, build_stream, set_up
 from gantool.runs.monitors import build_measurements
-from gantool.runs.operations import Operations
 from gantool.training.graphs import Graphs
 from gantool.training.loop import Settings, play_round
 from runs import small

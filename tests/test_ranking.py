@@ -16,8 +16,8 @@ from gantool.cli.main import main
 from gantool.cli.sweep import report
 from gantool.page.reading import RunFolder
 from gantool.runs.evaluations import Evaluation, print_table, ranked
-from gantool.runs.ranking import ranking, shortened
-from gantool.runs.results import Result
+from gantool.sweeps.ranking import ranking, shortened
+from gantool.sweeps.results import Result
 from runs import small
 
 HOW = {"metrics": ["fd"], "num_fake": 5000, "floor": {"fd": 0.1}, "warning": None, "extractor": "digits"}

@@ -22,9 +22,9 @@ from gantool.logging.console import Console
 from gantool.logging.status import read_status, write_status
 from gantool.margins import Estimate
 from gantool.runs.evaluations import Evaluation, print_table, ranked
-from gantool.runs.ranking import Group, Ranking
-from gantool.runs.tables import print_seeds
 from gantool.screen import Plain, screen, shown
+from gantool.sweeps.ranking import Group, Ranking
+from gantool.sweeps.tables import print_seeds
 
 EVIL = "\x1b]0;x\x07\x1b[2J\x9b31m\r\x08"
 STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")

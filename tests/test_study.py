@@ -21,12 +21,12 @@ from gantool.config.schema import StudyConfig
 from gantool.errors import GantoolError
 from gantool.logging.status import read_status
 from gantool.paths import conf_dir
-from gantool.runs.best import PRESET
-from gantool.runs.results import read_results
-from gantool.runs.space import combinations, space_of
-from gantool.runs.storage import storage_of
-from gantool.runs.study import ask, open_study
-from gantool.runs.sweeps import read_jobs
+from gantool.sweeps.best import PRESET
+from gantool.sweeps.jobs import read_jobs
+from gantool.sweeps.results import read_results
+from gantool.sweeps.space import combinations, space_of
+from gantool.sweeps.storage import storage_of
+from gantool.sweeps.study import ask, open_study
 from runs import small
 
 RATE = "optimizer.lr=tag(log,interval(1e-5,1e-1))"

@@ -4,7 +4,6 @@ import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import cmaes
@@ -18,8 +17,8 @@ from extent import some
 from gantool.config.schema import StudyConfig
 from gantool.errors import GantoolError
 from gantool.monitors.scores import Scores
-from gantool.runs.space import as_begun, combinations
-from gantool.runs.study import ask, judge_of, left_behind, objectives_of, open_study
+from gantool.sweeps.space import as_begun, combinations
+from gantool.sweeps.study import ask, judge_of, left_behind, objectives_of, open_study
 from gantool.training.loop import Every
 from gantool.training.recorder import Pruned
 from stranger import Trap
@@ -101,8 +100,7 @@ def test_a_pruner_ends_the_trials_that_fall_behind(
     for number, score in enumerate(scores):
         config = StudyConfig.model_validate(SETTINGS | {"pruner": pruner, "trial": number})
         assert ask(folder, config, space("x=interval(0,1)")) is not None
-        setup: Any = SimpleNamespace(config=SimpleNamespace(study=config))
-        judge = judge_of(setup, folder / f"{number}-job", monitors, 16 * looks) or (lambda scores, nimg: None)
+        judge = judge_of(config, folder / f"{number}-job", monitors, 16 * looks) or (lambda scores, nimg: None)
         try:
             for look in range(1, looks + 1):
                 judge({"fd": score}, 16 * look)
@@ -214,7 +212,7 @@ def test_cmaes_unpickles_nothing_but_its_own_state(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("protocol", range(3, pickle.HIGHEST_PROTOCOL + 1))
 def test_cmaes_goes_on_from_its_own_state(protocol: int) -> None:
-    from gantool.runs.cmaes import CmaEs
+    from gantool.sweeps.cmaes import CmaEs
 
     own = cmaes.CMA(mean=np.zeros(2), sigma=1.0, bounds=np.array([[-4.0, 4.0], [-4.0, 4.0]]), seed=1)
     for _ in range(3):

@@ -19,9 +19,9 @@ from extent import some, thorough
 from gantool.cli.main import main
 from gantool.config.schema import StudyConfig
 from gantool.errors import GantoolError
-from gantool.runs.results import read_results
-from gantool.runs.storage import alone, storage_of
-from gantool.runs.study import ask, open_study
+from gantool.sweeps.results import read_results
+from gantool.sweeps.storage import alone, storage_of
+from gantool.sweeps.study import ask, open_study
 from processes import Process
 from test_study import RATE, SETTINGS, searching, space
 from test_sweeps_launched import wait_for

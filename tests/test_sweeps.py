@@ -13,8 +13,8 @@ from extent import some, thorough
 from gantool.cli.main import main
 from gantool.lock import is_held, locked
 from gantool.logging.status import read_status
-from gantool.runs.results import read_results
-from gantool.runs.sweeps import Enrolled, enrol, find_job, place, read_jobs, spelled, told_place
+from gantool.sweeps.jobs import Enrolled, enrol, find_job, place, read_jobs, spelled, told_place
+from gantool.sweeps.results import read_results
 from runs import newest, same_training, small
 
 SCORED = ["score=fd", "monitor=scores", "monitor.scores.num=60", "monitor.scores.every=2it"]

@@ -10,8 +10,8 @@ import pytest
 from extent import thorough
 from gantool.cli.main import main
 from gantool.logging.jsonl import read_metrics
-from gantool.runs.results import read_results
-from gantool.runs.study import open_study
+from gantool.sweeps.results import read_results
+from gantool.sweeps.study import open_study
 from processes import Process
 from runs import newest, same_training, small, train, wait_for_rounds
 from test_study import RATE, searching

@@ -197,9 +197,9 @@ def test_only_one_module_reads_the_configuration_of_a_run() -> None:
         "config/composed.py",
         "config/written.py",
         "page/reading.py",
-        "runs/results.py",
-        "runs/storage.py",
+        "sweeps/results.py",
+        "sweeps/storage.py",
     }
     assert not any(
-        "OmegaConf.load" in texts[name] for name in ("page/reading.py", "runs/results.py", "runs/storage.py")
+        "OmegaConf.load" in texts[name] for name in ("page/reading.py", "sweeps/results.py", "sweeps/storage.py")
     )

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from extent import ALL, thorough
 from gantool import load, load_run
 from gantool.batch import Draws
+from gantool.bench import compare as benchmark
 from gantool.cli.main import COMMANDS, OTHERS, main
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
@@ -25,7 +26,6 @@ from gantool.metrics.per_class import OfClass
 from gantool.metrics.score import Score
 from gantool.monitors.scores import Scores
 from gantool.networks.mlp import Discriminator, Generator
-from gantool.runs import benchmark
 from gantool.runs.interpolation import between
 from gantool.runs.labelled import Labelled
 from gantool.runs.projection import load_latents

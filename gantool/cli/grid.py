@@ -9,7 +9,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from gantool.cli.launching import Launching
 from gantool.errors import GantoolError
 from gantool.runs.output import writing
-from gantool.runs.sweeps import check_varied, digest, enrol, find_job, place, standing
+from gantool.sweeps.jobs import check_varied, digest, enrol, find_job, place, standing
 
 log = logging.getLogger(__name__)
 

@@ -24,8 +24,8 @@ from gantool.launch import first_failure, is_first_rank
 from gantool.lock import is_held
 from gantool.logging.jsonl import read_metrics
 from gantool.logging.status import NAME, read_status, write_status
-from gantool.runs.sweeps import ELSEWHERE, digest, standing, told_place
 from gantool.screen import shown
+from gantool.sweeps.jobs import ELSEWHERE, digest, standing, told_place
 
 _MOST = 20  # lines of one error
 SHARED = ("train", "evaluate", "sample")  # commands whose work the ranks share; the others are the first one's

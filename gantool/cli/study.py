@@ -23,10 +23,10 @@ from gantool.errors import GantoolError, did_you_mean
 from gantool.launch import processes
 from gantool.lock import locked
 from gantool.runs.output import writing
-from gantool.runs.space import ANOTHER, as_begun, combinations, space_of
-from gantool.runs.storage import alone, reached
-from gantool.runs.sweeps import Enrolled, check_varied, digest, enrol_as, place, spelled
 from gantool.schedules import parse_seconds
+from gantool.sweeps.jobs import Enrolled, check_varied, digest, enrol_as, place, spelled
+from gantool.sweeps.space import ANOTHER, as_begun, combinations, space_of
+from gantool.sweeps.storage import alone, reached
 
 if TYPE_CHECKING:
     import optuna
@@ -81,7 +81,7 @@ def run_study(launching: Launching, arguments: Sequence[str]) -> None:
     if cfg.trainer.time_limit:  # it stops one, which the search then goes on with, for ever
         fix = "take study.time_limit for the search, trainer.duration for a trial"
         raise GantoolError(f"trainer.time_limit={cfg.trainer.time_limit} stops a trial but does not end it: {fix}")
-    from gantool.runs.study import draw, objectives_of, tell
+    from gantool.sweeps.study import draw, objectives_of, tell
 
     plus = {one.get_key_element().lstrip("+"): one.get_key_element() for one in varied}
     search = Search(launching, config, space_of(varied), fixed, plus, time.time())
@@ -114,7 +114,7 @@ def _opened(search: Search, overrides: Sequence[Override]) -> "tuple[optuna.Stud
     """The study, made where there is none, and the search with its values in the order in which it began; raises
     GantoolError where it is another study than is asked for now."""
     from gantool.runs.monitors import scorer_of
-    from gantool.runs.study import exists, objectives_of, open_study
+    from gantool.sweeps.study import exists, objectives_of, open_study
 
     folder, config, common = search.folder, search.config, list(spelled(search.fixed))
     asked = [config.objective] if isinstance(config.objective, str) else config.objective
@@ -163,7 +163,7 @@ def _left(study: "optuna.Study", config: StudyConfig) -> int:
 def _claimed(search: Search) -> Iterator[list[Trial]]:
     """At most study.at_once trials that are this process's until the block ends: those that others have left, or else
     new ones. [] where there is nothing left to do."""
-    from gantool.runs.study import CLAIM, ask, left_behind, open_study
+    from gantool.sweeps.study import CLAIM, ask, left_behind, open_study
 
     folder, config = search.folder, search.config
     with ExitStack() as claims:

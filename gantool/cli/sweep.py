@@ -4,11 +4,11 @@ from contextlib import suppress
 
 from gantool.cli.folders import Sweep
 from gantool.margins import written
-from gantool.runs.best import tell_best
-from gantool.runs.ranking import ranking
-from gantool.runs.results import read_results
-from gantool.runs.tables import print_seeds, save_ranking
 from gantool.screen import screen
+from gantool.sweeps.best import tell_best
+from gantool.sweeps.ranking import ranking
+from gantool.sweeps.results import read_results
+from gantool.sweeps.tables import print_seeds, save_ranking
 
 
 def report(sweep: Sweep) -> int:

@@ -8,6 +8,6 @@ from gantool.config import Written
 
 def bench(cfg: DictConfig) -> float:
     """How many times as fast as the plain loop the composed step is; see compare."""
-    from gantool.runs.benchmark import compare  # torch waits until a command runs
+    from gantool.bench.compare import compare  # torch waits until a command runs
 
     return compare(cfg, Written.of(HydraConfig.get()))

@@ -14,9 +14,9 @@ def diff(words: Sequence[str]) -> None:
     a, b = (find_run(folder, "run") for folder in parser.parse_args(words).runs)
 
     from gantool.margins import written
-    from gantool.runs.ranking import ranking
-    from gantool.runs.results import Result
     from gantool.screen import screen
+    from gantool.sweeps.ranking import ranking
+    from gantool.sweeps.results import Result
 
     console = screen()
     if not console.is_terminal:

@@ -106,7 +106,7 @@ def _places(runs: list[Path], out: str | None) -> dict[Path, Path]:
 
 def _trained(name: str | None) -> list[str | None]:
     """The runs with a checkpoint of the sweep that is called so, or `name` itself where it is none."""
-    from gantool.runs.results import jobs_of_sweep
+    from gantool.sweeps.results import jobs_of_sweep
 
     jobs = jobs_of_sweep(expanded(name)) if name else []
     trained = [str(job) for job in jobs if whole_files(job / "checkpoints", "*.pt")]

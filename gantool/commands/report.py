@@ -30,11 +30,11 @@ def report(options: Options) -> None:
     from gantool.files import write_whole
     from gantool.page.reading import RunFolder
     from gantool.page.render import page_of_run, page_of_runs
-    from gantool.runs.best import tell_best
     from gantool.runs.output import writing
-    from gantool.runs.ranking import ranking
-    from gantool.runs.results import jobs_of_sweep, read_results
-    from gantool.runs.tables import save_ranking
+    from gantool.sweeps.best import tell_best
+    from gantool.sweeps.ranking import ranking
+    from gantool.sweeps.results import jobs_of_sweep, read_results
+    from gantool.sweeps.tables import save_ranking
 
     named = [options.run] if isinstance(options.run, str) else options.run
     if not named:
@@ -72,8 +72,8 @@ def report(options: Options) -> None:
 
 def _of_search(folder: Path, jobs: Sequence[Path], trusted: bool) -> list[Path]:
     """Pictures of the search in a sweep's folder, drawn anew where its trials can be had."""
-    from gantool.runs.storage import JOURNAL, address_in, reached
-    from gantool.runs.study import draw, open_study
+    from gantool.sweeps.storage import JOURNAL, address_in, reached
+    from gantool.sweeps.study import draw, open_study
 
     try:
         kept = (folder / JOURNAL).is_file()

@@ -14,7 +14,7 @@ from gantool.logging.tensorboard import CHARTS
 from gantool.margins import written
 from gantool.page.chart import Points, chart, colours, number
 from gantool.page.reading import RunFolder, inlined, rows_of, width_of
-from gantool.runs.results import Result
+from gantool.sweeps.results import Result
 
 GROWTH = 6  # grids in the strip
 CAPTIONS = {

@@ -26,8 +26,8 @@ from gantool.page.content import (
     warnings,
 )
 from gantool.page.reading import RunFolder, inlined
-from gantool.runs.ranking import Ranking, ranking, shortened
-from gantool.runs.results import Result
+from gantool.sweeps.ranking import Ranking, ranking, shortened
+from gantool.sweeps.results import Result
 
 _DRAWN = 6  # runs in a chart: as many as there are colours to tell them by
 _LONGEST = 44  # characters of a name in a legend

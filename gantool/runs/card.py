@@ -14,12 +14,12 @@ from gantool.files import write_whole
 from gantool.images import normalise
 from gantool.logging.grid import enlarged, grid, save_grid, save_png, with_column_names
 from gantool.margins import written
-from gantool.runs.results import Result
 from gantool.runs.sampling import column_names, columns_for
 from gantool.runs.snapshot import shown_vectors
 from gantool.runs.trained import TrainedRun
 from gantool.runs.translation import choose_direction, list_sources
 from gantool.screen import shown as printable
+from gantool.sweeps.results import Result
 
 NAME, GRID = "README.md", "samples.png"
 _SAMPLES = 64

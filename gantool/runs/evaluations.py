@@ -16,10 +16,10 @@ from gantool.logging.tensorboard import beside
 from gantool.margins import written
 from gantool.paths import expanded
 from gantool.runs.output import writing
-from gantool.runs.ranking import Ranking, ranking
-from gantool.runs.results import Result, settings_of
-from gantool.runs.tables import print_seeds
 from gantool.screen import screen
+from gantool.sweeps.ranking import Ranking, ranking
+from gantool.sweeps.results import Result, settings_of
+from gantool.sweeps.tables import print_seeds
 
 
 @dataclass(frozen=True)

@@ -34,9 +34,9 @@ from gantool.runs.parallel import arrange, check_parallel, settings_of
 from gantool.runs.ready import get_ready, settled
 from gantool.runs.rehearsal import rehearse
 from gantool.runs.resuming import check_data, forget_other_scores, tell_jumps
-from gantool.runs.study import judge_of
-from gantool.runs.sweeps import told_place
 from gantool.runs.transfer import begin_from, check_source
+from gantool.sweeps.jobs import told_place
+from gantool.sweeps.study import judge_of
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.ending import Ending
 from gantool.training.loop import Every
@@ -104,7 +104,7 @@ class _Run:
         setup, state, trainer, first = self.setup, self.state, self.setup.config.trainer, rank() == 0
         scorer, is_job = scorer_of(self.monitors), self.hydra.mode == RunMode.MULTIRUN
         best_metric, trackers = scorer.names[0] if scorer else None, build_trackers(setup, scorer) if first else {}
-        judge = judge_of(setup, self.run_dir, self.monitors, state.progress.total) if is_job else None
+        judge = judge_of(setup.config.study, self.run_dir, self.monitors, state.progress.total) if is_job else None
         checkpoints = Checkpoints(self.run_dir, trainer.keep_checkpoints, state.check)
         resumed = self.resume(checkpoints)
         forget_other_scores(state, scores_of(self.monitors))

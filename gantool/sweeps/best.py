@@ -16,9 +16,9 @@ from gantool.config import trust
 from gantool.config.composed import choices, naming, own_folders
 from gantool.files import write_whole
 from gantool.paths import conf_dir
-from gantool.runs.ranking import Ranking
-from gantool.runs.sweeps import spelling
 from gantool.screen import shown
+from gantool.sweeps.jobs import spelling
+from gantool.sweeps.ranking import Ranking
 
 PRESET = Path("experiment") / "best.yaml"  # below the sweep's folder
 _OF_THE_SWEEP = ("study", "sweep_metric")

@@ -15,7 +15,7 @@ from gantool.lock import is_held
 from gantool.logging.jsonl import read_metrics, seconds
 from gantool.logging.status import NAME, read_status
 from gantool.margins import PARTS, Estimate
-from gantool.runs.sweeps import ELSEWHERE, number_of, read_jobs
+from gantool.sweeps.jobs import ELSEWHERE, number_of, read_jobs
 
 
 @dataclass(frozen=True)

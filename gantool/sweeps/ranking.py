@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from gantool.logging.protocol import LATER, ways
 from gantool.margins import Estimate, places
-from gantool.runs.results import Result, rank
+from gantool.sweeps.results import Result, rank
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from gantool import beside
+from gantool.bench.dcgan_example import BATCH, RESOLUTION, Example
+from gantool.bench.operations import Operations
+from gantool.bench.plain_loop import PlainLoop, copied
 from gantool.config import Written, build
 from gantool.config.resolvers import register_resolvers
 from gantool.data.cache import prepare
@@ -30,11 +33,8 @@ from gantool.game import Regularizer
 from gantool.logging.console import Console
 from gantool.logging.log import Log
 from gantool.runs.build import Setup, build_state, build_stream, set_up
-from gantool.runs.example import BATCH, RESOLUTION, Example
 from gantool.runs.monitors import build_measurements, build_monitors
-from gantool.runs.operations import Operations
 from gantool.runs.parallel import arrange, check_parallel, settings_of
-from gantool.runs.plain_loop import PlainLoop, copied
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.hardware import keep_freed_pages, peak_memory
 from gantool.training.loop import follow, play_round

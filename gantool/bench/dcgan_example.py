@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from gantool.bench.plain_loop import Items
 from gantool.data.image_set import ImageSet
-from gantool.runs.plain_loop import Items
 from gantool.training.hardware import default_allocator
 
 RESOLUTION = 64

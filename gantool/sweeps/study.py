@@ -18,10 +18,9 @@ from gantool.errors import GantoolError, first_line, require
 from gantool.files import write_whole
 from gantool.lock import is_held
 from gantool.monitors.scores import Scores
-from gantool.runs.build import Setup
-from gantool.runs.results import Result
-from gantool.runs.space import ANOTHER, is_within
-from gantool.runs.storage import JOURNAL, reached, refused, storage_of
+from gantool.sweeps.results import Result
+from gantool.sweeps.space import ANOTHER, is_within
+from gantool.sweeps.storage import JOURNAL, reached, refused, storage_of
 from gantool.training.loop import Every
 from gantool.training.recorder import Pruned
 
@@ -86,7 +85,7 @@ def ask(folder: Path, config: StudyConfig, space: "dict[str, BaseDistribution]")
     import optuna
     from optuna.trial import TrialState
 
-    from gantool.runs.cmaes import CmaEs
+    from gantool.sweeps.cmaes import CmaEs
 
     study = open_study(folder, config.storage)
     trials = study.get_trials(deepcopy=False)
@@ -185,13 +184,12 @@ def tell(study: "optuna.Study", number: int, job: Path) -> None:
 
 
 def judge_of(
-    setup: Setup, run_dir: Path, monitors: Sequence[Every], total: int
+    config: StudyConfig | None, run_dir: Path, monitors: Sequence[Every], total: int
 ) -> Callable[[dict[str, float], int], None] | None:
     """What ends the run in `run_dir`, a trial, where its scores fall behind those of others; None where nothing does.
 
     The scores are compared by their number, so that trials of other batch sizes are alike.
     """
-    config = setup.config.study
     interval = next((every.interval for every in monitors if isinstance(every.monitor, Scores)), 0)
     if config is None or config.trial is None or config.pruner == "none" or not interval:
         return None

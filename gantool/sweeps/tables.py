@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gantool.files import write_whole
-from gantool.runs.ranking import Ranking
+from gantool.sweeps.ranking import Ranking
 
 if TYPE_CHECKING:
     from rich.console import Console

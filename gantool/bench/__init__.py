@@ -1,0 +1,1 @@
+"""What gantool bench times, and what against."""

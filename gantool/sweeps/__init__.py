@@ -1,0 +1,1 @@
+"""Sweeps and searches: their jobs, what these scored, ranked, and the trials of a study."""
