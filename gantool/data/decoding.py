@@ -25,6 +25,7 @@ from gantool.shapes import Resolution
 S = TypeVar("S")
 T = TypeVar("T")
 R = TypeVar("R")
+Work = Callable[[Piece], tuple[np.ndarray, tuple[Seen, ...]]]
 MANY, CHUNK = 20_000, 500  # images from which on processes decode, and so many at a time
 
 
@@ -41,49 +42,41 @@ def decode_files(
     are read before. Many are decoded by processes, where these can be forked."""
     pieces = [Piece(piece) if isinstance(piece, str) else piece for piece in pieces]
 
-    def read(piece: Piece, found: tuple[float, float] | None = None) -> tuple[np.ndarray, tuple[Seen, ...]]:
-        place, name = opened(root, piece.name)
-        return decode(place, resolution, channels, fitting, name=name, page=piece.page, found=found)
-
     found = None
     if fitting.range == "auto":
         spans = [span for span in on_all_cores(pieces, partial(_used, root, channels)) if span is not None]
         found = (min(low for low, _ in spans), max(high for _, high in spans)) if spans else (0.0, 1.0)
     pieces, labels = pieces[first:], labels[first:]
-    work = partial(read, found=found)
+    work = partial(_read, root, resolution, channels, fitting, found)
     if len(pieces) < MANY or "fork" not in get_all_start_methods():
         return decode_each(pieces, labels, work)
-    return _by_processes(partial(_chunk, root, resolution, channels, fitting, found), pieces, labels)
+    return _by_processes(work, pieces, labels)
 
 
-def _chunk(
+def _read(
     root: Path | Archive,
     resolution: Resolution,
     channels: int,
     fitting: Fitting,
     found: tuple[float, float] | None,
-    pieces: Sequence[Piece],
-    labels: Sequence[Label],
-) -> list[Decoded | Damaged]:
-    def read(piece: Piece) -> tuple[np.ndarray, tuple[Seen, ...]]:
-        place, name = opened(root, piece.name)
-        return decode(place, resolution, channels, fitting, name=name, page=piece.page, found=found)
-
-    return [_decoded(piece, label, read) for piece, label in zip(pieces, labels, strict=True)]
+    piece: Piece,
+) -> tuple[np.ndarray, tuple[Seen, ...]]:
+    place, name = opened(root, piece.name)
+    return decode(place, resolution, channels, fitting, name=name, page=piece.page, found=found)
 
 
-def _by_processes(
-    work: Callable[[Sequence[Piece], Sequence[Label]], list[Decoded | Damaged]],
-    pieces: Sequence[Piece],
-    labels: Sequence[Label],
-) -> Iterator[Decoded | Damaged]:
+def _chunk(work: Work, pieces: Sequence[Piece], labels: Sequence[Label]) -> list[Decoded | Damaged]:
+    return [_decoded(piece, label, work) for piece, label in zip(pieces, labels, strict=True)]
+
+
+def _by_processes(work: Work, pieces: Sequence[Piece], labels: Sequence[Label]) -> Iterator[Decoded | Damaged]:
     """As threads would do it: of small images most of the time goes into Python, where threads wait for each other."""
     count = os.cpu_count() or 1
     with ProcessPoolExecutor(count, get_context("fork"), _end_with_parent) as pool:
         waiting: deque[Future[list[Decoded | Damaged]]] = deque()
         try:
             for start in range(0, len(pieces), CHUNK):
-                waiting.append(pool.submit(work, pieces[start : start + CHUNK], labels[start : start + CHUNK]))
+                waiting.append(pool.submit(_chunk, work, pieces[start : start + CHUNK], labels[start : start + CHUNK]))
                 if len(waiting) > 2 * count:
                     yield from waiting.popleft().result()
             while waiting:

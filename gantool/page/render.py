@@ -26,7 +26,7 @@ from gantool.page.content import (
     warnings,
 )
 from gantool.page.reading import RunFolder, inlined
-from gantool.sweeps.ranking import Ranking, ranking, shortened
+from gantool.sweeps.ranking import Ranking, ranking, told_apart
 from gantool.sweeps.results import Result
 
 _DRAWN = 6  # runs in a chart: as many as there are colours to tell them by
@@ -118,16 +118,10 @@ class Shown:
 
 def names_by_what_varies(runs: dict[str, RunFolder]) -> dict[str, str]:
     """What was typed for one run and not for all; its folder's name where that says nothing."""
-    typed = {name: run.overrides for name, run in runs.items()}
-    common = set.intersection(*(set(words) for words in typed.values())) if typed else set()
-    own = {name: [w for w in words if w not in common and not w.startswith("hydra")] for name, words in typed.items()}
+    typed = [[word for word in run.overrides if not word.startswith("hydra")] for run in runs.values()]
     # Choices of groups say more than values, which have a dot.
-    ordered = {name: sorted(words, key=lambda w: "." in w.partition("=")[0]) for name, words in own.items()}
-    names = {name: " ".join(map(shortened, words)) for name, words in ordered.items()}
-    if len(set(names.values())) < len(names):
-        names = {name: " ".join(words) for name, words in ordered.items()}
-    distinct = len(set(names.values())) == len(names) and all(names.values())
-    return {name: text if distinct else name for name, text in names.items()}
+    names = told_apart([sorted(words, key=lambda w: "." in w.partition("=")[0]) for words in typed])
+    return dict(zip(runs, names if len(set(names)) == len(names) and all(names) else runs, strict=True))
 
 
 def _ranking(order: Ranking, names: dict[str, str]) -> dict[str, Any]:

@@ -98,6 +98,14 @@ def shortened(word: str) -> str:
     return f"{key}={float(value):.4g}" if is_long and len(f"{float(value):.4g}") < len(value) else word
 
 
+def told_apart(words: Sequence[Sequence[str]]) -> list[str]:
+    """What each has of its own, in short where that still tells them apart."""
+    common = set.intersection(*map(set, words)) if words else set()
+    own = [[word for word in one if word not in common] for one in words]
+    names = [" ".join(map(shortened, one)) for one in own]
+    return names if len(set(names)) == len(names) else [" ".join(one) for one in own]
+
+
 def _of(names: list[str], scored: Sequence[Result]) -> str:
     return "" if len(names) == len(scored) else f" ({', '.join(names)})"
 
@@ -121,11 +129,7 @@ def _groups(alike: Sequence[Result], metric: str) -> list[Group]:
         members.setdefault((one.settings, one.nimg) if one.settings else index, []).append(one)
     groups = list(members.values())
     words = [[word for word in group[0].words if not word.startswith(("trainer.seed=", "hydra"))] for group in groups]
-    common = set.intersection(*map(set, words)) if words else set()
-    words = [[word for word in one if word not in common] for one in words]
-    names = [" ".join(map(shortened, one)) for one in words]
-    names = names if len(set(names)) == len(names) else [" ".join(one) for one in words]
-    names = ["all"] if len(names) == 1 else names
+    names = ["all"] if len(words) == 1 else told_apart(words)
     distinct = len(set(names)) == len(names) and all(names)
     made = [
         (name if distinct else group[0].name, {key: _estimate(group, key) for key in group[0].metrics})
