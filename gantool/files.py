@@ -1,8 +1,12 @@
 """Files that are whole or not there, whatever ends the process or the power while they are written."""
 
+import csv
+import json
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -46,6 +50,26 @@ def write_whole(path: Path, content: bytes | memoryview | str) -> None:
     """Replaces the file in one step, as `whole` does."""
     with whole(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def write_json(content: object, path: Path) -> None:
+    """Numbers that are not finite become null, as JSON has none."""
+    write_whole(path, json.dumps(_finite(content), indent=2, default=str) + "\n")
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_csv(header: Sequence[str], rows: Iterable[Sequence[object]], path: Path) -> None:
+    """One line of names, then the rows."""
+    text = StringIO(newline="")
+    csv.writer(text).writerows([header, *rows])
+    write_whole(path, text.getvalue())
 
 
 def check_writable(path: Path, fix: str = "choose another place") -> None:

@@ -38,8 +38,9 @@ def embed(options: Options) -> None:
     """Writes the maps, the neighbours and their numbers. Raises GantoolError for the user's mistakes."""
     import torch
 
+    from gantool.analysis.board import Board
     from gantool.analysis.embedding import principal_components, tsne
-    from gantool.analysis.report import Board, write_json
+    from gantool.files import write_json
     from gantool.logging.tensorboard import beside
     from gantool.runs import embedding
     from gantool.runs.output import output, stamp

@@ -47,8 +47,9 @@ def explain(options: Options) -> None:
     """Writes spectra, directions and attributions. Raises GantoolError for the user's mistakes."""
     import torch
 
+    from gantool.analysis.board import Board
     from gantool.analysis.draw_explanation import draw_attributions, draw_directions, draw_spectrum
-    from gantool.analysis.report import Board, write_csv, write_json
+    from gantool.files import write_csv, write_json
     from gantool.logging.tensorboard import beside
     from gantool.runs.explanation import judged, sensitivity, summary
     from gantool.runs.output import output, stamp

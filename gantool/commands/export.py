@@ -1,6 +1,5 @@
 """gantool export: a run's generators as a snapshot, ONNX and a torch.export program, each compared with the run."""
 
-import json
 import logging
 from typing import Literal
 
@@ -33,7 +32,7 @@ def export(options: Options) -> None:
     """Raises GantoolError for the user's mistakes, and where a file's images are more than TOLERANCE off."""
     import torch
 
-    from gantool.files import write_whole
+    from gantool.files import write_json
     from gantool.runs.exporting import BATCHES, TOLERANCE, write_formats
     from gantool.runs.output import output
     from gantool.runs.trained import opened
@@ -53,7 +52,7 @@ def export(options: Options) -> None:
             (out / name).unlink()
         about |= {"largest_difference": sound, "batch_sizes": BATCHES, "torch": str(torch.__version__)}
         if not hub:
-            write_whole(out / "export.json", json.dumps(about, indent=2) + "\n")
+            write_json(about, out / "export.json")
     for name, value in sound.items():
         log.info("%s  differs from the run by at most %.1e", out / name, value)
     if hub and not wrong:

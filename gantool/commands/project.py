@@ -1,6 +1,5 @@
 """gantool project: the latents behind images of one's own, as a grid and as files for gantool interpolate."""
 
-import json
 import logging
 import shlex
 from itertools import islice
@@ -39,7 +38,7 @@ def project(options: Options) -> None:
     """Raises GantoolError for the user's mistakes."""
     import torch
 
-    from gantool.files import write_whole
+    from gantool.files import write_json
     from gantool.images import normalise
     from gantool.logging.grid import grid, save_grid
     from gantool.runs import projection
@@ -65,7 +64,7 @@ def project(options: Options) -> None:
         pairs = torch.stack([wanted.cpu(), found.images.cpu()], 1).flatten(0, 1)
         save_grid(grid(pairs, min(8, len(pairs))), out / "grid.png")
         errors = {str(name): round(float(error), 4) for name, error in zip(names, found.errors, strict=True)}
-        write_whole(out / "errors.json", json.dumps(errors, indent=2) + "\n")
+        write_json(errors, out / "errors.json")
     mean = float(found.errors.mean())
     log.info("%d images projected, RMS pixel error %.3f (pixels range from -1 to 1): %s", len(names), mean, out)
     own = {key: getattr(options, key) for key in _ALIKE}

@@ -30,8 +30,7 @@ def truncation(options: Options) -> None:
     """Raises GantoolError for the user's mistakes."""
     import torch
 
-    from gantool.analysis.report import write_csv, write_json
-    from gantool.files import whole
+    from gantool.files import whole, write_csv, write_json
     from gantool.logging.grid import grid, save_grid
     from gantool.margins import written
     from gantool.metrics.scorer import Scorer

@@ -64,14 +64,14 @@ def fit_array(pixels: np.ndarray, resolution: Resolution, channels: int, fitting
     return fit(Image.fromarray(pixels), resolution, channels, fitting)
 
 
-def open_image(path: Path | BinaryIO, name: str = "") -> tuple[Image.Image, Seen]:
+def open_image(path: Path | BinaryIO, name: str) -> tuple[Image.Image, Seen]:
     """One file, called `name`, as L or RGB, and what it held: turned as its EXIF says, transparency on white, 16 bits
     scaled to 8.
 
     Raises an exception of PIL's choosing for a damaged file, ValueError for one that cannot be meant: several frames or
     pages, numbers without an agreed range.
     """
-    with Image.open(path, formats=formats_of(name or str(path))) as file:
+    with Image.open(path, formats=formats_of(name)) as file:
         kind, mode, size, bits, remarks = file.format or "", file.mode, file.size, _bits(file), []
         tags = file.tag_v2 if isinstance(file, TiffImagePlugin.TiffImageFile) else {}
         if (frames := getattr(file, "n_frames", 1)) > 1:
@@ -98,7 +98,7 @@ def open_image(path: Path | BinaryIO, name: str = "") -> tuple[Image.Image, Seen
             if image.mode not in ("L", "RGB"):
                 image = image.convert("L" if image.mode == "1" else "RGB")
             peak = np.max(image.getextrema()) / 255
-        return image, Seen(name or str(path), kind, mode, bits, size, float(peak), tuple(remarks))
+        return image, Seen(name, kind, mode, bits, size, float(peak), tuple(remarks))
 
 
 def _bits(file: Image.Image) -> int:

@@ -125,7 +125,7 @@ class Stream:
             if shelf is not None:
                 shelf.expect([self._rows(self._orders(deck)[side], *taken) for deck, *taken in asked])
 
-    def fixed(self, count: int, seed: int = 0, *, classes: int = 0) -> Batch:
+    def fixed(self, count: int, *, classes: int = 0) -> Batch:
         """The same `count` images whenever it is called, unaugmented: for grids and statistics.
 
         They are of the test part where there is one, and all of one side before any comes again. With `classes`, so
@@ -134,17 +134,17 @@ class Stream:
         shown = self._shown
         if classes:
             assert shown.labels is not None, "a conditional game has labelled data"
-            order = _permutation(len(shown.images), seed, epoch=-1)
+            order = _permutation(len(shown.images), seed=0, epoch=-1)
             rows = rows_by_class(shown.labels, order, classes, count)
             images = normalise(shown.images[rows.clamp(min=0)].to(self.device))
             images[(rows < 0).to(self.device)] = -1
             return Batch(images, torch.arange(classes, device=self.device).repeat_interleave(count))
-        rows = _repeated(len(shown.images), count, seed)
+        rows = _repeated(len(shown.images), count)
         batch = Batch(normalise(shown.images[rows].to(self.device)))
         if shown.labels is not None:
             batch.labels = shown.labels[rows].to(self.device)
         if shown.source is not None:
-            rows = rows if shown.paired else _repeated(len(shown.source), count, seed, deck=1)
+            rows = rows if shown.paired else _repeated(len(shown.source), count, deck=1)
             batch.source = normalise(shown.source[rows].to(self.device))
         return batch
 
@@ -210,9 +210,9 @@ class _Order:
         return torch.cat(parts)
 
 
-def _repeated(num_images: int, count: int, seed: int, deck: int = 0) -> Tensor:
+def _repeated(num_images: int, count: int, deck: int = 0) -> Tensor:
     """(count,) indices in an order that no epoch has, from the start again where they are not enough."""
-    return _permutation(num_images, seed, epoch=-1, deck=deck).repeat(-(-count // num_images))[:count]
+    return _permutation(num_images, seed=0, epoch=-1, deck=deck).repeat(-(-count // num_images))[:count]
 
 
 def _permutation(count: int, seed: int, epoch: int, deck: int = 0) -> Tensor:

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gantool.analysis.board import Board
 from gantool.analysis.draw_embedding import NearestImages, Points, draw_maps, draw_neighbours
 from gantool.analysis.embedding import predicted_classes
 from gantool.analysis.neighbours import Closeness, Neighbours, closeness, nearest
-from gantool.analysis.report import Board, write_csv
+from gantool.files import write_csv
 from gantool.images import to_uint8
 from gantool.logging.progress import follow_images
 from gantool.metrics.embedding import Embedding, embed, embed_reals

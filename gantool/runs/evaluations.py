@@ -9,9 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gantool.analysis.report import write_csv, write_json
 from gantool.config.composed import typed_words
-from gantool.files import MARK, whole_files
+from gantool.files import MARK, whole_files, write_csv, write_json
 from gantool.logging.tensorboard import beside
 from gantool.margins import written
 from gantool.paths import expanded

@@ -153,9 +153,9 @@ class _Search:
         theirs = self.features(images, labels).detach()
         return pixels, (self.features(made, labels) - theirs).square().mean(1)
 
-    def distance(self, z: Tensor, labels: Tensor | None, images: Tensor | None = None) -> Tensor:
+    def distance(self, z: Tensor, labels: Tensor | None) -> Tensor:
         """(N,): of pixels and features, each 1 where it is as far as random images are."""
-        pixels, features = self.parts(z, labels, self.images if images is None else images)
+        pixels, features = self.parts(z, labels, self.images)
         return pixels / self.scales[0] + self.weight * features / self.scales[1]
 
     @torch.no_grad()

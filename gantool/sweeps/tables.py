@@ -1,13 +1,10 @@
 """A ranked table as files, and what stands below it on the screen: seeds together, and what was not measured alike."""
 
-import csv
-import json
 import math
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gantool.files import write_whole
+from gantool.files import write_csv, write_json
 from gantool.sweeps.ranking import Ranking
 
 if TYPE_CHECKING:
@@ -57,17 +54,13 @@ def save_ranking(folder: Path, ranked: Ranking) -> None:
         for one in ranked.groups
     ]
     content = {"ranked_by": ranked.metric, "jobs": jobs, "settings": settings, "notes": ranked.notes}
-    write_whole(folder / "results.json", json.dumps(content, indent=2) + "\n")
+    write_json(content, folder / "results.json")
     scores = [*names, *(f"{name}_margin" for name in names)]
-    _write_csv(folder / "results.csv", ["rank", "job", "state", "kimg", "seconds", *scores, "words", "error"], jobs)
+    _table(["rank", "job", "state", "kimg", "seconds", *scores, "words", "error"], jobs, folder / "results.csv")
     if settings:
         both = [key for name in names for key in (name, f"{name}_std")]
-        _write_csv(folder / "seeds.csv", ["rank", "settings", "seeds", *both], settings)
+        _table(["rank", "settings", "seeds", *both], settings, folder / "seeds.csv")
 
 
-def _write_csv(path: Path, header: list[str], rows: list[dict]) -> None:
-    text = StringIO(newline="")
-    writer = csv.DictWriter(text, header)
-    writer.writeheader()
-    writer.writerows(rows)
-    write_whole(path, text.getvalue())
+def _table(header: list[str], rows: list[dict], path: Path) -> None:
+    write_csv(header, ([row.get(key) for key in header] for row in rows), path)

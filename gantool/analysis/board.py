@@ -1,10 +1,8 @@
-"""Where an analysis leaves what it found, beside its pictures: JSON, CSV and TensorBoard."""
+"""What TensorBoard shows of an analysis, and its pictures as files."""
 
-import csv
-import json
 import math
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
 from importlib import import_module
 from io import StringIO
@@ -26,26 +24,6 @@ if TYPE_CHECKING:
 _THUMBNAIL = 64  # pixels of a side
 _SPRITE = 8192  # pixels of a side that a browser takes
 _PROJECTOR = "projector_config.pbtxt"
-
-
-def write_json(content: object, path: Path) -> None:
-    """Numbers that are not finite become null, as JSON has none."""
-    write_whole(path, json.dumps(_finite(content), indent=2, default=str) + "\n")
-
-
-def _finite(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def write_csv(header: Sequence[str], rows: Iterable[Sequence[object]], path: Path) -> None:
-    """One line of names, then the rows."""
-    text = StringIO(newline="")
-    csv.writer(text).writerows([header, *rows])
-    write_whole(path, text.getvalue())
 
 
 class Board:
