@@ -17,6 +17,7 @@ LAYERS = {
     0: {
         "errors",
         "files",
+        "folder",
         "launch",
         "lock",
         "paths",

@@ -20,7 +20,7 @@ from gantool.config.composed import find_run, load_composed
 from gantool.config.parts import nodes
 from gantool.config.schema import Train
 from gantool.errors import GantoolError, require
-from gantool.files import whole_files
+from gantool.folder import checkpoints_in
 from gantool.paths import KEYS, conf_dir, expanded
 
 _FLAGS_WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir")
@@ -193,6 +193,6 @@ def _open_run(run: Path, *, trusted: bool) -> DictConfig:
     if run.suffix == ".pt" and not run.is_dir():
         raise GantoolError(f"resume={run}: name the run folder, not a checkpoint in it")
     cfg = load_composed(find_run(run, "resume"), trusted=trusted)
-    if not whole_files(run / "checkpoints", "*.pt"):
+    if not checkpoints_in(run):
         raise GantoolError(f"resume={run} has no checkpoint to continue from: start it again with its own command")
     return cfg

@@ -10,6 +10,7 @@ from importlib import import_module
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Literal, Union, get_args, get_origin
 
+from gantool.folder import is_run
 from gantool.paths import KEYS, conf_dir, expanded, outputs_dir
 
 if TYPE_CHECKING:
@@ -137,16 +138,15 @@ def _folders(before: str, typed: str, *, runs: bool = False) -> Iterator[str]:
     for path in sorted(place.iterdir()) if place.is_dir() else ():
         if path.is_dir() and (not path.name.startswith(".") or typed.rpartition("/")[2].startswith(".")):
             name = f"{start}/{path.name}" if "/" in typed else path.name
-            is_run = runs and (path / ".hydra" / "config.yaml").is_file()
-            yield _offered(before, name, is_run=is_run)
+            yield _offered(before, name, ends=runs and is_run(path))
     if runs and "/" not in typed and "GANTOOL_OUTPUTS" in os.environ:
         made = [path.parents[1] for path in expanded(outputs_dir()).glob("*/*/.hydra/config.yaml")]
         for path in sorted(made)[-_MOST:]:
-            yield _offered(before, str(path), is_run=True)
+            yield _offered(before, str(path), ends=True)
 
 
-def _offered(before: str, name: str, *, is_run: bool) -> str:
-    end = "/" if not is_run else "" if "[" in before else " "
+def _offered(before: str, name: str, *, ends: bool) -> str:
+    end = "/" if not ends else "" if "[" in before else " "
     return before + re.sub(r"([\s'\"\\$&;|<>()])", r"\\\1", name) + end
 
 

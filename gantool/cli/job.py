@@ -19,9 +19,8 @@ from gantool.config.options import CommandOptions, read_options
 from gantool.config.resolvers import register_resolvers
 from gantool.config.wording import in_one_line
 from gantool.errors import InUse, RankLost, out_of_memory
-from gantool.files import whole_files
+from gantool.folder import checkpoints_in, in_use
 from gantool.launch import first_failure, is_first_rank
-from gantool.lock import is_held
 from gantool.logging.jsonl import read_metrics
 from gantool.logging.status import NAME, read_status, write_status
 from gantool.screen import shown
@@ -124,7 +123,7 @@ class Job:
 def _is_anothers(folder: Path) -> bool:
     """Whether another process trains in `folder`, so that what its status says is that one's to say. The first rank
     has let go of the folder by now; of the others it is who holds it."""
-    return is_first_rank() and is_held(folder / ".lock")
+    return is_first_rank() and in_use(folder)
 
 
 def _requeued(stop: SystemExit) -> bool:
@@ -149,7 +148,7 @@ def record_failure(folder: Path, error: str) -> None:
 
 def _got_anywhere(folder: Path) -> bool:
     """Whether a run has something to show; its status.json is as old as its newest checkpoint by the clock."""
-    if read_status(folder).get("progress", {}).get("nimg", 1) or whole_files(folder / "checkpoints", "*.pt"):
+    if read_status(folder).get("progress", {}).get("nimg", 1) or checkpoints_in(folder):
         return True
     return any(line.get("nimg") for line in read_metrics(folder))
 

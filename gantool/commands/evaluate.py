@@ -8,7 +8,7 @@ from pydantic import Field, PositiveInt
 
 from gantool.config.options import BLOCK, BatchSize, Latents, Out, Seed, Weights, group, key
 from gantool.errors import GantoolError, did_you_mean
-from gantool.files import whole_files
+from gantool.folder import checkpoints_in
 from gantool.launch import is_first_rank
 from gantool.paths import expanded
 
@@ -109,7 +109,7 @@ def _trained(name: str | None) -> list[str | None]:
     from gantool.sweeps.results import jobs_of_sweep
 
     jobs = jobs_of_sweep(expanded(name)) if name else []
-    trained = [str(job) for job in jobs if whole_files(job / "checkpoints", "*.pt")]
+    trained = [str(job) for job in jobs if checkpoints_in(job)]
     if jobs and not trained:
         raise GantoolError(f"run={name}: no job of this sweep has a checkpoint yet")
     return [*trained] or [name]
@@ -122,7 +122,7 @@ def find_targets(options: Options) -> list[Target]:
     found: list[Target] = []
     named = options.run if isinstance(options.run, list) else [options.run]
     for run in [one for name in named for one in _trained(name)]:
-        paths = sorted(whole_files(expanded(run or "") / "checkpoints", "*.pt"))
+        paths = sorted(checkpoints_in(expanded(run or "")))
         files = [path.name for path in paths]
         kept = {nimg: path.name for path in paths if (nimg := nimg_of(path)) is not None}
         asked = [options.checkpoint] if isinstance(options.checkpoint, str) else options.checkpoint

@@ -6,7 +6,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from gantool.errors import GantoolError, did_you_mean
-from gantool.lock import is_held
+from gantool.folder import in_use
 from gantool.paths import expanded, outputs_dir
 from gantool.runs.housekeeping import STATES, Entry, confirmed, holds_another, in_bytes, in_time, read_runs, remove
 from gantool.schedules import parse_seconds
@@ -97,7 +97,7 @@ def _delete(found: list[Entry], root: Path, yes: bool) -> None:
         return
     removed = 0
     for run in sorted(found, key=lambda run: len(run.folder.parts), reverse=True):  # first those that lie in others
-        if is_held(run.folder / ".lock"):  # since it was listed
+        if in_use(run.folder):  # since it was listed
             print(shown(f"{run.folder} is being trained; not deleted"))
             continue
         if other := holds_another(run.folder):

@@ -21,6 +21,7 @@ from gantool.config.resolvers import targets
 from gantool.config.schema import DATASET_OWNED, OPTIMIZER_OWNED, Train
 from gantool.errors import GantoolError, did_you_mean
 from gantool.files import write_whole
+from gantool.folder import is_run
 from gantool.paths import conf_dir, expanded
 
 _NODES = ("recipe", "trainer", "dataset", "loss", "optimizer")
@@ -37,7 +38,7 @@ def save_composed(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig)
     """
     folder = run_dir / ".hydra"
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "config.yaml").exists():
+    if not is_run(run_dir):
         write_whole(folder / "hydra.yaml", OmegaConf.to_yaml({"hydra": hydra}))
         typed = [str(word).removeprefix("++") for word in hydra.overrides.task]  # see cli.arguments.add_arguments
         write_whole(folder / "overrides.yaml", OmegaConf.to_yaml(typed))
@@ -86,7 +87,7 @@ def find_run(
     if not path.is_dir():
         siblings = [sibling.name for sibling in path.parent.iterdir()] if path.parent.is_dir() else []
         raise GantoolError(f"{key}={folder}: no such folder{did_you_mean(path.name, siblings)}")
-    if not (path / ".hydra" / "config.yaml").is_file():
+    if not is_run(path):
         raise GantoolError(f"{key}={folder} {otherwise}{_runs_in(path)}")
     return path
 
@@ -222,7 +223,7 @@ def changes(cfg: DictConfig, run_dir: Path) -> dict[str, tuple[Any, Any]]:
 
     Both are compared resolved, leaf by leaf. Empty where `run_dir` has no configuration yet.
     """
-    if not (run_dir / ".hydra" / "config.yaml").exists():
+    if not is_run(run_dir):
         return {}
     saved, typed = OmegaConf.to_container(read_saved(run_dir)), OmegaConf.to_container(cfg)
     before, now = leaves(resolve(DictConfig(_told(saved, typed)))), leaves(resolve(cfg))

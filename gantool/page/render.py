@@ -10,6 +10,7 @@ import jinja2
 
 from gantool import __version__
 from gantool.errors import GantoolError, did_you_mean
+from gantool.folder import is_run
 from gantool.margins import written
 from gantool.page.chart import chart, colours, number
 from gantool.page.content import (
@@ -62,7 +63,7 @@ def page_of_runs(
 ) -> str:
     """HTML that compares runs: ranked by `metric`, their samples, their curves over one another, and `pictures` of a
     search among settings; of a sweep also lines about the `best` job."""
-    runs = {f.name: RunFolder(f.resolve()) for f in folders if (f / ".hydra" / "config.yaml").is_file()}
+    runs = {f.name: RunFolder(f.resolve()) for f in folders if is_run(f)}
     names = names_by_what_varies(runs)
     results = [Result.read(folder) for folder in folders]
     known = list(dict.fromkeys(name for result in results for name in result.metrics))

@@ -17,6 +17,7 @@ from gantool.config.composed import settings, typed_words
 from gantool.data.cache import prepare
 from gantool.data.stream import Stream
 from gantool.errors import GantoolError, out_of_memory
+from gantool.folder import is_run
 from gantool.game import Progress
 from gantool.games.gan import GAN
 from gantool.launch import processes
@@ -143,7 +144,7 @@ def settle_batch(cfg: DictConfig, written: Written, run_dir: Path) -> None:
     """
     if (asked := assume_batch(cfg)) is None:
         return
-    if (run_dir / ".hydra" / "config.yaml").exists():
+    if is_run(run_dir):
         before, begun = settings(run_dir), typed_words(run_dir)
         for key in ("trainer.batch_size", "trainer.microbatch", "recipe.batch_size"):
             value = asked if key == "trainer.batch_size" else OmegaConf.select(cfg, key)

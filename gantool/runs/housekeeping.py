@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gantool.config.composed import choices
-from gantool.lock import is_held
+from gantool.folder import in_use
 from gantool.logging.status import read_status
 
 STATES = ("running", "killed", "stopped", "failed", "finished", "pruned", "empty")
@@ -37,7 +37,7 @@ class Entry:
         files = files_in(folder, others)
         written = max((file.st_mtime for file in files), default=now)
         state = str(status.get("state") or "empty")
-        if state == "running" and not is_held(folder / ".lock"):
+        if state == "running" and not in_use(folder):
             state = "killed"
         best, metrics = status.get("best") or {}, status.get("metrics") or {}
         name, value = best.get("metric"), best.get("value")

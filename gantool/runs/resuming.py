@@ -15,7 +15,7 @@ from gantool.config import Train, build, changes
 from gantool.config.parts import find, nodes, parameters
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
-from gantool.files import whole_files
+from gantool.folder import checkpoints_in
 from gantool.game import Progress
 from gantool.logging.protocol import way
 from gantool.monitors.scores import Scores
@@ -51,7 +51,7 @@ OWN = {f"gantool.schedules.{kind}" for kind in ("Constant", "Cosine", "Decay", "
 
 def check_changes(cfg: DictConfig, run_dir: Path) -> None:
     """Tells what `cfg` changes in a run that goes on; raises GantoolError for what its tensors cannot follow."""
-    if not whole_files(run_dir / "checkpoints", "*.pt"):
+    if not checkpoints_in(run_dir):
         return
     changed = changes(cfg, run_dir)
     refused = {key: FIXED[part] for key in changed for part in FIXED if key.startswith(part)}

@@ -18,7 +18,7 @@ from gantool.config import Written, choices, save_composed
 from gantool.config.trust import check_links
 from gantool.data.stream import Stream
 from gantool.errors import InUse, out_of_memory
-from gantool.files import whole_files
+from gantool.folder import LOCK, checkpoints_in
 from gantool.lock import locked
 from gantool.logging.console import Console
 from gantool.logging.log import Log
@@ -62,7 +62,7 @@ def train_run(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> 
     started, written = time.monotonic(), Written.of(hydra)
     # resume= has looked, or was told to trust; where nobody's run is, links are the user's own, such as to a big disk.
     if hydra.job.config_name != "resume" and os.path.lexists(run_dir / ".hydra" / "config.yaml"):
-        can_resume = bool(whole_files(run_dir / "checkpoints", "*.pt"))
+        can_resume = bool(checkpoints_in(run_dir))
         trusting = f"; {shlex.quote(f'resume={run_dir}')} trust=true writes to what it leads to" if can_resume else ""
         check_links(run_dir, f"choose another folder{trusting}")
     settle_batch(cfg, written, run_dir)
@@ -215,7 +215,7 @@ def sole_user(run_dir: Path) -> Iterator[None]:
     def refuse() -> None:
         raise InUse(f"{run_dir} is in use by another process: wait for it, or choose another hydra.run.dir")
 
-    lock = locked(run_dir / ".lock", refuse) if rank() == 0 else nullcontext()
+    lock = locked(run_dir / LOCK, refuse) if rank() == 0 else nullcontext()
     with writing(run_dir, f"make room and go on with {shlex.quote(f'resume={run_dir}')}"), lock:
         yield
 

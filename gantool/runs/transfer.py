@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gantool.config import Train
 from gantool.config.composed import find_run
 from gantool.errors import GantoolError
-from gantool.files import whole_files
+from gantool.folder import checkpoints_in
 from gantool.paths import expanded
 from gantool.runs.hub import NAME, find_snapshot, is_on_hub
 from gantool.runs.snapshot import read_snapshot
@@ -39,7 +39,7 @@ class Origin:
 def check_source(source: str | None, run_dir: Path) -> None:
     """Raises GantoolError where the run is to begin from what is no run, checkpoint or snapshot; one that is under way
     no longer asks."""
-    if source is not None and not whole_files(run_dir / "checkpoints", "*.pt"):
+    if source is not None and not checkpoints_in(run_dir):
         _read(source)
 
 

@@ -21,8 +21,9 @@ from gantool.config.composed import typed_words
 from gantool.config.leaves import leaves
 from gantool.errors import GantoolError
 from gantool.files import write_whole
+from gantool.folder import in_use
 from gantool.launch import processes
-from gantool.lock import is_held, locked
+from gantool.lock import locked
 from gantool.logging.status import NAME as STATUS
 from gantool.logging.status import read_status
 
@@ -143,7 +144,7 @@ def standing(job: Path, composed: str) -> str | None:
     if state in SETTLED and any(one.digest == composed for one in read_jobs(job.parent) if one.name == job.name):
         return state
     alone = processes() == 1  # the first of several ranks holds the lock for them all
-    return ELSEWHERE if alone and state == "running" and is_held(job / ".lock") else None
+    return ELSEWHERE if alone and state == "running" and in_use(job) else None
 
 
 def place(number: int, total: int, began: float) -> str:

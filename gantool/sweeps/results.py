@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from gantool.config.composed import read_saved, typed_words
 from gantool.errors import GantoolError
-from gantool.lock import is_held
+from gantool.folder import in_use
 from gantool.logging.jsonl import read_metrics, seconds
 from gantool.logging.status import NAME, read_status
 from gantool.margins import PARTS, Estimate
@@ -48,7 +48,7 @@ class Result:
         status = read_status(folder) or {"state": "not started"}
         state, error = str(status.get("state")), status.get("error")
         if state == "running":
-            held = is_held(folder / ".lock")
+            held = in_use(folder)
             state, error = (ELSEWHERE, None) if held else ("failed", "its process was killed")
         metrics, margins = (
             {name: float(v) for name, v in (status.get(key) or {}).items() if isinstance(v, int | float)}

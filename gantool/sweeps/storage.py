@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from gantool.config.composed import read_saved
 from gantool.errors import GantoolError, first_line, require
+from gantool.folder import is_run
 from gantool.lock import locked
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def storage_of(folder: Path, url: str | None, *, look: bool = False) -> "BaseSto
 def address_in(jobs: Sequence[Path], *, trusted: bool) -> str | None:
     """study.storage as the trials in the folders `jobs` have it; None where they have none. Raises GantoolError for a
     server unless it is `trusted`: whoever made the folders would be given this user's password."""
-    begun = [job for job in jobs if (job / ".hydra" / "config.yaml").is_file()]
+    begun = [job for job in jobs if is_run(job)]
     try:
         config = OmegaConf.to_container(read_saved(begun[0])) if begun else None
     except GantoolError:  # that it is damaged is told elsewhere

@@ -16,6 +16,7 @@ from uuid import uuid4
 from gantool.config.schema import StudyConfig
 from gantool.errors import GantoolError, first_line, require
 from gantool.files import write_whole
+from gantool.folder import in_use
 from gantool.lock import is_held
 from gantool.monitors.scores import Scores
 from gantool.sweeps.results import Result
@@ -133,7 +134,7 @@ def left_behind(folder: Path, study: "optuna.Study", space: "dict[str, BaseDistr
 
     def is_left(trial: "FrozenTrial") -> bool:
         job = folder / str(trial.user_attrs["job"])
-        return not any(is_held(job / name) for name in (CLAIM, ".lock"))
+        return not (is_held(job / CLAIM) or in_use(job))
 
     running = study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
     own = [trial for trial in running if trial.user_attrs.get("sweep") == _name_of(folder)]
