@@ -58,6 +58,11 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
+def said(error: BaseException, most: int = 200) -> str:
+    """What an error says on one line, of at most so many characters; its class's name where it says nothing."""
+    return " ".join(str(error).split())[:most] or type(error).__name__
+
+
 def out_of_memory(error: BaseException) -> str | None:
     """What to tell of an error that says that there is no memory left; None for others."""
     text = first_line(error)

@@ -19,7 +19,7 @@ from gantool.config.parts import nodes
 from gantool.config.read import resolve
 from gantool.config.resolvers import targets
 from gantool.config.schema import DATASET_OWNED, OPTIMIZER_OWNED, Train
-from gantool.errors import GantoolError, did_you_mean
+from gantool.errors import GantoolError, did_you_mean, said
 from gantool.files import write_whole
 from gantool.folder import is_run
 from gantool.paths import conf_dir, expanded
@@ -135,7 +135,7 @@ def _read(path: Path) -> Any:
     try:
         return OmegaConf.to_container(OmegaConf.load(path))
     except Exception as error:  # PyYAML and OmegaConf raise a dozen kinds for bytes that are no YAML
-        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        reason = said(error, 100)
         raise GantoolError(f"{path} cannot be read ({reason}): repair it, or use a copy of the run") from error
 
 

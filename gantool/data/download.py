@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Thread
 from urllib.request import Request, urlopen
 
-from gantool.errors import GantoolError
+from gantool.errors import GantoolError, said
 from gantool.lock import locked
 from gantool.paths import cache_dir
 
@@ -35,8 +35,7 @@ def downloading(name: str, folder: Path, by_hand: str) -> Iterator[None]:
         for one in made:
             with suppress(OSError):
                 one.rmdir()
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise GantoolError(f"downloading {name} to {folder} failed ({reason}): {by_hand}") from error
+        raise GantoolError(f"downloading {name} to {folder} failed ({said(error)}): {by_hand}") from error
     finally:
         socket.setdefaulttimeout(before)
 

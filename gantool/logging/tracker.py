@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar
 
+from gantool.errors import said
 from gantool.files import write_whole
 from gantool.game import Progress
 from gantool.logging.record import Record
@@ -69,8 +70,7 @@ class Guarded:
             act()
         except Exception as error:  # whatever a service and its library raise
             self.tracker = None
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
-            log.warning("logger=%s failed and is left out from here on; training goes on: %s", self.name, reason)
+            log.warning("logger=%s failed and is left out from here on; training goes on: %s", self.name, said(error))
 
 
 class Sent:

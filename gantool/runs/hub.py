@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from gantool.errors import GantoolError, require
+from gantool.errors import GantoolError, require, said
 from gantool.paths import expanded
 
 NAME = "snapshot.safetensors"
@@ -40,5 +40,4 @@ def find_snapshot(source: str | Path) -> Path:
     try:
         return Path(hf_hub_download(found[1], NAME, revision=found[2]))
     except Exception as error:  # of the network, the Hub, and names that it does not allow
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise GantoolError(f"{source}: no such file here, and the Hub does not give it ({reason})") from error
+        raise GantoolError(f"{source}: no such file here, and the Hub does not give it ({said(error)})") from error

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gantool.data.fitting import Fitting
 from gantool.data.pieces import first_of
 from gantool.data.pixels import Piece, decode
-from gantool.errors import GantoolError, out_of_memory
+from gantool.errors import GantoolError, out_of_memory, said
 from gantool.images import normalise, to_stored
 from gantool.logging.grid import save_png
 from gantool.networks.translators import ResNet
@@ -117,5 +117,4 @@ def _read(folder: Path, piece: Piece, run: TrainedRun) -> tuple[Tensor, int]:
     except GantoolError:
         raise
     except Exception as error:  # PIL raises a dozen kinds for bytes that are no image
-        reason = " ".join(str(error).split())[:100] or type(error).__name__
-        raise GantoolError(f"{folder / str(piece)} is damaged ({reason}): mend or remove it") from error
+        raise GantoolError(f"{folder / str(piece)} is damaged ({said(error, 100)}): mend or remove it") from error

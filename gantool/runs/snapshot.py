@@ -15,7 +15,7 @@ from gantool import __version__
 from gantool.batch import Draws
 from gantool.config import build
 from gantool.config.trust import OF_GENERATORS, check
-from gantool.errors import GantoolError, did_you_mean, first_line
+from gantool.errors import GantoolError, did_you_mean, first_line, said
 from gantool.files import whole
 from gantool.games.gan import stage_of
 from gantool.growth import Progressive
@@ -129,8 +129,7 @@ def load(path: str | Path, name: str | None = None, *, trust: bool = False) -> A
     try:
         return _built(config, own).eval().requires_grad_(False)
     except Exception as error:  # numbers of a stranger's can make a network raise anything
-        reason = " ".join(str(error).split())[:200]
-        raise GantoolError(f"{path} (gantool {version}) does not fit gantool {__version__}: {reason}") from error
+        raise GantoolError(f"{path} (gantool {version}) does not fit gantool {__version__}: {said(error)}") from error
 
 
 def _built(config: dict[str, Any], state: dict[str, Tensor]) -> nn.Module:
