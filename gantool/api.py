@@ -19,6 +19,7 @@ from omegaconf import OmegaConf
 
 from gantool.cli import folders
 from gantool.cli.arguments import add_arguments, check_study, check_values, quote_paths, quoted
+from gantool.config.composed import without_hydra
 from gantool.config.resolvers import register_resolvers
 from gantool.config.wording import in_one_line
 from gantool.errors import GantoolError
@@ -62,7 +63,7 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
         raise GantoolError(in_one_line(error) or str(error)) from error
     HydraConfig.instance().set_config(whole)
     folder = Path(whole.hydra.run.dir)
-    cfg = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
+    cfg = without_hydra(whole)
     if OmegaConf.select(cfg, "trainer.dry_run", throw_on_resolution_failure=False) is True:
         raise GantoolError("trainer.dry_run=true makes no run to return: use it on the command line (gantool train)")
     folders.forget()

@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, open_dict, read_write
 
 from gantool import beside
 from gantool.cli import folders
@@ -110,6 +110,7 @@ class Launching:
         """Lines about a run that composed `whole`, as far as they show before its first round; and its monitors.
         `until`: once its settings are read, its networks set up, or all is ready."""
         from gantool.config import Written, drop_inherited, read
+        from gantool.config.composed import without_hydra
         from gantool.runs.build import set_up
         from gantool.runs.fitting import assume_batch
         from gantool.runs.ready import get_ready, settled
@@ -117,7 +118,7 @@ class Launching:
 
         logging.disable()  # the job will tell
         try:
-            cfg = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
+            cfg = without_hydra(whole)
             written = Written.of(whole.hydra)
             assume_batch(cfg)
             if until == "read":

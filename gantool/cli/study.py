@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import Override
-from omegaconf import OmegaConf
 
 from gantool.cli import folders
 from gantool.cli.launching import Launching, first_of
 from gantool.config import Written, read
+from gantool.config.composed import without_hydra
 from gantool.config.resolvers import file_name
 from gantool.config.schema import StudyConfig
 from gantool.errors import GantoolError, did_you_mean
@@ -73,7 +73,7 @@ def run_study(launching: Launching, arguments: Sequence[str]) -> None:
     check_varied(overrides)
     fixed = [str(one.input_line) for one in overrides if not one.is_sweep_override()]
     whole = launching.compose([first_of(one) for one in overrides])
-    cfg = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
+    cfg = without_hydra(whole)
     config = read(cfg, Written.of(whole.hydra)).study
     assert config is not None, "the sweeper's file brings it"
     if cfg.trainer.dry_run:

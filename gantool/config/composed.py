@@ -45,6 +45,11 @@ def save_composed(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig)
     write_whole(folder / "config.yaml", f"format: {FORMAT}\n{OmegaConf.to_yaml(cfg)}")  # last: a run with it is whole
 
 
+def without_hydra(whole: DictConfig) -> DictConfig:
+    """gantool's part of what Hydra has composed, unresolved."""
+    return OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
+
+
 def make_absolute(cfg: DictConfig) -> None:
     """Writes the folders and files that images and features are read from, and a study, with their whole path: a run
     that goes on in another working folder, or under another GANTOOL_DATA, finds the same ones."""

@@ -17,7 +17,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gantool.config.composed import typed_words
+from gantool.config.composed import typed_words, without_hydra
 from gantool.config.leaves import leaves
 from gantool.errors import GantoolError
 from gantool.files import write_whole
@@ -71,7 +71,7 @@ def check_varied(overrides: Sequence[Override]) -> None:
 
 def digest(cfg: DictConfig) -> str:
     """Of what a composed configuration trains."""
-    own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    own = without_hydra(cfg)
     try:
         plain = OmegaConf.to_container(own, resolve=True)
     except OmegaConfBaseException:  # the job will tell
