@@ -16,6 +16,11 @@ def shown(text: str) -> str:
     return _STEERING.sub("?", text)
 
 
+def cut(text: str, most: int) -> str:
+    """`text`, or of a longer one the beginning."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 class Plain(logging.Formatter):
     """The lines of the log, as `shown` gives them."""
 

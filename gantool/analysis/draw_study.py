@@ -10,7 +10,7 @@ import numpy as np
 
 from gantool.analysis.figures import DPI, new_figure
 from gantool.files import whole
-from gantool.screen import shown
+from gantool.screen import cut, shown
 
 if TYPE_CHECKING:
     import optuna
@@ -158,9 +158,7 @@ def _front(study: "optuna.Study", names: Sequence[str]) -> "Figure":
 
 def _text(name: str) -> str:
     """Without what matplotlib takes for a formula."""
-    name = shown(name).replace("\n", " ")
-    name = name if len(name) <= _WIDEST else f"{name[: _WIDEST - 1]}…"
-    return name.replace("$", r"\$")
+    return cut(shown(name).replace("\n", " "), _WIDEST).replace("$", r"\$")
 
 
 def _plain(axes: "Axes") -> None:

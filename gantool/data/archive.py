@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 import zlib
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -11,7 +10,7 @@ from lzma import LZMAError
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
-from gantool.data.files import SUFFIXES, File, Found, Status
+from gantool.data.files import SUFFIXES, File, Found, Status, suffix
 from gantool.errors import GantoolError
 
 LARGEST = 2**30  # bytes of one file in it, unpacked
@@ -35,7 +34,7 @@ class Archive:
         self.found = Found()
         for entry in entries:
             name = entry.filename.removeprefix(self.top)
-            ending = os.path.splitext(name)[1].lower()
+            ending = suffix(name)
             if ending in SUFFIXES:
                 self.found.images[name] = File(f"{path}/{entry.filename}", status)
             else:

@@ -117,9 +117,9 @@ def read_whole(path: Path) -> bytes:
         raise GantoolError(f"cannot read {path}: {error.strerror}") from error
 
 
-def few(names: Sequence[str]) -> str:
+def few(names: Sequence[str], most: int = 3) -> str:
     """The first names, and how many more there are."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def suffix(name: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from gantool.data.download import downloading
+from gantool.data.files import read_whole
 from gantool.data.fitting import PLAIN, Fitting
 from gantool.data.pixels import fit_array
 from gantool.data.source import Damaged, Decoded, Source, data_folder, stored_channels
@@ -103,10 +104,7 @@ class Mnist(Source):
 
     def _load(self, name: str) -> np.ndarray:
         path = (self._folder() or self.root) / name
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise GantoolError(f"cannot read {path}: {error.strerror}") from error
+        data = read_whole(path)
         if hashlib.md5(data, usedforsecurity=False).hexdigest() != self._published()[1][name]:
             raise GantoolError(f"{path} is damaged (not the published checksum): delete it and run again")
         return _parse_idx(gzip.decompress(data))

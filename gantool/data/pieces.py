@@ -55,7 +55,7 @@ def _count(place: object, name: str, ending: str) -> int:
 def first_of(root: Path | Archive, piece: Piece) -> tuple[int, int]:
     """The channels that the first image brings where nothing else is asked, and the bits to store it with: 16 where it
     has more than 8."""
-    ending = Path(piece.name).suffix.lower()
+    ending = suffix(piece.name)
     with suppress(Exception):  # reading it will say
         place, name = opened(root, piece.name)
         if ending in (*ARRAYS, *DICOM) or piece.page is not None:

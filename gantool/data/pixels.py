@@ -20,6 +20,7 @@ from gantool.data.arrays import (
     read_dicom,
     read_numbers,
 )
+from gantool.data.files import suffix
 from gantool.data.fitting import NO_RANGE, PLAIN, Fitting, about_alpha, channels_of, extremes, on_white
 from gantool.data.source import Seen
 from gantool.shapes import Resolution, sides
@@ -40,7 +41,7 @@ def formats() -> tuple[str, ...]:
 
 def formats_of(name: str) -> tuple[str, ...]:
     """Those that a file of this name may have; raises GantoolError for HEIC where its extra is missing."""
-    if Path(name).suffix.lower() not in HEIC:
+    if suffix(name) not in HEIC:
         return formats()
     extra("pillow_heif", "a HEIC picture").register_heif_opener()
     return ("HEIF",)
@@ -128,7 +129,7 @@ STACK = -1
 
 def numbers(place: Path | BinaryIO, name: str, page: int | None) -> Numbers:
     """One image of a file called `name`."""
-    ending = Path(name).suffix.lower()
+    ending = suffix(name)
     if ending in ARRAYS:
         if not isinstance(place, Path):
             raise ValueError("arrays are read from a folder: unpack them")
@@ -157,7 +158,7 @@ def decode(
     channels asked for. Raises as `open_image` does."""
     name = name or str(place)
     plain = fitting.range is None and fitting.bits != 16 and channels in (1, 3) and page is None
-    if plain and Path(name).suffix.lower() not in (*ARRAYS, *DICOM):
+    if plain and suffix(name) not in (*ARRAYS, *DICOM):
         image, seen = open_image(place, name)
         if not halves:
             return fit(image, resolution, channels, fitting), (seen,)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from gantool.files import whole
 from gantool.images import shown, to_uint8
+from gantool.screen import cut
 from gantool.screen import shown as shown_text
 
 if TYPE_CHECKING:
@@ -87,8 +88,7 @@ def _font(cell: float) -> "FreeTypeFont":
 
 
 def _short(name: str) -> str:
-    name = shown_text(name)
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+    return cut(shown_text(name), _LONGEST)
 
 
 def _strip(names: Sequence[str], height: int, font: "FreeTypeFont", *, width: int = 0, end: bool = False) -> Tensor:

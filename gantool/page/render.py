@@ -27,6 +27,7 @@ from gantool.page.content import (
     warnings,
 )
 from gantool.page.reading import RunFolder, inlined
+from gantool.screen import cut
 from gantool.sweeps.ranking import Ranking, ranking, told_apart
 from gantool.sweeps.results import Result
 
@@ -173,7 +174,7 @@ def _together(shown: Sequence[Shown]) -> list[Figure]:
         drawn = [one for one in shown if tag in one.run.curves and (tag not in tags or one.place != "*")]
         lines = {one.name: one.run.measured(tag)[-1] if tag in tags else one.run.curves[tag] for one in drawn}
         if svg := chart(lines, palette=palette):
-            legend = tuple((_short(one.caption), palette[one.name]) for one in drawn)
+            legend = tuple((cut(one.caption, _LONGEST), palette[one.name]) for one in drawn)
             figures.append(Figure(tag.removeprefix("metrics/"), svg=svg, legend=legend))
     return figures
 
@@ -182,10 +183,6 @@ def _titled(picture: Path) -> str:
     """study-importance-fd_digits.png: Importance: fd_digits."""
     kind, _, score = picture.stem.removeprefix("study-").partition("-")
     return f"{kind.capitalize()}: {score}"
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 
 
 def _rendered(**content: Any) -> str:

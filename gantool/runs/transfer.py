@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gantool.config import Train
 from gantool.config.composed import find_run
+from gantool.data.files import few
 from gantool.errors import GantoolError
 from gantool.folder import checkpoints_in
 from gantool.paths import expanded
@@ -136,13 +137,8 @@ def _take(old: dict[str, Tensor], network: nn.Module, pairs: Mapping[tuple[int, 
     told = [f"{came:,} of {total:,} parameters taken"]
     told += [f"{divided} weights divided by their spectral norms"] if divided else []
     told += [f"{len(anew)} spectral norms recomputed"] if anew else []
-    told += [f"{title}: {_few(names)}" for title, names in (("adapted", adapted), ("new", new)) if names]
+    told += [f"{title}: {few(names, _LISTED)}" for title, names in (("adapted", adapted), ("new", new)) if names]
     return came, "; ".join(told)
-
-
-def _few(names: list[str]) -> str:
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more
 
 
 def _aligned(old: dict[str, Tensor], own: Weights) -> Iterator[tuple[str, Tensor]]:
