@@ -45,5 +45,10 @@ def forked(device: torch.device, *, enabled: bool = True) -> AbstractContextMana
     return torch.random.fork_rng(devices, enabled, device_type=device.type)
 
 
+def shuffled(count: int, seed: int) -> torch.Tensor:
+    """(count,) the numbers below `count` in an order that `seed` alone decides."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+
+
 def _hash(position: tuple[object, ...]) -> int:
     return int.from_bytes(hashlib.blake2b(repr(position).encode(), digest_size=8).digest(), "little")

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from gantool.randomness import shuffled
+
 KEPT = 1000  # label vectors that a run remembers
 _NOTHING = torch.empty(0, 2, dtype=torch.int64)
 
@@ -42,7 +44,7 @@ class ImageSet:
         """(at most 1,000, num_classes) of its labels where they are vectors, drawn at random, always the same ones."""
         if self.vectors is None:
             return None
-        return self.vectors[torch.randperm(len(self.vectors), generator=torch.Generator().manual_seed(0))[:KEPT]]
+        return self.vectors[shuffled(len(self.vectors), 0)[:KEPT]]
 
     @property
     def classes(self) -> Tensor | None:

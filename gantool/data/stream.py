@@ -15,6 +15,7 @@ from gantool.data.shelf import Shelf
 from gantool.errors import GantoolError
 from gantool.game import Player
 from gantool.images import normalise
+from gantool.randomness import shuffled
 
 _SIDES = 2  # of an unpaired set, each with an order of its own
 
@@ -218,7 +219,7 @@ def _repeated(num_images: int, count: int, deck: int = 0) -> Tensor:
 def _permutation(count: int, seed: int, epoch: int, deck: int = 0) -> Tensor:
     """An order of `count` images. The seed mixes all numbers, so that seed 1 is not seed 0 an epoch later."""
     mixed = (seed * 0x9E3779B97F4A7C15 + (epoch + 1) * 0xC2B2AE3D27D4EB4F + deck * 0x165667B19E3779F9) % 2**63
-    return torch.randperm(count, generator=torch.Generator().manual_seed(mixed))
+    return shuffled(count, mixed)
 
 
 def _memory(device: torch.device, world: int) -> float:

@@ -22,7 +22,7 @@ from gantool.metrics.digits import convolution
 from gantool.metrics.features import Features
 from gantool.metrics.tensors import load_tensors, save_tensors
 from gantool.paths import cache_dir
-from gantool.randomness import forked
+from gantool.randomness import forked, shuffled
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ def fitted(image_set: ImageSet, num_images: int, seed: int, device: torch.device
     """The weights of a network fitted on nine tenths of the set, with their `held_out_accuracy`."""
     log.info("fitting a classifier on %s, once, with %d images", image_set.name, num_images)
     total = len(image_set.images)
-    order = torch.randperm(total, generator=torch.Generator().manual_seed(0))
+    order = shuffled(total, 0)
     held_out = max(round(HELD_OUT * total), 1)
     network = fit(image_set.at(order[held_out:]), num_images=num_images, seed=seed, device=device)
     measured = accuracy(network, image_set.at(order[:held_out]), device)

@@ -4,10 +4,9 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 
-import torch
-
 from gantool.margins import PARTS, margin
 from gantool.metrics.embedding import Embedding
+from gantool.randomness import shuffled
 
 
 class Score(ABC):
@@ -41,7 +40,7 @@ class Score(ABC):
         all images but a part it is the jackknife (Tukey 1958), which is about right (1.0 to 1.4 times as wide as need
         be) where the score is near the floor too; from the parts alone it is up to twice as wide there.
         """
-        order = torch.randperm(len(fake), generator=torch.Generator().manual_seed(seed))
+        order = shuffled(len(fake), seed)
         if parts < 2 or len(fake) // parts < (1 if self.leaves_out else max(self.fewest, 2)):
             return None
         if self.leaves_out and len(fake) - len(fake) // parts - 1 < self.fewest:

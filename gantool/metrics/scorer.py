@@ -15,7 +15,7 @@ from gantool.metrics.embedding import Embedding, embed, embed_reals
 from gantool.metrics.features import Features
 from gantool.metrics.per_class import are
 from gantool.metrics.score import Score, told, too_few
-from gantool.randomness import forked
+from gantool.randomness import forked, shuffled
 from gantool.ranks import from_first, world
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Scorer:
             raise GantoolError("score: choose at least one, such as score=fd")
         if num_real is not None and not 0 < num_real <= total:
             raise GantoolError(f"num_real={num_real}: {self._split} has {total} images")
-        order = torch.randperm(total, generator=torch.Generator().manual_seed(0))  # files are often sorted by class
+        order = shuffled(total, 0)  # files are often sorted by class
         first = total - (num_real or total)
         num_floor = min(num, total // 2)
         self._rows, self._held_out, self._others = order[first:], order[:num_floor], order[max(num_floor, first) :]
@@ -111,7 +111,7 @@ class Scorer:
         labels = self.image_set.labels
         if labels is None:
             return None
-        order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(self.seed))
+        order = shuffled(len(labels), self.seed)
         return labels[order[torch.arange(num) % len(labels)]]
 
     def prepare(self) -> None:

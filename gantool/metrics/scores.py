@@ -11,6 +11,7 @@ from gantool.metrics.classifier import accuracy, fit
 from gantool.metrics.embedding import Embedding
 from gantool.metrics.neighbours import Overlap, overlap
 from gantool.metrics.score import Score
+from gantool.randomness import shuffled
 
 
 class FrechetDistance(Score):
@@ -98,7 +99,7 @@ class InceptionScore(Score):
         """Of the generated images alone."""
         from torchmetrics.image.inception import InceptionScore as Metric
 
-        order = torch.randperm(len(fake.logits), generator=torch.Generator().manual_seed(seed))
+        order = shuffled(len(fake.logits), seed)
         means = []
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):  # it shuffles the images once more
             warnings.simplefilter("ignore", UserWarning)  # of its memory, and of no spread where there is one split

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from gantool.data.cache import prepare
@@ -13,6 +12,7 @@ from gantool.logging.progress import follow_images
 from gantool.metrics.embedding import embed_reals
 from gantool.metrics.inception import InceptionFeatures
 from gantool.metrics.scores import FrechetDistance
+from gantool.randomness import shuffled
 from gantool.runs.features import build_features
 from gantool.runs.trained import without_prefix
 from gantool.training.hardware import choose_device, exact_float32
@@ -47,5 +47,5 @@ def calibrate(
 
 def rows(image_set: ImageSet, num: int | None) -> Tensor:
     """Of at most `num` images drawn from the set, sorted."""
-    order = torch.randperm(len(image_set.images), generator=torch.Generator().manual_seed(0))
+    order = shuffled(len(image_set.images), 0)
     return order[:num].sort().values

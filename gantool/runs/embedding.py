@@ -18,6 +18,7 @@ from gantool.images import to_uint8
 from gantool.logging.progress import follow_images
 from gantool.metrics.embedding import Embedding, embed, embed_reals
 from gantool.metrics.features import Features
+from gantool.randomness import shuffled
 from gantool.runs.sampling import sampled
 from gantool.runs.subject import Subject
 
@@ -52,7 +53,7 @@ def rows_searched(subject: Subject, only: list[int], *, among: int | None, seed:
     """(n,) training images that neighbours are looked for among, of the classes in `only`, in an order that the seed
     gives; the first ones are the real images that are shown."""
     pool = subject.pool(only)
-    order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))
+    order = shuffled(len(pool), seed)
     return pool[order[:among]]
 
 

@@ -14,7 +14,7 @@ from gantool.batch import Draws
 from gantool.errors import GantoolError
 from gantool.images import normalise
 from gantool.logging.progress import follow_steps
-from gantool.randomness import seed_torch
+from gantool.randomness import seed_torch, shuffled
 from gantool.runs.subject import Subject
 from gantool.sampling import batch_norms, filled, gathering
 
@@ -98,7 +98,7 @@ def chosen(pool: Tensor, count: int, seed: int) -> Tensor:
     """(count,) of the rows in `pool`, each once as far as they go. Raises GantoolError for an empty one."""
     if not len(pool):
         raise GantoolError("the data set has no image of one of these classes: choose others with classes=")
-    order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))
+    order = shuffled(len(pool), seed)
     return pool[order[torch.arange(count) % len(pool)]]
 
 
