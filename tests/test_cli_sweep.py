@@ -18,7 +18,7 @@ from gantool.paths import conf_dir
 from gantool.sweeps.best import PRESET, tell_best
 from gantool.sweeps.jobs import enrol, spelled
 from gantool.sweeps.ranking import ranking
-from gantool.sweeps.results import Result, rank, read_results
+from gantool.sweeps.results import Result, read_results
 from stand_in import runs
 
 pytestmark = pytest.mark.usefixtures("stand_in")
@@ -114,9 +114,9 @@ def test_ranking(metric: str | None, order: str) -> None:
         Result("c", "stopped", None, 0, {"fd_digits": float("nan"), "is_digits": 6.0}, higher),
         Result("d", "failed", "a bug", 0, {"fd_digits": 0.0, "is_digits": 9.0}, higher),
     ]
-    used, ranked = rank(results, metric)
-    assert used == (metric or "fd_digits")
-    assert "".join(result.name for result in ranked) == order
+    found = ranking(results, metric)
+    assert found.metric == (metric or "fd_digits")
+    assert "".join(result.name for result in found.results) == order
 
 
 def planted(folder: Path, *words: str, sources: Sequence[str] = ()) -> None:

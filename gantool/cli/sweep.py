@@ -3,7 +3,6 @@
 from contextlib import suppress
 
 from gantool.cli.folders import Sweep
-from gantool.margins import written
 from gantool.screen import screen
 from gantool.sweeps.best import tell_best
 from gantool.sweeps.ranking import ranking
@@ -24,16 +23,13 @@ def report(sweep: Sweep) -> int:
     with suppress(OSError):  # the screen has it too
         save_ranking(folder, ranked)
         best = tell_best(folder, ranked, sweep.words, sweep.sources)
-    names = dict.fromkeys(name for result in results for name in result.metrics)
-    names = [metric, *(n for n in names if n != metric)] if metric else []
+    names = ranked.columns
     heads = (f"{name} (ranked)" if name == metric else name for name in names)
     table = Table("rank", Column("job", overflow="fold"), *heads, "kimg", "state", box=None)
     failed = [result for result in results if result.state == "failed"]
     for place, result in zip(ranked.places, results, strict=True):
-        known, margins = result.metrics, result.margins
-        scores = [written(known[name], margins.get(name)) if name in known else "-" for name in names]
-        cells = (place, result.name, *scores, f"{result.nimg / 1000:.10g}", result.state)
-        table.add_row(*cells)
+        scores = map(result.cell, names)
+        table.add_row(place, result.name, *scores, f"{result.nimg / 1000:.10g}", result.state)
     console = screen(soft_wrap=True)
     console.width = console.width if console.is_terminal else 200
     console.print(f"\nSweep of {len(results)} jobs in {folder} (also results.csv, results.json)")

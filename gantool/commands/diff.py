@@ -13,7 +13,6 @@ def diff(words: Sequence[str]) -> None:
     parser.add_argument("runs", nargs=2, metavar="RUN_FOLDER")
     a, b = (find_run(folder, "run") for folder in parser.parse_args(words).runs)
 
-    from gantool.margins import written
     from gantool.screen import screen
     from gantool.sweeps.ranking import ranking
     from gantool.sweeps.results import Result
@@ -29,8 +28,7 @@ def diff(words: Sequence[str]) -> None:
     results = [Result.read(folder) for folder in (a, b)]
     scores = [["kimg", *(f"{one.nimg / 1000:g}" for one in results)], ["state", *(one.state for one in results)]]
     for name in dict.fromkeys(name for one in results for name in one.metrics):
-        cells = [written(one.metrics[name], one.margins.get(name)) if name in one.metrics else "-" for one in results]
-        scores.append([name, *cells])
+        scores.append([name, *(one.cell(name) for one in results)])
     console.print()
     console.print(_table("score", names, scores))
     ranked = ranking(results, None)

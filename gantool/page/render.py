@@ -133,9 +133,7 @@ def _ranking(order: Ranking, names: dict[str, str]) -> dict[str, Any]:
         name = names.get(one.name, one.name)
         return f"{name} ({one.name})" if place == "-*" and name != one.name else name
 
-    metric, ranked = order.metric, order.results
-    scored = dict.fromkeys(name for result in ranked for name in result.metrics)
-    columns = [metric, *(name for name in scored if name != metric)] if metric else list(scored)
+    ranked, columns = order.results, order.columns
     rows = [
         [place, named(one, place), *(_cell(one, name) for name in columns), number(one.nimg / 1000), one.state]
         for place, one in zip(order.places, ranked, strict=True)

@@ -1,6 +1,7 @@
 """Results ranked by a score: ties within the margin, seeds together, and none beside one of another protocol."""
 
 import json
+import math
 import re
 import statistics
 from collections import Counter
@@ -9,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from gantool.logging.protocol import LATER, ways
 from gantool.margins import Estimate, places
-from gantool.sweeps.results import Result, rank
+from gantool.sweeps.results import Result
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,12 @@ class Ranking:
     groups: list[Group]  # best first; [] where no two runs differ in their seed alone
     notes: list[str]
 
+    @property
+    def columns(self) -> list[str]:
+        """Every score of a result, first that which ranks."""
+        scores = [name for one in self.results for name in one.metrics]
+        return list(dict.fromkeys(scores if self.metric is None else [self.metric, *scores]))
+
     def compared(self) -> list[str]:
         """A line for each setting, against the best one: whether the difference is beyond the spread."""
         metric = self.metric or ""
@@ -58,7 +65,7 @@ def _comparison(best: Group, one: Group, metric: str) -> str:
 
 def ranking(results: Sequence[Result], metric: str | None) -> Ranking:
     """Ranks what was measured alike; results of another protocol than most have come last, unranked and marked."""
-    metric, ordered = rank(list(results), metric)
+    metric, ordered = _ordered(results, metric)
     scored = [one for one in ordered if one.state not in ("failed", "pruned") and metric in one.metrics]
     told = ways([one.protocol for one in scored], metric or "")
     [(usual, _)] = Counter(told).most_common(1) or [("null", 0)]  # the best's where several are as frequent
@@ -78,6 +85,22 @@ def ranking(results: Sequence[Result], metric: str | None) -> Ranking:
     notes += [f"note: {text}" for text in _too_few_seeds(tables, metric or "")]
     ordered = [*alike, *(one for one, _ in others), *rest]
     return Ranking(metric, ordered, found, tables, notes)
+
+
+def _ordered(results: Sequence[Result], metric: str | None) -> tuple[str | None, list[Result]]:
+    """The metric that ranks (the first one found where None is asked for) and the results, best first.
+
+    Jobs without that score come after the ones with it, then those that were pruned, failures last.
+    """
+    metric = metric or next((name for result in results for name in result.metrics), None)
+
+    def place(result: Result) -> tuple[int, float]:
+        score = result.metrics.get(metric or "", math.nan)
+        higher = metric in result.higher_is_better
+        last = ("pruned", "failed").index(result.state) + 1 if result.state in ("pruned", "failed") else 0
+        return last, math.inf if math.isnan(score) else (-score if higher else score)
+
+    return metric, sorted(results, key=place)
 
 
 def _too_few_seeds(groups: Sequence[Group], metric: str) -> Iterator[str]:

@@ -1,7 +1,6 @@
-"""What runs have scored, read from their folders, and their ranking."""
+"""What runs have scored, read from their folders."""
 
 import json
-import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from gantool.errors import GantoolError
 from gantool.folder import in_use
 from gantool.logging.jsonl import read_metrics, seconds
 from gantool.logging.status import NAME, read_status
-from gantool.margins import PARTS, Estimate
+from gantool.margins import PARTS, Estimate, written
 from gantool.sweeps.jobs import ELSEWHERE, number_of, read_jobs
 
 
@@ -41,6 +40,10 @@ class Result:
         own = parts.get(metric) if isinstance(parts, Mapping) else None
         known = own if isinstance(own, int) and own > 1 else PARTS
         return Estimate.of_one(self.metrics[metric], self.margins.get(metric), known)
+
+    def cell(self, metric: str) -> str:
+        """A score with its margin, for a table; '-' where it has none."""
+        return written(self.metrics[metric], self.margins.get(metric)) if metric in self.metrics else "-"
 
     @classmethod
     def read(cls, folder: Path) -> "Result":
@@ -87,19 +90,3 @@ def jobs_of_sweep(folder: Path) -> list[Path]:
     known = {job.name for job in read_jobs(folder)}
     known |= {path.parent.name for path in folder.glob(f"*/{NAME}") if number_of(path.parent.name) >= 0}
     return [folder / name for name in sorted(known, key=lambda name: (number_of(name), name))]
-
-
-def rank(results: list[Result], metric: str | None) -> tuple[str | None, list[Result]]:
-    """The metric that ranks (the first one found where None is asked for) and the results, best first.
-
-    Jobs without that score come after the ones with it, then those that were pruned, failures last.
-    """
-    metric = metric or next((name for result in results for name in result.metrics), None)
-
-    def place(result: Result) -> tuple[int, float]:
-        score = result.metrics.get(metric or "", math.nan)
-        higher = metric in result.higher_is_better
-        last = ("pruned", "failed").index(result.state) + 1 if result.state in ("pruned", "failed") else 0
-        return last, math.inf if math.isnan(score) else (-score if higher else score)
-
-    return metric, sorted(results, key=place)
