@@ -25,8 +25,8 @@ from gantool.config.wording import in_one_line
 from gantool.errors import GantoolError
 from gantool.launch import agree_on_start
 from gantool.paths import conf_dir, expanded
+from gantool.runs.start import train_run
 from gantool.runs.trained import TrainedRun, open_run
-from gantool.runs.training import train_run
 from gantool.screen import Plain
 
 

@@ -1,4 +1,7 @@
-"""Adversarial losses, as pure functions of raw discriminator scores."""
+"""Adversarial losses, as pure functions of raw discriminator scores.
+
+games/adversary.py puts them together with regularizers and auxiliaries.
+"""
 
 import torch.nn.functional as F
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Terms that add to any loss, and constraints applied after an update.
+"""Terms that add to any loss, and constraints applied after an update; lecam, cr, bcr and zcr are in consistency.py.
 
 Gradient penalties are computed in float32 on the network's own (uncompiled) forward: autocast would round the
 gradient's norm, and a compiled network cannot be differentiated twice. They ask how the score of one image moves with

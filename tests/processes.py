@@ -16,7 +16,7 @@ from gantool.cli.main import main
 
 _stores: list[TCPStore] = []  # a rank's end does not end the store: torchrun has it
 _forked = multiprocessing.get_context("forkserver")
-_forked.set_forkserver_preload(["conftest", "processes", "gantool.runs.training", "torchmetrics.image.inception"])
+_forked.set_forkserver_preload(["conftest", "processes", "gantool.runs.start", "torchmetrics.image.inception"])
 
 
 class Process:

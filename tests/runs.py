@@ -14,7 +14,7 @@ from gantool.cli.arguments import add_arguments
 from gantool.cli.main import main
 from gantool.data.mnist import Mnist5k
 from gantool.data.source import Decoded
-from gantool.runs.training import train_run
+from gantool.runs.start import train_run
 from gantool.training.checkpoint import load
 
 CONF = Path(__file__).resolve().parents[1] / "conf"

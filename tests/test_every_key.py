@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_file_loader import LegacyEventFi
 from composing import composed
 from extent import ALL, some
 from gantool.errors import GantoolError
-from gantool.runs.training import train_run
+from gantool.runs.start import train_run
 from runs import TRANSLATORS, WIDTHS, choices, newest, two_sides
 from unchanged import digest
 from unseen_keys import reason

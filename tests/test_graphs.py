@@ -24,7 +24,7 @@ from gantool.game import Outcome
 from gantool.runs import build, parallel
 from gantool.runs.compiling import check_graphs
 from gantool.runs.fitting import settle_batch
-from gantool.runs.training import train_run
+from gantool.runs.start import train_run
 from gantool.training.graphs import Graphs
 from gantool.training.state import State
 from runs import TRANSLATORS, Composed, choices, same, same_training, small

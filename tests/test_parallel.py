@@ -114,7 +114,7 @@ def test_ranks_that_broke_down_go_back_alike_however_they_share(in_tmp: Path) ->
 
 def weigh(words: list[str]) -> int:
     """gantool, which tells how many numbers this rank holds at the end."""
-    import gantool.runs.training as training
+    from gantool.runs import start
     from gantool.training import loop
 
     def play(state, *rest) -> None:
@@ -131,7 +131,7 @@ def weigh(words: list[str]) -> int:
             held[storage.data_ptr()] = storage.nbytes()
         Path(words[-1].partition("=")[2] + ".bytes").write_text(f"{sum(held.values())}")
 
-    training.play = play
+    start.train = play
     return main(words)
 
 

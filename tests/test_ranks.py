@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-import gantool.runs.training as training
 from extent import some, thorough
 from gantool.cli.main import main
 from gantool.ranks import rank
+from gantool.runs import start
 from gantool.training import loop
 from processes import ranks
 from runs import newest, same_training, small, train
@@ -68,7 +68,7 @@ def keep_the_end(words: list[str]) -> int:
         parts = {part: state.state_dict()[part] for part in ("game", "ema", "optimizers")}
         torch.save(parts, f"{run_dir}-{rank()}.pt")
 
-    training.play = play
+    start.train = play
     return main(words)
 
 

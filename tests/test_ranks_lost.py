@@ -55,14 +55,14 @@ def test_the_others_end_when_a_rank_is_killed(in_tmp: Path, victim: int) -> None
 
 def trip(words: list[str]) -> int:
     """gantool, which fails on the second rank."""
-    import gantool.runs.training as training
     from gantool.errors import GantoolError
+    from gantool.runs import start
 
     def play(*rest) -> None:
         raise GantoolError("its disk is full")
 
     if os.environ["RANK"] == "1":
-        training.play = play
+        start.train = play
     return main(words)
 
 
@@ -83,10 +83,10 @@ def late(words: list[str]) -> int:
 
 def stall(words: list[str]) -> int:
     """The same, where the second rank never plays a round."""
-    import gantool.runs.training as training
+    from gantool.runs import start
 
     if os.environ["RANK"] == "1":
-        training.play = lambda *rest: time.sleep(120)
+        start.train = lambda *rest: time.sleep(120)
     return hurried(words)
 
 

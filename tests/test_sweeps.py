@@ -31,7 +31,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two seeds, trained."""
     folder = tmp_path_factory.mktemp("sweeps") / "sweep"
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as said:
-        patch.setattr("gantool.runs.training._told", set())
+        patch.setattr("gantool.runs.start._told", set())
         assert main(swept(folder, "trainer.seed=1,2")) == 0
     (folder.parent / "said").write_text(said.getvalue())
     return folder

@@ -1,4 +1,7 @@
-"""gantool train: builds what the configuration says, trains it, and leaves a run folder."""
+"""gantool train: builds what the configuration says, trains it, and leaves a run folder.
+
+runs/start.py makes the run of it; its rounds are played in training/loop.py.
+"""
 
 from pathlib import Path
 
@@ -7,8 +10,8 @@ from omegaconf import DictConfig
 
 
 def train(cfg: DictConfig) -> float | None:
-    """Trains a GAN and returns its last score, for sweeps. Raises as gantool.runs.training.train_run does."""
-    from gantool.runs.training import train_run  # torch waits until a command runs
+    """Trains a GAN and returns its last score, for sweeps. Raises as gantool.runs.start.train_run does."""
+    from gantool.runs.start import train_run  # torch waits until a command runs
 
     hydra = HydraConfig.get()
     state = train_run(cfg, Path(hydra.runtime.output_dir), hydra)

@@ -2,6 +2,9 @@
 
 A checkpoint is one torch file of plain tensors and containers, named `<nimg>-<first 16 hex of its sha256>.pt`: the
 rename that makes it visible also makes its checksum known, so no moment to be killed at leaves a false one.
+
+What is in it is training/state.py, and what of it is refused training/sound.py. What may change in a run that goes on
+is runs/resuming.py.
 """
 
 import hashlib

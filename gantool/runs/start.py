@@ -39,8 +39,7 @@ from gantool.sweeps.jobs import told_place
 from gantool.sweeps.study import judge_of
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.ending import Ending
-from gantool.training.loop import Every
-from gantool.training.loop import train as play
+from gantool.training.loop import Every, train
 from gantool.training.measurements import Breakdown
 from gantool.training.recorder import Pruned, Recorder
 from gantool.training.rescue import Rescue
@@ -205,7 +204,7 @@ class _Run:
         rescue.begin(recorder)  # after the first looks, which a run that has a state to go on from does not take
         measurements = build_measurements(setup, state, data.num_images)
         watchdog = build_watchdog(setup, rescue, data, measurements, recorder)
-        play(state, data, measurements, [*self.monitors, *watchdog], recorder, settings_of(setup), stop)
+        train(state, data, measurements, [*self.monitors, *watchdog], recorder, settings_of(setup), stop)
 
 
 @contextmanager
