@@ -117,7 +117,7 @@ def damages(file: str) -> list[str]:
     return [how for how in ways if how != "unreadable" or not READS_ALL]
 
 
-@pytest.mark.parametrize("file", FILES if FUZZ else some(FILES, 6))
+@pytest.mark.parametrize("file", FILES if FUZZ else some(FILES, 4))
 def test_what_reads_a_run_reads_it_or_says_why_not(file: str, hurt: Callable[[str, str], Path]) -> None:
     """Before any command."""
     readers: list[Callable[[Path], object]] = [

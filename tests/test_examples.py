@@ -98,7 +98,8 @@ def test_a_game_of_ones_own_takes_every_loss_regularizer_and_augmentation(folder
 
 
 def test_a_game_of_ones_own_is_told_what_asks_for_one_generator(folder: Path, capfd) -> None:
-    console("train", "--config-dir", "conf", "model=duo", "score=none", *SMALL)
+    assert main(["train", "--config-dir", "conf", "model=duo", "score=none", *SMALL]) == 0
+    capfd.readouterr()
     for command in ("export", "interpolate", "embed score=none", "explain"):
         assert main([*command.split()[:1], "run=run", "trust=true"]) == 1
         error = capfd.readouterr().err

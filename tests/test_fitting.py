@@ -142,7 +142,7 @@ def test_looking_for_a_batch_changes_nothing(in_tmp: Path) -> None:
 MODELS = {"mlp": ["score=fd", "monitor=[samples,scores]"], "cyclegan": [], "progan": [], "biggan": []}
 
 
-@pytest.mark.parametrize("model", some(MODELS, 2))
+@pytest.mark.parametrize("model", some(MODELS, 1))
 def test_a_dry_run_tells_and_leaves_nothing(in_tmp: Path, model: str, capfd) -> None:
     assert main([*small(in_tmp / "run", *MODELS[model], model=model), "trainer.dry_run=true"]) == 0
     out = capfd.readouterr().out
@@ -157,7 +157,7 @@ def test_a_dry_run_tells_and_leaves_nothing(in_tmp: Path, model: str, capfd) -> 
 SAVED = {"mlp": ["optimizer=rmsprop"], "progan": ["model.growth.reset_optimizers=true"], "cyclegan": []}
 
 
-@pytest.mark.parametrize("model", some(SAVED, 2))
+@pytest.mark.parametrize("model", some(SAVED, 1))
 def test_a_dry_run_knows_the_size_of_a_real_checkpoint(in_tmp: Path, model: str, monkeypatch, capfd) -> None:
     words = small(in_tmp / "run", *SAVED[model], "trainer.keep_checkpoints=3", model=model)
     assert main([*words, "trainer.dry_run=true"]) == 0

@@ -20,13 +20,13 @@ from test_watchdog import EXPLODES, LOWER, noticed
 SHARDED = ["trainer.parallel=sharded"]
 SCORED = ["score=[fd]", "monitor=[samples,scores]", "monitor.scores.num=20", "monitor.scores.every=2it"]
 CASES = {
-    "wgan-gp": ("dcgan", ["loss=wgan-gp", "model.generator.norm=layer", *SCORED]),
-    "spectral": ("dcgan", ["model.discriminator.norm=spectral", "regularizer=[r1,l2]", "optimizer=rmsprop"]),
-    "r3gan": ("r3gan", ["regularizer=[]", "optimizer.clip_norm=1"]),
     "dragan": (
         "mlp",
         ["loss=lsgan", "regularizer=[dragan,orthogonal]", "model.discriminator.norm=none"],
     ),
+    "wgan-gp": ("dcgan", ["loss=wgan-gp", "model.generator.norm=layer", *SCORED]),
+    "spectral": ("dcgan", ["model.discriminator.norm=spectral", "regularizer=[r1,l2]", "optimizer=rmsprop"]),
+    "r3gan": ("r3gan", ["regularizer=[]", "optimizer.clip_norm=1"]),
     "progan": ("progan", ["loss=wgan-gp", "model.growth.start=4", "trainer.duration=8it"]),
     "biggan": ("biggan", ["model.conditional=true", "trainer.ema_buffers=average", "trainer.watchdog.action=rollback"]),
     "clipped": (

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from extent import some
 from gantool.cli.main import main
 from gantool.data.cache import prepare
 from gantool.data.fitting import Fitting
@@ -104,7 +105,7 @@ def test_a_side_of_8_bits_beside_one_of_16(tmp_path: Path) -> None:
         Unpaired(str(tmp_path), fitting=Fitting(range="auto"))
 
 
-@pytest.mark.parametrize("model", ["cyclegan", "pix2pix"])
+@pytest.mark.parametrize("model", some(["pix2pix", "cyclegan"], 1))
 def test_translations_are_as_deep_as_their_images(model: str, in_tmp: Path) -> None:
     noise = np.random.default_rng(2)
     for seed, name in enumerate(("trainA", "trainB")):
