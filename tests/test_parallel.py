@@ -188,7 +188,7 @@ def test_a_dry_run_of_ranks_plays_the_rounds_of_the_run_and_as_many_on_each(in_t
     said = together(small(in_tmp / "run", *words), in_tmp / "out", uneven)
     first, second = (json.loads(Path(f"played.{number}").read_text()) for number in (0, 1))
     assert first == second == [[True, True]] * 2, "one that allocates, and one until the second rank's time is over"
-    assert all(f"\n{start} " in said for start in ("parameters", "pace", "looks", "disk"))
+    assert all(f"\n{start} " in said for start in ("parameters", "pace", "monitors", "disk"))
     told = re.search(r"generator ([\d,]+)", said)
     assert told and int(told[1].replace(",", "")) > 1000, "counted while each rank had all of them"
 
