@@ -3,6 +3,8 @@
 import logging
 import multiprocessing
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -23,13 +25,17 @@ yaml.SafeLoader = yaml.CSafeLoader
 os.fsync = lambda descriptor: None  # a fifth of a small run's time, and no test cuts the power
 
 
-def pytest_configure() -> None:
-    """An error where GANTOOL_TESTS is neither unset nor all, or a number is none."""
+def pytest_configure(config: pytest.Config) -> None:
+    """An error where GANTOOL_TESTS is neither unset nor all, or a number is none; a cache that is not the user's own.
+    The workers of xdist start after this and find its folder in the environment."""
     if (extent := os.environ.get("GANTOOL_TESTS", "all")) != "all":
         raise pytest.UsageError(f"GANTOOL_TESTS={extent}: leave it unset for a part of the cases, or say all")
     for name in ("GANTOOL_FUZZ", "GANTOOL_SEED"):
         if not (number := os.environ.get(name, "0")).isdecimal():
             raise pytest.UsageError(f"{name}={number}: should be a whole number; leave it unset for the usual cases")
+    if not os.environ.get("GANTOOL_CACHE"):
+        os.environ["GANTOOL_CACHE"] = cache = tempfile.mkdtemp(prefix="gantool-cache-")
+        config.add_cleanup(lambda: shutil.rmtree(cache, ignore_errors=True))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -103,7 +103,8 @@ def wait_for_rounds(folder: Path) -> None:
     """Returns once a run of another process has logged its first rounds."""
     log = folder / "metrics.jsonl"
     until = time.monotonic() + 90
-    while not (log.exists() and log.stat().st_size) and time.monotonic() < until:
+    while not (log.exists() and log.stat().st_size):
+        assert time.monotonic() < until, f"no round in {log}"
         time.sleep(0.05)
 
 

@@ -1,9 +1,5 @@
 """The comments behind keys, in the forms that YAML has."""
 
-from pathlib import Path
-
-import pytest
-
 from gantool.config.comments import comments
 from runs import CONF
 
@@ -40,7 +36,7 @@ last: [1, 2]
     assert comments("") == comments("# only a comment") == comments("- 1  # list") == {}
 
 
-@pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda path: path.relative_to(CONF).as_posix())
-def test_every_file_of_conf_can_be_read(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert all(f"# {comment}" in text for comment in comments(text).values())
+def test_every_file_of_conf_can_be_read() -> None:
+    for path in CONF.rglob("*.yaml"):
+        text = path.read_text(encoding="utf-8")
+        assert all(f"# {comment}" in text for comment in comments(text).values()), path

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from extent import ALL, covering, some, thorough
+from gantool.cli.main import main
 from gantool.training import loop, update
 from runs import TRANSLATORS, Composed, choices, newest, same, same_training, train
 
@@ -58,7 +59,7 @@ PARTS = [
 ]
 
 
-@pytest.mark.parametrize("part", [*ALWAYS, *some(PARTS, 4)])
+@pytest.mark.parametrize("part", [*ALWAYS, *some(PARTS, 2)])
 def test_every_other_part_trains_and_resumes_exactly(in_tmp: Path, part: str, monkeypatch) -> None:
     run = Composed(in_tmp, *part.split())
     whole = run.train("whole")
@@ -132,6 +133,13 @@ def test_microbatches_give_the_same_step(in_tmp: Path) -> None:
     for name, value in whole["optimizers"]["discriminator"]["state"].items():
         gradient, other = value["exp_avg"], parts["optimizers"]["discriminator"]["state"][name]["exp_avg"]
         assert (gradient - other).norm() <= 1e-4 * gradient.norm() + 1e-9
+
+
+@thorough
+def test_the_default_learns(in_tmp: Path) -> None:
+    """As it stands, for a sixth of its length: 15.6 and 11.4 with seeds 0 and 1; untrained it has more than 300."""
+    assert main(["train", "trainer.duration=12kimg", "hydra.run.dir=run"]) == 0
+    assert newest(in_tmp / "run")["metrics"]["fd_digits"] < 30
 
 
 def test_a_checkpoint_holds_the_whole_configuration(in_tmp: Path) -> None:

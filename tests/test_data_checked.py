@@ -21,7 +21,6 @@ from gantool.data.two_sided import Paired, TwoSided, Unpaired
 from gantool.metrics.tensors import load_tensors, save_tensors
 
 STORED = ("images.u8", "rows.npy", "files.json", "meta.json")
-noise = np.random.default_rng(0)
 
 
 @pytest.fixture(autouse=True)
@@ -30,8 +29,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "datasets"
 
 
-def draw(path: Path) -> None:
-    """Noise, uncompressed, so that other noise has the same size."""
+def draw(path: Path, other: int = 0) -> None:
+    """Noise of its own for each place, and for each `other`; uncompressed, so that all has the same size."""
+    noise = np.random.default_rng([*"/".join(path.parts[-2:]).encode(), other])
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(noise.integers(0, 256, (16, 16, 3), np.uint8)).save(path)
 
@@ -48,6 +48,7 @@ def unnoticed(path: Path, change: Callable[[], object]) -> None:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Two classes of four images, and what every other data set of folders needs."""
+    noise = np.random.default_rng(0)
     for i in range(4):
         for part in ("cats", "dogs"):
             draw(tmp_path / "classes" / part / f"{i}.bmp")
@@ -164,7 +165,7 @@ def test_of_many_files_those_that_were_touched_last_are_read(root: Path, monkeyp
     monkeypatch.setattr(stored, "SPREAD", 2)
     first = classes(root)
     path = root / "classes" / "cats" / "3.bmp"
-    unnoticed(path, lambda: draw(path))
+    unnoticed(path, lambda: draw(path, 1))
     assert classes(root).fingerprint != first.fingerprint
 
 

@@ -16,7 +16,6 @@ from gantool.data.two_sided import Paired
 from gantool.errors import GantoolError
 from gantool.images import to_uint8
 
-noise = np.random.default_rng(0)
 Draw = Callable[[Path], object]  # makes one file of the path without its ending
 
 
@@ -25,11 +24,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("GANTOOL_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
-def values(top: int, *shape: int, dtype: type = np.uint8) -> np.ndarray:
-    """Noise that reaches from 0 to `top`."""
-    made = noise.integers(0, top + 1, shape or (24, 24)).astype(dtype)
-    made.flat[:2] = 0, top
-    return made
+def values(top: int, *shape: int, dtype: type = np.uint8, seed: int = 0) -> np.ndarray:
+    """Noise that has every value from 0 to `top` as often, so that its mean is no chance; the same for one seed."""
+    shape = shape or (24, 24)
+    even = np.linspace(0, top, int(np.prod(shape))).round()
+    return np.random.default_rng(seed).permutation(even).reshape(shape).astype(dtype)
 
 
 def grey(top: int, ending: str, dtype: type = np.uint16, **more: Any) -> Draw:
@@ -37,7 +36,6 @@ def grey(top: int, ending: str, dtype: type = np.uint16, **more: Any) -> Draw:
 
 
 def colours(mode: str, ending: str, height: int = 24, width: int = 24) -> Draw:
-    """Drawn once: the same noise in every file of it."""
     channels = len(Image.new(mode, (1, 1)).getbands())
     pixels = values(255, height, width, channels).tobytes()
     return lambda path: Image.frombytes(mode, (width, height), pixels).save(path.with_suffix(ending))
@@ -59,7 +57,7 @@ def deep_png(top: int, channels: int) -> Draw:
 
 
 def several(ending: str, kind: str | None = None) -> Draw:
-    frames = [Image.fromarray(values(255, 24, 24, 3)) for _ in range(3)]
+    frames = [Image.fromarray(values(255, 24, 24, 3, seed=seed)) for seed in range(3)]
     return lambda path: frames[0].save(path.with_suffix(ending), kind, save_all=True, append_images=frames[1:])
 
 
@@ -155,7 +153,11 @@ MEANT = {  # mean brightness of noise, and what is told
     "16 bits, colours and alpha": (deep_png(65535, 4), 191, "laid on white where transparent: 1"),
     "16 bits, grey and alpha": (deep_png(65535, 2), 191, "laid on white where transparent: 1"),
     "grey": (colours("L", ".png"), 127.5, "1 PNG L 8-bit"),
-    "black and white": (colours("1", ".png"), 127.5, "1 PNG 1 1-bit"),
+    "black and white": (
+        lambda path: Image.fromarray(values(1) > 0).save(path.with_suffix(".png")),
+        127.5,
+        "1 PNG 1 1-bit",
+    ),
     "colours": (colours("RGB", ".webp"), 127.5, "1 WEBP RGB 8-bit"),
     "alpha": (colours("RGBA", ".png"), 191, "laid on white where transparent: 1"),
     "grey and alpha": (colours("LA", ".png"), 191, "laid on white where transparent: 1"),

@@ -13,8 +13,6 @@ from gantool.data.folder import Folder
 from gantool.data.two_sided import Paired
 from gantool.errors import GantoolError
 
-noise = np.random.default_rng(0)
-
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,6 +26,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def draw(folder: Path, count: int = 3, width: int = 8) -> None:
+    noise = np.random.default_rng(0)
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(count):
         Image.fromarray(noise.integers(0, 256, (8, width, 3), np.uint8)).save(folder / f"{index}.png")

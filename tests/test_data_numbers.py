@@ -26,8 +26,6 @@ from gantool.images import normalise, shown, to_stored, to_uint8
 from gantool.logging.grid import grid, save_png
 from runs import small
 
-noise = np.random.default_rng(0)
-
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,6 +35,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 def read(root: Path, channels: int | None = 1, **how: Any) -> ImageSet:
     fitting = Fitting(**{"bits": 8, **how})
     return prepare(Folder(str(root), resolution=8, channels=channels, fitting=fitting), progress=False)
+
+
+def noise(top: int, *shape: int) -> np.ndarray:
+    """Whole numbers below `top`, the same whenever they are asked for."""
+    return np.random.default_rng(0).integers(0, top, shape, np.uint8 if top <= 256 else np.uint16)
 
 
 def ramp(top: float, dtype: Any, *shape: int) -> np.ndarray:
@@ -73,7 +76,7 @@ def test_a_range_is_taken_as_told_or_found(kind: str, ending: str, tmp_path: Pat
 
 
 def test_sixteen_bits_are_kept_where_they_came_in(tmp_path: Path) -> None:
-    values = noise.integers(0, 65536, (8, 8), np.uint16)
+    values = noise(65536, 8, 8)
     values[0, :2] = 0, 65535
     Image.fromarray(values).save(tmp_path / "a.png")
     made = read(tmp_path, bits=None)
@@ -91,13 +94,13 @@ def test_a_deep_png_keeps_every_bit(channels: int, tmp_path: Path) -> None:
 
 
 ARRAYS = {  # what is saved, channels asked for, and (N, C)
-    "images": (noise.integers(0, 256, (5, 8, 8, 3), np.uint8), None, (5, 3)),
-    "grey images": (noise.integers(0, 256, (5, 20, 20), np.uint8), None, (5, 1)),
-    "one image": (noise.integers(0, 256, (20, 20, 3), np.uint8), None, (1, 3)),
-    "one grey image": (noise.integers(0, 256, (8, 8), np.uint8), None, (1, 1)),
-    "two channels": (noise.integers(0, 256, (5, 8, 8, 2), np.uint8), None, (5, 2)),
-    "sixteen channels": (noise.integers(0, 256, (5, 8, 8, 16), np.uint8), 16, (5, 16)),
-    "colours to grey": (noise.integers(0, 256, (5, 8, 8, 3), np.uint8), 1, (5, 1)),
+    "images": (noise(256, 5, 8, 8, 3), None, (5, 3)),
+    "grey images": (noise(256, 5, 20, 20), None, (5, 1)),
+    "one image": (noise(256, 20, 20, 3), None, (1, 3)),
+    "one grey image": (noise(256, 8, 8), None, (1, 1)),
+    "two channels": (noise(256, 5, 8, 8, 2), None, (5, 2)),
+    "sixteen channels": (noise(256, 5, 8, 8, 16), 16, (5, 16)),
+    "colours to grey": (noise(256, 5, 8, 8, 3), 1, (5, 1)),
 }
 
 
@@ -150,7 +153,7 @@ def test_what_is_no_image_is_one_line(kind: str, tmp_path: Path) -> None:
 
 
 def test_pages_of_a_tiff_are_images_or_channels(tmp_path: Path) -> None:
-    pages = [Image.fromarray(noise.integers(0, 65536, (8, 8), np.uint16)) for _ in range(5)]
+    pages = [Image.fromarray(page) for page in noise(65536, 5, 8, 8)]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
     images = read(tmp_path, bits=16).images
     assert images.shape == (5, 1, 8, 8) and (images[3, 0].numpy().astype(int) + 32768 == np.asarray(pages[3])).all()
@@ -218,7 +221,7 @@ def test_pictures_of_any_number_of_channels_show(channels: int, tmp_path: Path) 
 
 @thorough
 def test_five_channels_of_sixteen_bits_go_all_the_way(in_tmp: Path) -> None:
-    np.save(in_tmp / "images.npy", noise.integers(0, 4096, (12, 8, 8, 5), np.uint16))
+    np.save(in_tmp / "images.npy", noise(4096, 12, 8, 8, 5))
     run = in_tmp / "run"
     words = [
         "dataset=folder",

@@ -22,8 +22,12 @@ from gantool.data.torchvision_sets import TorchvisionSet
 from gantool.errors import GantoolError
 from gantool.runs.sources import build_source
 
-noise = np.random.default_rng(0)
 COUNT = 6
+
+
+def noise(*shape: int) -> np.ndarray:
+    """The same whenever it is asked for."""
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
 
 def md5(path: Path) -> str:
@@ -33,7 +37,7 @@ def md5(path: Path) -> str:
 def cifar100(root: Path, patch: pytest.MonkeyPatch) -> tuple[np.ndarray, list[int]]:
     folder = root / "cifar-100-python"
     folder.mkdir()
-    images, labels = noise.integers(0, 256, (COUNT, 32, 32, 3), np.uint8), [99, 0, 7, 7, 3, 1]
+    images, labels = noise(COUNT, 32, 32, 3), [99, 0, 7, 7, 3, 1]
     for name in ("train", "test"):
         rows = {"data": images.transpose(0, 3, 1, 2).reshape(COUNT, -1), "fine_labels": labels}
         (folder / name).write_bytes(pickle.dumps(rows))
@@ -45,7 +49,7 @@ def cifar100(root: Path, patch: pytest.MonkeyPatch) -> tuple[np.ndarray, list[in
 
 
 def svhn(root: Path, patch: pytest.MonkeyPatch) -> tuple[np.ndarray, list[int]]:
-    images, labels = noise.integers(0, 256, (COUNT, 32, 32, 3), np.uint8), [0, 9, 5, 1, 1, 2]
+    images, labels = noise(COUNT, 32, 32, 3), [0, 9, 5, 1, 1, 2]
     stored = [[label or 10] for label in labels]
     scipy.io.savemat(str(root / "train_32x32.mat"), {"X": images.transpose(1, 2, 3, 0), "y": np.array(stored)})
     known = ["", "train_32x32.mat", md5(root / "train_32x32.mat")]
@@ -56,7 +60,7 @@ def svhn(root: Path, patch: pytest.MonkeyPatch) -> tuple[np.ndarray, list[int]]:
 def stl10(root: Path, patch: pytest.MonkeyPatch) -> tuple[np.ndarray, list[int]]:
     folder = root / "stl10_binary"
     folder.mkdir()
-    images, labels = noise.integers(0, 256, (COUNT, 96, 96, 3), np.uint8), [0, 9, 5, 1, 1, 2]
+    images, labels = noise(COUNT, 96, 96, 3), [0, 9, 5, 1, 1, 2]
     for part in ("train", "test", "unlabeled"):
         (folder / f"{part}_X.bin").write_bytes(images.transpose(0, 3, 2, 1).tobytes())
         (folder / f"{part}_y.bin").write_bytes((np.array(labels, np.uint8) + 1).tobytes())
@@ -70,7 +74,7 @@ def stl10(root: Path, patch: pytest.MonkeyPatch) -> tuple[np.ndarray, list[int]]
 def emnist(root: Path, patch: pytest.MonkeyPatch) -> tuple[np.ndarray, list[int]]:
     folder = root / "EMNIST" / "raw"
     folder.mkdir(parents=True)
-    images, labels = noise.integers(0, 256, (COUNT, 28, 28), np.uint8), [0, 25, 5, 1, 1, 2]
+    images, labels = noise(COUNT, 28, 28), [0, 25, 5, 1, 1, 2]
     for part in ("train", "test"):
         head = b"\0\0\x08\x03" + b"".join(n.to_bytes(4) for n in (COUNT, 28, 28))
         (folder / f"emnist-letters-{part}-images-idx3-ubyte").write_bytes(head + images.transpose(0, 2, 1).tobytes())
@@ -157,7 +161,7 @@ def test_kmnist_is_read_in_its_own_folder(shared_data: Path, tmp_path: Path, mon
 def test_parts_of_a_folder_share_the_classes_of_training(name: str, tmp_path: Path) -> None:
     for place in ("train/n01/a.JPEG", "train/n02/b.JPEG", "train/n03/c.JPEG", "val/n01/d.JPEG", "val/n03/e.JPEG"):
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(noise.integers(0, 256, (16, 16, 3), np.uint8)).save(tmp_path / place)
+        Image.fromarray(noise(16, 16, 3)).save(tmp_path / place)
     for words, files, labels in (([], 3, [0, 1, 2]), (["dataset.split=val"], 2, [0, 2])):
         made = source(name, tmp_path, "dataset.resolution=8", *words)
         assert made.class_names == ["n01", "n02", "n03"] and len(made) == files

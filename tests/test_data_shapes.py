@@ -20,8 +20,6 @@ from gantool.cli.main import main
 from gantool.data.cache import prepare
 from gantool.data.fitting import Fitting
 from gantool.data.folder import Folder
-from gantool.data.image_set import ImageSet
-from gantool.data.stream import Stream
 from gantool.errors import GantoolError
 from gantool.runs.build import build_game
 from gantool.shapes import first_map
@@ -149,7 +147,7 @@ def test_every_network_makes_and_judges_rectangles(model: str) -> None:
         assert images.shape == (2, 3, *size) and game.discriminator(game.shrunk(images), labels).shape == (2, 1)
 
 
-@pytest.mark.parametrize("model", some(["dcgan", "mlp", "resnet", "r3gan", "progan", "pix2pix", "cyclegan"], 2))
+@pytest.mark.parametrize("model", some(["dcgan", "mlp", "resnet", "r3gan", "progan", "pix2pix", "cyclegan"], 1))
 def test_a_run_of_rectangles_goes_all_the_way(model: str, in_tmp: Path) -> None:
     run, images = in_tmp / "run", in_tmp / "sides" / "trainA"
     for name in ("0.png", "1.png", "2.png"):
@@ -225,12 +223,3 @@ def test_geometry_of_rectangles() -> None:
         if isinstance(augment, ScheduledADA):
             augment.p.fill_(1.0)
         assert augment(images, Draws(4, CPU)).shape == images.shape
-
-
-def test_real_rectangles_are_moved_whole_pixels() -> None:
-    images = torch.randint(0, 256, (6, 3, 8, 12), dtype=torch.uint8)
-    image_set = ImageSet(images, None, [], "x", "noise")
-    for how in ({"zoom": 1.5}, {"shift": 3}, {"rotation": 20.0}, {"flip": True}):
-        torch.manual_seed(0)
-        (batch,) = Stream(image_set, seed=0, device="cpu", **how).take(0, count=1, size=6)  # pyright: ignore
-        assert batch.images.shape == (6, 3, 8, 12) and batch.images.abs().max() <= 1.0001

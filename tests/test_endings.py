@@ -88,7 +88,7 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-@pytest.mark.parametrize("name", some(NAMES, 4))
+@pytest.mark.parametrize("name", some(NAMES, 3))
 def test_a_folder_may_have_any_name(in_tmp: Path, trained_run: Path, name: str, capfd) -> None:
     (in_tmp / name).mkdir()
     run = in_tmp / name / "run"
@@ -114,13 +114,14 @@ def test_an_empty_value_is_refused(in_tmp: Path, key: str, capfd: pytest.Capture
 
 
 @pytest.mark.parametrize(
-    "command", some(["sample", "interpolate", "truncation", "evaluate", "embed", "explain", "export", "report"], 3)
+    "command",
+    some(["sample", "interpolate", "truncation", "project", "evaluate", "embed", "explain", "export", "report"], 3),
 )
 def test_where_to_write_is_looked_at_first(
     in_tmp: Path, trained_run: Path, command: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("gantool.runs.trained.open_run", lambda *words, **more: pytest.fail("work was begun"))
-    monkeypatch.setattr("gantool.commands.report.page_of_run", lambda run: "<p>", raising=False)
+    monkeypatch.setattr("gantool.page.render.page_of_run", lambda *words, **more: pytest.fail("a page was made"))
     (in_tmp / "mine").mkdir()
     (in_tmp / "mine" / "notes.txt").write_text("mine")
     (in_tmp / "file").write_text("mine")

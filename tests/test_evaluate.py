@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from composing import typed
+from cost import draw
 from extent import some, thorough
 from gantool.cli.main import main
 from gantool.data.mnist import Mnist5k
@@ -169,17 +170,19 @@ def test_as_many_images_as_in_training_where_nothing_is_said(runs: Path) -> None
 
 
 def test_what_is_taken_from_the_first_run_is_told(in_tmp: Path, capfd: pytest.CaptureFixture) -> None:
-    scored = ["score=fd", "monitor=scores", "monitor.scores.seed=3"]
-    train(in_tmp / "a", *scored, "monitor.scores.num=20", model="mlp", rounds=1)
+    scored = ["dataset=folder", f"dataset.root={draw(in_tmp / 'images', 60)}", "dataset.resolution=8", "score=fd"]
+    scored += ["monitor=scores", "monitor.scores.seed=3"]
+    other = ["features=digits", "features._target_=rows.Rows"]
+    train(in_tmp / "a", *scored, "monitor.scores.num=20", "features=digits", model="mlp", rounds=1)
     for rounds in (1, 2):  # two checkpoints
-        train(in_tmp / "b", *scored, "monitor.scores.num=30", "features=efficientnet", model="mlp", rounds=rounds)
+        train(in_tmp / "b", *scored, "monitor.scores.num=30", *other, model="mlp", rounds=rounds)
     for words, told in (
         (["checkpoint=all"], "b is scored with num 20, features DigitFeatures as a was, and not with num 30, features"),
         (["num=20"], "b is scored with features DigitFeatures as a was"),
         (["num=20", "features=digits"], None),
     ):
         capfd.readouterr()
-        assert main(["evaluate", "run=[a,b]", "score=[fd]", "num_real=40", *words]) == 0
+        assert main(["evaluate", "run=[a,b]", "score=[fd]", "num_real=40", "trust=true", *words]) == 0
         lines = [line for line in capfd.readouterr().out.splitlines() if "is scored with" in line]
         assert [told is not None and told in line for line in lines] == [True] * (told is not None)
 
@@ -203,18 +206,12 @@ NOT_A_RUN = [
     (["run={tmp}/a", "checkpoint=best"], "has no best checkpoint"),
     (["run={tmp}/a", "checkpoint=bets"], "checkpoint=bets (did you mean 'best'?)"),
     (["run=[{tmp}/a,{tmp}/small]"], "were trained on other images or at another resolution"),
-    (
-        ["run=[{tmp}/a,{tmp}/plain]", "score=[cas]"],
-        "plain: its images have no labels; leave it out of score=",
-    ),
+    (["run=[{tmp}/a,{tmp}/plain]", "score=[cas]"], "plain: its images have no labels; leave it out of score="),
 ]
 NOT_AN_EXTRACTOR = [
     (["features=inception", "features.weights=nowhere.pth"], "cannot read the Inception weights nowhere.pth"),
     (["features=digts"], "no 'digts' in config group 'features' (did you mean 'digits'?)"),
-    (
-        ["features=3"],
-        "features is a group; choices: auto, classifier, ",
-    ),
+    (["features=3"], "features is a group; choices: auto, classifier, "),
     (["+features._target_=rows.Rows"], "Rows gives (100, 32) and (100, 32) for 100 images, not features (100, 8)"),
     (
         ["+features._target_=rows.noise", "+features.count=1", "+features.seed=0"],

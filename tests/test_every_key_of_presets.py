@@ -64,7 +64,10 @@ def received(cfg: DictConfig, typed: str | None = None) -> Any:
     return found
 
 
-@pytest.mark.parametrize("words", [*some(([f"experiment={preset}"] for preset in PRESETS), 4), *OVER], ids=" ".join)
+CHOSEN = [*([f"experiment={preset}"] for preset in PRESETS), *OVER]
+
+
+@pytest.mark.parametrize("words", some(CHOSEN, 7), ids=" ".join)
 def test_a_key_typed_over_what_is_chosen_is_received_or_refused(words: list[str]) -> None:
     values = dict(leaves(OmegaConf.to_container(configuration(*words), resolve=True)))
     keys = [key for key, value in values.items() if key.startswith(GROUPS) and value is not None]

@@ -16,7 +16,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("unpacked")
 
 
-@pytest.mark.parametrize("preset", some(PRESETS, 5))
+@pytest.mark.parametrize("preset", some(PRESETS, 3))
 def test_a_preset_trains(preset: str, shared_data: Path, unpacked: Path, in_tmp: Path) -> None:
     assert main(small_preset(preset, in_tmp / "run", shared_data, unpacked)) == 0
     assert all(value.isfinite().all() for value in newest(in_tmp / "run")["game"].values())

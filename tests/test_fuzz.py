@@ -1,6 +1,6 @@
 """Whatever is typed, a command does it or ends soon, in a few clear lines, with a code, and leaves nothing behind.
 
-Some forty cases, a few hundred with GANTOOL_TESTS=all; `GANTOOL_FUZZ=5000 pytest tests/test_fuzz.py` runs as many,
+Some twenty cases, a few hundred with GANTOOL_TESTS=all; `GANTOOL_FUZZ=5000 pytest tests/test_fuzz.py` runs as many,
 GANTOOL_SEED=1 others.
 """
 
@@ -21,8 +21,8 @@ from fuzzing import BROKEN, command_cases, train_cases
 from gantool.cli.main import main
 from runs import train
 
-TOGETHER = 20  # cases of one test, which runs in one process
-NUM, SEED = FUZZ or (240 if ALL else 40), int(os.environ.get("GANTOOL_SEED", "0"))
+TOGETHER = 20 if FUZZ or ALL else 10  # cases of one test, which runs in one process
+NUM, SEED = FUZZ or (240 if ALL else 20), int(os.environ.get("GANTOOL_SEED", "0"))
 SECONDS = 150  # on a busy machine: most take less than one, scores in features of natural images a minute
 
 

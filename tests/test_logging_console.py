@@ -11,6 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from composing import composed
+from extent import some
 from gantool.game import Progress
 from gantool.logging.console import Console, place_and_name
 from runs import choices
@@ -141,7 +142,7 @@ except gantool.GantoolError as error:
 DRAWS = "\nimport logging, matplotlib.font_manager\nlogging.getLogger().info('the end')"
 
 
-@pytest.mark.parametrize(("kind", "name"), [*LOGS, ("api", "")])
+@pytest.mark.parametrize(("kind", "name"), some([("api", ""), *LOGS], 3))
 def test_matplotlib_does_not_tell_of_its_fonts(kind: str, name: str, tmp_path: Path) -> None:
     code, log = BY_API, "{}"
     if kind != "api":

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import time
 from pathlib import Path
 
@@ -43,21 +44,28 @@ def events(run_dir: Path) -> EventAccumulator:
     return EventAccumulator(str(run_dir), size_guidance=unlimited).Reload()
 
 
-@pytest.fixture
-def resumed(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run logged to 800 images, killed without close, resumed at 500 and run to its end."""
-    first = Log(tmp_path, hparams={"seed": 0}, config_text="seed: 0")
+    run = tmp_path_factory.mktemp("logged") / "run"
+    first = Log(run, hparams={"seed": 0}, config_text="seed: 0")
     for nimg in range(0, 801, 100):
         first.write(record(1), at(nimg))
     first.flush()
-    with (tmp_path / "metrics.jsonl").open("a") as file:
+    with (run / "metrics.jsonl").open("a") as file:
         file.write('{"nimg": 900, "loss/gene')
     next_second()
-    second = Log(tmp_path, resume_from=at(500), hparams={"seed": 0}, config_text="seed: 0")
+    second = Log(run, resume_from=at(500), hparams={"seed": 0}, config_text="seed: 0")
     for nimg in range(600, 1001, 100):
         second.write(record(2), at(nimg))
     second.close()
-    return tmp_path
+    return run
+
+
+@pytest.fixture
+def resumed(logged: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(logged, tmp_path / "run"))
 
 
 STEPS = list(range(0, 1001, 100))

@@ -1,4 +1,4 @@
-"""Numbers that mean what they say: what ADA follows, noise on pairs, float32, ways between latents, a score's parts."""
+"""Numbers that mean what they say: what ADA follows, noise on pairs, float32, ways between latents."""
 
 from pathlib import Path
 
@@ -16,8 +16,6 @@ from gantool.games.gan import GAN
 from gantool.games.pix2pix import Pix2Pix
 from gantool.growth import Progressive
 from gantool.latents import Normal, Structured, Uniform
-from gantool.metrics.embedding import Embedding
-from gantool.metrics.scores import InceptionScore
 from gantool.runs import build
 from gantool.runs.build import Setup, build_stream, set_up
 from gantool.runs.interpolation import between, spherical
@@ -122,16 +120,6 @@ def test_a_great_circle_between_uniform_latents_is_refused(in_tmp: Path, capfd) 
     assert "path=spherical is for normal latents" in capfd.readouterr().err
     assert main(["interpolate", f"run={in_tmp / 'run'}", "rows=2", "steps=2"]) == 0
     assert list((in_tmp / "run" / "interpolated").glob("*linear"))
-
-
-@pytest.mark.parametrize(("num", "splits"), [(15, 10), (20, 10), (7, 3), (5, 5)])
-def test_the_inception_score_has_as_many_parts_as_it_says(num: int, splits: int) -> None:
-    logits = torch.randn(num, 4, generator=torch.Generator().manual_seed(0))
-    made = Embedding(torch.zeros(num, 2), logits)
-    p = logits.double()[torch.randperm(num, generator=torch.Generator().manual_seed(3))].softmax(1)
-    scores = [(part * (part / part.mean(0)).log()).sum(1).mean().exp() for part in p.tensor_split(splits)]
-    assert len(scores) == splits
-    assert InceptionScore(splits)(made, made, seed=3) == pytest.approx(float(sum(scores)) / splits)
 
 
 def test_every_rank_gets_an_image_of_the_smallest_batch(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:

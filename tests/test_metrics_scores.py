@@ -58,20 +58,23 @@ def test_kernel_distance_is_that_of_its_subsets() -> None:
     generator = torch.Generator().manual_seed(3)
     subsets = [[torch.randperm(len(side), generator=generator)[:50] for side in (a, b)] for _ in range(4)]
     expected = np.mean([brute_force(*(x[rows] for x, rows in zip(sides, two, strict=True))) for two in subsets])
-    assert KernelDistance(subsets=4, subset_size=50)(a, b, seed=3) == pytest.approx(expected, rel=1e-9)
+    state, kept = torch.get_rng_state(), KernelDistance(subsets=4, subset_size=50)(a, b, seed=3)
+    assert kept == pytest.approx(expected, rel=1e-9) and torch.equal(torch.get_rng_state(), state)
     whole = brute_force(sides[0], sides[1][:300])
     assert KernelDistance()(a, b[torch.arange(300)], seed=3) == pytest.approx(whole, rel=1e-9)
 
 
-def test_inception_score_is_the_mean_over_random_parts() -> None:
-    fake = points(101, 0)
-    order = torch.randperm(101, generator=torch.Generator().manual_seed(5))
+@pytest.mark.parametrize(("num", "splits"), [(101, 10), (15, 10), (7, 3), (5, 5)])
+def test_inception_score_is_the_mean_over_random_parts(num: int, splits: int) -> None:
+    fake = points(num, 0)
+    order = torch.randperm(num, generator=torch.Generator().manual_seed(5))
     expected = []
-    for part in fake.logits.double()[order].tensor_split(10):
+    for part in fake.logits.double()[order].tensor_split(splits):
         p = part.softmax(1)
         expected.append((p * (p / p.mean(0)).log()).sum(1).mean().exp())
     state = torch.get_rng_state()
-    assert InceptionScore()(fake, fake, seed=5) == pytest.approx(float(torch.stack(expected).mean()), rel=1e-9)
+    assert len(expected) == splits
+    assert InceptionScore(splits)(fake, fake, seed=5) == pytest.approx(float(torch.stack(expected).mean()), rel=1e-9)
     assert torch.equal(torch.get_rng_state(), state)
 
 

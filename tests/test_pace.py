@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from composing import composed
-from extent import some
+from extent import some, thorough
 from gantool.cli.arguments import add_arguments
 from gantool.cli.main import main
 from gantool.config import Written
@@ -125,6 +125,7 @@ def test_sums_of_earlier_checkpoints_are_read() -> None:
     assert scalars.items() >= {"loss/one/a": 2.0, "loss/one/b": 1.0, "loss/one/total": 3.0}.items()
 
 
+@thorough
 def test_the_first_round_needs_no_compiler_and_no_torchvision(in_tmp: Path) -> None:
     """Their imports took a third of the time until it."""
     main(small(in_tmp / "prepare", model="mlp", rounds=1))  # decoding a data set for the first time may need more

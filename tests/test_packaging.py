@@ -46,8 +46,10 @@ def test_the_wheel_ships_every_yaml(site: Path) -> None:
 
 
 def test_the_wheel_ships_everything_that_is_no_python(site: Path) -> None:
-    data = [path.relative_to(ROOT) for path in (ROOT / "gantool").rglob("*.safetensors")]
-    assert all((site / path).is_file() for path in data)
+    files = [path.relative_to(ROOT) for path in (ROOT / "gantool").rglob("*") if path.is_file()]
+    data = [path for path in files if path.suffix not in (".py", ".pyc")]
+    assert {".safetensors", ".html"} <= {path.suffix for path in data}
+    assert [path for path in data if not (site / path).is_file()] == []
 
 
 def test_the_wheel_works_from_anywhere(site: Path) -> None:

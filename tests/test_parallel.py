@@ -20,13 +20,13 @@ from test_watchdog import EXPLODES, LOWER, noticed
 SHARDED = ["trainer.parallel=sharded"]
 SCORED = ["score=[fd]", "monitor=[samples,scores]", "monitor.scores.num=20", "monitor.scores.every=2it"]
 CASES = {
-    "wgan-gp": ("dcgan", ["loss=wgan-gp", "model.generator.norm=layer", *SCORED]),
-    "spectral": ("dcgan", ["model.discriminator.norm=spectral", "regularizer=[r1,l2]", "optimizer=rmsprop"]),
-    "r3gan": ("r3gan", ["regularizer=[]", "optimizer.clip_norm=1"]),
     "dragan": (
         "mlp",
         ["loss=lsgan", "regularizer=[dragan,orthogonal]", "model.discriminator.norm=none"],
     ),
+    "wgan-gp": ("dcgan", ["loss=wgan-gp", "model.generator.norm=layer", *SCORED]),
+    "spectral": ("dcgan", ["model.discriminator.norm=spectral", "regularizer=[r1,l2]", "optimizer=rmsprop"]),
+    "r3gan": ("r3gan", ["regularizer=[]", "optimizer.clip_norm=1"]),
     "progan": ("progan", ["loss=wgan-gp", "model.growth.start=4", "trainer.duration=8it"]),
     "biggan": ("biggan", ["model.conditional=true", "trainer.ema_buffers=average", "trainer.watchdog.action=rollback"]),
     "clipped": (
@@ -188,7 +188,7 @@ def test_a_dry_run_of_ranks_plays_the_rounds_of_the_run_and_as_many_on_each(in_t
     said = together(small(in_tmp / "run", *words), in_tmp / "out", uneven)
     first, second = (json.loads(Path(f"played.{number}").read_text()) for number in (0, 1))
     assert first == second == [[True, True]] * 2, "one that allocates, and one until the second rank's time is over"
-    assert all(f"\n{start} " in said for start in ("parameters", "pace", "looks", "disk"))
+    assert all(f"\n{start} " in said for start in ("parameters", "pace", "monitors", "disk"))
     told = re.search(r"generator ([\d,]+)", said)
     assert told and int(told[1].replace(",", "")) > 1000, "counted while each rank had all of them"
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from composing import composed
-from extent import thorough
+from extent import some, thorough
 from gantool.batch import Batch
 from gantool.cli.arguments import add_arguments
 from gantool.config.parts import build
@@ -137,7 +137,10 @@ def test_one_batch_size_of_a_preset_is_set_back() -> None:
     assert (growth.batch_size(2.0, 7), growth.batch_size(3.0, 7)) == (128, 7)
 
 
-@pytest.mark.parametrize("sizes", ["{8: 4}", "{4: 8, 8: 4, 16: null}", "{4: 8, 8: 4, 16: 2}", "{4: 8, 8: 4, 32: 2}"])
+SIZES = ["{4: 8, 8: 4, 16: 2}", "{8: 4}", "{4: 8, 8: 4, 16: null}", "{4: 8, 8: 4, 32: 2}"]
+
+
+@pytest.mark.parametrize("sizes", some(SIZES, 2))
 def test_a_batch_size_that_no_resolution_follows_is_refused(sizes: str) -> None:
     words = ["model=progan", "dataset.resolution=16", f"+model.growth.batch_sizes={sizes}"]
     assert mistakes(*words) == [], "the batch size was not typed"

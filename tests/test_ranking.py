@@ -4,8 +4,10 @@ the page."""
 import json
 import re
 import shutil
+from contextlib import redirect_stdout
 from dataclasses import replace
 from html import unescape
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +54,7 @@ def test_what_differs_is_told_as_it_was(key: str, mine: object, theirs: object) 
 
 @pytest.mark.parametrize("key", ["metrics", "floor", "warning", "higher_is_better", "margin_parts"])
 def test_what_says_nothing_of_how_may_differ(key: str) -> None:
-    other = result("b", 1.0)
-    other = replace(other, protocol={**HOW, key: ["other"]})
+    other = replace(result("b", 1.0), protocol={**HOW, key: ["other"]})
     found = ranking([result("a", 2.0), other], "fd")
     assert found.places == ["1", "2"]
 
@@ -110,7 +111,7 @@ def test_a_margin_is_taken_apart_by_its_own_number_of_parts(parts: int | None, w
 @pytest.mark.parametrize("known", [0.0, 0.1])
 def test_a_difference_from_a_score_without_margin_is_not_known(known: float) -> None:
     (line,) = ranking([result("a", 1.0, 0.0), result("b", 1.2, known)], "fd").compared()
-    assert "differs by 0.2; the spread by chance is not known" in line and "spread" not in line
+    assert "differs by 0.2; the spread by chance is not known" in line and "spread of" not in line
 
 
 def test_seeds_are_taken_together() -> None:
@@ -188,13 +189,22 @@ def test_a_rate_is_named_by_four_digits() -> None:
     assert shortened("trainer.seed=123456789") == "trainer.seed=123456789" and shortened("0.12345678") == "0.12345678"
 
 
-@pytest.fixture
-def sweep(in_tmp: Path, capfd: pytest.CaptureFixture) -> tuple[Path, str]:
-    """Two seeds of two rates, and what was printed."""
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seeds of two rates, beside what was printed."""
+    folder = tmp_path_factory.mktemp("ranked") / "sweep"
     words = ["score=fd", "monitor=scores", "monitor.scores.num=60", "monitor.scores.every=1it"]
-    words = [word for word in small(in_tmp, *words, model="mlp", rounds=2) if not word.startswith("hydra")]
-    assert main([*words, "-m", "hydra.sweep.dir=sweep", "trainer.seed=1,2", "optimizer.lr=0.001,0.01"]) == 0
-    return in_tmp / "sweep", capfd.readouterr().out
+    words = [word for word in small(folder, *words, model="mlp", rounds=2) if not word.startswith("hydra")]
+    with redirect_stdout(StringIO()) as said:
+        assert main([*words, "-m", f"hydra.sweep.dir={folder}", "trainer.seed=1,2", "optimizer.lr=0.001,0.01"]) == 0
+    (folder.parent / "said").write_text(said.getvalue())
+    return folder
+
+
+@pytest.fixture
+def sweep(swept: Path, in_tmp: Path) -> tuple[Path, str]:
+    """A copy of it, and what was printed."""
+    return Path(shutil.copytree(swept, in_tmp / "sweep")), (swept.parent / "said").read_text()
 
 
 def test_a_sweep_its_page_and_evaluate(sweep: tuple[Path, str], capfd: pytest.CaptureFixture) -> None:

@@ -3,20 +3,25 @@
 import re
 import shlex
 import shutil
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 import gantool
 from cost import draw
 from extent import ALL, thorough
 from gantool.cli.main import COMMANDS, COMPOSED, OTHERS, main
+from gantool.metrics.digits import WEIGHTS
 from presets import files_of
+from runs import choices
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 SMALL = ["trainer.batch_size=8", "trainer.duration=1it", "monitor=[scores]", "monitor.scores.num=20", "score=[fd]"]
 SMALLER = {  # of commands on a run, which the table of README lists
     "sample": ["num=4"],
@@ -118,6 +123,21 @@ def test_a_command_of_the_table_runs(name: str, theirs: Path) -> None:
 def test_there_are_commands_and_the_table_has_all_that_take_a_run() -> None:
     assert len(list(shown())) > 15
     assert sorted(listed()) == sorted(SMALLER) == sorted(COMMANDS.keys() - {*COMPOSED, "calibrate"})
+
+
+def test_what_readme_lists_and_counts_is_so() -> None:
+    """Choices, but for `none`; extras; lines of the examples; how good the classifier of digits is."""
+    for row in README.partition("| group | choices |\n|---|---|\n")[2].partition("\n\n")[0].splitlines():
+        groups, told = re.findall(r"`(\w+)`", row.split("|")[1]), re.findall(r"`([a-z0-9_-]+)`", row.split("|")[2])
+        groups += ["optimizer/schedule"] if "optimizer" in groups else []
+        assert {*told} - {"every", "none"} == {name for group in groups for name in choices(group)} - {"none"}, groups
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert {*re.findall(r"`(\w+)`", README.partition("Extras: ")[2])} == extras.keys() - {"test"}
+    examples = {path.name: len(path.read_text().splitlines()) for path in (ROOT / "tests" / "examples").glob("my_*.py")}
+    lines = {name: int(count) for name, count in re.findall(r"`(my_\w+\.py)`\s+\((?:[^)]*, )?(\d+)", README)}
+    assert lines == {name: count for name, count in examples.items() if name != "my_loss.py"}, "which is shown whole"
+    with safe_open(WEIGHTS, "pt") as file:
+        assert f"{100 * float(file.metadata()['test_accuracy']):.2f} %" in README
 
 
 @thorough

@@ -17,10 +17,11 @@ from gantool.config import make_absolute
 from runs import newest, same_training, small, train
 
 WORDS = ["dataset=folder", "dataset.resolution=16", "dataset.channels=1", "monitor=none"]
-noise = np.random.default_rng(0)
 
 
-def draw(path: Path) -> None:
+def draw(path: Path, other: int = 0) -> None:
+    """Noise of its own for each place, and for each `other`."""
+    noise = np.random.default_rng([*"/".join(path.parts[-3:]).encode(), other])
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(noise.integers(0, 256, (16, 16), np.uint8)).save(path)
 
@@ -66,7 +67,7 @@ CHANGES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "touched": (lambda data: (data / "cat" / "0.png").touch(), "", ""),
     "an image more": (lambda data: draw(data / "cat" / "9.png"), "the images 12 -> 13 (1 came, 0 went)", ""),
     "an image less": (lambda data: (data / "cat" / "0.png").unlink(), "the images 12 -> 11 (0 came, 1 went)", ""),
-    "another image": (lambda data: draw(data / "cat" / "0.png"), "the images 12 -> 12 (1 came, 1 went)", ""),
+    "another image": (lambda data: draw(data / "cat" / "0.png", 1), "the images 12 -> 12 (1 came, 1 went)", ""),
     "a file renamed": (lambda data: (data / "cat" / "0.png").rename(data / "cat" / "x.png"), "the order", ""),
     "a class renamed in its place": (rename(cat="kitty"), "class 1 cat -> kitty", ""),
     "a class renamed before the other": (rename(cat="ape"), "", "12 images have another label"),

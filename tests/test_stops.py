@@ -136,7 +136,7 @@ MOMENTS: dict[str, tuple[type, str, Exception | None, str]] = {
 }
 
 
-@pytest.mark.parametrize("moment", some(MOMENTS, 3))
+@pytest.mark.parametrize("moment", some(MOMENTS, 2))
 def test_an_interrupt_at_any_time_ends_a_sweep(moment: str, in_tmp: Path, monkeypatch, capfd) -> None:
     owner, method, error, state = MOMENTS[moment]
     interrupted(owner, method, monkeypatch, error)

@@ -3,6 +3,7 @@
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -152,10 +153,18 @@ def test_the_page_draws_a_search_that_is_kept_elsewhere(
     assert "Importance: fd_digits" in (folder / "report.html").read_text() and base.read_bytes() == before
     server = "postgresql://me@host.invalid/studies"
     moved(searched, tmp_path / "server", server)
-    for words, told in (([], f"{server}: trust=true asks there"), (["trust=true"], f"study.storage={server}")):
+    for words, told in (([], f"{server}: trust=true connects to it"), (["trust=true"], f"study.storage={server}")):
         assert main(["report", f"run={tmp_path / 'server'}", *words]) == 0
         [line] = [line for line in capfd.readouterr().out.splitlines() if "cannot be drawn" in line]
         assert told in line
+
+
+def test_a_search_ends_once_its_time_is_over(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the clock of this process, which has the trial that it began come to its end."""
+    hours = iter([0, 1, 3])  # it begins, looks before the first trial, and before the next
+    monkeypatch.setattr("gantool.cli.study.time", SimpleNamespace(time=lambda: 3600 * next(hours)))
+    assert main(searching(in_tmp / "search", RATE, "study.trials=3", "study.time_limit=2h")) == 0
+    assert states(in_tmp / "search") == ["COMPLETE"]
 
 
 @thorough

@@ -80,12 +80,10 @@ def test_other_channels_and_classes_are_adapted(dcgan: Path, shared_data: Path) 
     first = state.game.get_parameter("discriminator.layers.0.weight")
     was = old["game"]["discriminator.layers.0.weight"]
     torch.testing.assert_close(first.sum(1, keepdim=True), was, rtol=1e-5, atol=1e-7)
-    grey = torch.rand(2, 1, 32, 32)
-    torch.testing.assert_close(first.expand_as(first).mul(1).sum(), was.sum())
     generator = state.ema.generators["generator"].eval()
     with torch.no_grad():
         images = generator(torch.randn(2, 8), torch.tensor([0, 1]))
-    assert images.shape == (2, 3, *grey.shape[2:]) and float(images.var(1).max()) < 1e-10, "grey images in colour"
+    assert images.shape == (2, 3, 32, 32) and float(images.var(1).max()) < 1e-10, "grey images in colour"
 
 
 CASES = {
@@ -114,7 +112,7 @@ def test_what_fits_is_taken_and_the_rest_is_told(dcgan: Path, case: str) -> None
 SPECTRAL = {"dcgan": "none", "mlp": "layer", "resnet": "batch", "infogan": "instance", "cyclegan": "none"}
 
 
-@pytest.mark.parametrize("model", some(SPECTRAL, 2))
+@pytest.mark.parametrize("model", some(SPECTRAL, 1))
 def test_spectral_normalisation_comes_and_goes(model: str, tmp_path: Path) -> None:
     data = [f"dataset.root={two_sides(tmp_path / 'sides')}"] if model == "cyclegan" else ["++model.latent.dim=20"]
     data += [] if model in ("cyclegan", "resnet") else ["model.conditional=true"]
@@ -202,7 +200,7 @@ def test_nothing_is_prepared_or_left_for_a_source_that_is_none(in_tmp: Path, mon
         assert "init=nowhere" in error and error.count("\n") == 1 and not [*in_tmp.iterdir()]
 
 
-@pytest.mark.parametrize("model", some(FREEZES, 2))
+@pytest.mark.parametrize("model", some(FREEZES, 1))
 def test_first_blocks_keep_their_values(in_tmp: Path, model: str) -> None:
     more = {"progan": ["dataset.resolution=32"], "cyclegan": [f"dataset.root={two_sides(in_tmp / 'sides')}"]}
     more["biggan"] = ["++loss.constraint={_target_: gantool.regularizers.WeightClip, bound: 0.01}"]

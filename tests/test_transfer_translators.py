@@ -1,18 +1,19 @@
 """init= for translators, whose first layer adds up over the channels of an image."""
 
+from itertools import product
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from extent import some
 from gantool.training.checkpoint import Checkpoints
 from runs import TRANSLATORS, WIDTHS, two_sides
 from test_transfer import begun, fresh
 
 
-@pytest.mark.parametrize("channels", [(3, 1), (1, 3), (3, 2)])
-@pytest.mark.parametrize("model", TRANSLATORS)
+@pytest.mark.parametrize(("model", "channels"), some(product(TRANSLATORS, [(3, 1), (1, 3), (3, 2)]), 2))
 def test_a_translator_of_other_channels_sees_and_makes_the_same(
     model: str, channels: tuple[int, int], tmp_path: Path
 ) -> None:

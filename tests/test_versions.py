@@ -48,7 +48,7 @@ def test_a_key_that_came_later_has_its_default(run: Path) -> None:
     default = OmegaConf.to_container(composed("model=mlp", "score=none", "monitor=none")[0])
     assert isinstance(default, dict)
     default["recipe"] = yaml.safe_load((conf_dir() / "train.yaml").read_text())["recipe"]  # a model's own is in the run
-    for keys in some(LATER, 16):
+    for keys in some(LATER, 8):
         earlier, expected = deepcopy(whole), deepcopy(default)
         node = earlier
         for key in keys[:-1]:

@@ -1,0 +1,37 @@
+"""Suggested values arrive: those for a model and a loss together, and the order of all who may say one."""
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from composing import composed
+from runs import CONF, choices
+
+RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml"))
+RUNGS = ["loss/mine", "dataset/mine", "model/mine", "recipe/mine_mine", "experiment/mine", "typed"]  # README's order
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_model_and_a_loss_find_their_file(name: str) -> None:
+    """Hydra passes over one that it does not find, without a word."""
+    model, _, loss = name.partition("_")
+    assert model in choices("model") and loss in choices("loss")
+    values = OmegaConf.to_container(OmegaConf.load(CONF / "recipe" / f"{name}.yaml"))
+    assert isinstance(values, dict) and values
+    recipe = OmegaConf.to_container(composed(f"model={model}", f"loss={loss}")[0].recipe)
+    assert isinstance(recipe, dict) and {key: recipe[key] for key in values} == values
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_a_later_one_stands_over_those_before(rung: str, tmp_path: Path) -> None:
+    """Files of one's own, of which this one and those before it suggest a rate."""
+    for number, name in enumerate(RUNGS[:-1]):
+        path = tmp_path / f"{name}.yaml"
+        path.parent.mkdir()
+        suggested = f"recipe: {{lr: {number}}}\n" if number <= RUNGS.index(rung) else "{}\n"
+        path.write_text(f"# @package _global_\n{suggested}")
+    words = [f"{group}=mine" for group in ("loss", "dataset", "model", "experiment")]
+    words += [f"recipe.lr={RUNGS.index(rung)}"] if rung == "typed" else []
+    cfg, _ = composed(f"hydra.searchpath=[file://{tmp_path}]", *words)
+    assert cfg.recipe.lr == RUNGS.index(rung)
