@@ -105,7 +105,7 @@ class LeCam(nn.Module):
     def __init__(self, weight: float = 0.3, decay: float = 0.99, start: int = 1000, every: int = 1) -> None:
         super().__init__()
         if not 0 <= decay < 1 or start < 0:
-            raise GantoolError(f"regularizer.lecam: decay={decay}: 0 to below 1; start={start}: 0 or more rounds")
+            raise GantoolError(f"regularizer.lecam: decay={decay} should be 0 to below 1, start={start} 0 or more")
         self.weight, self.decay, self.start, self.every = weight, decay, start, every
         self.register_buffer("averages", torch.zeros(2))
         self.register_buffer("sums", torch.zeros(3))

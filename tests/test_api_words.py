@@ -35,9 +35,9 @@ def test_words_that_no_yaml_file_names(in_tmp: Path) -> None:
         ("dataset.root=", "dataset.root= has no value"),
         ("model.generator.attentoin=16", "attentoin"),
         ("hydra/sweeper=study", "gantool train -m"),
-        ("study.trials=40", "is of a search"),
-        ("hydra/launcher=slurm", "is of a sweep"),
-        ("hydra.sweep.dir=sweep", "is of a sweep"),
+        ("study.trials=40", "hydra/sweeper=study"),
+        ("hydra/launcher=slurm", "gantool train -m"),
+        ("hydra.sweep.dir=sweep", "gantool train -m"),
         ("trainer.dry_run=true", "makes no run to return"),
     ],
 )

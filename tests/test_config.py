@@ -118,9 +118,9 @@ MISTAKES = [
     ),
     (
         "+model.generator.latent_dim=50",
-        "model.generator.latent_dim is set by gantool: use model.latent.dim sets it",
+        "model.generator.latent_dim is set by gantool: use model.latent.dim",
     ),
-    ("+model.loss=3", "model.loss is set by gantool: use loss= sets it"),
+    ("+model.loss=3", "model.loss is set by gantool: use loss="),
     (
         "recipe.weight_clip=0.1",
         "recipe.weight_clip has no effect, as no chosen part reads it: set the key that it is for, or leave it out",

@@ -66,8 +66,8 @@ def test_nothing_but_what_is_empty_is_one_line(kind: str, in_tmp: Path) -> None:
     [
         ("labels.csv", "", "the first line should be a header such as file,class"),
         ("labels.csv", "\n \n", "the first line should be a header such as file,class"),
-        ("labels.csv", "file,class\n", "labels.csv lacks a.png"),
-        ("labels.csv", "file,class,age\n", "labels.csv lacks a.png"),
+        ("labels.csv", "file,class\n", "labels.csv .* a.png: add it"),
+        ("labels.csv", "file,class,age\n", "labels.csv .* a.png: add it"),
         ("dataset.json", "", "dataset.json is not .*: mend or remove it"),
         ("dataset.json", "{}", "dataset.json is not .*: mend or remove it"),
     ],

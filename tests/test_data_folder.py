@@ -161,5 +161,5 @@ def test_mistakes_are_found_at_once(root: Path, tmp_path: Path) -> None:
         prepare(Folder(str(root)), on_bad_image="skipp")
     (root / "labels.csv").write_text("file,age\na.png,1\n")
     for labels in ("none", "folders"):
-        with pytest.raises(GantoolError, match=f"dataset.columns=age .*and dataset.labels={labels} leaves them out"):
+        with pytest.raises(GantoolError, match=f"dataset.columns=age .*and dataset.labels={labels} .*auto"):
             Folder(str(root), labels=labels, columns=["age"])

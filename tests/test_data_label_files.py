@@ -47,9 +47,7 @@ def test_a_row_is_for_the_image_of_its_path_and_no_other(case: str, more: str) -
 def test_a_row_for_an_absent_file_labels_no_other(row: str) -> None:
     for images in (["a/1.png"], ["a/1.png", "a/2.png"]):
         rows = "".join(f"{name},x\n" for name in images[1:])
-        with pytest.raises(
-            GantoolError, match=r"labels.csv lacks a/1.png: add it, or set dataset.labels=folders or none"
-        ):
+        with pytest.raises(GantoolError, match=r"labels.csv .* a/1.png: add it, .*dataset.labels="):
             read_labels("labels.csv", f"file,kind\n{row},y\n{rows}".encode(), images, columns=[], values=False)
 
 
@@ -78,7 +76,7 @@ def test_a_file_that_says_that_there_are_no_labels_is_believed(
 
 def test_a_heading_without_rows_says_nothing_of_labels(tmp_path: Path) -> None:
     (draw(tmp_path) / "labels.csv").write_text("file,kind\n")
-    with pytest.raises(GantoolError, match=r"labels.csv lacks 0.png, 1.png, 2.png and 3 more: add rows"):
+    with pytest.raises(GantoolError, match=r"labels.csv .* 0.png, 1.png, 2.png and 3 more: add them"):
         Folder(str(tmp_path))
 
 

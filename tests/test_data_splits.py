@@ -61,7 +61,7 @@ def test_classes_and_labels_of_a_zip_may_lie_in_one_folder(top: str, tmp_path: P
 
 def test_advice_about_a_zip_can_be_followed(tmp_path: Path) -> None:
     root = drawn(tmp_path, "my/a my/b", {"README.txt": "?"})
-    assert "no labels, as there is only one folder: a zip of my makes those" in Folder(str(packed(root))).notice
+    assert "no labels, as there is only one folder: a zip of my makes " in Folder(str(packed(root))).notice
     (root / "README.txt").unlink()
     assert Folder(str(packed(root))).class_names == ["a", "b"]
     sides = packed(drawn(tmp_path / "sides", "trainA trainB"))
@@ -100,6 +100,11 @@ def test_a_part_that_is_several_or_none_is_refused(folders: str, tmp_path: Path)
         Folder(str(drawn(tmp_path, folders)), split="train")
 
 
+def test_a_part_of_images_without_folders_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(GantoolError, match=r"dataset.split=train: .* has no such part, and no folders: choose all"):
+        Folder(str(draw(tmp_path, ["1.png"])), split="train")
+
+
 LISTED = {  # of images 0 and 1 in train, 2 and 3 in test
     "paths": "file,kind\ntrain/0.png,x\ntrain/1.png,y\ntest/2.png,z\ntest/3.png,x\n",
     "paths, the other part first": "test/2.png,z\ntest/3.png,x\ntrain/0.png,x\ntrain/1.png,y\n",
@@ -134,8 +139,8 @@ def test_a_parts_own_file_of_labels_comes_first(tmp_path: Path) -> None:
     own, above = "file,kind\n0.png,x\n1.png,y\n", "file,age\ntrain/0.png,0.1\ntrain/1.png,0.2\n"
     root = drawn(tmp_path, "train test", {"train/labels.csv": own, "labels.csv": above})
     assert Folder(str(root)).class_names == ["x", "y"]
-    with pytest.raises(GantoolError, match=r"labels.csv lacks test/2.png, test/3.png: add rows, or dataset.labels="):
+    with pytest.raises(GantoolError, match=r"labels.csv .*test/2.png, test/3.png: add them, .*dataset.labels="):
         Folder(str(root), split="test")
     (root / "train" / "labels.csv").unlink()
     source = Folder(str(root), columns=["age"])
-    assert source.vectors and source.class_names == ["age"] and "passed over" not in source.notice
+    assert source.vectors and source.class_names == ["age"] and "skipped: " not in source.notice

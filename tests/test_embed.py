@@ -146,7 +146,7 @@ def test_images_of_unknown_class(labels: list[int], columns: int) -> None:
         (["run={tmp}/run", "num=6000"], "num=6000: only 5000 training images are searched"),
         (["run={tmp}/run", "num=40", "among=30"], "num=40: only 30 training images are searched (among=30)"),
         (["run={tmp}/run", "num=40", "among=50", "neighbours=50"], "neighbours=50: only 50 training images"),
-        (["run={tmp}/run", "num=40", "among=50", "perplexity=80"], "below the 80"),
+        (["run={tmp}/run", "num=40", "among=50", "perplexity=80"], "below 80"),
         (["run={tmp}/run", "checkpoint=best"], "has no best checkpoint"),
         (["run={tmp}/run", "num=1"], "num=1: should be greater than or equal to 2"),
         (["run={tmp}/run", "neighbour=3"], "unknown key 'neighbour' (did you mean 'neighbours'?)"),

@@ -58,7 +58,7 @@ def test_a_run_keeps_what_it_began_with(
     run.train("run", rounds=1)
     told = [message for message in caplog.messages if "features=auto" in message]
     assert len(told) == 1 and "\n" not in told[0]
-    assert "look with efficientnet" in told[0] and "features=inception features.weights=FILE" in told[0]
+    assert "scores use efficientnet" in told[0] and "features=inception features.weights=FILE" in told[0]
     assert features_of(alone / "run") == EFFICIENTNET
     logged = [json.loads(line) for line in (alone / "run" / "metrics.jsonl").read_text().splitlines()]
     assert any("metrics/is_efficientnet" in line for line in logged)

@@ -96,7 +96,7 @@ def test_num_real_leaves_the_floor_and_the_scores_one_reference() -> None:
 
 def test_warnings() -> None:
     assert scorer(reals(1000), 20).protocol()["warning"] is None
-    assert "floor is of two halves of 50, " in str(scorer(reals(100), 80).protocol()["warning"])
+    assert "two halves of 50, " in str(scorer(reals(100), 80).protocol()["warning"])
     many = "8 features need several times as many"
     few = scorer(reals(1000), 8, "fd").protocol()["warning"]
     assert few == f"only 8 generated images: fd_rows is unreliable ({many}); take more"

@@ -155,7 +155,7 @@ def test_each_way_of_measuring_is_on_its_own(in_tmp: Path) -> None:
     assert scores(run)[0][:4] == ["fd", "lower", "3.5", "3 at 0.04 kimg"], "the best of those measured as the last"
     assert main(["report", f"run={in_tmp / 'run'}"]) == 0
     text = " ".join(Page((in_tmp / "run" / "report.html").read_text()).texts)
-    assert text.count("few images") == 1 and "measured otherwise" in text and "fd, class three" in text
+    assert text.count("few images") == 1 and "other protocol" in text and "fd, class three" in text
 
 
 def opened(page: Path, shot: Path) -> str:

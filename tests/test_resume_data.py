@@ -65,9 +65,9 @@ def move(data: Path) -> None:
 CHANGES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "nothing": (lambda data: None, "", ""),
     "touched": (lambda data: (data / "cat" / "0.png").touch(), "", ""),
-    "an image more": (lambda data: draw(data / "cat" / "9.png"), "the images 12 -> 13 (1 came, 0 went)", ""),
-    "an image less": (lambda data: (data / "cat" / "0.png").unlink(), "the images 12 -> 11 (0 came, 1 went)", ""),
-    "another image": (lambda data: draw(data / "cat" / "0.png", 1), "the images 12 -> 12 (1 came, 1 went)", ""),
+    "an image more": (lambda data: draw(data / "cat" / "9.png"), "the images 12 -> 13 (1 added, 0 removed)", ""),
+    "an image less": (lambda data: (data / "cat" / "0.png").unlink(), "the images 12 -> 11 (0 added, 1 removed)", ""),
+    "another image": (lambda data: draw(data / "cat" / "0.png", 1), "the images 12 -> 12 (1 added, 1 removed)", ""),
     "a file renamed": (lambda data: (data / "cat" / "0.png").rename(data / "cat" / "x.png"), "the order", ""),
     "a class renamed in its place": (rename(cat="kitty"), "class 1 cat -> kitty", ""),
     "a class renamed before the other": (rename(cat="ape"), "", "12 images have another label"),
@@ -157,7 +157,7 @@ def test_a_relative_root_finds_the_same_images_from_anywhere(
     assert main(small(in_tmp / "run", *words, model="mlp", rounds=4)) == 0
     out = "".join(capfd.readouterr())
     assert f"changed: dataset.root {root} -> {in_tmp / 'there' / 'data'}" in out
-    assert "changed: the images 4 -> 4 (4 came, 4 went)" in out
+    assert "changed: the images 4 -> 4 (4 added, 4 removed)" in out
 
 
 @pytest.mark.parametrize("dataset", ["celeba", "cifar10", "mnist", "fashion-mnist"])

@@ -108,9 +108,9 @@ COMMON = {
     "sweep_metric=fdd": "sweep_metric=fdd",
     "score=cas": "cas needs a conditional model",
     "monitor.scores.num=1": "num=1: fd_digits needs at least 2 images",
-    "trainer.time_limit=10min,30min": "trainer.time_limit=10min,30min: trainer.time_limit tells no job from another",
+    "trainer.time_limit=10min,30min": "trainer.time_limit=10min,30min: ",
     "trainer.batch_size=0": "trainer.batch_size=0: should be greater than 0",
-    "study.trials=3": "study.trials=3 is of a search",
+    "study.trials=3": "study.trials=3 ",
     "optimizer.lr=interval(1e-4,1e-2)": "optimizer.lr=interval(1e-4,1e-2): a grid needs values",
 }
 

@@ -81,7 +81,7 @@ ELSEWHERE = {"calibrate", "list", "cache"}  # look at no run
 REFUSES = {
     "evaluate run={run} num=24 score=cas": "cas needs classes and the labels of folder all are vectors",
     "evaluate run={run} num=24 score=fd features=classifier": "features=classifier learns classes, and the labels of",
-    "interpolate run={run} over=classes classes=age": "goes from class to class, and {run} has one class",
+    "interpolate run={run} over=classes classes=age": "only one is chosen: add another to classes=",
     "project run={run} images={images} classes=smilin": "did you mean 'smiling'",
 }
 

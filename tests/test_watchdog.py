@@ -164,7 +164,7 @@ def test_a_sign_must_last_and_is_told_once() -> None:
         dog(game, nn.ModuleDict(), Progress(nimg=look))
         dog.end_look()
     assert [nimg for nimg, _ in told] == [2, 7] and len(kept) == 2, "samples that are not numbers are no better"
-    assert "0.40 times as diverse as real images, 1.00, 2 looks in a row" in told[0][1]
+    assert " 0.40 times as diverse as real images, 1.00 at best, 2 checks in a row" in told[0][1]
 
 
 def test_a_gradient_far_from_its_usual_size_is_an_explosion() -> None:

@@ -99,4 +99,6 @@ def _check_counts(options: Options, searched: int, there: int, data: str) -> Non
     if options.neighbours >= searched:
         raise GantoolError(f"neighbours={options.neighbours}: only {searched} training images are searched")
     if options.perplexity >= 2 * options.num:
-        raise GantoolError(f"perplexity={options.perplexity:g}: should be below {2 * options.num}, the images shown")
+        raise GantoolError(
+            f"perplexity={options.perplexity:g}: should be below {2 * options.num}, the number of images shown"
+        )

@@ -13,7 +13,7 @@ class Options(OneRun):
     """Writes a trained run's generators as files that others can use.
 
     Inputs are z (N, latent dim) and, of a conditional run, labels (N,) int64; the output is images (N, C, H, W) float32
-    in [-1, 1]. N can be any number. A translation run has a file for each direction; its input is source, images. ONNX
+    in [-1, 1]. N can be any number. A translation run has a file for each direction; its input, source, is images. ONNX
     and .pt2 files need no gantool; with pix2pix, whose noise is dropout, they always give the same image.
     If labels are vectors, the snapshot holds those of 64 training images, to sample labels from.
     Results go to RUN_FOLDER/exported unless out=FOLDER says otherwise; each file's images are compared with the run's

@@ -54,8 +54,9 @@ def interpolate(options: Options) -> None:
     run, game, rows, steps = run.as_scored(), run.gan("interpolate"), options.rows, options.steps
     chosen = chosen_labels(run, options.classes)
     if options.over == "classes" and (chosen is None or len(chosen) < 2):
-        fix = "is unconditional; train with model.conditional=true" if chosen is None else "has one class: add another"
-        raise GantoolError(f"over=classes goes from class to class, and {run.folder} {fix}")
+        none = f"{run.folder} is unconditional; train with model.conditional=true"
+        fix = none if chosen is None else "only one is chosen: add another to classes="
+        raise GantoolError(f"over=classes goes from class to class, and {fix}")
     if options.over == "classes" and options.path is not None:
         raise GantoolError(f"path={options.path} is for over=latents: class embeddings are interpolated linearly")
     labels, towards = None if chosen is None else filled(chosen.to(run.device), rows), None

@@ -60,7 +60,7 @@ def report(options: Options) -> None:
     else:
         folders = [RunFolder.open(folder).path for folder in named]
         if len({folder.name for folder in folders}) < len(folders):
-            raise GantoolError(f"run={','.join(named)}: two folders have the same name; rename one, or train a sweep")
+            raise GantoolError(f"run={','.join(named)}: two folders have the same name; rename one")
         page = page_of_runs(f"{len(folders)} runs", folders, options.metric)
     with writing(out, "make room or choose out=FILE"):
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -71,8 +71,8 @@ class Folder(Source):
             only = len(self._parts) == len(folders) > 1 and not beside
             split = "train" if only and "train" in self._parts else "all"
         if split not in (*self._parts, "all"):
-            there = few(folders) or "no folders"
-            raise GantoolError(f"dataset.split={split}: {self.root} has no such part, only {there}: choose all")
+            there = f"only {few(folders)}" if folders else "and no folders"
+            raise GantoolError(f"dataset.split={split}: {self.root} has no such part, {there}: choose all")
         self.split, part = split, self._parts.get(split, "")
         self.root, self._place = self.root / part, below(whole, part)
         found = Found({alone.name: status_of(alone)}) if alone else None

@@ -81,7 +81,8 @@ def read_labels(
         else:
             found[image] = label
     if missing := [name for name in images if name not in found]:
-        raise GantoolError(f"{place} has no row for {few(missing)}: add it, or set dataset.labels=folders or none")
+        add = "add it" if len(missing) == 1 else "add them"
+        raise GantoolError(f"{place} has no row for {few(missing)}: {add}, or set dataset.labels=folders or none")
     of = {name.removeprefix(above): label for name, label in found.items()}
     return Labels(names, of, vectors, place, [] if part else unused)
 
@@ -193,7 +194,7 @@ def _vector_columns(place: str, cells: Mapping[str, list[str]]) -> dict[str, lis
             words = sorted(set(column))
             if len(words) > max(20, len(column) // 2):
                 raise GantoolError(
-                    f"{place}: column {name} has {len(words):,} words, too many: choose others by dataset.columns="
+                    f"{place}: column {name} has {len(words):,} different words: choose others by dataset.columns="
                 )
             made |= {f"{name}:{word}": [float(cell == word) for cell in column] for word in words}
     return made

@@ -53,7 +53,10 @@ class Stream:
             raise GantoolError(f"dataset.shift={shift}: choose 0 to {short - 1} pixels at this resolution")
         self.zoomed = round(short * zoom)
         if (zoom == 1) != (self.zoomed == short):
-            raise GantoolError(f"dataset.zoom={zoom}: it enlarges {short} pixels by less than one")
+            least = f"{1 + 1 / short:.5g}"
+            raise GantoolError(
+                f"dataset.zoom={zoom}: it adds less than one to {short} pixels: set 1, or {least} or more"
+            )
         self.device = torch.device(device)
         self.flip, self.shift, self.rotation = flip, shift, rotation
         self.rank, self.world = rank, world

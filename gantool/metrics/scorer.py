@@ -226,7 +226,7 @@ class Scorer:
         found = too_few(self.scores, self._counts, self.features.num_features)
         if 1 / held_out + 1 / others > UNEQUAL * (1 / self.num + 1 / num_real):
             halves = abs(held_out - others) <= 1 and held_out + others == len(self.image_set.images)
-            counts = f"two halves of {held_out:,}" if halves else f"{held_out:,} real images against {others:,}"
+            counts = f"two halves of {held_out:,}" if halves else f"{held_out:,} real images with {others:,}"
             found.append(f"the floor compares {counts}, the scores {self.num:,} images with {num_real:,}")
         return "; ".join(found) or None
 

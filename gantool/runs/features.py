@@ -28,7 +28,7 @@ def choose(node: Mapping[str, Any], before: object = None) -> Mapping[str, Any]:
     if why is None:
         log.info("features=auto: scores use %s", wanted.name)
         return first
-    text = "features=auto: scores use %s, as %s; to use those: features=%s features.weights=FILE"
+    text = "features=auto: scores use %s, as %s; if you have the file: features=%s features.weights=FILE"
     log.info(text, instead.name, why, wanted.name)
     return otherwise
 

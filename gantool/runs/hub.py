@@ -40,4 +40,6 @@ def find_snapshot(source: str | Path) -> Path:
     try:
         return Path(hf_hub_download(found[1], NAME, revision=found[2]))
     except Exception as error:  # of the network, the Hub, and names that it does not allow
-        raise GantoolError(f"{source}: no such file here, and the Hub does not give it ({said(error)})") from error
+        raise GantoolError(
+            f"{source}: no such file here, and it cannot be downloaded from the Hub ({said(error)})"
+        ) from error

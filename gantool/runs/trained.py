@@ -81,7 +81,7 @@ class TrainedRun:
     def gan(self, command: str) -> GAN:
         """Its game; raises GantoolError, which says that `command` asks for it, where it has no latent."""
         if not isinstance(self.game, GAN):
-            own = f"a run of a custom game, {type(self.game).__name__}"
+            own = f"of a custom game, {type(self.game).__name__}"
             kind = "a CycleGAN or pix2pix run" if self.game.translates else own
             raise GantoolError(f"{self.folder} is {kind}: gantool {command} needs a latent")
         return self.game

@@ -78,7 +78,7 @@ class Watchdog:
         for sign, evidence in signs.items():
             lasted[sign] = lasted.get(sign, 0) + 1 if evidence else 0
             if evidence and lasted[sign] == self.patience:
-                times = "looks" if sign == "collapse" else "readings"
+                times = "checks" if sign == "collapse" else "readings"
                 self.act(f"{sign}: {evidence}, {self.patience} {times} in a row", progress)
         self.is_well = not any(lasted.values()) and diversity >= (1 + self.diversity) / 2 * self.memory["best"]
         return record
