@@ -54,9 +54,7 @@ class Stream:
         self.zoomed = round(short * zoom)
         if (zoom == 1) != (self.zoomed == short):
             least = f"{1 + 1 / short:.5g}"
-            raise GantoolError(
-                f"dataset.zoom={zoom}: it adds less than one to {short} pixels: set 1, or {least} or more"
-            )
+            raise GantoolError(f"dataset.zoom={zoom}: it adds no pixel to {short}: set 1, or {least} or more")
         self.device = torch.device(device)
         self.flip, self.shift, self.rotation = flip, shift, rotation
         self.rank, self.world = rank, world
