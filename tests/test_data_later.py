@@ -25,8 +25,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
 
 def test_channels_that_are_filled_in_turn_no_pages_into_channels(tmp_path: Path) -> None:
-    random = noise()
-    pages = [Image.fromarray(random.integers(0, 256, (8, 8), np.uint8)) for _ in range(3)]
+    pages = [Image.fromarray(page) for page in noise(256, 3, 8, 8)]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
     assert read(tmp_path, None).images.shape == (3, 3, 8, 8) and read(tmp_path, 3).images.shape == (1, 3, 8, 8)
     for asked, count in (("null", 3), ("3", 1)):
