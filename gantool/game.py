@@ -145,11 +145,14 @@ class Loss(ABC):
 
     Parameters of every loss: `regularizers` by name; `constraint`, called with the discriminator after each of its
     updates; `n_critic`, discriminator updates a round; `top`, the share of the fakes, those that score highest, from
-    which the generator learns, a number or a schedule (Sinha 2020), None: all.
+    which the generator learns, a number or a schedule (Sinha 2020), None: all. One with parameters of its own takes
+    `**settings` beside them and hands those on, super().__init__(**settings): else it keeps these defaults.
     """
 
     needs_real_score = False  # True for relativistic losses: the generator's turn then scores real images too
     boundary: float | None = 0.0  # the score half-way between real and fake; None where a score alone tells nothing
+    regularizers: Mapping[str, Regularizer] = {}  # nobody changes it
+    constraint, n_critic, top = None, 1, None
 
     def __init__(
         self,
@@ -159,9 +162,7 @@ class Loss(ABC):
         top: float | Schedule | None = None,
     ) -> None:
         self.regularizers = dict(regularizers or {})
-        self.constraint = constraint
-        self.n_critic = n_critic
-        self.top = top
+        self.constraint, self.n_critic, self.top = constraint, n_critic, top
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:

@@ -22,6 +22,18 @@ def test_each_side_pushes_the_right_way(loss: Loss) -> None:
     assert (on_fake < 0).all(), "the generator must raise the scores of its images"
 
 
+class Bare(Hinge):
+    """Never calls super().__init__()."""
+
+    def __init__(self, margin: float = 1.0) -> None:
+        self.margin = margin
+
+
+def test_a_loss_that_calls_no_parent_has_its_defaults() -> None:
+    for name in ("regularizers", "constraint", "n_critic", "top"):
+        assert getattr(Bare(), name) == getattr(Hinge(), name), name
+
+
 def test_minimax_is_the_value_of_the_game() -> None:
     real, fake = torch.randn(50, 1, dtype=torch.float64), torch.randn(50, 1, dtype=torch.float64)
     d_real, d_fake = torch.sigmoid(real), torch.sigmoid(fake)

@@ -60,7 +60,7 @@ def test_keys_that_came_with_another_class_are_left_out(caplog: pytest.LogCaptur
         "model.generator: gantool.networks.mlp.Generator takes no width, upsampling; left out",
     ]
     assert cfg.model.generator == {"_target_": "gantool.networks.mlp.Generator", "hidden": [16], "norm": "instance"}
-    assert "real_label" not in cfg.loss
+    assert "real_label" not in cfg.loss  # no parent of Hinge takes it
     with pytest.raises(
         GantoolError, match=r"^unknown key 'loss.labels': gantool.losses.Hinge takes only constraint, n_critic"
     ):
@@ -68,3 +68,20 @@ def test_keys_that_came_with_another_class_are_left_out(caplog: pytest.LogCaptur
     cfg, hydra = composed(words[0], "loss.real_label=0.9")
     drop_inherited(cfg, Written.of(hydra))
     assert cfg.loss.real_label == 0.9, "it is the user's, and a mistake"
+
+
+@pytest.mark.parametrize(("arguments", "hint"), [("self, margin=1", True), ("self, margin=1, **settings", False)])
+def test_how_to_keep_what_a_parent_takes_is_told(
+    arguments: str, hint: bool, in_tmp: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = f"import gantool.losses\nclass Own(gantool.losses.Hinge):\n    def __init__({arguments}): pass\n"
+    module = f"kept_{hint}"  # a module is imported once
+    (in_tmp / f"{module}.py").write_text(text)
+    monkeypatch.syspath_prepend(in_tmp)
+    with caplog.at_level("INFO"):
+        cfg, hydra = composed(f"loss._target_={module}.Own")
+        drop_inherited(cfg, Written.of(hydra))
+    (line,) = caplog.messages
+    left = "n_critic, top, regularizers, constraint"
+    assert (f"; {left}: to keep what is its parent's, take **settings in its __init__ and hand them" in line) == hint
+    assert ("n_critic" in cfg.loss) != hint and "real_label" in line

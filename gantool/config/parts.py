@@ -5,7 +5,8 @@ import math
 import pkgutil
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Literal, Union
 
@@ -19,6 +20,7 @@ from gantool.schedules import Schedule, check_schedule
 _AT_LEAST_ONE = ("width", "hidden", "full_until")  # of a network; other whole numbers can be 0
 _PLAIN = (int, float, bool, str, type(None))
 _SPECIAL = ("_target_", "_partial_")
+_BEGIN = "call super().__init__() first in its __init__"
 
 # What the builder hands to every part of a model as far as its signature has it, and what sets it instead.
 HANDED = {
@@ -64,6 +66,15 @@ def parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     return found
 
 
+def inherited(target: Callable[..., Any], names: Sequence[str]) -> list[str]:
+    """Those of `names` that a parent of a class takes, and the class itself does not hand on."""
+    taken: set[str] = set()
+    for parent in target.__mro__[1:-1] if inspect.isclass(target) else ():
+        with suppress(ValueError):  # one that is written in C
+            taken |= parameters(parent).keys() if "__init__" in vars(parent) else set()
+    return [name for name in names if name in taken]
+
+
 def build(node: Mapping[str, Any], path: str, handed: Mapping[str, object] | None = None, kind: Any = object) -> Any:
     """What a node describes: its `_target_` called with its other keys, nested nodes built first.
 
@@ -87,10 +98,15 @@ def build(node: Mapping[str, Any], path: str, handed: Mapping[str, object] | Non
     except GantoolError:
         raise
     except (Exception, SystemExit) as error:
+        if "before Module.__init__() call" in str(error):
+            raise GantoolError(f"{path}: {node['_target_']}: {error}: {_BEGIN}") from error
         plain = isinstance(error, TypeError | ValueError | RuntimeError) and str(error)
         reason = str(error) if plain else f"{node['_target_']} raised {error!r}"
         told = out_of_memory(error) or f"{reason.splitlines()[0]} (HYDRA_FULL_ERROR=1 shows where)"
         raise GantoolError(f"{path}: {told}") from error
+    is_module = any(kind.__module__ == "torch.nn.modules.module" for kind in type(part).__mro__)  # without torch
+    if is_module and "_modules" not in vars(part):
+        raise GantoolError(f"{path}: {node['_target_']} is a torch module and was not begun as one: {_BEGIN}")
     _check_kind(path, part, kind)
     return part
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from gantool.config.leaves import leaves
 from gantool.config.messages import NAMED, in_words
-from gantool.config.parts import build, find, mistakes, nodes, parameters
+from gantool.config.parts import build, find, inherited, mistakes, nodes, parameters
 from gantool.config.schema import RecipeConfig, Train, WatchdogConfig, owned
 from gantool.config.written import Written
 from gantool.errors import GantoolError, did_you_mean
@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 _ROLLBACK = ("max_rollbacks", "rate_factor")  # keys of the watchdog that a rollback alone reads
 _BETAS = ("recipe.betas", "optimizer.betas", "optimizer.generator.betas", "optimizer.discriminator.betas")
+_KEPT = "to keep what is its parent's, take **settings in its __init__ and hand them to super().__init__(**settings)"
 _NORM = re.compile(r"\$\{norm:([^}]*)\}")  # see resolvers.norm
 
 
@@ -69,7 +70,7 @@ def drop_inherited(cfg: DictConfig, written: Written) -> None:
         if not written.has(f"{path}._target_"):
             continue
         try:
-            known = parameters(find(node["_target_"], path))
+            known = parameters(target := find(node["_target_"], path))
         except GantoolError:
             continue  # read says so
         if any(p.kind is p.VAR_KEYWORD for p in known.values()):
@@ -81,7 +82,8 @@ def drop_inherited(cfg: DictConfig, written: Written) -> None:
             for key in dropped:
                 del place[key]
         if dropped:
-            log.info("%s: %s takes no %s; left out", path, node["_target_"], ", ".join(dropped))
+            kept = f"; {', '.join(own)}: {_KEPT}" if (own := inherited(target, dropped)) else ""
+            log.info("%s: %s takes no %s; left out%s", path, node["_target_"], ", ".join(dropped), kept)
 
 
 def _read_keys(values: Mapping[str, Any], norm: object, idle: Iterable[str]) -> set[str]:

@@ -22,7 +22,7 @@ from gantool.runs.compatibility import blank, check_memory, check_shapes, check_
 from gantool.runs.compiling import check_graphs
 from gantool.runs.freezing import frozen_parameters
 from gantool.runs.scheduled import check_schedules
-from gantool.runs.sources import build_source, fill_in
+from gantool.runs.sources import build_source, check_is_source, fill_in
 from gantool.schedules import Schedule, parse_duration
 from gantool.training.ema import EMA
 from gantool.training.hardware import (
@@ -67,6 +67,7 @@ def set_up(cfg: DictConfig, written: Written) -> Setup:
     Raises GantoolError with every mistake of the user's that can be seen without decoding an image.
     """
     drop_inherited(cfg, written)
+    check_is_source(cfg)
     config = read(cfg, written)
     trainer = config.trainer
     keep_freed_pages()

@@ -1,5 +1,6 @@
 """Whether a game and a data set fit each other, seen before anything is trained."""
 
+import inspect
 import math
 
 import torch
@@ -11,6 +12,8 @@ from gantool.data.two_sided import TwoSided, Unpaired
 from gantool.errors import GantoolError, first_line
 from gantool.game import Game, Outcome
 from gantool.shapes import sides
+
+_METHODS = {"forward": "images", "features": "images", "score": "features"}  # of a discriminator, by what they take
 
 
 def check_sides(game: Game, source: Source | TwoSided) -> None:
@@ -76,6 +79,8 @@ def check_shapes(game: Game, source: Source | TwoSided) -> None:
         raise
     except Exception as error:
         reason = first_line(error) if isinstance(error, RuntimeError) else repr(error).splitlines()[0]
+        if isinstance(error, TypeError) and (called := _called_otherwise(game, error)):
+            raise GantoolError(f"{called} ({first_line(error)})") from error
         raise GantoolError(
             f"the networks do not fit {shape} images or each other ({reason}): their classes are handed `resolution`, "
             "`channels` and `latent_dim`, which dataset.resolution and model.latent.dim set"
@@ -83,6 +88,28 @@ def check_shapes(game: Game, source: Source | TwoSided) -> None:
     finally:
         game.train()
         torch.set_rng_state(state)
+
+
+def _called_otherwise(game: Game, error: TypeError) -> str:
+    """How a network is called whose own method has just refused its arguments; '' where it was another's that did."""
+    for path, network in game.networks().items():
+        refuses = [name for name in _METHODS if _is_of(error, getattr(type(network), name, None))]
+        judges = path.startswith("discriminator")
+        if not refuses or not (judges or path.startswith("generator") or game.translates):
+            continue
+        name, own = refuses[0], type(network).__name__
+        if game.translates and not judges:
+            return f"{path} is called with images alone: write {name}(self, images) in {own}"
+        takes = _METHODS[name] if judges else "z"
+        called = path if name == "forward" else f"{path}.{name}"
+        when = "labels is None where the run is not conditional"
+        return f"gantool calls {called}({takes}, labels), and {when}: write {name}(self, {takes}, labels=None) in {own}"
+    return ""
+
+
+def _is_of(error: TypeError, function: object) -> bool:
+    """Whether it is this function that refused its arguments."""
+    return inspect.isfunction(function) and first_line(error).startswith(f"{function.__qualname__}() ")
 
 
 def _check_constraints(game: Game) -> None:

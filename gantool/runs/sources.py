@@ -1,8 +1,9 @@
 """The data set that a configuration describes, and what it fills in there."""
 
+import inspect
 from dataclasses import replace
 
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gantool.config import build
 from gantool.config.parts import find, parameters
@@ -13,6 +14,21 @@ from gantool.data.source import Source
 from gantool.data.two_sided import TwoSided
 from gantool.errors import GantoolError
 from gantool.shapes import sides, size_text
+
+
+def check_is_source(cfg: DictConfig) -> None:
+    """Raises GantoolError for a class that is no data set of gantool's, such as one that torch's loaders take: before
+    anything is said of keys and members that it lacks."""
+    target = OmegaConf.select(cfg, "dataset._target_", throw_on_resolution_failure=False)
+    try:
+        kind = find(target, "dataset")
+    except GantoolError:
+        return  # read says so
+    if inspect.isclass(kind) and not {"fingerprint", "read"} <= {*dir(kind)} and not issubclass(kind, TwoSided):
+        raise GantoolError(
+            f"dataset: {target} does not derive from {Source.__module__}.{Source.__qualname__}, as a data set of your "
+            "own does: see tests/examples/my_data.py"
+        )
 
 
 def build_source(dataset: DatasetConfig, **changed: object) -> Source | TwoSided:
