@@ -29,16 +29,18 @@ class Console:
     """Shows images done, images/s, time left, and the last losses and scores.
 
     `total` and `start`: the nimg at which the run ends and this session starts; `quiet` says nothing (ranks other than
-    0); `title` stands before each line. Construct it just before the first round: the rate counts from there.
+    0); `title` stands before each line. The rate counts from the first round that is shown, whose line has none yet: it
+    was many times as long as those after it.
     """
 
     def __init__(
         self, total: int, start: int = 0, *, quiet: bool = False, title: str = "", file: TextIO | None = None
     ) -> None:
         self.terminal = Terminal(file=file, quiet=quiet, highlight=False, markup=False, emoji=False)
-        self.total, self.title = total, title
+        self.total, self.start, self.title = total, start, title
         self.interval = 0.25 if self.terminal.is_terminal else 10.0  # seconds between two lines
-        self.marks = deque([(time.monotonic(), start)], maxlen=max(2, round(_WINDOW / self.interval)))
+        self.marks: deque[tuple[float, int]] = deque(maxlen=max(2, round(_WINDOW / self.interval)))
+        self.printed = time.monotonic()
         self.values: dict[tuple[int, str], str] = {}  # by place on the line and name
         self.progress: Progress | None = None
         self.shown: Progress | None = None
@@ -54,7 +56,7 @@ class Console:
                 kind, _, rest = tag.partition("/")
                 margin = scalars.get(f"margin/{rest}") if kind == "metrics" else None
                 self.values[key] = written(value, margin, digits=3)
-        if self.shown is None or time.monotonic() - self.marks[-1][0] >= self.interval:
+        if self.shown is None or time.monotonic() - self.printed >= self.interval:
             self._show(progress)
 
     def close(self) -> None:
@@ -71,11 +73,12 @@ class Console:
             signal.raise_signal(signal.SIGPIPE)
 
     def _print(self, progress: Progress) -> None:
-        self.shown = progress
-        self.marks.append((time.monotonic(), progress.nimg))
+        self.shown, self.printed = progress, time.monotonic()
+        if progress.nimg > self.start:
+            self.marks.append((self.printed, progress.nimg))
         done, rest = self._text(progress)
         if self.live is None:
-            self.terminal.print(f"{done}  {rest}", soft_wrap=True)
+            self.terminal.print(f"{done}  {rest}".rstrip(), soft_wrap=True)
             return
         line, wide = Table.grid(padding=(0, 1)), self.terminal.width >= _WIDE
         line.add_column(no_wrap=True, min_width=len(done))
@@ -91,10 +94,6 @@ class Console:
 
     def _text(self, progress: Progress) -> tuple[str, str]:
         """How much is done; rate, time left and the last values."""
-        (since, before), (now, _) = self.marks[0], self.marks[-1]
-        rate = (progress.nimg - before) / max(now - since, 1e-9)
-        images = max(self.total - progress.nimg, 0)  # the last round may go beyond the end
-        left = str(timedelta(seconds=round(images / rate))).removeprefix("0:") if rate > 0 else "?"
         total = f"{self.total / 1000:g}"
         title = f"{self.title}  " if self.title else ""
         done = (
@@ -102,7 +101,17 @@ class Console:
         )
         values = sorted(self.values.items(), key=lambda item: item[0][0])
         text = shown("  ".join(f"{name} {value}" for (_, name), value in values))
-        return done, f"{rate:.0f} images/s  {left} left  {text}".rstrip()
+        return done, f"{self._pace(progress)}{text}".rstrip()
+
+    def _pace(self, progress: Progress) -> str:
+        """Rate and time left, once there is a round to measure."""
+        if len(self.marks) < 2:
+            return ""
+        (since, before), (now, _) = self.marks[0], self.marks[-1]
+        rate = (progress.nimg - before) / max(now - since, 1e-9)
+        images = max(self.total - progress.nimg, 0)  # the last round may go beyond the end
+        left = str(timedelta(seconds=round(images / rate))).removeprefix("0:") if rate > 0 else "?"
+        return f"{rate:.0f} images/s  {left} left  "
 
 
 def place_and_name(tag: str) -> tuple[int, str] | None:
