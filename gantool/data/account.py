@@ -144,13 +144,13 @@ class Account:
         if self.sizes:
             small, typical, large = _spread(self.sizes)
             yield f"sizes {small}" if small == large else f"sizes {small} to {large}, typically {typical}"
-        if cropped := [kept for kept in self._all_kept() if kept < 0.999]:
+        if not self._loses_most() and (cropped := [kept for kept in self._all_kept() if kept < 0.999]):
             share = f"{100 * statistics.median(cropped):.0f} % of a typical one"
             yield f"cropped to the centre{self._square}: {len(cropped):,}, which keeps {share}"
         if self.spans:
             held, taken = (f"{low:g} to {high:g}" for low, high in self.spans)
             yield f"values range from {held}; black to white is {taken} (dataset.range)"
-        if self.enlarged:
+        if 0 < self.enlarged <= self.num / 2:  # of more a note tells
             what = "smaller" if self.fitting.crop is None else "with dataset.crop smaller"
             yield f"{what} than dataset.resolution and so enlarged: {self.enlarged:,}"
         if self.turned_grey:
@@ -164,9 +164,8 @@ class Account:
         for label, name in enumerate(self.class_names):
             if self.labels[label] < 2:
                 yield f"class {name} has {'one image' if self.labels[label] else 'no image'}: add some or remove it"
-        asked = self.fitting.crop is not None
-        if self.sizes and not asked and (kept := statistics.median(self._all_kept())) < KEPT:
-            _, typical, _ = _spread(self.sizes)
+        if self._loses_most():
+            (_, typical, _), kept = _spread(self.sizes), statistics.median(self._all_kept())
             lost = f"the centre{self._square} of a typical picture ({typical}) is {100 * kept:.0f} % of it"
             yield f"{lost}, the rest is lost: crop the pictures yourself, or set dataset.fit=pad"
         if self.enlarged > self.num / 2:
@@ -186,6 +185,10 @@ class Account:
                 yield f"{peaks.dark:,} of {peaks.num:,} {bits}-bit images are nearly black, {which}"
             if bits > 1 and brightest < (HALF if bits > 8 else HALF / 2):
                 yield f"no {bits}-bit image is bright: {_scale(bits, peaks.brightest)}"
+
+    def _loses_most(self) -> bool:
+        """Whether so much of a typical picture is cut away, and nobody asked for it, that a note tells."""
+        return bool(self.sizes) and self.fitting.crop is None and statistics.median(self._all_kept()) < KEPT
 
     def _all_kept(self) -> list[float]:
         """The part of each picture that is not cut away."""
