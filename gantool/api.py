@@ -8,7 +8,7 @@ images = generator.sample(64)                        # (64, C, H, W) float32 in 
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -20,6 +20,7 @@ from omegaconf import OmegaConf
 from gantool.cli import folders
 from gantool.cli.arguments import add_arguments, check_study, check_values, quote_paths, quoted
 from gantool.config.composed import without_hydra
+from gantool.config.messages import as_typed
 from gantool.config.resolvers import register_resolvers
 from gantool.config.wording import in_one_line
 from gantool.errors import GantoolError
@@ -30,14 +31,14 @@ from gantool.runs.trained import TrainedRun, open_run
 from gantool.screen import Plain
 
 
-def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None) -> TrainedRun:
+def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None, **more: object) -> TrainedRun:
     """Trains what `gantool train OVERRIDES` would and returns the run, with its averaged generator.
 
     `config_dir`: a folder of YAML files of one's own, as --config-dir. hydra.run.dir=FOLDER names the run's folder; one
-    that is there goes on. Raises GantoolError for the user's mistakes, and SystemExit where a signal stopped it.
+    that is there goes on. Whoever writes `more` is told how words are given. Raises GantoolError for the user's
+    mistakes, and SystemExit where a signal stopped it.
     """
-    if isinstance(overrides, str):
-        raise GantoolError(f"{overrides!r} is one string: give a list of words, gantool.train({overrides.split()})")
+    _check_words(overrides, more)
     if not logging.root.handlers:
         handler = logging.StreamHandler()
         handler.setFormatter(Plain("%(message)s"))
@@ -46,8 +47,6 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
     register_resolvers(agree_on_start(claim=True))
     GlobalHydra.instance().clear()
     for word in overrides:
-        if word.startswith("resume="):
-            raise GantoolError("resume= is for the command line only: hydra.run.dir=FOLDER continues the run in it")
         if word.startswith(("hydra/launcher=", "hydra.launcher.", "hydra.sweep.")):
             raise GantoolError(f"{word} belongs to a sweep: use gantool train -m, or leave it out")
     words = quote_paths([], overrides)
@@ -74,3 +73,18 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
     finally:
         folders.remove_unused()
     return open_run(folder, cfg, ema=True, device=cfg.trainer.device, checkpoint="newest")
+
+
+def _check_words(overrides: Sequence[str] | Mapping[str, object], words: Mapping[str, object]) -> None:
+    """Raises GantoolError for what is no list of words."""
+    if isinstance(overrides, str):
+        raise GantoolError(f"{overrides!r} is one string: give a list of words, gantool.train({overrides.split()})")
+    if isinstance(overrides, Mapping):
+        words = {**overrides, **words}
+    elif not isinstance(overrides, Sequence) or not all(isinstance(word, str) for word in overrides):
+        raise GantoolError(f"{overrides!r} is no list of words: give one, such as gantool.train(['model=mlp'])")
+    if "resume" in words or any(word.startswith("resume=") for word in overrides):
+        raise GantoolError("resume= is for the command line only: hydra.run.dir=FOLDER continues the run in it")
+    if words:
+        given = [f"{key}={as_typed(value)}" for key, value in words.items()]
+        raise GantoolError(f"gantool.train takes a list of words: gantool.train({given})")

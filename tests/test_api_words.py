@@ -1,6 +1,8 @@
 """gantool.train takes the words of the command line."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,6 +52,29 @@ def test_words_that_are_wrong_are_one_line(in_tmp: Path, word: str, line: str) -
 def test_one_text_is_no_list_of_words() -> None:
     with pytest.raises(GantoolError, match=r"give a list of words, gantool.train\(\['model=mlp', 'trainer.seed=1'\]\)"):
         gantool.train("model=mlp trainer.seed=1")
+
+
+@pytest.mark.parametrize(
+    ("words", "more", "line"),
+    [
+        ({"model": "mlp", "trainer.seed": 1}, {}, "list of words: gantool.train(['model=mlp', 'trainer.seed=1'])"),
+        ([], {"model": "mlp"}, "list of words: gantool.train(['model=mlp'])"),
+        (["model=mlp"], {"resume": "x"}, "hydra.run.dir=FOLDER continues"),
+        ({"resume": "x"}, {}, "hydra.run.dir=FOLDER continues"),
+        ([3], {}, "[3] is no list of words: give one"),
+        (None, {}, "None is no list of words: give one"),
+    ],
+)
+def test_what_is_no_list_of_words_is_one_line(words: Any, more: dict[str, Any], line: str) -> None:
+    with pytest.raises(GantoolError) as told:
+        gantool.train(words, **more)
+    assert line in str(told.value) and "\n" not in str(told.value)
+
+
+def test_a_run_has_its_last_scores(trained_run: Path) -> None:
+    run = gantool.load_run(trained_run, device="cpu")
+    assert run.scores and run.scores == json.loads((trained_run / "status.json").read_text())["metrics"]
+    assert f"scores={run.scores}" in repr(run)
 
 
 def test_help_and_completion_name_what_there_is() -> None:

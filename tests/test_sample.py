@@ -193,7 +193,11 @@ def test_labels_are_given_as_a_generator_takes_them() -> None:
     for words, labels in ((None, [0, 1, 2, 0]), (["c", 0], [2, 0, 2, 0])):
         given = Labelled(3, ["a", "b", "c"]).given(words, 4, "it")
         assert given is not None and given.tolist() == labels
+        same = Labelled(3, ["a", "b", "c"]).given(None, 4, "it", classes=words)
+        assert same is not None and torch.equal(same, given)
     assert Labelled(0).given(None, 4, "it") is None
+    with pytest.raises(GantoolError, match="classes and labels are two names of the same"):
+        Labelled(10).given(classes, 2, "it", classes=[1, 2])
 
 
 FOLDERS = Labelled(5, ["0", "1", "10", "11", "2"])  # as they are sorted

@@ -38,9 +38,14 @@ class Labelled:
         """Whether labels of any kind could be asked for: classes (count,), or finite vectors (count, num)."""
         return self._unknown(labels, count) is None
 
-    def given(self, labels: Tensor | Asked, count: int, of: object) -> Tensor | None:
-        """Labels for `count` images as the generator takes them: those of a tensor, or those that words name, as
-        `asked` has them, taken in turn; None: all in turn. Raises GantoolError for what `of` cannot be asked for."""
+    def given(self, labels: Tensor | Asked, count: int, of: object, classes: Asked = None) -> Tensor | None:
+        """Labels for `count` images as the generator takes them: those of a tensor, or those that words, or `classes`,
+        name, as `asked` has them, taken in turn; None: all in turn. Raises GantoolError for what `of` cannot be asked
+        for."""
+        if classes is not None:
+            if labels is not None:
+                raise GantoolError("classes and labels are two names of the same: leave one of them out")
+            labels = classes
         if not isinstance(labels, Tensor):
             chosen = self.asked(labels, of)
             return self.in_turn(count) if chosen is None else filled(chosen, count)

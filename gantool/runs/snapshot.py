@@ -56,13 +56,13 @@ class FromLatent(nn.Module):
         return self.latent.sample(Draws(count, next(self.network.parameters()).device))
 
     @torch.no_grad()
-    def sample(self, count: int, *, seed: int = 0, labels: Tensor | Asked = None) -> Tensor:
-        """(count, C, H, W) for latents drawn as in training; `labels` may be names, taken in turn; None: all classes
-        in turn."""
+    def sample(self, count: int, *, seed: int = 0, classes: Asked = None, labels: Tensor | Asked = None) -> Tensor:
+        """(count, C, H, W) for latents drawn as in training; `classes`: names or numbers, taken in turn, or `labels` as
+        `forward` takes them; None: all classes in turn."""
         if count < 1:
             raise GantoolError(f"count={count}: should be 1 or more")
         device = next(self.network.parameters()).device
-        chosen = self.labelled.given(labels, count, "this generator")
+        chosen = self.labelled.given(labels, count, "this generator", classes)
         with forked(device):
             seed_torch("snapshot", seed)
             return self(self.latents(count), None if chosen is None else chosen.to(device))

@@ -60,6 +60,7 @@ class TrainedRun:
     device: torch.device
     labelled: Labelled = field(default_factory=lambda: Labelled(0))  # what the generator can be asked for
     span: tuple[float, float] | None = None  # the values of black and white, where dataset.range=auto found them
+    scores: dict[str, float] = field(default_factory=dict)  # the last that its training had measured, by name
 
     @property
     def num_classes(self) -> int:
@@ -126,16 +127,22 @@ class TrainedRun:
         return scores.rest.get("standing_statistics", 0) if scores else 0
 
     def sample(
-        self, num: int, *, seed: int = 0, labels: Tensor | Asked = None, truncation: float | None = None
+        self,
+        num: int,
+        *,
+        seed: int = 0,
+        classes: Asked = None,
+        labels: Tensor | Asked = None,
+        truncation: float | None = None,
     ) -> Tensor:
-        """(num, C, H, W) uint8: the images of `gantool sample` with this seed. `labels`, of a conditional run: (num,)
-        int64, (num, K) floats where they are vectors, or names, taken in turn; None: its classes in turn. Raises
-        GantoolError for a run that translates."""
+        """(num, C, H, W) uint8: the images of `gantool sample` with this seed. Of a conditional run, `classes`: names
+        or numbers, taken in turn; or `labels`, (num,) int64, (num, K) floats where they are vectors; None: its classes
+        in turn. Raises GantoolError for a run that translates."""
         if num < 1:
             raise GantoolError(f"num={num}: should be 1 or more")
         if self.game.translates:
             raise GantoolError(f"{self.folder} is a CycleGAN or pix2pix run: call one of run.generators")
-        labels = self.labelled.given(labels, num, self.folder)
+        labels = self.labelled.given(labels, num, self.folder, classes)
         with forked(self.device):
             generators = self.standing(None, seed, truncation)
             blocks = sampled(
@@ -193,7 +200,8 @@ def open_run(path: Path, cfg: DictConfig, *, ema: bool, device: str, checkpoint:
         to_memory_format(module, channels_last=config.trainer.channels_last)  # as in training: last digits follow it
     data, nimg = saved.get("data", {}), saved["progress"]["nimg"]
     asked, span = _labelled(config, data), _span(config, data)
-    return TrainedRun(path, config, game, cast(nn.ModuleDict, generators), ema, nimg, where, asked, span)
+    scores = {str(name): value for name, value in saved["metrics"].items()}
+    return TrainedRun(path, config, game, cast(nn.ModuleDict, generators), ema, nimg, where, asked, span, scores)
 
 
 def _labelled(config: Train, data: dict[str, Any]) -> Labelled:
