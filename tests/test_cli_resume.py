@@ -50,8 +50,11 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("words", "start"),
     [
-        (["resume=run", "model=mlp"], "model=mlp: a run keeps its model"),
-        (["resume=run", "regularizer=[r1]"], "regularizer=[r1]: a run keeps its regularizer"),
+        (["resume=run", "model=mlp"], "model=mlp: a run keeps its model, so that its weights, curves and scores stay"),
+        (
+            ["resume=run", "logger=csv", "regularizer=[r1]", "model=mlp"],
+            "logger=csv regularizer=[r1] model=mlp: a run keeps its logger, regularizer and model, so that",
+        ),
         (["resume=run", "optimizer.lrr=1"], "unknown key 'optimizer.lrr' (did you mean 'lr'?)"),
         (["resume=run", "trainer.batch_size=0"], "trainer.batch_size=0: should be greater than 0"),
         (["resume=run", "-m", "trainer.seed=1,2"], "resume= continues one run"),
@@ -71,6 +74,13 @@ def test_resume_refuses(words: list[str], start: str, folders: Path, capfd: pyte
     assert main(["train", *words]) == 1
     err = capfd.readouterr().err
     assert err.startswith(f"gantool train: error: {start}") and err.count("\n") == 1
+
+
+def test_a_run_with_other_scores_is_evaluated(folders: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(folders, ".", dirs_exist_ok=True)
+    assert main(["train", "resume=run", "logger=csv", "score=[fd]"]) == 1
+    err = capfd.readouterr().err
+    assert "logger and score" in err and "gantool evaluate run=run score=[fd] scores it as it is" in err
 
 
 def test_a_run_of_another_version_is_refused_in_one_line_by_every_command(capfd: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
@@ -177,16 +177,26 @@ def resume(flags: Sequence[str], overrides: Sequence[str]) -> tuple[str, list[st
         raise GantoolError("resume= takes its configuration from the run: leave out --config-dir and --config-name")
     if is_sweep(flags):
         raise GantoolError("resume= continues one run: leave out -m")
-    for word in rest:
-        key = word.lstrip("+~").partition("=")[0].partition("@")[0]
-        if key == "hydra.run.dir":
-            raise GantoolError(f"resume={run} already names the run folder: leave out hydra.run.dir")
-        if (conf_dir() / key).is_dir() and not key.startswith("hydra"):
-            raise GantoolError(
-                f"{word}: a run keeps its {key}; change a key of it ({key}.KEY=VALUE) or start a new run"
-            )
+    keys = {word: word.lstrip("+~").partition("=")[0].partition("@")[0] for word in rest}
+    if "hydra.run.dir" in keys.values():
+        raise GantoolError(f"resume={run} already names the run folder: leave out hydra.run.dir")
+    groups = {word: key for word, key in keys.items() if (conf_dir() / key).is_dir() and not key.startswith("hydra")}
+    if groups:
+        raise GantoolError(_kept(groups, run))
     ConfigStore.instance().store(name="config", node=cfg)  # Hydra itself reads nothing in the folder
     return "resume", list(flags), [*rest, _quoted(f"hydra.run.dir={run.absolute()}")]
+
+
+def _kept(groups: Mapping[str, str], run: Path) -> str:
+    """Why these words, each with the group that it chooses for, are refused on a run that goes on, and the fix."""
+    *others, last = dict.fromkeys(groups.values())
+    told = f"{', '.join(others)} and {last}" if others else last
+    scored = [word for word, group in groups.items() if group in ("score", "features") and word.startswith(group)]
+    more = f"; gantool evaluate run={run} {' '.join(scored)} scores it as it is" if scored else ""
+    return (
+        f"{' '.join(groups)}: a run keeps its {told}, so that its weights, curves and scores stay of one kind; "
+        f"change a key of it ({last}.KEY=VALUE) or start a new run{more}"
+    )
 
 
 def _open_run(run: Path, *, trusted: bool) -> DictConfig:
