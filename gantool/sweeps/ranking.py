@@ -122,11 +122,14 @@ def shortened(word: str) -> str:
 
 
 def told_apart(words: Sequence[Sequence[str]]) -> list[str]:
-    """What each has of its own, in short where that still tells them apart."""
+    """What each has of its own, in short, and without the number of a trial, where that still tells them apart."""
     common = set.intersection(*map(set, words)) if words else set()
     own = [[word for word in one if word not in common] for one in words]
-    names = [" ".join(map(shortened, one)) for one in own]
-    return names if len(set(names)) == len(names) else [" ".join(one) for one in own]
+    for kept in ([[word for word in one if not word.startswith("study.trial=")] for one in own], own):
+        for names in ([" ".join(map(shortened, one)) for one in kept], [" ".join(one) for one in kept]):
+            if len(set(names)) == len(names) and (all(names) or kept is own):
+                return names
+    return [" ".join(one) for one in own]
 
 
 def _of(names: list[str], scored: Sequence[Result]) -> str:
