@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
 from gantool.logging.progress import follow_images
 from gantool.metrics.per_class import OfClass
@@ -49,7 +50,8 @@ class Panel:
         self._told: set[Path] = set()  # folders of which was said how they are scored
         self.passes = run.passes if standing_statistics is None else standing_statistics
         check_standing(run.game, self.passes)
-        self.fingerprint, shown = self._images(run)
+        self.images = self._images(run)
+        shown = self.images.test or self.images
         asked = {"num": num, "seed": seed, "batch_size": batch_size}
         training = _training(run)
         how: dict[str, Any] = {key: training[key] if value is None else value for key, value in asked.items()}
@@ -76,10 +78,9 @@ class Panel:
         self.scorer = Scorer(extractor, scores, shown, num_real=num_real, device=run.device, **how)
         self._check_labels(run)
 
-    def _images(self, run: TrainedRun) -> tuple[str, Any]:
-        """What identifies the data set, and the part of it that is scored against."""
-        images = run.images(split=self.split, root=self.root)
-        return images.fingerprint, images.test or images
+    def _images(self, run: TrainedRun) -> ImageSet:
+        """Those that it was trained on, or of the asked split; where it has a test set, that is scored against."""
+        return run.images(split=self.split, root=self.root)
 
     def _check_labels(self, run: TrainedRun) -> None:
         if (names := self.scorer.needs_labels) and not run.labelled.num:
@@ -89,11 +90,13 @@ class Panel:
         """Raises GantoolError where `run` was trained on other images, or cannot have one of the scores; tells what is
         done as the first run's training did and not as its own."""
         check_standing(run.game, self.passes)
-        if self._images(run)[0] != self.fingerprint:
+        images, both = self._images(run), f"{run.folder} and {self.run.folder}"
+        if not _are_the_same(images, self.images):
             raise GantoolError(
-                f"{run.folder} and {self.run.folder} were trained on other images or at another resolution: "
-                "evaluate them one by one"
+                f"{both} were trained on other images or at another resolution: evaluate them one by one"
             )
+        if run.labelled.num and not _have_the_same_labels(images, self.images):
+            raise GantoolError(f"{both} were told other labels of the same images: evaluate them one by one")
         self._check_labels(run)
         own = _training(run)
         others = [key for key, value in self.taken.items() if own[key] != value]
@@ -115,6 +118,25 @@ class Panel:
         blocks = made(run.game, generators, self.scorer, self.truncation)
         scores, margins = self.scorer.score_with_margins(follow_images(blocks, num // world()))
         return Evaluation(run.folder, run.nimg, scores, self.scorer.floor, protocol, margins)
+
+
+def _are_the_same(one: ImageSet, other: ImageSet) -> bool:
+    """Whether the pixels are, whatever their files are called and how they are labelled."""
+    alone = one.source is None and one.test is None  # of two sides, their order and the test images count too
+    return one.fingerprint == other.fingerprint or (alone and one.pixels_hash == other.pixels_hash)
+
+
+def _have_the_same_labels(one: ImageSet, other: ImageSet) -> bool:
+    """Whether each of the same images has, in sets that may be in another order."""
+    if one.fingerprint == other.fingerprint:
+        return True
+    pairs = [list(zip(each.rows[:, 0].tolist(), _told(each), strict=True)) for each in (one, other)]
+    return one.class_names == other.class_names and sorted(pairs[0]) == sorted(pairs[1])
+
+
+def _told(images: ImageSet) -> list[int]:
+    """The labels, as a run is told them, or their hashes where they are vectors."""
+    return (images.rows[:, 1] if images.classes is None else images.classes).tolist()
 
 
 def _training(run: TrainedRun) -> dict[str, Any]:
