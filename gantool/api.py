@@ -26,6 +26,7 @@ from gantool.config.wording import in_one_line
 from gantool.errors import GantoolError
 from gantool.launch import agree_on_start
 from gantool.paths import conf_dir, expanded
+from gantool.runs.output import writing
 from gantool.runs.start import train_run
 from gantool.runs.trained import TrainedRun, open_run
 from gantool.screen import Plain
@@ -66,8 +67,9 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
     if OmegaConf.select(cfg, "trainer.dry_run", throw_on_resolution_failure=False) is True:
         raise GantoolError("trainer.dry_run=true makes no run to return: use it on the command line (gantool train)")
     folders.forget()
-    folders.note(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder, folders.WHERE):
+        folders.note(folder)
+        folder.mkdir(parents=True, exist_ok=True)
     try:
         train_run(cfg, folder, whole.hydra)
     finally:

@@ -1,5 +1,6 @@
 """What lies in a run's folder, and where."""
 
+import shlex
 from pathlib import Path
 
 from gantool.files import whole_files
@@ -15,6 +16,13 @@ def is_run(folder: Path) -> bool:
 def checkpoints_in(folder: Path) -> list[Path]:
     """Those of the run in `folder`, of every kind, in no order."""
     return whole_files(folder / "checkpoints", "*.pt")
+
+
+def way_on(folder: Path) -> str:
+    """What to do with the run in `folder` once that which ended it is put right."""
+    if checkpoints_in(folder):
+        return f"go on with gantool train {shlex.quote(f'resume={folder}')}"
+    return "give the same command again"
 
 
 def in_use(folder: Path) -> bool:

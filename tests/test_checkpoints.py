@@ -91,8 +91,10 @@ def test_a_disk_that_refuses_leaves_the_older_ones(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # the system refuses to write further, as a full disk does
     try:
-        with pytest.raises(GantoolError, match=f"could not write checkpoint .*; make room .*resume={tmp_path}"):
+        with pytest.raises(GantoolError, match=f"could not write checkpoint .*; make room .*train resume={tmp_path}$"):
             checkpoints.save(STATE, 2)
+        with pytest.raises(GantoolError, match="could not write checkpoint .*; make room and give the same command "):
+            Checkpoints(tmp_path / "new").save(STATE, 2)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(checkpoints.folder.iterdir()) == [first]

@@ -1,6 +1,7 @@
 """gantool train resume=RUN: the run's own configuration, and what cannot be changed on a run."""
 
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -64,7 +65,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["resume=run/checkpoints/1.pt"], "resume=run/checkpoints/1.pt: name the run folder"),
         (["resume=run/checkpoints"], "resume=run/checkpoints is not a run folder"),
         (["resume=."], "resume=. is not a run folder: it has no .hydra/config.yaml; name one of those in it, such as "),
-        (["resume=bare"], "resume=bare has no checkpoint to continue from"),
+        (["resume=run", "resume=bare"], "resume=run and resume=bare: give resume= once"),
+        (["resume=run", "trust=false", "trust=true"], "trust=false and trust=true: give trust= once"),
+        (["resume=bare"], "resume=bare has no checkpoint to continue from: start it again with its own command\n"),
         (["resume=old"], "old was made by gantool 0.1, whose configuration this version does not read: use"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -81,6 +84,35 @@ def test_a_run_with_other_scores_is_evaluated(folders: Path, capfd: pytest.Captu
     assert main(["train", "resume=run", "logger=csv", "score=[fd]"]) == 1
     err = capfd.readouterr().err
     assert "logger and score" in err and "gantool evaluate run=run score=[fd] scores it as it is" in err
+
+
+def test_a_run_without_a_checkpoint_names_the_command_that_began_it(capfd: pytest.CaptureFixture[str]) -> None:
+    """As far as what its folder says is safe to be pasted."""
+    folder, words = "it's a b/run", ["model=mlp", "optimizer.lr=0.5", "regularizer=[r1]", "init='some \\'thing\\''"]
+    assert main(["train", *words, f"hydra.run.dir={folder}"]) == 0
+    shutil.rmtree(Path(folder, "checkpoints"))
+    assert main(["train", f"resume={folder}"]) == 1
+    out, err = capfd.readouterr()
+    again = shlex.split(err.partition(": start it again with ")[2])
+    assert again == ["gantool", "train", *words, f"hydra.run.dir={folder}"]
+    assert main(again[1:]) == 0 and capfd.readouterr().out == out
+    shutil.rmtree(Path(folder, "checkpoints"))
+    foreign = (
+        "optimizer.lr=${oc.env:HOME}",
+        "+loss._target_=evil.Loss",
+        "hydra.run.dir=/elsewhere",
+        "resume=/elsewhere",
+        "a=[",
+    )
+    for word in foreign:
+        Path(folder, ".hydra", "overrides.yaml").write_text(f"- '{word}'\n")
+        assert main(["train", f"resume={folder}"]) == 1
+        err = capfd.readouterr().err
+        assert (
+            "start it again with its own command, wh" in err and err.count("\n") == 1 and "hydra.run.dir='" not in err
+        )
+        assert main(["train", f"resume={folder}", "trust=true"]) == 1
+        assert (f"start it again with gantool train {shlex.quote(word)} " in capfd.readouterr().err) == (word != "a=[")
 
 
 def test_a_run_of_another_version_is_refused_in_one_line_by_every_command(capfd: pytest.CaptureFixture[str]) -> None:

@@ -128,3 +128,26 @@ def test_a_damaged_file_of_labels_in_a_zip_is_one_line(method: int, name: str, t
             told.append(str(error))
     assert len(told) > (end - begin) / 2
     assert all(re.fullmatch(rf"cannot read .*a\.zip/{name} \(.+\): make the zip again, .+", line) for line in told)
+
+
+EMPTY = {  # what is told of line and value
+    "file,kind\n1.png,x\n2.png,\n": "line 3: value 2 is empty",
+    "file,kind\n,x\n2.png,y\n": "line 2: value 1 is empty",
+    "file;kind;\n1.png;x;1\n2.png;y;2\n": "line 1: value 3 is empty",
+    ",file,kind\n0,1.png,x\n1,2.png,y\n": r"line 1: value 1 is empty (pandas: to_csv(index=False))",
+    "file,kind\n1.png,x,1\n2.png,y\n": "line 2: should have 2 values, separated by ','",
+}
+
+
+@pytest.mark.parametrize("text", EMPTY)
+def test_an_empty_value_is_told_from_one_too_few(text: str) -> None:
+    with pytest.raises(GantoolError) as refused:
+        read_labels("labels.csv", text.encode(), ["1.png", "2.png"], columns=[], values=False)
+    assert str(refused.value) == f"labels.csv {EMPTY[text]}"
+
+
+def test_rows_for_images_that_are_not_there_are_counted() -> None:
+    for gone, told in ((["3.png"], "1 row for an image that is"), (["3.png", "4.png"], "2 rows for images that are")):
+        text = "file,kind\n1.png,x\n2.png,y\n" + "".join(f"{name},x\n" for name in gone)
+        found = read_labels("labels.csv", text.encode(), ["1.png", "2.png"], columns=[], values=False)
+        assert [*found.notes()] == [f"labels.csv has {told} not there: {', '.join(gone)}"]

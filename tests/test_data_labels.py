@@ -139,7 +139,7 @@ WRONG: dict[str, tuple[str, str, str]] = {
     "an image missing": ("labels.csv", "file,kind\n" + rows(*"abcabc")[:-8], " 5.png: add it"),
     "twice": ("labels.csv", rows(*"abcabc") + "3,a\n", "two rows for 3.png"),
     "a short row": ("labels.csv", "file,a,b\n" + rows(*["1,2"] * 5, "1"), "line 7: should have 3 values"),
-    "an empty cell": ("labels.csv", "file,a\n" + rows(*"abcab", ""), "line 7: should have 2 values"),
+    "an empty cell": ("labels.csv", "file,a\n" + rows(*"abcab", ""), "line 7: value 2 is empty"),
     "no columns": ("labels.csv", "file\n", "the first line should be a header"),
     "bytes": ("labels.csv", "\udcff", "save it as UTF-8"),
     "no list": ("dataset.json", '{"labels": 3}', 'is not {"labels": [[path,'),

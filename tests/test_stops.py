@@ -109,8 +109,9 @@ def test_a_second_interrupt_leaves_at_once(tmp_path: Path) -> None:
     assert process.code is None, "the first one waits for the end of the round"
     process.send(signal.SIGINT)
     sent = time.monotonic()
-    process.wait()
+    output = process.wait()
     assert process.code in (130, -signal.SIGINT) and time.monotonic() - sent < 3
+    assert output.endswith("left at once: nothing is saved since the last checkpoint\n")
 
 
 def interrupted(owner: type, method: str, monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> None:

@@ -139,6 +139,16 @@ def test_what_is_wrong_for_all_is_told_once(word: str, in_tmp: Path, capfd: pyte
     assert not (in_tmp / "sweep").exists()
 
 
+@pytest.mark.parametrize("words", [["study.sampler=tpee"], ["trainer.batch_size=0"]], ids=["study", "grid"])
+def test_where_nothing_could_begin_there_is_no_table_of_what_was_there(words: list[str], sweep: Path, capfd) -> None:
+    before = {path: path.read_bytes() for path in sweep.glob("*.*") if path.is_file()}
+    more = ["hydra/sweeper=study", "study.trials=3"] if words[0].startswith("study") else []
+    assert main(swept(sweep, "trainer.seed=1,2", *more, *words)) == 1
+    out, err = capfd.readouterr()
+    assert out == "" and words[0] in err and err.count("\n") == 1
+    assert before == {path: path.read_bytes() for path in sweep.glob("*.*") if path.is_file()}
+
+
 def test_what_is_wrong_for_some_is_told_before_any_is_trained(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """In a value alone, and in two that do not go together."""
     words = ["train", "-m", "score=none", "hydra.sweep.dir=sweep"]

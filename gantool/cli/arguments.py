@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr
 from io import StringIO
@@ -16,7 +17,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from gantool import beside
-from gantool.config.composed import find_run, load_composed
+from gantool.config.composed import find_run, load_composed, own_folders, typed_words
 from gantool.config.parts import nodes
 from gantool.config.schema import Train
 from gantool.errors import GantoolError, require
@@ -167,6 +168,9 @@ def resume(flags: Sequence[str], overrides: Sequence[str]) -> tuple[str, list[st
     trust=true takes the folder for the user's own. Raises GantoolError where the folder holds no run to continue or
     asks for what is not gantool's own, and for overrides that cannot be made on a run.
     """
+    for key in ("resume=", "trust="):
+        if len(typed := {word: None for word in overrides if word.startswith(key)}) > 1:
+            raise GantoolError(f"{' and '.join(typed)}: give {key} once")
     run = expanded(next(word for word in overrides if word.startswith("resume=")).partition("=")[2])
     words = [word.partition("=")[2].lower() for word in overrides if word.startswith("trust=")]
     if not set(words) <= {"true", "false"}:
@@ -204,5 +208,19 @@ def _open_run(run: Path, *, trusted: bool) -> DictConfig:
         raise GantoolError(f"resume={run}: name the run folder, not a checkpoint in it")
     cfg = load_composed(find_run(run, "resume"), trusted=trusted)
     if not checkpoints_in(run):
-        raise GantoolError(f"resume={run} has no checkpoint to continue from: start it again with its own command")
+        again = _own_command(run, trusted=trusted)
+        raise GantoolError(f"resume={run} has no checkpoint to continue from: start it again with {again}")
     return cfg
+
+
+def _own_command(run: Path, *, trusted: bool) -> str:
+    """The line that the run began with, which goes on in the same folder, as far as it is safe to be pasted."""
+    from gantool.sweeps.best import command_of  # takes long to import
+
+    if not (run / ".hydra" / "overrides.yaml").is_file():
+        return "its own command"
+    try:
+        line, _ = command_of(typed_words(run), own_folders(run), trusted=trusted)
+    except GantoolError as reason:
+        return f"its own command, {reason}"
+    return f"{line} {shlex.quote(f'hydra.run.dir={run}')}"

@@ -21,9 +21,12 @@ class Sweep:
     metric: str | None
     words: tuple[str, ...] = ()  # as they were typed for it, and with each ${...} resolved: its jobs may have either
     sources: tuple[str, ...] = ()  # the folders of YAML files beside gantool's own that it is composed from
+    begun: bool = True  # False while a sweeper of gantool's has launched no job
 
 
 sweep: Sweep | None = None  # this command's, once it has begun
+run: Path | None = None  # of a single run: the folder that Hydra is about to make, or has made
+WHERE = "set hydra.run.dir= or GANTOOL_OUTPUTS="
 _made: list[Path] = []  # topmost folder that was not there before the command
 
 
@@ -32,8 +35,10 @@ class Folders(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: object) -> None:
         """A single run begins."""
-        with suppress(OmegaConfBaseException):  # Hydra meets it again and ends the command
-            note(Path(config.hydra.run.dir))
+        global run
+        with suppress(OmegaConfBaseException, OSError):  # Hydra meets it again and ends the command
+            run = Path(config.hydra.run.dir)
+            note(run)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
         """A sweep begins."""
@@ -49,9 +54,16 @@ class Folders(Callback):
 
 def forget() -> None:
     """A new command begins."""
-    global sweep
-    sweep = None
+    global sweep, run
+    sweep = run = None
     _made.clear()
+
+
+def refused(error: Exception) -> str | None:
+    """What to tell where Hydra could not make the folder of a single run; None for other errors."""
+    if run is None or not isinstance(error, OSError) or Path(str(error.filename)) not in (run, *run.parents):
+        return None
+    return f"cannot write {run} ({error.strerror}): {WHERE}"
 
 
 def rank_by(metric: str) -> None:
@@ -59,6 +71,13 @@ def rank_by(metric: str) -> None:
     global sweep
     if sweep is not None and sweep.metric is None:
         sweep = replace(sweep, metric=metric)
+
+
+def tell_begun(begun: bool) -> None:
+    """Whether a job of the sweep has been launched."""
+    global sweep
+    if sweep is not None:
+        sweep = replace(sweep, begun=begun)
 
 
 def remove_unused() -> None:

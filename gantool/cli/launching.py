@@ -34,6 +34,7 @@ class Launching:
     def __init__(self, config: DictConfig, context: HydraContext, task: TaskFunction) -> None:
         self.config, self.context, self.task = config, context, task
         self.folder = Path(config.hydra.sweep.dir).absolute()
+        folders.tell_begun(False)
         try:
             check_links(self.folder, "choose another hydra.sweep.dir")
         except GantoolError:
@@ -64,6 +65,7 @@ class Launching:
             config = config.copy()
             with read_write(config.hydra):
                 config.hydra.launcher.n_jobs = min(most if most > 0 else cores, len(jobs))
+        folders.tell_begun(True)
         launcher = Plugins.instance().instantiate_launcher(self.context, self.task, config)
         with beside.kept_out():
             for job in launcher.launch(jobs, initial_job_idx=0):

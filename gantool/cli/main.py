@@ -130,7 +130,7 @@ def _run(command: str, words: list[str]) -> int:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     finally:
         folders.remove_unused()
-    if (sweep := folders.sweep) and sweep.folder.is_dir() and is_first_rank():
+    if (sweep := folders.sweep) and sweep.folder.is_dir() and is_first_rank() and (sweep.begun or code != 1):
         # A command on a run leaves nothing in a job's folder unless it failed, and was told then.
         trains = command in COMPOSED
         failed = report(sweep) if trains else any(sweep.folder.glob("*/status.json"))
@@ -191,7 +191,7 @@ def _hydra(command: str, words: list[str]) -> int:
         except Exception as error:
             if full_error:
                 raise
-            if line := in_one_line(error):
+            if line := folders.refused(error) or in_one_line(error):
                 raise GantoolError(line + _whose(line, command)) from error
             if folders.sweep is None:
                 raise

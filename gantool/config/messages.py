@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from gantool.config.leaves import leaves
 from gantool.errors import did_you_mean
+from gantool.paths import conf_dir
 
 NAMED = ("regularizer", "auxiliary", "score", "monitor", "logger")  # groups that hold parts by name
 
@@ -58,11 +59,20 @@ def _line(mistake: ErrorDetails, plain: Mapping[Any, Any]) -> str:
         return f"unknown key '{path}'{did_you_mean(str(last), known_keys(node) - {str(last)})}"
     if mistake["type"] in ("model_type", "dict_type"):
         group, _, name = path.partition(".")
-        if group in NAMED and name in plain[group] and mistake["input"] is None:
+        if name and group in NAMED and mistake["input"] is None:
             others = [key.replace("_", "-") if group != "score" else key for key in plain[group] if key != name]
             return f"{path}=null: leave a part out by choosing the others: {group}=[{','.join(others)}]"
-        return f"{path}={mistake['input']}: should be a group of keys, not a value"
+        return not_a_group(path, mistake["input"])
     return f"{path}={as_typed(mistake['input'])}: {plain_message(mistake)}"
+
+
+def not_a_group(path: str, value: object) -> str:
+    """What to tell of a value in the place of a group of keys: it may be a choice, which YAML makes among defaults."""
+    group = path.replace(".", "/")
+    choice = "none" if value is None and (conf_dir() / group / "none.yaml").is_file() else value
+    is_choice = isinstance(choice, str) and (conf_dir() / group).is_dir()
+    fix = f"; in YAML write defaults: [override /{group}: {choice}]" if is_choice else ""
+    return f"{path}={as_typed(value)}: should be a group of keys, not a value{fix}"
 
 
 def _fix_for_missing(path: str) -> str:

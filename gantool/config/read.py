@@ -47,7 +47,8 @@ def read(cfg: DictConfig, written: Written | None = None) -> Train:
     """
     plain, written = resolve(cfg), written or Written()
     for group in NAMED:
-        if target := (plain.get(group) or {}).get("_target_"):
+        parts = plain.get(group)
+        if target := isinstance(parts, dict) and parts.get("_target_"):
             raise GantoolError(f"{group}: its parts have names: put one before _target_, mine: {{_target_: {target}}}")
     config, lines = None, []
     try:

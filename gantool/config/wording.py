@@ -1,6 +1,7 @@
 """Words the errors of Hydra, OmegaConf and argparse as one line that names the fix."""
 
 import re
+import shlex
 import sysconfig
 import traceback
 from collections.abc import Iterator
@@ -85,7 +86,11 @@ def _missing(error: MissingConfigException) -> str:
     listed = ", ".join(sorted(choices)) or "none"
     for folder in sorted(path for path in Path().iterdir() if (path / group / f"{choice}.yaml").is_file()):
         return f"no '{choice}' in config group '{group}', but in {folder}: add --config-dir {folder}"
-    return f"no '{choice}' in config group '{group}'{did_you_mean(choice, choices)}; choices: {listed}"
+    hint, (top, _, place) = did_you_mean(choice, choices), wanted.partition("/")
+    if top == "dataset" and (expanded(place).is_dir() or (place.endswith(".zip") and expanded(place).is_file())):
+        group, choice = top, place
+        hint = f" (did you mean dataset=folder {shlex.quote(f'dataset.root={place}')}?)"
+    return f"no '{choice}' in config group '{group}'{hint}; choices: {listed}"
 
 
 def _unknown_key(error: OmegaConfBaseException) -> str:
@@ -110,5 +115,7 @@ def _other(message: str) -> str:
         return next(f"{group} is missing" for group in ("model", "loss") if group not in lost[1].split(", "))
     if clash := re.match(r"In '(.+)': \w+ raised while composing config:\s*(.*)", message):
         preset = clash[1].replace("/", "=", 1)  # the key it sets is not in Hydra's message
-        return f"{preset} sets keys of a part that another choice has replaced ({clash[2]}): leave one of the two out"
+        listed = "; a list of choices is written defaults: [override /GROUP: LIST]" if "ListConfig" in clash[2] else ""
+        wrong = f"sets keys of a part that another choice has replaced ({clash[2]})"
+        return f"{preset} {wrong}: leave one of the two out{listed}"
     return first

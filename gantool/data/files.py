@@ -101,6 +101,14 @@ def find_images(folder: Path) -> Found:
     return found
 
 
+def holds_images(place: Path) -> bool:
+    """Whether `place` is a zip, or an image file lies in it or below: it looks until it has found one."""
+    if place.is_file():
+        return suffix(place.name) == ".zip"
+    walked = (name for _, _, names in os.walk(place) for name in names)
+    return any(suffix(name) in SUFFIXES and not name.startswith(".") for name in walked)
+
+
 def status_of(path: Path) -> File:
     """One file beside the images; raises GantoolError where it cannot be read."""
     try:

@@ -34,7 +34,8 @@ class Labels:
     def notes(self) -> Iterable[str]:
         """What the user should know."""
         if self.unused:
-            yield f"{self.place} has {len(self.unused):,} rows for images that are not there: {few(self.unused)}"
+            one, some = "1 row for an image that is", f"{len(self.unused):,} rows for images that are"
+            yield f"{self.place} has {one if len(self.unused) == 1 else some} not there: {few(self.unused)}"
         if self.vectors:
             columns = list(zip(*self.of.values(), strict=True))  # pyright: ignore
             spans = [(min(column), max(column)) for column in columns]
@@ -161,8 +162,11 @@ def _csv(
     if width < 2:
         raise GantoolError(f"{place}: the first line should be a header such as file,class, then a row for each image")
     for number, row in enumerate(rows, 1):
-        if len(row) != width or not all(row):
+        if len(row) != width:
             raise GantoolError(f"{place} line {number}: should have {width} values, separated by '{mark}'")
+        if "" in row:
+            fix = " (pandas: to_csv(index=False))" if number == 1 and not row[0] else ""
+            raise GantoolError(f"{place} line {number}: value {row.index('') + 1} is empty{fix}")
     known = _index(images)
     headed = rows[0][0] not in known and suffix(rows[0][0]) not in SUFFIXES  # a file that is not here is no heading
     header = rows[0] if headed else ["file", *(["label"] if width == 2 else [f"label{i}" for i in range(1, width)])]

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from gantool.data.download import downloading
-from gantool.data.files import read_whole
+from gantool.data.files import holds_images, read_whole
 from gantool.data.fitting import PLAIN, Fitting
 from gantool.data.pixels import fit_array
 from gantool.data.source import Damaged, Decoded, Source, data_folder, stored_channels
 from gantool.errors import GantoolError, check_choice
+from gantool.paths import expanded
 from gantool.shapes import Resolution, sides
 
 DIGITS = [str(digit) for digit in range(10)]
@@ -124,7 +125,8 @@ class Mnist5k(Source):
         fitting: Fitting = PLAIN,
     ) -> None:
         if root is not None:
-            raise GantoolError(f"dataset.root={root}: mnist-5k reads no folder; did you mean dataset=mnist?")
+            other = "dataset=folder or dataset=mnist" if holds_images(expanded(root)) else "dataset=mnist"
+            raise GantoolError(f"dataset.root={root}: mnist-5k reads no folder; did you mean {other}?")
         self.resolution, self.fitting = resolution, fitting.plain(self.name)
         self.channels = stored_channels(channels, native=1)
 

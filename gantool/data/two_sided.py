@@ -200,7 +200,10 @@ def partners(a: tuple[str, Path], b: tuple[str, Path], fitting: Fitting, **shape
     ]
     if odd := sorted(sides[0].keys() ^ sides[1].keys()):
         more = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
-        raise GantoolError(f"{a[0]}={a[1]} and {b[0]}={b[1]}: {odd[0]}{more} is in only one: pairs need equal names")
+        shared = sides[0].keys() & sides[1].keys()
+        fix = "" if shared else "; for folders without pairs: model=cyclegan dataset=unpaired"
+        told = f"{odd[0]}{more} is in only one: pairs need equal names{fix}"
+        raise GantoolError(f"{a[0]}={a[1]} and {b[0]}={b[1]}: {told}")
     firsts = [(folder, next(iter(side.values()))) for (_, folder), side in zip((a, b), sides, strict=True)]
     fitting = replace(fitting, bits=fitting.bits or max(first_of(*first)[1] for first in firsts))
 

@@ -9,6 +9,7 @@ import torch
 from omegaconf import DictConfig
 
 from gantool.config import Train, Written, build, drop_inherited, make_absolute, read
+from gantool.config.messages import not_a_group
 from gantool.config.parts import find, parameters
 from gantool.data.source import Source
 from gantool.data.stream import Stream
@@ -171,7 +172,7 @@ def _check_labels(config: Train) -> None:
     for name in ("generator",) if config.auxiliary else ("generator", "discriminator"):
         node = config.model.node[name]
         if not isinstance(node, dict):
-            raise GantoolError(f"model.{name}={node}: should be a group of keys, not a value")
+            raise GantoolError(not_a_group(f"model.{name}", node))
         target = node["_target_"]
         known = parameters(find(target, f"model.{name}"))
         if "num_classes" not in known and not any(p.kind is p.VAR_KEYWORD for p in known.values()):

@@ -1,6 +1,6 @@
 """Where a command puts what it makes: out=, or RUN/<kind>/<name>; and what is said when the disk refuses."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,12 +21,13 @@ def output(run_folder: Path, kind: str, name: str, out: str | None) -> Iterator[
 
 
 @contextmanager
-def writing(place: Path, fix: str = "make room or choose out=FOLDER") -> Iterator[None]:
-    """An OSError while `place` is written becomes a GantoolError that names the `fix`."""
+def writing(place: Path, fix: str | Callable[[], str] = "make room or choose out=FOLDER") -> Iterator[None]:
+    """An OSError while `place` is written becomes a GantoolError that names the `fix`, or calls it then."""
     try:
         yield
     except OSError as error:
-        raise GantoolError(f"cannot write {place} ({error.strerror or error}): {fix}") from error
+        told = fix if isinstance(fix, str) else fix()
+        raise GantoolError(f"cannot write {place} ({error.strerror or error}): {told}") from error
 
 
 def stamp(nimg: int, seed: int, *more: str) -> str:

@@ -18,7 +18,7 @@ from gantool.config import Written, choices, save_composed
 from gantool.config.trust import check_links
 from gantool.data.stream import Stream
 from gantool.errors import InUse, out_of_memory
-from gantool.folder import LOCK, checkpoints_in
+from gantool.folder import LOCK, checkpoints_in, way_on
 from gantool.lock import locked
 from gantool.logging.console import Console
 from gantool.logging.log import Log
@@ -215,7 +215,7 @@ def sole_user(run_dir: Path) -> Iterator[None]:
         raise InUse(f"{run_dir} is in use by another process: wait for it, or choose another hydra.run.dir")
 
     lock = locked(run_dir / LOCK, refuse) if rank() == 0 else nullcontext()
-    with writing(run_dir, f"make room and go on with {shlex.quote(f'resume={run_dir}')}"), lock:
+    with writing(run_dir, lambda: f"make room and {way_on(run_dir)}"), lock:
         yield
 
 

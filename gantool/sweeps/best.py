@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gantool.config import trust
 from gantool.config.composed import choices, naming, own_folders
+from gantool.errors import GantoolError
 from gantool.files import write_whole
 from gantool.paths import conf_dir
 from gantool.screen import shown
@@ -22,6 +23,7 @@ from gantool.sweeps.ranking import Ranking
 
 PRESET = Path("experiment") / "best.yaml"  # below the sweep's folder
 _OF_THE_SWEEP = ("study", "sweep_metric")
+_OF_RESUME = ("resume", "trust")  # no run keeps them
 
 
 def tell_best(
@@ -37,15 +39,9 @@ def tell_best(
         return []
     best, folders = ranked.results[0], own_folders(folder / ranked.results[0].name)
     try:
-        overrides = OverridesParser.create().parse_overrides(list(best.words))
-    except HydraException:
-        return [f"best: {best.name}, whose words in .hydra/overrides.yaml cannot be read"]
-    last = {one.get_key_element(): one for one in overrides}.values()
-    kept = [one for one in last if one.key_or_group.partition(".")[0] not in _OF_THE_SWEEP]
-    if foreign := [*(place for place in folders if place not in sources), *_foreign(kept, typed)]:
-        asks = f"{repr(foreign[0])[:100]}, which is not gantool's own and was not typed for this sweep"
-        return [f"best: {best.name}, which asks for {asks}: look at it before you train it again"]
-    line = shlex.join(["gantool", "train", *naming(folders), *(str(one.input_line) for one in kept)])
+        line, kept = command_of(best.words, folders, typed, sources)
+    except GantoolError as reason:
+        return [f"best: {best.name}, {reason}"]
     lines = [f"best: {best.name}", f"  {line}"]
     if not write or any(one.is_delete() for one in kept):
         return lines
@@ -57,6 +53,33 @@ def tell_best(
     (folder / PRESET).parent.mkdir(exist_ok=True)
     write_whole(folder / PRESET, text)
     return [*lines, f"  {shlex.join(['gantool', 'train', *naming([str(folder), *folders]), 'experiment=best'])}"]
+
+
+def command_of(
+    words: Sequence[str],
+    folders: Sequence[str],
+    typed: Sequence[str] = (),
+    sources: Sequence[str] = (),
+    *,
+    trusted: bool = False,
+) -> tuple[str, list[Override]]:
+    """A line that trains again what was typed as `words` and composed from these `folders` too, and the words in it.
+
+    The user will paste it, and the words may be somebody else's. Raises GantoolError, which goes on from the name of
+    the run, where they ask for more than gantool's own parts and the user has neither `typed` it, composed from it
+    (`sources`), nor `trusted` it.
+    """
+    try:
+        overrides = OverridesParser.create().parse_overrides(list(words))
+    except HydraException as error:
+        raise GantoolError("whose words in .hydra/overrides.yaml cannot be read") from error
+    last = {one.get_key_element(): one for one in overrides}.values()
+    kept = [one for one in last if one.key_or_group.partition(".")[0] not in _OF_THE_SWEEP]
+    foreign = [*(place for place in folders if place not in sources), *_foreign(kept, typed)]
+    if foreign and not trusted:
+        asks = f"{repr(foreign[0])[:100]}, which is not gantool's own and was not typed here"
+        raise GantoolError(f"which asks for {asks}: look at it before you train it again")
+    return shlex.join(["gantool", "train", *naming(folders), *(str(one.input_line) for one in kept)]), kept
 
 
 def _foreign(overrides: Sequence[Override], typed: Sequence[str]) -> Iterator[object]:
@@ -72,7 +95,7 @@ def _foreign(overrides: Sequence[Override], typed: Sequence[str]) -> Iterator[ob
         key = one.key_or_group
         if spelling(one) in own:
             continue
-        if key.startswith("hydra") or one.is_sweep_override():
+        if key.startswith(("hydra", *_OF_RESUME)) or one.is_sweep_override():
             yield str(one.input_line)
         yield from (what for what, _ in trust.foreign({key.rpartition(".")[2]: one.value()}))
 

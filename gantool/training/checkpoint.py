@@ -21,6 +21,7 @@ import torch
 
 from gantool.errors import GantoolError
 from gantool.files import whole_files, write_whole
+from gantool.folder import way_on
 from gantool.training.sound import Unsound
 
 log = logging.getLogger(__name__)
@@ -143,8 +144,7 @@ class Checkpoints:
             write_whole(path, content)
         except OSError as error:
             raise GantoolError(
-                f"could not write checkpoint {path}: {error.strerror}; make room and run the same command with "
-                f"resume={self.folder.parent} to go on from the checkpoint before"
+                f"could not write checkpoint {path}: {error.strerror}; make room and {way_on(self.folder.parent)}"
             ) from error
         return path
 

@@ -1,10 +1,14 @@
 """Stops by signal or by the clock: the round is finished, a checkpoint written, and the process leaves."""
 
+import os
 import signal
 import threading
 import types
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
+
+from gantool.ranks import rank
 
 # HUP: the terminal is gone; PIPE: nobody reads what is printed any more (train | head). Windows lacks some.
 _NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGHUP", "SIGPIPE")
@@ -43,6 +47,9 @@ class StopSignal:
 
     def _note(self, number: int, frame: types.FrameType | None) -> None:
         if self._came and number == signal.SIGINT:
+            if rank() == 0:
+                with suppress(OSError):  # not print: the signal may have come in one
+                    os.write(2, b"left at once: nothing is saved since the last checkpoint\n")
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self._came = self._came or number

@@ -1,0 +1,46 @@
+"""A choice that a YAML file of one's own writes as the value of its group, where it would be one of the defaults."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from extent import some
+from gantool.cli import main
+from runs import CONF
+
+GROUPS = ["score", "dataset", "optimizer/schedule", "regularizer", "model"]
+GROUPS += [str(path.relative_to(CONF)) for path in sorted(CONF.rglob("*")) if any(path.glob("*.yaml"))]
+GROUPS = [group for group in dict.fromkeys(GROUPS) if group.split("/")[0] not in ("experiment", "hydra", "recipe")]
+GROUPS = [group for group in GROUPS if not group.startswith("model/")]  # of what the game takes it says itself
+
+
+@pytest.mark.parametrize("group", some(GROUPS, 5))
+@pytest.mark.parametrize("none", some([False, True], 1))
+def test_a_choice_in_yaml_names_the_line_that_makes_it(group: str, none: bool, in_tmp: Path, capfd) -> None:
+    """And hides no other mistake; `none` is written as YAML's own null."""
+    has_none = (CONF / group / "none.yaml").is_file()
+    choice = "none" if has_none else sorted((CONF / group).glob("*.yaml"))[0].stem
+    value = None if none else choice
+    written = value
+    for name in reversed(group.split("/")):
+        written = {name: written}
+    mine = in_tmp / "conf" / "experiment" / "mine.yaml"
+    mine.parent.mkdir(parents=True)
+    mine.write_text(f"# @package _global_\n{yaml.safe_dump(written)}init: 3\n")
+    assert main(["train", "--config-dir=conf", "experiment=mine"]) == 1
+    lines = capfd.readouterr().err.splitlines()
+    key, told = group.replace("/", "."), "null" if none else choice
+    fix = f"; in YAML write defaults: [override /{group}: {choice}]" if has_none or not none else ""
+    assert f"gantool train: error: {key}={told}: should be a group of keys, not a value{fix}" in lines
+    assert "gantool train: error: init=3: should be a valid string" in lines
+
+
+@pytest.mark.parametrize("group", some(["regularizer", "score", "monitor"], 1))
+def test_a_list_of_choices_in_yaml_is_told_where_it_belongs(group: str, in_tmp: Path, capfd) -> None:
+    mine = in_tmp / "conf" / "experiment" / "mine.yaml"
+    mine.parent.mkdir(parents=True)
+    mine.write_text(f"# @package _global_\n{group}: [a]\n")
+    assert main(["train", "--config-dir=conf", "experiment=mine"]) == 1
+    err = capfd.readouterr().err
+    assert "; a list of choices is written defaults: [override /GROUP: LIST]" in err and err.count("\n") == 1
