@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,19 @@ _OF_THE_SWEEP = ("study", "sweep_metric")
 
 
 def tell_best(
-    folder: Path, ranked: Ranking, typed: Sequence[str] = (), sources: Sequence[str] = (), *, write: bool = True
+    folder: Path,
+    ranked: Ranking,
+    typed: Sequence[str] = (),
+    sources: Sequence[str] = (),
+    *,
+    write: bool = True,
+    trusted: bool = False,
 ) -> list[str]:
     """Lines about the best job of the sweep in `folder`, and with `write` its preset; [] where none has a score.
 
     The user will paste them, and the job may be of whoever made the folder: it may ask for gantool's own parts, and for
     what the user has `typed` for this sweep, or composed it from (`sources`). For others there is one line, and no
-    preset.
+    preset, unless the user has `trusted` the folder.
     """
     if not (ranked.places and ranked.places[0].startswith("1")):
         return []
@@ -42,9 +49,11 @@ def tell_best(
         return [f"best: {best.name}, whose words in .hydra/overrides.yaml cannot be read"]
     last = {one.get_key_element(): one for one in overrides}.values()
     kept = [one for one in last if one.key_or_group.partition(".")[0] not in _OF_THE_SWEEP]
-    if foreign := [*(place for place in folders if place not in sources), *_foreign(kept, typed)]:
-        asks = f"{repr(foreign[0])[:100]}, which is not gantool's own and was not typed for this sweep"
-        return [f"best: {best.name}, which asks for {asks}: look at it before you train it again"]
+    foreign = [] if trusted else [*(place for place in folders if place not in sources), *_foreign(kept, typed)]
+    if foreign:
+        asks = f"best: {best.name}, which asks for {repr(foreign[0])[:100]}, which is not gantool's own"
+        look = " and was not typed for this sweep: look at it before you train it again"
+        return [asks + (look if write else ": trust=true shows how to train it again")]
     line = shlex.join(["gantool", "train", *naming(folders), *(str(one.input_line) for one in kept)])
     lines = [f"best: {best.name}", f"  {line}"]
     if not write or any(one.is_delete() for one in kept):
@@ -62,7 +71,7 @@ def tell_best(
 def _foreign(overrides: Sequence[Override], typed: Sequence[str]) -> Iterator[object]:
     """What somebody else's overrides ask for beside gantool's own parts; `typed`: what the user has, which is free."""
     own: set[tuple[str, str]] = set()
-    for one in OverridesParser.create().parse_overrides(list(typed)):
+    for one in _parsed(typed):
         # A glob lists names of files, which Hydra alone can look up.
         listed = (one.is_choice_sweep() and not isinstance(one.value(), Glob)) or one.is_range_sweep()
         values = one.sweep_string_iterator() if listed else ()
@@ -75,6 +84,13 @@ def _foreign(overrides: Sequence[Override], typed: Sequence[str]) -> Iterator[ob
         if key.startswith("hydra") or one.is_sweep_override():
             yield str(one.input_line)
         yield from (what for what, _ in trust.foreign({key.rpartition(".")[2]: one.value()}))
+
+
+def _parsed(words: Sequence[str]) -> Iterator[Override]:
+    """Those that Hydra can read: what a ${...} stands for may hold characters that have a meaning for it."""
+    for word in words:
+        with suppress(HydraException):
+            yield OverridesParser.create().parse_override(word)
 
 
 def preset(overrides: list[Override], job: Path, about: str) -> str:
