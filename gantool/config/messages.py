@@ -58,6 +58,8 @@ def _line(mistake: ErrorDetails, plain: Mapping[Any, Any]) -> str:
         return f"unknown key '{path}'{did_you_mean(str(last), known_keys(node) - {str(last)})}"
     if mistake["type"] in ("model_type", "dict_type"):
         group, _, name = path.partition(".")
+        if group in NAMED and not name and mistake["input"] is None:
+            return f"{path}=null: should be a group of keys, not a value: leave the key out"
         if group in NAMED and name in plain[group] and mistake["input"] is None:
             others = [key.replace("_", "-") if group != "score" else key for key in plain[group] if key != name]
             return f"{path}=null: leave a part out by choosing the others: {group}=[{','.join(others)}]"
