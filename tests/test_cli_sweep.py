@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 from extent import some, thorough
 from gantool.cli.main import main
@@ -189,14 +190,32 @@ def test_the_words_of_a_sweep_are_the_users(in_tmp: Path, capfd: pytest.CaptureF
     assert re.search(r"(?m)^  gantool train trainer.seed=2 loss._target_=mine.First$", capfd.readouterr().out)
 
 
-@pytest.mark.parametrize(
-    "word", some(["loss=glob([h*,l*])", "trainer.seed=range(1,3)", "trainer.time_limit=${oc.env:NO,2h}"], 1)
-)
-def test_whatever_was_typed_for_a_sweep_ends_in_its_best(word: str, in_tmp: Path, capfd: pytest.CaptureFixture) -> None:
-    assert main(["train", "-m", word, "model=mlp,dcgan", "hydra.sweep.dir=sweep"]) == 0
+TYPED = ["dataset.root=${oc.env:MINE}", "loss=glob([h*,l*])", "optimizer.discriminator.lr=${..generator.lr}"]
+TYPED += ["trainer.seed=range(1,3)", "trainer.time_limit=${oc.env:NO,2h}"]
+
+
+@pytest.mark.parametrize("word", some(TYPED, 2))
+def test_whatever_was_typed_for_a_sweep_ends_in_its_best(
+    word: str, in_tmp: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    """And with its table, whatever a ${...} in it stands for."""
+    monkeypatch.setenv("MINE", "photos (old)")
+    (in_tmp / "photos (old)").mkdir()
+    for number in range(64):
+        Image.new("L", (32, 32), number).save(in_tmp / "photos (old)" / f"{number}.png")
+    data = ["dataset=folder", "dataset.resolution=32", "dataset.channels=1", "score=none"]
+    words = [word, *(data if word.startswith("dataset") else ())]
+    assert main(["train", "-m", *words, "model=mlp,dcgan", "hydra.sweep.dir=sweep"]) == 0
     out = capfd.readouterr().out
     (line,) = re.findall(r"(?m)^  gantool train (?!.*experiment=best).+$", out)
     assert f"{word.partition('=')[0]}=" in line and "jobs in" in out and (in_tmp / "sweep" / PRESET).is_file()
+
+
+def test_a_link_of_the_users_own_is_none_where_no_sweep_is(in_tmp: Path) -> None:
+    for path in ("disk", "sweep"):
+        (in_tmp / path).mkdir()
+    (in_tmp / "sweep" / "big").symlink_to(in_tmp / "disk")
+    assert main(["train", "-m", "trainer.seed=1,2", "hydra.sweep.dir=sweep"]) == 0
 
 
 @pytest.mark.parametrize("name", ["0-${oc.env:HOME}", "0-a'", "0-a\\"])

@@ -8,8 +8,9 @@ from omegaconf import OmegaConf
 
 from composing import composed, typed
 from extent import some
-from gantool.config import Written, changes, choices, save_composed
+from gantool.config import Written, changes, choices, read, save_composed
 from gantool.config.composed import load_composed
+from gantool.config.messages import NAMED
 from gantool.config.resolvers import file_name
 from gantool.errors import GantoolError
 from runs import CONF, TRANSLATORS
@@ -157,6 +158,17 @@ def together(cases: list[tuple[str, str]]) -> list[list[tuple[str, str]]]:
 @pytest.mark.parametrize("cases", [*together(MISTAKES), *([case] for case in ALONE)])
 def test_a_mistake_is_one_line_and_all_are_told_at_once(cases: list[tuple[str, str]]) -> None:
     assert sorted(mistakes(*(override for override, _ in cases))) == sorted(line for _, line in cases)
+
+
+def test_a_group_of_parts_is_not_null() -> None:
+    """As a user's YAML may say."""
+    cfg, hydra = composed()
+    for group in NAMED:
+        cfg[group] = None
+    with pytest.raises(GantoolError) as told:
+        read(cfg, Written.of(hydra))
+    fix = "should be a group of keys, not a value: leave the key out"
+    assert sorted(str(told.value).splitlines()) == sorted(f"{group}=null: {fix}" for group in NAMED)
 
 
 def test_an_unknown_target_names_what_is_near() -> None:

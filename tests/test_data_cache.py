@@ -98,6 +98,14 @@ def test_the_second_time_nothing_is_read(root: Path, monkeypatch, capsys) -> Non
     assert capsys.readouterr().err == "folder: 40 images: 40 PNG RGB 8-bit\n"
 
 
+@pytest.mark.parametrize("name", [":car:", "[red]a[/red]"])
+def test_the_bar_tells_a_name_as_it_is(name: str, root: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(Folder, "name", name)
+    prepare(Folder(str(root), resolution=16))
+    assert f"preparing {name} at 16x16" in capsys.readouterr().err
+
+
 def test_other_settings_or_files_have_another_cache(root: Path, cache: Path) -> None:
     sets = [prepare(Folder(str(root), resolution=r), progress=False) for r in (16, 8)]
     sets.append(prepare(Folder(str(root), resolution=16, channels=1), progress=False))

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import optuna
 from matplotlib.colors import to_rgb
+from matplotlib.patches import Rectangle
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, create_trial
 
-from gantool.analysis.draw_study import draw_study, history, parallel
+from gantool.analysis.draw_study import draw_study, history, importance, parallel
 
 SPACE: dict[str, BaseDistribution] = {
     "loss": CategoricalDistribution(["lsgan", "hinge"]),
@@ -60,6 +61,29 @@ def test_every_line_of_the_parallel_axes_is_seen_and_no_name_is_struck_through()
     assert all(texts[name].get_bbox_patch() is not None for name in ("hinge", "lsgan", "0.1"))
     assert [line.get_label() for line in drawn][-1] == "the best trial"
     assert np.allclose(drawn[-1].get_ydata(), [1.0, 0.5, 0.0])
+
+
+def asked(*, higher: bool) -> optuna.Study:
+    """A study whose first setting brings the worst values, and whose second the best."""
+    study = optuna.create_study(direction="maximize" if higher else "minimize")
+    names = [f"model.generator.a_very_long_name_{end}" for end in ("low", "high")]
+    space: dict[str, BaseDistribution] = dict.fromkeys(names, FloatDistribution(0, 1))
+    for low, high in np.random.default_rng(0).random((60, 2)):
+        value = (-1 if low < 0.15 else 0) + (9 if high > 0.85 else 0)
+        params = dict(zip(names, (low, high), strict=True))
+        study.add_trial(create_trial(params=params, distributions=space, value=value if higher else -value))
+    return study
+
+
+def test_what_matters_is_the_same_whichever_way_is_better() -> None:
+    """And settings whose names begin alike have a bar each."""
+    shares = []
+    for higher in (False, True):
+        (axes,) = importance(asked(higher=higher), 0, "score").axes
+        names = [label.get_text() for label in axes.get_yticklabels()]
+        assert len(set(names)) == 2 and names[1].endswith("_name_high"), "the most important lies on top"
+        shares.append([bar.get_width() for bar in axes.patches if isinstance(bar, Rectangle)])
+    assert np.allclose(*shares) and 0.8 < shares[0][1] < 1
 
 
 def test_a_search_is_drawn_whatever_its_settings_are_called(tmp_path: Path) -> None:

@@ -172,6 +172,7 @@ def seeds(**values: list[float]) -> list[Result]:
         ({"hinge": [111.6, 132.8], "lsgan": [123.2, 132.6]}, ["1=", "1="], []),
         ({"hinge": [111.6, 112.8, 112, 112.1, 111.9], "lsgan": [123.2, 132.6, 128, 130, 126]}, ["1", "2"], []),
         ({"hinge": [111.6], "lsgan": [123.2]}, [], []),
+        ({"hinge": [111.6], "lsgan": [123.2, 132.6]}, ["1=", "1="], [APART.replace("2 seeds are", "1 seed is")]),
     ],
 )  # fmt: skip
 def test_means_that_lie_apart_are_told_to_be_of_too_few_seeds(
@@ -229,22 +230,20 @@ def test_a_sweep_its_page_and_evaluate(sweep: tuple[Path, str], capfd: pytest.Ca
     assert len(json.loads(Path("table/results.json").read_text())[0]["margins"]) == 1
 
 
-def test_the_page_of_a_sweep_tells_how_its_best_is_trained_again(
-    sweep: tuple[Path, str], capfd: pytest.CaptureFixture
-) -> None:
-    def page(name: str = "sweep/report.html", *words: str) -> str:
+def test_the_page_of_a_sweep_tells_how_its_best_is_trained_again(sweep: tuple[Path, str]) -> None:
+    def page(*words: str) -> str:
         assert main(["report", "run=sweep", *words]) == 0
-        return unescape(re.sub("<[^>]*>", " ", Path(name).read_text()))
+        return unescape(re.sub("<[^>]*>", " ", Path("sweep/report.html").read_text()))
 
     folder, out = sweep
     best, line = re.findall(r"(?m)^best: (\S+)\n  (gantool train .*)$", out)[0]
-    preset = folder / "experiment" / "best.yaml"
-    preset.unlink()
-    text = page()
-    assert f"best: {best}" in text and line in text
+    (preset := folder / "experiment" / "best.yaml").unlink()
+    assert f"best: {best}" in (text := page()) and line in text
     assert re.search(r"Device +cpu( \(.+\))?, fp32", text)
     with (folder / best / ".hydra" / "overrides.yaml").open("a") as file:
         file.write("- loss._target_=planted.Loss\n")
     text = page()
-    assert f"best: {best}, which asks for 'planted.Loss', which is not gantool's own" in text and not preset.exists()
-    assert "gantool train" not in text
+    asks = f"best: {best}, which asks for 'planted.Loss', which is not gantool's own: look at it"
+    assert asks in text and "gantool train" not in text and not preset.exists()
+    text = page("trust=true")
+    assert f"{line} loss._target_=planted.Loss" in text and asks not in text

@@ -115,8 +115,9 @@ def test_a_good_state_of_another_session_brings_no_scores_of_another_way(tmp_pat
     assert state.ways == {"fd": "b", "is": "c"} and state.progress.nimg == 8
 
 
-def test_a_signal_in_a_round_that_breaks_down_ends_the_run(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    inner = Measurements.check
+@pytest.mark.parametrize("moment", ["in the round", "on the way back"])
+def test_a_signal_while_a_run_breaks_down_ends_it(moment: str, in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inner, back = Measurements.check, Rescue.after
 
     def check(self: Measurements, game: Game) -> None:
         try:
@@ -125,7 +126,14 @@ def test_a_signal_in_a_round_that_breaks_down_ends_the_run(in_tmp: Path, monkeyp
             signal.raise_signal(signal.SIGTERM)
             raise
 
-    monkeypatch.setattr(Measurements, "check", check)
+    def after(self: Rescue, trouble: Breakdown) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        back(self, trouble)
+
+    if moment == "in the round":
+        monkeypatch.setattr(Measurements, "check", check)
+    else:
+        monkeypatch.setattr(Rescue, "after", after)
     assert main(small(in_tmp / "run", *EXPLODES, LOWER, model="mlp", rounds=40)) == 128 + signal.SIGTERM
     status = json.loads((in_tmp / "run" / "status.json").read_text())
     assert status["state"] == "stopped" and status["progress"]["rounds"] < 20 and status["watchdog"]["rollbacks"] == 1

@@ -17,6 +17,7 @@ from gantool.logging.log import Log
 from gantool.training.checkpoint import load
 from gantool.training.measurements import Breakdown
 from gantool.training.recorder import Pruned, Recorder
+from gantool.training.stop import StopSignal
 from processes import Process
 from runs import newest, same_training, small, train, wait_for_rounds
 
@@ -148,6 +149,23 @@ def test_an_interrupt_at_any_time_ends_a_sweep(moment: str, in_tmp: Path, monkey
     assert (json.loads(status.read_text())["state"] if status.exists() else "stopped") == state
     told = capfd.readouterr().err
     assert "Traceback" not in told and (error is None or state == "pruned" or str(error) in told)
+
+
+def test_a_run_that_failed_is_not_queued_again() -> None:
+    """By an older handler, such as submitit's, when a signal comes in the round that fails."""
+    queued: list[int] = []
+    before = signal.signal(signal.SIGUSR2, lambda number, frame: queued.append(number))
+    try:
+        for error in (GantoolError("the disk is full"), None):
+            assert not queued
+            with (stop := StopSignal()):
+                signal.raise_signal(signal.SIGUSR2)
+            with pytest.raises(SystemExit) as left:
+                stop.leave(stop.number, error)
+            assert left.value.code == 128 + signal.SIGUSR2 and left.value.__cause__ is error
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert queued == [signal.SIGUSR2]
 
 
 def test_a_breakdown_names_the_term_and_keeps_the_sound_checkpoint(in_tmp: Path, capfd) -> None:

@@ -88,6 +88,42 @@ def test_a_link_of_the_users_own_is_none_where_no_run_is(in_tmp: Path, capfd: py
     assert told(words, capfd).endswith("remove it, or choose another folder\n"), "there is nothing to resume"
 
 
+def test_nor_where_states_are_left_and_no_settings(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Whoever takes the settings away leaves a folder that goes on by the run's own command."""
+    shutil.rmtree(run / ".hydra")
+    elsewhere = (run / "metrics.jsonl").rename(run.parent / "elsewhere")
+    (run / "metrics.jsonl").symlink_to(elsewhere)
+    before = elsewhere.read_bytes()
+    line = told(small(run, model="mlp"), capfd)
+    assert line.endswith(f"{run / 'metrics.jsonl'} leads to {elsewhere}: remove it, or choose another folder\n")
+    assert elsewhere.read_bytes() == before
+
+
+NAMES = ["metrics.jsonl", "status.json", ".lock", ".sweep.lock", "sweep.json", "checkpoints", "samples/grid.png"]
+
+
+@pytest.mark.parametrize("name", some(NAMES, 3))
+def test_no_name_that_is_written_leads_to_a_file(name: str, in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Not even where nothing else is, nor to a file that would be made."""
+    folder, elsewhere = in_tmp / "new", in_tmp / "elsewhere"
+    path = folder / name
+    path.parent.mkdir(parents=True)
+    (folder / "notes").symlink_to(elsewhere)
+    (folder / "disk").symlink_to(in_tmp)
+    check_links(folder, begun=False)
+    for other in ("notes", "disk"):
+        (folder / other).unlink()
+    path.symlink_to(elsewhere)
+    with pytest.raises(GantoolError, match="elsewhere: remove it"):
+        check_links(folder, begun=False)
+    elsewhere.write_text("kept")
+    words = small(folder, model="mlp")
+    assert f"{path} leads to {elsewhere}: remove it, or choose another folder" in told(words, capfd)
+    swept = [*(word for word in words if not word.startswith("hydra")), "-m", f"hydra.sweep.dir={folder}"]
+    assert f"{path} leads to {elsewhere}: remove it, or choose another hydra.sweep.dir" in told(swept, capfd)
+    assert elsewhere.read_text() == "kept"
+
+
 def test_wandbs_link_to_its_own_log_is_left_to_it(run: Path) -> None:
     for name in ("logs/debug-core.log", "logs/debug.log", "debug-core.log", "logs/config.yaml"):
         path = run / "wandb" / "offline-run-1" / name

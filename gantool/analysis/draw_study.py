@@ -91,7 +91,7 @@ def parallel(trials: "Sequence[FrozenTrial]", values: Sequence[float], name: str
         for text, height in scale.ticks():
             box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1}
             axes.annotate(text, (place, height), (5, 0), "data", "offset points", fontsize=8, va="center", bbox=box)
-        axes.text(place, 1 + 1.6 * _ROOM, _text(key), ha="center", va="bottom", fontsize=8)
+        axes.text(place, 1 + 1.6 * _ROOM, _name(key), ha="center", va="bottom", fontsize=8)
     axes.set(xlim=(-0.25, len(scales) - 0.45), ylim=(-_ROOM, 1 + _ROOM), xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     axes.legend(fontsize=8, frameon=False, loc="upper right", bbox_to_anchor=(1, 0))
@@ -100,13 +100,16 @@ def parallel(trials: "Sequence[FrozenTrial]", values: Sequence[float], name: str
 
 def importance(study: "optuna.Study", place: int, name: str) -> "Figure":
     """How much of a score's variance each setting tells."""
-    from optuna.importance import get_param_importances
+    from optuna.importance import MeanDecreaseImpurityImportanceEvaluator, get_param_importances
 
-    found = get_param_importances(study, target=lambda trial: trial.values[place])
+    # Optuna's default asks what brings low values, whatever is better; its fANOVA takes every scale for a linear one.
+    judge = MeanDecreaseImpurityImportanceEvaluator(seed=0)
+    found = get_param_importances(study, evaluator=judge, target=lambda trial: trial.values[place])
     keys = list(found)[::-1]
     figure = new_figure(8, 1.2 + 0.4 * len(keys), f"Share of the variance of {_text(name)} explained by a setting")
     axes = figure.subplots()
-    bars = axes.barh([_text(key) for key in keys], [found[key] for key in keys], color=BLUE, height=0.6)
+    bars = axes.barh(range(len(keys)), [found[key] for key in keys], color=BLUE, height=0.6)
+    axes.set_yticks(range(len(keys)), [_name(key) for key in keys])
     axes.bar_label(bars, fmt="%.2f", padding=4, fontsize=8)
     axes.set_xlim(0, 1.1)
     _plain(axes)
@@ -159,6 +162,12 @@ def _front(study: "optuna.Study", names: Sequence[str]) -> "Figure":
 def _text(name: str) -> str:
     """Without what matplotlib takes for a formula."""
     return cut(shown(name).replace("\n", " "), _WIDEST).replace("$", r"\$")
+
+
+def _name(key: str) -> str:
+    """A setting's, in short by its end, which tells it from others of its group."""
+    text = shown(key)
+    return _text(text if len(text) <= _WIDEST else f"…{text[1 - _WIDEST :]}")
 
 
 def _plain(axes: "Axes") -> None:

@@ -222,5 +222,5 @@ def _own_command(run: Path, *, trusted: bool) -> str:
     try:
         line, _ = command_of(typed_words(run), own_folders(run), trusted=trusted)
     except GantoolError as reason:
-        return f"its own command, {reason}"
+        return f"its own command, {reason}; trust=true shows it"
     return f"{line} {shlex.quote(f'hydra.run.dir={run}')}"

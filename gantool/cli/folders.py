@@ -4,13 +4,13 @@ import shutil
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from gantool.config.composed import folders_of
+from gantool.config.written import as_typed
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Sweep:
 
     folder: Path
     metric: str | None
-    words: tuple[str, ...] = ()  # as they were typed for it, and with each ${...} resolved: its jobs may have either
+    words: tuple[str, ...] = ()  # as they were typed for it, and as earlier versions had them: each ${...} resolved
     sources: tuple[str, ...] = ()  # the folders of YAML files beside gantool's own that it is composed from
     begun: bool = True  # False while a sweeper of gantool's has launched no job
 
@@ -45,9 +45,10 @@ class Folders(Callback):
         global sweep
         with suppress(OmegaConfBaseException):
             hydra, metric = config.hydra, config.get("sweep_metric")
-            typed: Any = OmegaConf.to_container(hydra.overrides.task)
-            words = [*map(str, typed), *map(str, hydra.overrides.task)]
-            sources = folders_of(hydra.runtime)
+            words, sources = as_typed(hydra), folders_of(hydra.runtime)
+            for place in range(len(words)):
+                with suppress(OmegaConfBaseException):  # ${..key} means another key here than where it was typed for
+                    words.append(str(hydra.overrides.task[place]))
             sweep = Sweep(Path(hydra.sweep.dir).absolute(), metric, tuple(words), tuple(sources))
             note(sweep.folder)
 

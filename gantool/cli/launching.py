@@ -20,6 +20,7 @@ from gantool.cli import folders
 from gantool.config.trust import check_links
 from gantool.errors import GantoolError
 from gantool.launch import processes
+from gantool.sweeps.jobs import is_sweep
 
 if TYPE_CHECKING:
     from gantool.training.loop import Every
@@ -28,15 +29,15 @@ _PATIENCE = 60.0  # seconds
 
 
 class Launching:
-    """`config`: what Hydra composed for the sweep as a whole. Raises GantoolError where a link leads out
-    of its folder."""
+    """`config`: what Hydra composed for the sweep as a whole. Raises GantoolError where what is written would
+    follow a link that may be somebody else's."""
 
     def __init__(self, config: DictConfig, context: HydraContext, task: TaskFunction) -> None:
         self.config, self.context, self.task = config, context, task
         self.folder = Path(config.hydra.sweep.dir).absolute()
         folders.tell_begun(False)
         try:
-            check_links(self.folder, "choose another hydra.sweep.dir")
+            check_links(self.folder, "choose another hydra.sweep.dir", begun=is_sweep(self.folder))
         except GantoolError:
             folders.forget()  # no table of its jobs is written there either
             raise

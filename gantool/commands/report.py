@@ -53,7 +53,8 @@ def report(options: Options) -> None:
     if jobs:
         pictures = _of_search(first.absolute(), jobs, options.trust)
         title, ranked = f"Sweep {first.resolve().name}", ranking(read_results(first), options.metric)
-        best = tell_best(first.absolute(), ranked, write=False)  # a folder that is looked into may be anybody's
+        # A folder that is looked into may be anybody's.
+        best = tell_best(first.absolute(), ranked, write=False, trusted=options.trust)
         page = page_of_runs(title, jobs, options.metric, pictures, best)
     elif len(named) == 1:
         page = page_of_run(RunFolder.open(first, options.trust))

@@ -19,6 +19,7 @@ from gantool.config.parts import nodes
 from gantool.config.read import resolve
 from gantool.config.resolvers import targets
 from gantool.config.schema import DATASET_OWNED, OPTIMIZER_OWNED, Train
+from gantool.config.written import as_typed
 from gantool.errors import GantoolError, did_you_mean, said
 from gantool.files import write_whole
 from gantool.folder import is_run
@@ -40,7 +41,7 @@ def save_composed(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig)
     folder.mkdir(parents=True, exist_ok=True)
     if not is_run(run_dir):
         write_whole(folder / "hydra.yaml", OmegaConf.to_yaml({"hydra": hydra}))
-        typed = [str(word).removeprefix("++") for word in hydra.overrides.task]  # see cli.arguments.add_arguments
+        typed = [word.removeprefix("++") for word in as_typed(hydra)]  # see cli.arguments.add_arguments
         write_whole(folder / "overrides.yaml", OmegaConf.to_yaml(typed))
     write_whole(folder / "config.yaml", f"format: {FORMAT}\n{OmegaConf.to_yaml(cfg)}")  # last: a run with it is whole
 

@@ -47,6 +47,9 @@ OPTIMIZERS = frozenset(f"torch.optim.{name}" for name in _OPTIMIZERS.split())
 _HARMLESS = re.compile(r"\$\{(?:[\w.\[\]-]+|norm:[\w,]+|oc\.env:GANTOOL_DATA,[^${}:]*)\}")
 
 _OF_WANDB = "wandb/*/logs/debug-core.log"  # in a run's folder
+# What training writes into a run's folder and a sweep's, whatever is chosen, by names that are known before.
+_WRITTEN = (".*lock", ".claim", ".hydra", ".study.id", "checkpoints", "metrics.jsonl", "multirun.yaml", "samples")
+_WRITTEN += ("scalars.csv", "status.json", "study.journal*", "sweep.json", "trackers.json")
 
 
 def check(content: Any, place: object, parts: Sequence[str] = PARTS) -> None:
@@ -105,21 +108,40 @@ def _in_conf() -> frozenset[str]:
     return frozenset(name for text in texts for name in re.findall(r"_target_: (gantool[\w.]+)", text))
 
 
-def check_links(folder: Path, otherwise: str = "trust=true reads and writes what it leads to") -> None:
+def check_links(
+    folder: Path, otherwise: str = "trust=true reads and writes what it leads to", *, begun: bool = True
+) -> None:
     """Raises GantoolError where something in a run's folder is neither a file nor a folder of it: what is written to a
     link goes where its author wants. `otherwise`: what can be done but to remove it.
 
+    Where no run and no sweep has `begun`, links are the user's own, such as to a big disk: those alone are refused that
+    have the name of what training writes and lead to a file, which would be emptied or added to.
+
     wandb's link to its own log, which nothing here opens, may lead anywhere: one that was killed leaves it behind.
     """
+    for path in _inside(folder) if begun else _written_in(folder):
+        if path.is_symlink() and path.match(_OF_WANDB):
+            continue
+        target = Path(os.path.realpath(path))  # Path.resolve fails where links go round
+        leads_out = not (target.is_relative_to(os.path.realpath(folder)) if begun else target.is_dir())
+        is_plain = path.is_file() or path.is_dir() or not os.path.lexists(path)  # it may go meanwhile
+        if (path.is_symlink() and leads_out) or not is_plain:
+            what = f"leads to {target}" if path.is_symlink() else "is not a plain file"
+            raise GantoolError(f"{path} {what}: remove it, or {otherwise}")
+
+
+def _inside(folder: Path) -> Iterator[Path]:
+    """All that is in a folder, and in its own folders."""
     for place, folders, files in os.walk(folder):
-        for path in (Path(place, name) for name in (*folders, *files)):
-            if path.is_symlink() and path.match(_OF_WANDB):
-                continue
-            target = Path(os.path.realpath(path))  # Path.resolve fails where links go round
-            leads_out = path.is_symlink() and not target.is_relative_to(os.path.realpath(folder))
-            if leads_out or not (path.is_file() or path.is_dir() or not os.path.lexists(path)):  # it may go meanwhile
-                what = f"leads to {target}" if path.is_symlink() else "is not a plain file"
-                raise GantoolError(f"{path} {what}: remove it, or {otherwise}")
+        yield from (Path(place, name) for name in (*folders, *files))
+
+
+def _written_in(folder: Path) -> Iterator[Path]:
+    """What is there already of the names that training writes in a folder."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if any(path.match(name) for name in _WRITTEN):
+            yield path
+            yield from _inside(path)
 
 
 def fetching_nowhere_else(content: Any) -> Any:

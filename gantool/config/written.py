@@ -30,14 +30,19 @@ class Written:
     @classmethod
     def of(cls, hydra: HydraConf | DictConfig) -> "Written":
         """As Hydra's own configuration of a run (HydraConfig.get()) tells."""
-        words = OmegaConf.to_container(OmegaConf.create(hydra.overrides.task))  # as typed, with their ${...}
-        assert isinstance(words, list)
-        overrides = OverridesParser.create().parse_overrides(words)
+        overrides = OverridesParser.create().parse_overrides(as_typed(hydra))
         typed = frozenset(override.key_or_group for override in overrides if not override.is_delete())
         folders = [Path(s.path) for s in hydra.runtime.config_sources if s.schema == "file" and s.provider != "main"]
         files = {key for folder in folders for key in _in_folder(folder, hydra.runtime.choices)}
         experiment = hydra.runtime.choices.get("experiment")
         return cls(typed, frozenset(files), experiment if isinstance(experiment, str) else None)
+
+
+def as_typed(hydra: HydraConf | DictConfig) -> list[str]:
+    """The overrides of a command as they were typed, with their ${...}."""
+    words = OmegaConf.to_container(OmegaConf.create(hydra.overrides.task))
+    assert isinstance(words, list)
+    return [str(word) for word in words]
 
 
 def _in_folder(folder: Path, choices: Mapping[Any, Any]) -> Iterator[str]:

@@ -164,10 +164,12 @@ def _tracked(source: Source, tell: Tell, first: int) -> Iterator[Decoded | Damag
     items = source.read_from(first) if first else source.read()
     if tell is _tell and sys.stderr.isatty():
         from rich.console import Console
-        from rich.markup import escape
-        from rich.progress import track
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-        yield from track(items, escape(what), total=len(source), completed=first, console=Console(stderr=True))
+        text = TextColumn("{task.description}", markup=False)  # a folder may be called :car: or [red]
+        left = TimeRemainingColumn(elapsed_when_finished=True)
+        with Progress(text, BarColumn(), TaskProgressColumn(), left, console=Console(stderr=True)) as progress:
+            yield from progress.track(items, total=len(source), completed=first, description=what)
         return
     logged = 0.0
     for done, item in enumerate(items, first):

@@ -59,11 +59,11 @@ def train_run(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> 
     SystemExit(128 + signal) when a signal stopped the run after a checkpoint.
     """
     started, written = time.monotonic(), Written.of(hydra)
-    # resume= has looked, or was told to trust; where nobody's run is, links are the user's own, such as to a big disk.
-    if hydra.job.config_name != "resume" and os.path.lexists(run_dir / ".hydra" / "config.yaml"):
-        can_resume = bool(checkpoints_in(run_dir))
+    if hydra.job.config_name != "resume":  # which has looked, or was told to trust
+        is_run, states = os.path.lexists(run_dir / ".hydra" / "config.yaml"), checkpoints_in(run_dir)
+        can_resume = is_run and states
         trusting = f"; {shlex.quote(f'resume={run_dir}')} trust=true writes to what it leads to" if can_resume else ""
-        check_links(run_dir, f"choose another folder{trusting}")
+        check_links(run_dir, f"choose another folder{trusting}", begun=is_run or bool(states))
     settle_batch(cfg, written, run_dir)
     setup = set_up(cfg, written)
     with process_group():
@@ -135,13 +135,14 @@ class _Run:
                     **({"judge": judge} if judge else {}),
                 )
                 try:
-                    with stop:  # nothing but rounds holds a signal back
-                        self.play(recorder, rescue, stop)
-                    break
-                except Breakdown as trouble:
-                    rescue.after(trouble)
-                    recorder.log.rewind(state.progress)
-                    resumed = True
+                    with stop:  # nothing but rounds, and the way back from one, holds a signal back
+                        try:
+                            self.play(recorder, rescue, stop)
+                            break
+                        except Breakdown as trouble:
+                            rescue.after(trouble)
+                            recorder.log.rewind(state.progress)
+                            resumed = True
                 except Pruned as reason:
                     recorder.checkpoint(state, "pruned")
                     log.info("pruned: %s", reason)

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +28,27 @@ _OF_RESUME = ("resume", "trust")  # no run keeps them
 
 
 def tell_best(
-    folder: Path, ranked: Ranking, typed: Sequence[str] = (), sources: Sequence[str] = (), *, write: bool = True
+    folder: Path,
+    ranked: Ranking,
+    typed: Sequence[str] = (),
+    sources: Sequence[str] = (),
+    *,
+    write: bool = True,
+    trusted: bool = False,
 ) -> list[str]:
     """Lines about the best job of the sweep in `folder`, and with `write` its preset; [] where none has a score.
 
     The user will paste them, and the job may be of whoever made the folder: it may ask for gantool's own parts, and for
     what the user has `typed` for this sweep, or composed it from (`sources`). For others there is one line, and no
-    preset.
+    preset, unless the user has `trusted` the folder.
     """
     if not (ranked.places and ranked.places[0].startswith("1")):
         return []
     best, folders = ranked.results[0], own_folders(folder / ranked.results[0].name)
     try:
-        line, kept = command_of(best.words, folders, typed, sources)
+        line, kept = command_of(best.words, folders, typed, sources, trusted=trusted)
     except GantoolError as reason:
-        return [f"best: {best.name}, {reason}"]
+        return [f"best: {best.name}, {reason}{'' if write else '; trust=true shows the command'}"]
     lines = [f"best: {best.name}", f"  {line}"]
     if not write or any(one.is_delete() for one in kept):
         return lines
@@ -77,7 +84,7 @@ def command_of(
     kept = [one for one in last if one.key_or_group.partition(".")[0] not in _OF_THE_SWEEP]
     foreign = [*(place for place in folders if place not in sources), *_foreign(kept, typed)]
     if foreign and not trusted:
-        asks = f"{repr(foreign[0])[:100]}, which is not gantool's own and was not typed here"
+        asks = f"{repr(foreign[0])[:100]}, which is not gantool's own"
         raise GantoolError(f"which asks for {asks}: look at it before you train it again")
     return shlex.join(["gantool", "train", *naming(folders), *(str(one.input_line) for one in kept)]), kept
 
@@ -85,7 +92,7 @@ def command_of(
 def _foreign(overrides: Sequence[Override], typed: Sequence[str]) -> Iterator[object]:
     """What somebody else's overrides ask for beside gantool's own parts; `typed`: what the user has, which is free."""
     own: set[tuple[str, str]] = set()
-    for one in OverridesParser.create().parse_overrides(list(typed)):
+    for one in _parsed(typed):
         # A glob lists names of files, which Hydra alone can look up.
         listed = (one.is_choice_sweep() and not isinstance(one.value(), Glob)) or one.is_range_sweep()
         values = one.sweep_string_iterator() if listed else ()
@@ -98,6 +105,13 @@ def _foreign(overrides: Sequence[Override], typed: Sequence[str]) -> Iterator[ob
         if key.startswith(("hydra", *_OF_RESUME)) or one.is_sweep_override():
             yield str(one.input_line)
         yield from (what for what, _ in trust.foreign({key.rpartition(".")[2]: one.value()}))
+
+
+def _parsed(words: Sequence[str]) -> Iterator[Override]:
+    """Those that Hydra can read: what a ${...} stands for may hold characters that have a meaning for it."""
+    for word in words:
+        with suppress(HydraException):
+            yield OverridesParser.create().parse_override(word)
 
 
 def preset(overrides: list[Override], job: Path, about: str) -> str:

@@ -90,6 +90,11 @@ def read_jobs(folder: Path) -> list[Enrolled]:
         return []
 
 
+def is_sweep(folder: Path) -> bool:
+    """Whether a sweep has begun there, or something that it would take for a job of its own lies there."""
+    return any(path for pattern in (NAME, "study.journal", "*/.hydra", f"*/{STATUS}") for path in folder.glob(pattern))
+
+
 def find_job(folder: Path, words: Sequence[str], composed: str) -> Enrolled | None:
     """The sweep's job that was typed with the same words, or that composed the same configuration."""
     jobs = read_jobs(folder)

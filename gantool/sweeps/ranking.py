@@ -109,9 +109,10 @@ def _too_few_seeds(groups: Sequence[Group], metric: str) -> Iterator[str]:
         first, *others = (one for one in groups if one.place == place)
         best = first.scores[metric]
         apart = [one for one in others if abs(best.value - one.scores[metric].value) > best.apart(one.scores[metric])]
-        if nums := [one.num for one in (first, *apart) if one.num > 1]:
-            names = ", ".join(one.name for one in apart)
-            yield from [f"{min(nums)} seeds are too few to tell {first.name} from {names}"] if apart else []
+        nums = [one.num for one in (first, *apart)]
+        if apart and max(nums) > 1:
+            few = f"{min(nums)} seeds are" if min(nums) > 1 else "1 seed is"
+            yield f"{few} too few to tell {first.name} from {', '.join(one.name for one in apart)}"
 
 
 def shortened(word: str) -> str:

@@ -58,13 +58,14 @@ class StopSignal:
         """Hands the signal to an older handler that is neither Python's nor the system's, then exits with its code; it
         only returns after LATE, and where there was none.
 
-        `number`, as above, may be another rank's; `error` is what ended the run before the signal could.
+        `number`, as above, may be another rank's; `error` is what ended the run before the signal could: no handler
+        is to queue it again then.
         """
         if number <= LATE:
             return
         number = _FIRST - number
         handler = self._before.get(number)
-        if callable(handler) and handler is not signal.default_int_handler:
+        if error is None and callable(handler) and handler is not signal.default_int_handler:
             handler(number, None)
         raise SystemExit(128 + number) from error
 
