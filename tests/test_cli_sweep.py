@@ -152,7 +152,7 @@ FOREIGN = {
 def test_what_somebody_elses_job_asks_for_is_not_told_to_be_pasted(word: str, tmp_path: Path) -> None:
     planted(tmp_path, "loss=hinge", word)
     (line,) = told(tmp_path, "trainer.seed=3,4", "trainer.time_limit=2h")
-    assert re.fullmatch(rf"best: 9-job, which asks for {FOREIGN[word]}, which is not gantool's own .+", line)
+    assert re.fullmatch(rf"best: 9-job, which asks for {FOREIGN[word]}, which is not gantool's own: .+", line)
     assert not (tmp_path / PRESET).exists()
     if word.startswith(("loss", "+", "trainer.time_limit")):
         assert "gantool train" in told(tmp_path, "trainer.seed=3,4", word)[1], "the user's own may"

@@ -167,8 +167,14 @@ def test_a_group_of_parts_is_not_null() -> None:
         cfg[group] = None
     with pytest.raises(GantoolError) as told:
         read(cfg, Written.of(hydra))
-    fix = "should be a group of keys, not a value: leave the key out"
-    assert sorted(str(told.value).splitlines()) == sorted(f"{group}=null: {fix}" for group in NAMED)
+    lines = sorted(str(told.value).splitlines())
+    for group, line in zip(sorted(NAMED), lines, strict=True):
+        fix = (
+            f"in YAML write defaults: [override /{group}: none]"
+            if (CONF / group / "none.yaml").exists()
+            else "leave the key out"
+        )
+        assert line == f"{group}=null: should be a group of keys, not a value; {fix}"
 
 
 def test_an_unknown_target_names_what_is_near() -> None:

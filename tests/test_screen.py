@@ -105,7 +105,7 @@ def test_nor_does_what_a_run_says_while_it_trains() -> None:
 def test_the_log_in_python_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.root, "handlers", [])
     with pytest.raises(gantool.errors.GantoolError):
-        gantool.train(["resume=x"])
+        gantool.train(["model=nothing"])
     assert [type(handler.formatter) for handler in logging.root.handlers] == [Plain]
 
 

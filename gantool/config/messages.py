@@ -72,6 +72,7 @@ def not_a_group(path: str, value: object) -> str:
     choice = "none" if value is None and (conf_dir() / group / "none.yaml").is_file() else value
     is_choice = isinstance(choice, str) and (conf_dir() / group).is_dir()
     fix = f"; in YAML write defaults: [override /{group}: {choice}]" if is_choice else ""
+    fix = "; leave the key out" if value is None and not is_choice else fix
     return f"{path}={as_typed(value)}: should be a group of keys, not a value{fix}"
 
 
