@@ -88,5 +88,6 @@ def _check_words(overrides: Sequence[str] | Mapping[str, object], words: Mapping
     if "resume" in words or any(word.startswith("resume=") for word in overrides):
         raise GantoolError("resume= is for the command line only: hydra.run.dir=FOLDER continues the run in it")
     if words:
-        given = [f"{key}={as_typed(value)}" for key, value in words.items()]
+        listed = [] if isinstance(overrides, Mapping) else [*overrides]
+        given = [*listed, *(f"{key}={as_typed(value)}" for key, value in words.items())]
         raise GantoolError(f"gantool.train takes a list of words: gantool.train({given})")

@@ -58,7 +58,7 @@ def test_one_text_is_no_list_of_words() -> None:
     ("words", "more", "line"),
     [
         ({"model": "mlp", "trainer.seed": 1}, {}, "list of words: gantool.train(['model=mlp', 'trainer.seed=1'])"),
-        ([], {"model": "mlp"}, "list of words: gantool.train(['model=mlp'])"),
+        (["loss=hinge"], {"model": "mlp"}, "list of words: gantool.train(['loss=hinge', 'model=mlp'])"),
         (["model=mlp"], {"resume": "x"}, "hydra.run.dir=FOLDER continues"),
         ({"resume": "x"}, {}, "hydra.run.dir=FOLDER continues"),
         ([3], {}, "[3] is no list of words: give one"),

@@ -83,7 +83,7 @@ def test_a_run_with_other_scores_is_evaluated(folders: Path, capfd: pytest.Captu
     shutil.copytree(folders, ".", dirs_exist_ok=True)
     assert main(["train", "resume=run", "logger=csv", "score=[fd]"]) == 1
     err = capfd.readouterr().err
-    assert "logger and score" in err and "gantool evaluate run=run score=[fd] scores it as it is" in err
+    assert "logger and score" in err and "gantool evaluate run=run 'score=[fd]' scores it as it is" in err
 
 
 def test_a_run_without_a_checkpoint_names_the_command_that_began_it(capfd: pytest.CaptureFixture[str]) -> None:

@@ -59,7 +59,7 @@ def test_out_of_memory_names_the_microbatch_that_fits(in_tmp: Path, capfd) -> No
 @thorough
 @pytest.mark.usefixtures("few_fit")
 def test_the_microbatch_is_found_and_kept(in_tmp: Path, capfd) -> None:
-    words = [*MLP, "trainer.batch_size=auto-micro", "recipe.batch_size=16"]
+    words = [*MLP, "trainer.batch_size=auto-micro", "model.latent.dim=16", "recipe.batch_size=${model.latent.dim}"]
     assert main(words) == 0
     assert trainer(in_tmp / "run") == (16, 4)
     assert main([*words, "trainer.duration=6it"]) == 0, "the same command goes on with the same numbers"

@@ -159,7 +159,7 @@ CASES = [
     ("dcgan", "loss.top=0.5 trainer.generator_batch=2 trainer.precision=bf16"),
     ("mlp", "auxiliary=acgan model.conditional=true model.fake_labels=uniform"),
     ("mlp", "auxiliary=feature-matching monitor=[scores,samples] monitor.samples.every=3it"),
-    ("r3gan", "loss.regularizers.r1.gamma=1 augment=r3gan augment.probability=0.3"),
+    ("r3gan", "loss.regularizers.r1.gamma=1 augment=r3gan"),
     *((model, "") for model in choices("model") if model not in (*TRANSLATORS, "dcgan", "progan", "r3gan")),
 ]
 

@@ -5,7 +5,6 @@ All sides alternate, so that a machine whose speed drifts is fair to all.
 """
 
 import logging
-import math
 import multiprocessing
 import statistics
 import tempfile
@@ -24,17 +23,16 @@ from gantool import beside
 from gantool.bench.dcgan_example import BATCH, RESOLUTION, Example
 from gantool.bench.operations import Operations
 from gantool.bench.plain_loop import PlainLoop, copied
-from gantool.config import Written, build
+from gantool.config import Written
 from gantool.config.resolvers import register_resolvers
 from gantool.data.cache import prepare
 from gantool.data.image_set import ImageSet
 from gantool.data.stream import Stream
-from gantool.game import Regularizer
 from gantool.logging.console import Console
 from gantool.logging.log import Log
 from gantool.runs.build import Setup, build_state, build_stream, set_up
 from gantool.runs.monitors import build_measurements, build_monitors
-from gantool.runs.parallel import arrange, check_parallel, settings_of
+from gantool.runs.parallel import arrange, check_parallel, period_of, settings_of
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.hardware import keep_freed_pages, peak_memory
 from gantool.training.loop import follow, play_round
@@ -155,15 +153,6 @@ class WholeLoop:
         play_round(self.state, self.data, self.measurements, self.settings)
 
 
-def period_of(setup: Setup) -> int:
-    """The rounds after which penalties that are not taken in every update come round again."""
-    parts = [
-        build(part.node, f"regularizer.{name}", kind=Regularizer) for name, part in setup.config.regularizer.items()
-    ]
-    parts += [part for loss in setup.game.losses for part in loss.regularizers.values()]
-    return math.lcm(*(part.every for part in parts))
-
-
 def _alternate(sides: dict[str, Callable[[], None]], device: torch.device, period: int) -> dict[str, float]:
     """Median over the alternations of each side's mean seconds a round, over whole periods of so many rounds."""
     times: dict[str, list[float]] = {side: [] for side in sides}
@@ -193,9 +182,11 @@ def _now(device: torch.device) -> float:
 
 def _flops(step: "BareStep", period: int) -> float:
     """Of a round's convolutions and matrix products, forwards and backwards: the mean over a period."""
+    settings, step.settings = step.settings, replace(step.settings, graphs=None)  # of graphs nothing is seen
     with FlopCounterMode(display=False) as counter:
         for _ in range(period):
             step.play()
+    step.settings = settings
     return counter.get_total_flops() / period
 
 

@@ -196,7 +196,8 @@ def _kept(groups: Mapping[str, str], run: Path) -> str:
     *others, last = dict.fromkeys(groups.values())
     told = f"{', '.join(others)} and {last}" if others else last
     scored = [word for word, group in groups.items() if group in ("score", "features") and word.startswith(group)]
-    more = f"; gantool evaluate run={run} {' '.join(scored)} scores it as it is" if scored else ""
+    line = shlex.join(["gantool", "evaluate", f"run={run}", *scored])
+    more = f"; {line} scores it as it is" if scored else ""
     return (
         f"{' '.join(groups)}: a run keeps its {told}, so that its weights, curves and scores stay of one kind; "
         f"change a key of it ({last}.KEY=VALUE) or start a new run{more}"
@@ -222,5 +223,6 @@ def _own_command(run: Path, *, trusted: bool) -> str:
     try:
         line, _ = command_of(typed_words(run), own_folders(run), trusted=trusted)
     except GantoolError as reason:
-        return f"its own command, {reason}; trust=true shows it"
+        hidden = not (trusted or reason.__cause__)  # a cause: words that cannot be read
+        return f"its own command, {reason}{'; trust=true shows it' if hidden else ''}"
     return f"{line} {shlex.quote(f'hydra.run.dir={run}')}"

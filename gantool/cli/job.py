@@ -86,6 +86,8 @@ class Job:
                     text, mine = self._tell(error, job, folder)
                     if mine:
                         record_failure(folder, text)
+                    if in_sweep and "submitit" in str(hydra.launcher.get("_target_")):
+                        return float("nan")  # the signal was for this job alone
                 self._tell_stopped(folder)
                 raise
             text = f"a part called exit({stop.code})"

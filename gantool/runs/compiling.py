@@ -15,6 +15,7 @@ from gantool.runs.scheduled import is_schedule
 # The groups whose parts take part in the passes of an update; of them, the parts that count rounds in Python.
 _PLAYING = ("model", "loss", "regularizer", "auxiliary", "augment")
 _COUNTING = ("gantool.consistency.LeCam", "gantool.augment.InstanceNoise")
+_OUTSIDE = ("optimizer.", "augment.probability")  # where schedules are asked before the passes
 
 
 def check_graphs(config: Train, device: torch.device) -> None:
@@ -39,9 +40,9 @@ def _against(config: Train, device: torch.device) -> Iterator[str]:
         yield f"does not go with a model that grows: {otherwise}"
     if config.model.target != "gantool.games.gan.GAN":
         yield f"does not go with {config.model.target}, whose updates remember others: {otherwise}"
-    for path, node in nodes({group: plain.get(group) for group in _PLAYING}):
+    for path, node in nodes({group: plain.get(group) for group in (*_PLAYING, "optimizer")}):
         target = node["_target_"]
-        if is_schedule(find(target, path)):
+        if is_schedule(find(target, path)) and not path.startswith(_OUTSIDE):
             yield f"repeats the same numbers: set {path} to a number, or {otherwise}"
         if not is_part(target) or target in _COUNTING:
             yield f"repeats the same numbers, and {target} may have others in each round: leave it out, or {otherwise}"

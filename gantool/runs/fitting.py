@@ -14,6 +14,7 @@ from torch import nn
 
 from gantool.config import Written
 from gantool.config.composed import settings, typed_words
+from gantool.config.leaves import leaves
 from gantool.data.cache import prepare
 from gantool.data.stream import Stream
 from gantool.errors import GantoolError, out_of_memory
@@ -25,7 +26,7 @@ from gantool.ranks import agree, world
 from gantool.runs.build import Setup, build_state, build_stream, set_up
 from gantool.runs.compiling import forget_compiled
 from gantool.runs.monitors import build_measurements
-from gantool.runs.parallel import arrange, check_parallel, settings_of
+from gantool.runs.parallel import arrange, check_parallel, period_of, settings_of
 from gantool.training.loop import play_round
 from gantool.training.state import State
 
@@ -50,6 +51,8 @@ class Attempt:
         forget_compiled(self.setup.config.trainer.compile)  # for another size
         for optimizer in self.state.optimizers.values():
             optimizer.optimizer.state.clear()  # of an attempt that may have ended amid a step
+            for parameter in optimizer.parameters:
+                parameter.grad = None  # which may lie in the memory of the last attempt's graphs
         self.state.precision.renew_scaler()  # likewise
         try:
             paces = [self._pace(start, batch_size, microbatch) for start in self._places(batch_size)]
@@ -86,7 +89,8 @@ class Attempt:
             with state.whole(averages=False):
                 measurements.check(state.game)
 
-        play()  # which allocates
+        for _ in range(1 if how.graphs is None else 2 * period_of(self.setup) + 1):  # which allocates, and captures
+            play()
         wait()
         began, first = time.perf_counter(), state.progress.nimg
         for _ in range(_ROUNDS):
@@ -146,9 +150,10 @@ def settle_batch(cfg: DictConfig, written: Written, run_dir: Path) -> None:
         return
     if is_run(run_dir):
         before, begun = settings(run_dir), typed_words(run_dir)
+        raw = leaves(OmegaConf.to_container(cfg))  # with its ${...}, as words are kept
         for key in ("trainer.batch_size", "trainer.microbatch", "recipe.batch_size"):
             value = asked if key == "trainer.batch_size" else OmegaConf.select(cfg, key)
-            if written.has(key) and f"{key}={value}" not in begun:
+            if written.has(key) and not {f"{key}={value}", f"{key}={raw.get(key)}"} & {*begun}:
                 raise GantoolError(
                     f"{key}={value}: an existing run keeps what trainer.batch_size=auto found, or its first batch "
                     f"({before['trainer.batch_size']} images, trainer.microbatch={before['trainer.microbatch']}): name "

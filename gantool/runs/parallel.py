@@ -1,7 +1,10 @@
 """How rounds are played: compiled, and shared by the ranks, as trainer asks for, and whether they can be."""
 
+import math
+
 from gantool.config import build
 from gantool.errors import GantoolError
+from gantool.game import Regularizer
 from gantool.ranks import world
 from gantool.runs.build import Setup
 from gantool.runs.compiling import compile_game
@@ -49,3 +52,12 @@ def settings_of(setup: Setup) -> Settings:
     trainer = setup.config.trainer
     graphs = Graphs(CudaCapture(setup.device)) if trainer.compile == "graphs" else None
     return Settings(trainer.seed, trainer.batch_size, trainer.microbatch, graphs)
+
+
+def period_of(setup: Setup) -> int:
+    """The rounds after which penalties that are not taken in every update come round again."""
+    parts = [
+        build(part.node, f"regularizer.{name}", kind=Regularizer) for name, part in setup.config.regularizer.items()
+    ]
+    parts += [part for loss in setup.game.losses for part in loss.regularizers.values()]
+    return math.lcm(*(part.every for part in parts))

@@ -48,7 +48,8 @@ def tell_best(
     try:
         line, kept = command_of(best.words, folders, typed, sources, trusted=trusted)
     except GantoolError as reason:
-        return [f"best: {best.name}, {reason}{'' if write else '; trust=true shows the command'}"]
+        hidden = not (write or trusted or reason.__cause__)  # a cause: words that cannot be read
+        return [f"best: {best.name}, {reason}{'; trust=true shows the command' if hidden else ''}"]
     lines = [f"best: {best.name}", f"  {line}"]
     if not write or any(one.is_delete() for one in kept):
         return lines

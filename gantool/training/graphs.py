@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gantool.batch import Batch
+from gantool.errors import GantoolError, out_of_memory, said
 from gantool.game import Outcome
 from gantool.training.state import State
 from gantool.training.update import differentiate
@@ -60,9 +61,18 @@ class CudaCapture:
 
     def capture(self, play: Callable[[], T]) -> tuple[T, Callable[[], object]]:
         graph = torch.cuda.CUDAGraph()
-        # thread_local: images are read ahead in another thread, which may ask for memory meanwhile.
-        with torch.cuda.graph(graph, self.pool, self.stream, capture_error_mode="thread_local"):
-            made = play()
+        try:
+            # thread_local: images are read ahead in another thread, which may ask for memory meanwhile.
+            capturing = torch.cuda.graph(graph, self.pool, self.stream, capture_error_mode="thread_local")
+            with torch.cuda.device(self.device), capturing:
+                made = play()
+        except RuntimeError as error:
+            if out_of_memory(error) is not None:
+                raise
+            why = said(error.__context__ or error)
+            raise GantoolError(
+                f"trainer.compile=graphs cannot capture this ({why}): take trainer.compile=true"
+            ) from error
         return made, graph.replay
 
 
@@ -72,7 +82,7 @@ class Captured:
 
     part: Batch  # read by each replay
     outcome: Outcome  # written by it
-    gradients: list[Tensor | None]  # likewise
+    gradients: list[Tensor | None]  # likewise; of a part that is not the first, added to those of the first
     replay: Callable[[], object]
 
 
@@ -95,22 +105,17 @@ class Graphs:
         """As `differentiate`; what it returns is written over in the next round of this kind."""
         if self.round is None:
             return self.capture.warm_up(lambda: differentiate(state, name, part, share))
-        parameters = state.optimizers[name].parameters
-        before = [parameter.grad for parameter in parameters]
         if self.number == len(self.round):
             self.round.append(self._captured(state, name, part, share))
         captured = self.round[self.number]
         self.number += 1
         captured.part.fill(part)
         captured.replay()
-        for parameter, gradient, made in zip(parameters, before, captured.gradients, strict=True):
-            parameter.grad = made if gradient is None else gradient if made is None else gradient.add_(made)
+        for parameter, gradient in zip(state.optimizers[name].parameters, captured.gradients, strict=True):
+            parameter.grad = gradient
         return captured.outcome
 
     def _captured(self, state: State, name: str, part: Batch, share: float) -> Captured:
         own = part.clone()
-        parameters = state.optimizers[name].parameters
-        for parameter in parameters:
-            parameter.grad = None
         outcome, replay = self.capture.capture(lambda: differentiate(state, name, own, share))
-        return Captured(own, outcome, [parameter.grad for parameter in parameters], replay)
+        return Captured(own, outcome, [parameter.grad for parameter in state.optimizers[name].parameters], replay)
