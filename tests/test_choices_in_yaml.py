@@ -31,8 +31,8 @@ def test_a_choice_in_yaml_names_the_line_that_makes_it(group: str, none: bool, i
     assert main(["train", "--config-dir=conf", "experiment=mine"]) == 1
     lines = capfd.readouterr().err.splitlines()
     key, told = group.replace("/", "."), "null" if none else choice
-    fix = f"; in YAML write defaults: [override /{group}: {choice}]" if has_none or not none else ""
-    assert f"gantool train: error: {key}={told}: should be a group of keys, not a value{fix}" in lines
+    fix = f"in YAML write defaults: [override /{group}: {choice}]" if has_none or not none else "leave the key out"
+    assert f"gantool train: error: {key}={told}: should be a group of keys, not a value; {fix}" in lines
     assert "gantool train: error: init=3: should be a valid string" in lines
 
 
