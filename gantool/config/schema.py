@@ -85,6 +85,7 @@ class RecipeConfig(Loose):
     score_num: PositiveInt
     latent_dim: PositiveInt
     lr: PositiveFloat
+    sgd_lr: PositiveFloat
     betas: Betas
     beta2: Beta2 | None
     discriminator_norm: str
