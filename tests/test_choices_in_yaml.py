@@ -44,3 +44,12 @@ def test_a_list_of_choices_in_yaml_is_told_where_it_belongs(group: str, in_tmp: 
     assert main(["train", "--config-dir=conf", "experiment=mine"]) == 1
     err = capfd.readouterr().err
     assert "; a list of choices is written defaults: [override /GROUP: LIST]" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("key", ["model.generator", "model.discriminator", "model.growth", "loss.constraint"])
+@pytest.mark.parametrize("value", ["mine", "3", "[1]"])
+def test_a_part_is_a_group_of_keys(key: str, value: str, in_tmp: Path, capfd) -> None:
+    assert main(["train", f"++{key}={value}"]) == 1
+    err = capfd.readouterr().err
+    assert err.startswith(f"gantool train: error: {key}") and ": should be a group of keys, not a " in err
+    assert err.count("\n") == 1

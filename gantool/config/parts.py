@@ -13,7 +13,7 @@ from typing import Any, Literal, Union
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from gantool import beside
-from gantool.config.messages import plain_message
+from gantool.config.messages import not_a_group, plain_message
 from gantool.errors import GantoolError, check_members, did_you_mean, out_of_memory
 from gantool.schedules import Schedule, check_schedule
 
@@ -163,7 +163,7 @@ def mistakes(path: str, node: Mapping[str, Any], owned: frozenset[str] = frozens
         return
     known = parameters(target)
     takes_all = any(p.kind is p.VAR_KEYWORD for p in known.values())
-    hints = _plain_hints(target)
+    hints, parts = _plain_hints(target), {key for key, hint in _hints(target).items() if _is_part(hint, node.get(key))}
     for key, value in node.items():
         if key in _SPECIAL or key in owned:
             continue
@@ -180,6 +180,8 @@ def mistakes(path: str, node: Mapping[str, Any], owned: frozenset[str] = frozens
             continue  # it is handed in
         elif key in hints and (wrong := _wrong_type(hints[key], value)):
             yield key, f"{path}.{key}={'null' if value is None else value}: {wrong}"
+        elif key in parts and not isinstance(value, dict):
+            yield key, not_a_group(f"{path}.{key}", value)
         elif name.startswith("gantool.networks.") and (wrong := _too_few(key, value)):
             yield key, f"{path}.{key}={value}: {wrong}"
 
@@ -222,6 +224,14 @@ def _is_plain(hint: Any) -> bool:
     if origin in (Union, types.UnionType):
         return all(_is_plain(part) for part in typing.get_args(hint))
     return hint in _PLAIN or origin is Literal
+
+
+def _is_part(hint: Any, value: Any) -> bool:
+    """True for an argument that is a network or another part of gantool, unless it may be None and is."""
+    kinds = typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)
+    own = [kind for kind in kinds if kind is not types.NoneType]
+    is_absent = value is None and len(own) < len(kinds)
+    return not is_absent and all(getattr(kind, "__module__", "").startswith(("torch.nn.", "gantool.")) for kind in own)
 
 
 def _wrong_type(hint: Any, value: Any) -> str:

@@ -41,7 +41,9 @@ def in_one_line(error: BaseException, *, in_job: bool = False) -> str | None:
         if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.key is not None:
             return _unknown_key(cause)
         if isinstance(cause, OmegaConfBaseException) and "Cannot merge DictConfig with ListConfig" in str(cause):
-            return f"{cause.full_key}: should be a list, not a group of keys"
+            is_list = str(error).splitlines()[0].endswith("]")  # Error merging override model.generator=[1]
+            wanted, given = ("a group of keys", "a list") if is_list else ("a list", "a group of keys")
+            return f"{cause.full_key}: should be {wanted}, not {given}"
         if isinstance(cause, OmegaConfBaseException):
             return f"{cause.full_key}: {str(cause.msg or cause).splitlines()[0]}"
         if isinstance(cause, yaml.MarkedYAMLError) and cause.problem_mark is not None:
