@@ -1,12 +1,19 @@
-"""A choice that a YAML file of one's own writes as the value of its group, where it would be one of the defaults."""
+"""A choice that a YAML file of one's own writes as the value of its group, where it would be one of the defaults; and
+values of the wrong type, whichever the key."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
+from composing import composed
 from extent import some
 from gantool.cli import main
+from gantool.config import Written, read
+from gantool.config.leaves import leaves
+from gantool.errors import GantoolError
 from runs import CONF
 
 GROUPS = ["score", "dataset", "optimizer/schedule", "regularizer", "model"]
@@ -47,9 +54,28 @@ def test_a_list_of_choices_in_yaml_is_told_where_it_belongs(group: str, in_tmp: 
 
 
 @pytest.mark.parametrize("key", ["model.generator", "model.discriminator", "model.growth", "loss.constraint"])
-@pytest.mark.parametrize("value", ["mine", "3", "[1]"])
+@pytest.mark.parametrize("value", ["mine", "3", "[1]", "null"])
 def test_a_part_is_a_group_of_keys(key: str, value: str, in_tmp: Path, capfd) -> None:
+    if value == "null" and key in ("model.growth", "loss.constraint"):
+        return  # they need not be
     assert main(["train", f"++{key}={value}"]) == 1
     err = capfd.readouterr().err
     assert err.startswith(f"gantool train: error: {key}") and ": should be a group of keys, not a " in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("value", some([{"a": 1}, "strange", ["b"], -7.5], 1))
+def test_a_value_of_the_wrong_type_is_named_by_its_key(value: object) -> None:
+    """And not by the types that it might have had."""
+    cfg, _ = composed("loss=r3gan")
+    refused = 0
+    for key in leaves(OmegaConf.to_container(cfg)):
+        wrong = cfg.copy()
+        OmegaConf.update(wrong, key, value, merge=False)
+        try:
+            read(wrong, Written())
+        except GantoolError as error:
+            refused += 1
+            keys = [line.partition("=")[0] for line in str(error).splitlines()]
+            assert not any(re.search(r"\.(int|float|str|bool|constrained|literal\[|list\[)", key) for key in keys), keys
+    assert refused > 40

@@ -13,16 +13,51 @@ from gantool.errors import did_you_mean
 from gantool.paths import conf_dir
 
 NAMED = ("regularizer", "auxiliary", "score", "monitor", "logger")  # groups that hold parts by name
+_OTHER_TYPE = ("_type", "_parsing", "literal_error")  # how pydantic calls a value of another type than it should be
 
 
 def in_words(mistakes: list[ErrorDetails], cfg: DictConfig, plain: Mapping[Any, Any]) -> Iterator[str]:
     """A line for each mistake, but once for a value that others refer to."""
     seen = set()
-    for mistake in mistakes:
+    for mistake in _of_one_type(mistakes, plain):
         path, what = _path(mistake), (str(mistake["input"]), mistake["msg"])
         if not (what in seen and _is_reference(cfg, path)):  # optimizer.generator.lr: ${optimizer.lr}
             seen.add(what)
             yield _line(mistake, plain)
+
+
+def _of_one_type(mistakes: list[ErrorDetails], plain: Mapping[Any, Any]) -> Iterator[ErrorDetails]:
+    """The mistakes without the types that pydantic puts into the place of a value that may have several
+    (dataset.crop.list[int].0): one for the value as a whole, or those of the type that it has."""
+    alternatives: dict[Any, list[ErrorDetails]] = {}
+    for number, mistake in enumerate(mistakes):
+        mistake, place = _without_types(mistake, plain)
+        alternatives.setdefault(place or number, []).append(mistake)
+    for found in alternatives.values():
+        depth = min(len(mistake["loc"]) for mistake in found)
+        of_its_type = [m for m in found if len(m["loc"]) > depth or not m["type"].endswith(_OTHER_TYPE)]
+        told = dict.fromkeys(plain_message(mistake).removeprefix("should be ") for mistake in found)
+        if len(found) > 1 and not of_its_type:
+            found[0]["msg"] = f"Input should be {' or '.join(told)}"
+        yield from of_its_type or found[:1]
+
+
+def _without_types(mistake: ErrorDetails, plain: Mapping[Any, Any]) -> tuple[ErrorDetails, tuple[Any, ...]]:
+    """A copy whose place is one in `plain`, and the place of the value that may have several types, () where none."""
+    node: Any = plain
+    place: list[Any] = []
+    found: tuple[Any, ...] = ()
+    for part in mistake["loc"]:
+        inside: Mapping[Any, Any] = dict(enumerate(node)) if isinstance(node, list) else node
+        if isinstance(inside, Mapping) and part in inside:
+            node = inside[part]
+        elif mistake["type"] not in ("missing", "extra_forbidden"):
+            found = found or tuple(place)
+            continue
+        place.append(part)
+    mistake = mistake.copy()
+    mistake["loc"] = tuple(place)
+    return mistake, found
 
 
 def known_keys(node: Mapping[Any, Any]) -> set[str]:

@@ -163,7 +163,7 @@ def mistakes(path: str, node: Mapping[str, Any], owned: frozenset[str] = frozens
         return
     known = parameters(target)
     takes_all = any(p.kind is p.VAR_KEYWORD for p in known.values())
-    hints, parts = _plain_hints(target), {key for key, hint in _hints(target).items() if _is_part(hint, node.get(key))}
+    hints, parts = _plain_hints(target), {key: hint for key, hint in _hints(target).items() if _is_part(hint)}
     for key, value in node.items():
         if key in _SPECIAL or key in owned:
             continue
@@ -180,7 +180,7 @@ def mistakes(path: str, node: Mapping[str, Any], owned: frozenset[str] = frozens
             continue  # it is handed in
         elif key in hints and (wrong := _wrong_type(hints[key], value)):
             yield key, f"{path}.{key}={'null' if value is None else value}: {wrong}"
-        elif key in parts and not isinstance(value, dict):
+        elif key in parts and not (isinstance(value, dict) or _may_be_left_out(path, parts[key], value)):
             yield key, not_a_group(f"{path}.{key}", value)
         elif name.startswith("gantool.networks.") and (wrong := _too_few(key, value)):
             yield key, f"{path}.{key}={value}: {wrong}"
@@ -226,12 +226,16 @@ def _is_plain(hint: Any) -> bool:
     return hint in _PLAIN or origin is Literal
 
 
-def _is_part(hint: Any, value: Any) -> bool:
-    """True for an argument that is a network or another part of gantool, unless it may be None and is."""
+def _is_part(hint: Any) -> bool:
+    """True for an argument that is a network or another part of gantool, or None."""
     kinds = typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)
-    own = [kind for kind in kinds if kind is not types.NoneType]
-    is_absent = value is None and len(own) < len(kinds)
-    return not is_absent and all(getattr(kind, "__module__", "").startswith(("torch.nn.", "gantool.")) for kind in own)
+    own = [getattr(kind, "__module__", "") for kind in kinds if kind is not types.NoneType]
+    return all(module.startswith(("torch.nn.", "gantool.")) for module in own)
+
+
+def _may_be_left_out(path: str, hint: Any, value: Any) -> bool:
+    """True for null where None will do, or where gantool hands in what it needs; a game's networks it does not."""
+    return value is None and (path != "model" or types.NoneType in typing.get_args(hint))
 
 
 def _wrong_type(hint: Any, value: Any) -> str:
