@@ -128,5 +128,6 @@ class LeCam(nn.Module):
         decay = self.decay if number > self.start else 0.0  # until then the last round's, as the authors have it
         moved = torch.where(self.averages.any(), torch.lerp(mean, self.averages, decay), mean)
         self.averages.copy_(torch.where(fresh, moved, self.averages))
-        self.sums.mul_(self.round == number).add_(torch.stack([real.sum(), fake.sum(), real.new_tensor(real.numel())]))
+        count = real.new_full((), real.numel())
+        self.sums.mul_(self.round == number).add_(torch.stack([real.sum(), fake.sum(), count]))
         self.round.fill_(number)

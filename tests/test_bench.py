@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from composing import composed
-from extent import ALL, some, thorough
+from extent import ALL, some
 from gantool.bench import compare as benchmark
-from gantool.bench.dcgan_example import Example
+from gantool.bench import dcgan_example
+from gantool.bench.dcgan_example import Example, Resized
 from gantool.bench.plain_loop import Items, PlainLoop
 from gantool.cli.arguments import add_arguments
 from gantool.cli.main import main
@@ -31,12 +32,14 @@ def test_bench_prints_every_figure(in_tmp: Path, capfd, monkeypatch, model: str,
     monkeypatch.setattr(benchmark, "SECONDS", 0.01)
     monkeypatch.setattr(benchmark, "ALTERNATIONS", 1)
     monkeypatch.setattr(benchmark, "WARM_UP", 1)
+    for name in ("BATCH", "WIDTH"):  # it is large
+        monkeypatch.setattr(dcgan_example, name, 4)
     if model == "cyclegan" or not ALL:  # otherwise each side has a process of its own for its memory
         monkeypatch.setattr(benchmark, "_peak_memory", benchmark._play_alone)
     words = [word for word in small(in_tmp / "run", f"loss={loss}", model=model) if not word.startswith("hydra")]
     assert main(["bench", *words[1:]]) == 0
     output = capfd.readouterr().out
-    for side in ("plain", "step", "whole loop"):
+    for side in ("plain", "step", "whole loop", "example"):
         assert re.search(rf"^{side} +[\d.]+ ms a round +\d+ images/s$", output, re.MULTILINE), output
     for figure in (r"[\d.]+ times as fast \(fp32\)", r"against step: [+-][\d.]+ %", r"GFLOP/s, \d+ % of the conv"):
         assert re.search(figure, output), output
@@ -44,8 +47,9 @@ def test_bench_prints_every_figure(in_tmp: Path, capfd, monkeypatch, model: str,
     counted = re.search(r"operations of torch a round: (\d+) \((.+)\)", output)
     assert counted and sum(int(part.split()[-1]) for part in counted[2].split(", ")) == int(counted[1])
     assert {"networks", "backward", "optimizers", "losses"} < {part.split()[0] for part in counted[2].split(", ")}
-    assert "DCGAN example is left out" in output
-    assert re.findall(r"timing 1 of 1: (.+),", output) == ["plain", "step", "whole loop"]
+    told = r"whole loop at 32 pixels against PyTorch's DCGAN example at its 64 pixels: [\d.]+ times its images/s"
+    assert re.search(told, output), output
+    assert re.findall(r"timing 1 of 1: (.+),", output) == ["plain", "step", "whole loop", "example"]
     assert not (in_tmp / "outputs").exists()
 
 
@@ -78,15 +82,23 @@ def test_rare_penalties_are_as_rare_as_in_training(in_tmp: Path, monkeypatch: py
     assert len(played) == 1 + period, "the first, which is not timed, and a whole period"
 
 
-@thorough
-def test_the_dcgan_example_is_timed_at_its_64_pixels(in_tmp: Path, capfd, monkeypatch) -> None:
-    for name, value in {"SECONDS": 0.01, "ALTERNATIONS": 1, "WARM_UP": 0, "_peak_memory": lambda cfg, side: 1}.items():
-        monkeypatch.setattr(benchmark, name, value)
-    words = [word for word in small(in_tmp / "run", "dataset.resolution=64") if not word.startswith("hydra")]
-    assert main(["bench", *words[1:]]) == 0
-    output = capfd.readouterr().out
-    assert re.search(r"^example +[\d.]+ ms a round +\d+ images/s$", output, re.MULTILINE), output
-    assert re.search(r"against PyTorch's DCGAN example: [\d.]+ times", output) and "timing 1 of 1: example" in output
+@pytest.mark.parametrize(
+    ("channels", "size", "bits"), [(1, (32, 32), 8), (3, (64, 64), 8), (4, (96, 48), 8), (5, (28, 28), 16)]
+)
+def test_the_dcgan_example_sees_images_of_every_kind_at_its_64_pixels(
+    channels: int, size: tuple[int, int], bits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dcgan_example, "BATCH", 2)
+    low, high, dtype = (0, 256, torch.uint8) if bits == 8 else (-32768, 32768, torch.int16)
+    images = torch.randint(low, high, (3, channels, *size), dtype=dtype)
+    image_set = ImageSet(images, None, [], "", "noise")
+    example = Example(image_set, torch.device("cpu"))
+    shown, _ = Resized(image_set)[1]
+    assert shown.shape == (channels, 64, 64) and shown.abs().max() <= 1
+    if size == (64, 64):
+        torch.testing.assert_close(shown, normalise(images[1]))
+    example.batches = iter([(torch.stack([Resized(image_set)[row][0] for row in range(2)]),)])
+    example.play()
 
 
 def test_the_dcgan_example_is_as_large_as_the_original_and_learns() -> None:

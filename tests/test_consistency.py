@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from composing import typed
 from extent import thorough
 from gantool.augment import DiffAugment
 from gantool.batch import Batch, Draws
@@ -128,6 +129,29 @@ def test_the_share_falls_by_schedule_to_its_end() -> None:
     assert Adversary(Sum(), Wasserstein(top=share)).best(torch.ones(4, 1), None, Progress(nimg=10))[0].shape == (2, 1)
     with pytest.raises(GantoolError, match="interval=0"):
         Decay(interval=0.0)
+
+
+# Zhang 2020, section 3: lambda 10 for CR. Zhao 2021, section 3: 10 and 10 for bCR; for zCR 5 (discriminator), 0.5
+# (generator) and noise of 0.03. Tseng 2021's code (google/lecam-gan): --LC 0.3 in scripts/lc-biggan-cifar10*.sh, decay
+# 0.99 in third_party/utils.py, start_itr=1000 in biggan_cifar/train.py.
+PAPERS = {
+    "cr": {"consistency": {"real_weight": 10.0, "fake_weight": 0.0}},
+    "bcr": {"consistency": {"real_weight": 10.0, "fake_weight": 10.0}},
+    "zcr": {
+        "latent_consistency": {"weight": 5.0, "spread": 0.03},
+        "latent_diversity": {"weight": 0.5, "spread": 0.03},
+    },
+    "lecam": {"lecam": {"weight": 0.3, "decay": 0.99, "start": 1000}},
+}
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_a_regularizer_has_the_numbers_of_its_paper(name: str) -> None:
+    nodes = {part: config.node for part, config in typed(f"regularizer={name}").regularizer.items()}
+    assert nodes.keys() == PAPERS[name].keys()
+    for part, numbers in PAPERS[name].items():
+        assert {key: nodes[part][key] for key in numbers} == numbers
+        assert nodes[part]["every"] == 1
 
 
 def test_mirroring_changes_half_of_the_images() -> None:

@@ -16,7 +16,7 @@ from gantool.games.gan import GAN
 from gantool.latents import Normal
 from gantool.losses import Hinge
 from gantool.regularizers import R1, R2
-from runs import same, same_training, small, train
+from runs import CONF, choices, same, same_training, small, train
 from test_auxiliaries import Trunk
 
 
@@ -92,3 +92,8 @@ def test_class_prediction_has_weights_of_its_own_and_may_learn_from_real_images_
     (gradient,) = torch.autograd.grad(wrong, fake, allow_unused=True, retain_graph=True)
     assert (gradient is None) == real_only
     torch.testing.assert_close(term.generator(fake, None, turn), (generator_weight or 3.0) * of_fake)
+
+
+def test_every_model_that_takes_labels_shows_the_key() -> None:
+    files = {model: (CONF / "model" / f"{model}.yaml").read_text() for model in choices("model")}
+    assert [model for model, text in files.items() if "  conditional:" in text and "  fake_labels:" not in text] == []

@@ -28,17 +28,39 @@ from gantool.training.hardware import MixedPrecision
 from gantool.training.loop import Settings, play_round
 from gantool.training.measurements import CHECKED, Measurements
 from gantool.training.optimization import PlayerOptimizer
+from gantool.training.synchronised import synchronise
 from runs import small
 
 WAITS = ("item", "tolist", "cpu", "numpy", "nonzero", "__bool__", "__int__", "__float__", "__index__")  # for the device
+COPIES = ("new_tensor",)  # of Python's numbers to the device, from pageable memory: they wait for it too
 GAMES = {
     "dcgan": ["regularizer=[l1,r1]", "model.discriminator.norm=layer", "augment=diffaugment", "optimizer.clip_norm=1"],
     "mlp": ["loss=wgan-gp", "loss.top=0.5"],
-    "infogan": ["model.conditional=true", "trainer.microbatch=3"],
+    "infogan": ["model.conditional=true", "trainer.microbatch=3", "regularizer=[lecam,bcr,zcr]"],
     "resnet": ["loss=hinge", "trainer.generator_batch=2", "trainer.ema_buffers=average"],
     "progan": [],  # whose forward asks for its stage
     "r3gan": ["augment=ada"],
 }
+
+
+def counting(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often the device is waited for from now on, by the name of the call."""
+    waits: Counter[str] = Counter()
+    for name, real in {name: getattr(Tensor, name) for name in (*WAITS, *COPIES)}.items():
+
+        def counted(tensor: Tensor, *words: Any, name: str = name, real: Any = real) -> Any:
+            waits[name] += 1
+            return real(tensor, *words)
+
+        monkeypatch.setattr(Tensor, name, counted)
+    for name, make in {name: getattr(torch, name) for name in ("tensor", "as_tensor")}.items():
+
+        def made(*words: Any, name: str = name, make: Any = make, **settings: Any) -> Tensor:
+            waits[name] += settings.get("device") is not None
+            return make(*words, **settings)
+
+        monkeypatch.setattr(torch, name, made)
+    return waits
 
 
 @pytest.mark.parametrize("model", some(GAMES, 3))
@@ -50,20 +72,25 @@ def test_rounds_wait_for_nothing_and_a_check_waits_once(in_tmp: Path, model: str
     measurements = build_measurements(setup, state, len(image_set.images))
     settings = Settings(seed=0, batch_size=8, microbatch=setup.config.trainer.microbatch)
     play_round(state, data, measurements, settings)
-    waits: Counter[str] = Counter()
-    for name, real in {name: getattr(Tensor, name) for name in WAITS}.items():
-
-        def counted(tensor: Tensor, *words: Any, name: str = name, real: Any = real) -> Any:
-            waits[name] += 1
-            return real(tensor, *words)
-
-        monkeypatch.setattr(Tensor, name, counted)
+    waits = counting(monkeypatch)
     for _ in range(3):
         play_round(state, data, measurements, settings)
-    assert set(waits) <= ({"__float__"} if model == "progan" else set())
+    assert set(+waits) <= ({"__float__"} if model == "progan" else set())
     waits.clear()
     measurements.check(state.game)
-    assert waits == {"tolist": 1}
+    assert +waits == {"tolist": 1}
+
+
+def test_terms_and_norms_of_several_ranks_copy_nothing_to_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that no game above has."""
+    norm, images = nn.BatchNorm2d(2), torch.randn(4, 2, 3, 3)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda numbers: None)
+    expected = nn.BatchNorm2d(2)(images)
+    synchronise(norm)
+    waits = counting(monkeypatch)
+    found = norm(images)
+    assert not +waits
+    torch.testing.assert_close(found, expected)
 
 
 def spoilt(round_number: int, monkeypatch: pytest.MonkeyPatch) -> None:

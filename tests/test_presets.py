@@ -30,7 +30,8 @@ class Numbers:
 IMAGES = {"mnist-5k": 5000, "mnist": 60_000, "cifar10": 50_000, "celeba": 202_599, "unpaired": 1334, "paired": 400}
 # fmt: off
 PAPERS = {
-    # Radford 2016, section 4: Adam 2e-4 (0.5), batches of 128; batch norm in the discriminator.
+    # Radford 2016, section 4: Adam 2e-4 (0.5), batches of 128; batch norm in the discriminator. Epochs are ours, and so
+    # is the batch on CIFAR-10, on which the paper trains no DCGAN.
     "celeba/dcgan": Numbers(2e-4, (0.5, 0.999), 128, 1, "25ep", "10kimg", "batch"),
     "cifar10/dcgan": Numbers(2e-4, (0.5, 0.999), 64, 1, "40ep", "10kimg", "batch"),
     # progressive_growing_of_gans, config.py, preset-v2-1gpu: Adam 1e-3 (0, 0.99), one critic update, 12 million images;
@@ -45,7 +46,7 @@ PAPERS = {
     "cifar10/projection": Numbers(2e-4, (0.0, 0.9), 64, 5, "50000it", "10kimg", "spectral"),
     # Gulrajani 2017, appendix F: Adam 2e-4 (0, 0.9), five critic updates, 100,000 generator updates; no norm.
     "cifar10/wgan-gp": Numbers(2e-4, (0.0, 0.9), 64, 5, "100000it", "10kimg", "none"),
-    # Odena 2017, appendix: Adam 2e-4 (0.5), batches of 100.
+    # Odena 2017, appendix: Adam 2e-4 (0.5), batches of 100; for the duration we know no source.
     "cifar10/acgan": Numbers(2e-4, (0.5, 0.999), 100, 1, "1000ep", "10kimg", "batch"),
     # BigGAN-PyTorch, launch_cifar_ema.sh: 2e-4 (0, 0.999), batches of 50, four critic updates, 500 epochs, 0.9999.
     "cifar10/biggan": Numbers(2e-4, (0.0, 0.999), 50, 4, "500ep", "Delayed", "spectral"),

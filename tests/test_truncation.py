@@ -13,6 +13,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from gantool.cli.main import main
+from gantool.margins import written
 from gantool.metrics.digits import DigitFeatures
 from gantool.runs.truncation import draw
 from runs import newest, train
@@ -20,11 +21,13 @@ from runs import newest, train
 SCORED = ["score=[fd,is]", "monitor=scores", "monitor.scores.num=60", "monitor.scores.batch_size=30"]
 
 
-def test_scores_grid_and_curve(in_tmp: Path) -> None:
+def test_scores_grid_and_curve(in_tmp: Path, capfd: pytest.CaptureFixture) -> None:
     words = ["model.conditional=true", "optimizer.lr=0.01", *SCORED]  # far from flat grey
     train(in_tmp / "run", *words, model="mlp", rounds=4)
     ask = ["truncation", f"run={in_tmp / 'run'}", "num=60", "batch_size=30"]
+    capfd.readouterr()
     assert main([*ask, "thresholds=[null,0.01,1]"]) == 0
+    out = "".join(capfd.readouterr())
     (folder,) = (in_tmp / "run" / "truncation").iterdir()
     told = json.loads((folder / "truncation.json").read_text())
     with (folder / "truncation.csv").open(newline="") as file:
@@ -34,6 +37,13 @@ def test_scores_grid_and_curve(in_tmp: Path) -> None:
     assert told["protocol"]["num_fake"] == 60 and told["protocol"]["ema"] is True
     whole = newest(in_tmp / "run")["metrics"]
     assert told["scores"][-1] == {"threshold": None, **whole}, "whole latents are scored as training does"
+    margins = told["margins"]
+    assert margins[-1] == json.loads((in_tmp / "run" / "status.json").read_text())["margins"], "so are their margins"
+    assert [[float(row[f"{name}_margin"]) for name in whole] for row in rows] == [[*one.values()] for one in margins]
+    assert all(one["fd_digits"] > 0 for one in margins)
+    for name, value in whole.items():
+        assert f"{name} {written(value, margins[-1][name])}" in out
+    assert out.count("note on the scores: only 60 generated images: fd_digits is unreliable") == 1
     samples = np.asarray(Image.open(folder / "samples.png")).astype(int)[::2, ::2]
     assert samples.shape == (3 * 34 + 2, 10 * 34 + 2)
     assert Image.open(folder / "curve.png").size[0] > 300

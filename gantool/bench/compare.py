@@ -1,5 +1,5 @@
-"""The composed training step against a plain PyTorch loop of the same networks, and at 64 pixels against PyTorch's own
-DCGAN example, in one process.
+"""The composed training step against a plain PyTorch loop of the same networks, and against PyTorch's own DCGAN example
+at its 64 pixels, in one process.
 
 All sides alternate, so that a machine whose speed drifts is fair to all.
 """
@@ -33,6 +33,7 @@ from gantool.logging.log import Log
 from gantool.runs.build import Setup, build_state, build_stream, set_up
 from gantool.runs.monitors import build_measurements, build_monitors
 from gantool.runs.parallel import arrange, check_parallel, period_of, settings_of
+from gantool.shapes import size_text
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.hardware import keep_freed_pages, peak_memory
 from gantool.training.loop import follow, play_round
@@ -65,10 +66,7 @@ def compare(cfg: DictConfig, written: Written) -> float:
         period = period_of(setup)
         flops = _flops(ours, period)
         sides: dict[str, Callable[[], None]] = {"plain": plain.play, "step": ours.play, "whole loop": whole.play}
-        if image_set.images.shape[-1] == RESOLUTION:
-            sides["example"] = Example(image_set, setup.device).play
-        else:
-            log.info("PyTorch's DCGAN example is left out: it needs %d pixels (dataset.resolution=64)", RESOLUTION)
+        sides["example"] = Example(image_set, setup.device).play
         seconds = _alternate(sides, setup.device, period)
         with Operations() as counted:
             for _ in range(period):
@@ -76,13 +74,13 @@ def compare(cfg: DictConfig, written: Written) -> float:
         whole.recorder.close()
     images = setup.config.trainer.batch_size * setup.game.batches_per_round
     rates = {side: images / value for side, value in seconds.items()}
-    if "example" in seconds:
-        rates["example"] = BATCH / seconds["example"]
+    rates["example"] = BATCH / seconds["example"]
     for side, value in seconds.items():
         log.info("%-10s  %8.1f ms a round  %8.0f images/s", side, 1000 * value, rates[side])
-    if "example" in seconds:
-        log.info("whole loop against PyTorch's DCGAN example: %.2f times its images/s (it has widths of 64, float32, "
-                 "batches of 64)", rates["whole loop"] / rates["example"])  # fmt: skip
+    size = size_text(image_set.images.shape[2:])
+    times = rates["whole loop"] / rates["example"]
+    log.info("whole loop at %s pixels against PyTorch's DCGAN example at its %d pixels: %.2f times its images/s "
+             "(it has widths of 64, float32, batches of 64)", size, RESOLUTION, times)  # fmt: skip
     ratio = seconds["plain"] / seconds["step"]
     loss = seconds["whole loop"] / seconds["step"] - 1
     log.info("%-10s  %8.1f ms of a round spent waiting for the DataLoader", "plain", 1000 * plain.loading)

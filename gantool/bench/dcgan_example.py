@@ -2,7 +2,7 @@
 
 Written anew from its description: 64 pixels, widths of 64, 100 latents, batches of 64, Adam at 2e-4 with betas 0.5 and
 0.999, a backward pass each for real and fake images, numbers for the log fetched in every step, a DataLoader with two
-workers over torchvision's transforms.
+workers over torchvision's transforms, which resize and crop images of another size to those 64 pixels.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ BATCH, LATENT, WIDTH, LOADERS = 64, 100, 64, 2
 
 
 class Example:
-    """One step of either network, of images (N, C, 64, 64)."""
+    """One step of either network, of the images at 64 pixels; the networks have as many channels as these."""
 
     def __init__(self, image_set: ImageSet, device: torch.device) -> None:
         self.device, channels = device, image_set.images.shape[1]
@@ -31,7 +31,7 @@ class Example:
             network.apply(_initialise)
         adam = {"lr": 2e-4, "betas": (0.5, 0.999)}
         self.optimizers = [torch.optim.Adam(n.parameters(), **adam) for n in (self.discriminator, self.generator)]
-        loader = DataLoader(Items(image_set), batch_size=BATCH, shuffle=True, num_workers=LOADERS)
+        loader = DataLoader(Resized(image_set), batch_size=BATCH, shuffle=True, num_workers=LOADERS)
         self.batches: Iterator[Any] = chain.from_iterable(repeat(loader))
 
     def play(self) -> None:
@@ -55,6 +55,20 @@ class Example:
         loss = nn.functional.binary_cross_entropy(output, torch.full_like(output, label))
         loss.backward()
         return loss.detach(), output.detach().mean()
+
+
+class Resized(Items):
+    """The same at 64 pixels: the shorter side is resized, the centre square is taken."""
+
+    def __init__(self, image_set: ImageSet) -> None:
+        from torchvision.transforms import CenterCrop, Compose, Resize
+
+        super().__init__(image_set)
+        self.fit = Compose([Resize(RESOLUTION), CenterCrop(RESOLUTION)])
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        image, *more = super().__getitem__(index)
+        return self.fit(image), *more
 
 
 def _generator(channels: int) -> nn.Sequential:

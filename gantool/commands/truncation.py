@@ -14,8 +14,8 @@ log = logging.getLogger(__name__)
 class Options(OneRun, Drawing, Standing):
     """Shows what a trained run trades between fidelity and variety by truncating its normal latents (Brock 2019).
 
-    Results go to RUN_FOLDER/truncation/KIMG-seed0 unless out=FOLDER says otherwise: scores as .csv and .json, curve and
-    samples (a row for each threshold) as .png.
+    Results go to RUN_FOLDER/truncation/KIMG-seed0 unless out=FOLDER says otherwise: scores with margins as .csv and
+    .json, curve and samples (a row for each threshold) as .png.
     """
 
     thresholds: Annotated[list[PositiveFloat | None], Field(min_length=1)] = key(
@@ -52,18 +52,27 @@ def truncation(options: Options) -> None:
     features = run.features({})
     fidelity = {"is": InceptionScore()} if features.has_classes else {"precision": Precision()}
     scorer = Scorer(features, {"fd": FrechetDistance(), **fidelity}, run.images(), device=run.device, **how)
+    if scorer.warning:
+        log.warning("note on the scores: %s", scorer.warning)
     rows: list[dict[str, float | None]] = []
+    known: list[dict[str, float]] = []  # margins
     samples = []
     for threshold in thresholds:  # without passes batch norm keeps the statistics of training, of whole latents
         generators = run.standing(passes, options.seed, threshold)
         samples.append(row(run, generators, threshold, options.seed))
-        scores = scorer.score(made(game, generators, scorer, threshold))
+        scores, margins = scorer.score_with_margins(made(game, generators, scorer, threshold))
         rows.append({"threshold": threshold, **scores})
-        log.info("%s: %s", words(threshold), ", ".join(f"{name} {written(value)}" for name, value in scores.items()))
+        known.append(margins)
+        told = (f"{name} {written(value, margins.get(name))}" for name, value in scores.items())
+        log.info("%s: %s", words(threshold), ", ".join(told))
     protocol = scorer.protocol(ema=options.ema, standing_statistics=passes, nimg=run.nimg)
     with output(run.folder, "truncation", stamp(run.nimg, options.seed), options.out) as out:
-        write_csv(list(rows[0]), [list(one.values()) for one in rows], out / "truncation.csv")
-        write_json({"protocol": protocol, "scores": rows}, out / "truncation.json")
+        lines = [
+            [*one.values(), *(margins.get(name, "") for name in scorer.names)]
+            for one, margins in zip(rows, known, strict=True)
+        ]
+        write_csv([*rows[0], *(f"{name}_margin" for name in scorer.names)], lines, out / "truncation.csv")
+        write_json({"protocol": protocol, "scores": rows, "margins": known}, out / "truncation.json")
         save_grid(grid(torch.cat(samples), COLUMNS), out / "samples.png", [words(one) for one in thresholds])
         if options.plot:
             with whole(out / "curve.png") as partial:

@@ -165,6 +165,9 @@ class ClassificationAccuracy(Score):
     """On real images, of a small classifier trained on the generated ones (Ravuri 2019), whatever the features.
 
     `num_images`: how many images the training looks at. The floor is what as many real images teach.
+
+    It has no margin. Chance among the test images, which is cheap to tell, is not what a margin is of: five sets of 600
+    digits taught accuracies with a standard deviation of 0.0049, where 5,000 test images alone would give 0.0026.
     """
 
     higher_is_better = needs_images = needs_labels = True

@@ -56,7 +56,7 @@ def _forward(norm: _BatchNorm, input: Tensor) -> Tensor:
     shape = [1, -1] + [1] * (input.ndim - 2)
     with torch.autocast(input.device.type, enabled=False):
         values = input.float()
-        number = values.new_tensor(values.numel() / values.shape[1])
+        number = values.new_full((), values.numel() / values.shape[1])
         dist.all_reduce(number)
         mean = _OverRanks.apply(values.sum(axes)) / number
         centred = values - mean.view(shape)
