@@ -38,7 +38,8 @@ def test_a_later_one_stands_over_those_before(rung: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("loss", choices("loss"))
-def test_sgd_has_a_rate_of_its_own_that_goes_by_the_loss(loss: str) -> None:
+def test_sgd_has_a_rate_of_its_own_that_goes_by_loss_and_model(loss: str) -> None:
+    assert composed(f"loss={loss}", "model=mlp", "optimizer=sgd")[0].optimizer.lr == 2e-2
     cfg = composed(f"loss={loss}", "optimizer=sgd")[0]
     assert cfg.optimizer.lr == {"wgan": 2e-2, "wgan-gp": 2e-3}.get(loss, 5e-3)
     assert cfg.optimizer.lr == cfg.optimizer.generator.lr == cfg.optimizer.discriminator.lr
