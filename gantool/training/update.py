@@ -24,8 +24,9 @@ def differentiate(state: State, name: str, part: Batch, share: float) -> Outcome
     terms = {term: value.to(precision.device).reshape(()) for term, value in outcome.terms.items()}  # (1,) will do
     first, *rest = terms.values()
     loss = precision.scaler.scale(sum(rest, first))
-    # Not for the images that a penalty differentiates by, which are leaves too.
-    loss.backward(torch.full_like(loss, share), inputs=optimizer.parameters)
+    # For a gradient that is handed in, torch imports sympy, which takes half a second. `inputs`: not the images that a
+    # penalty differentiates by, which are leaves too.
+    (loss if share == 1 else loss * share).backward(inputs=optimizer.parameters)
     return Outcome({term: value.detach() for term, value in terms.items()}, outcome.scores)
 
 
