@@ -195,3 +195,10 @@ def test_moments_go_to_weights_of_another_layout(make: Any) -> None:
             weight, state = parameter.detach(), optimizer.state_dict()
         found.append(weight)
     torch.testing.assert_close(*found)
+
+
+def test_the_first_round_waits_for_no_sympy(in_tmp: Path) -> None:
+    """Half a second, which torch takes where a gradient is handed to backward."""
+    words = ["train", "model=mlp", "trainer.duration=1it", "score=none", f"hydra.run.dir={in_tmp / 'run'}"]
+    code = f"import sys; from gantool.cli.main import main; main({words}); print('sympy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.endswith("False\n")
