@@ -163,7 +163,8 @@ def mistakes(path: str, node: Mapping[str, Any], owned: frozenset[str] = frozens
         return
     known = parameters(target)
     takes_all = any(p.kind is p.VAR_KEYWORD for p in known.values())
-    hints, parts = _plain_hints(target), {key: hint for key, hint in _hints(target).items() if _is_part(hint)}
+    hints = _hints(target)
+    plain, parts = ({key: hint for key, hint in hints.items() if fits(hint)} for fits in (_is_plain, _is_part))
     for key, value in node.items():
         if key in _SPECIAL or key in owned:
             continue
@@ -178,7 +179,7 @@ def mistakes(path: str, node: Mapping[str, Any], owned: frozenset[str] = frozens
             yield key, f"{path}.{key}={value}: should be a finite number"
         elif value is None and key in (*HANDED, "device"):
             continue  # it is handed in
-        elif key in hints and (wrong := _wrong_type(hints[key], value)):
+        elif key in plain and (wrong := _wrong_type(plain[key], value)):
             yield key, f"{path}.{key}={'null' if value is None else value}: {wrong}"
         elif key in parts and not (isinstance(value, dict) or _may_be_left_out(path, parts[key], value)):
             yield key, not_a_group(f"{path}.{key}", value)
@@ -205,10 +206,6 @@ def _near(name: str) -> str:
     return did_you_mean(last, names)
 
 
-def _plain_hints(target: Any) -> dict[str, Any]:
-    return {key: hint for key, hint in _hints(target).items() if _is_plain(hint)}
-
-
 def _hints(target: Any) -> dict[str, Any]:
     """The types of the arguments, by name; {} where they cannot be had, as annotations of others need not be."""
     kinds = reversed(target.__mro__) if inspect.isclass(target) else ()
@@ -230,7 +227,7 @@ def _is_part(hint: Any) -> bool:
     """True for an argument that is a network or another part of gantool, or None."""
     kinds = typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)
     own = [getattr(kind, "__module__", "") for kind in kinds if kind is not types.NoneType]
-    return all(module.startswith(("torch.nn.", "gantool.")) for module in own)
+    return bool(own) and all(module.startswith(("torch.nn.", "gantool.")) for module in own)
 
 
 def _may_be_left_out(path: str, hint: Any, value: Any) -> bool:
