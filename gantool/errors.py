@@ -1,6 +1,8 @@
 """The one exception that is a user's mistake: shown as one line that names the fix, without a traceback."""
 
 import difflib
+import errno
+import os
 import re
 from collections.abc import Iterable
 from importlib.util import find_spec
@@ -61,6 +63,14 @@ def first_line(error: BaseException) -> str:
 def said(error: BaseException, most: int = 200) -> str:
     """What an error says on one line, of at most so many characters; its class's name where it says nothing."""
     return " ".join(str(error).split())[:most] or type(error).__name__
+
+
+def name_too_long(error: BaseException) -> str | None:
+    """What to tell of a word that was to be the name of a file or folder and is too long for one; None for others."""
+    if not isinstance(error, OSError) or error.errno != errno.ENAMETOOLONG:
+        return None
+    longest = max(os.fsdecode(error.filename or "").split(os.sep), key=len)
+    return f"{longest[:30]}... ({len(longest)} characters) is too long for the name of a file or folder"
 
 
 def out_of_memory(error: BaseException) -> str | None:

@@ -151,7 +151,7 @@ def keys_of_base(index: int) -> list[str]:
 def train_cases(random: Random, num: int) -> Iterator[list[str]]:
     """Words of `gantool train`, most of them wrong in one or two keys."""
     groups = ["model", "loss", "optimizer", "dataset", "augment", "score", "monitor", "features", "regularizer"]
-    groups += ["auxiliary", "trainer", "experiment", "optimizer/schedule", "model/latent"]
+    groups += ["auxiliary", "trainer", "experiment", "optimizer/schedule", "loss/top", "model/latent"]
     for _ in range(num):
         index = random.randrange(len(BASES))
         keys, words = keys_of_base(index), []

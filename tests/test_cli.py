@@ -12,7 +12,7 @@ import yaml
 
 from extent import thorough
 from gantool.cli import main
-from gantool.cli.main import COMMANDS, OTHERS
+from gantool.cli.main import COMMANDS, COMPOSED, OTHERS
 from gantool.lock import locked
 from runs import choices
 from stand_in import runs
@@ -60,6 +60,21 @@ def test_a_user_error_is_one_line_and_leaves_nothing(
     assert (out, err.count("\n")) == ("", 1)
     assert not list(in_tmp.iterdir())
     assert not recwarn.list
+
+
+LONG = "x" * 300  # no file system has names of more than 255
+TRAINED = ["", "model=", "trainer.", "loss.top=", "resume=", "-m model=mlp,"]
+NAMED = [f"train {words}{LONG}{'=1' * (words in ('', 'trainer.'))}" for words in TRAINED]
+NAMED += [f"{name} run={LONG}" for name in COMMANDS if name not in (*COMPOSED, "calibrate")]
+NAMED += [f"runs {LONG}", f"diff {LONG} {LONG}", f"train model={LONG} --help"]
+
+
+@pytest.mark.parametrize("line", NAMED, ids=[line.replace(LONG, "LONG") for line in NAMED])
+def test_a_name_that_is_too_long_for_a_file_is_told_in_one_line(line: str, in_tmp: Path, capfd) -> None:
+    assert main(line.split()) == 1
+    err = capfd.readouterr().err
+    assert re.match(r"gantool \w+: error: .*x{20,}", err) and err.count("\n") == 1
+    assert not list(in_tmp.iterdir())
 
 
 def test_a_choice_that_a_preset_does_not_fit_names_the_preset(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -45,6 +45,7 @@ ALWAYS = [
 ]
 PARTS = [
     *(f"optimizer/schedule={name}" for name in choices("optimizer/schedule")),
+    *(f"loss/top={name}" for name in choices("loss/top")),
     *(f"model/latent={name}" for name in choices("model/latent") if name != "structured"),
     *(f"auxiliary={name}" for name in choices("auxiliary") if name == "feature-matching"),
     *(f"regularizer={name} model.discriminator.norm=layer" for name in choices("regularizer")),

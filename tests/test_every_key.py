@@ -192,6 +192,7 @@ GROUPS = [
     *(("loss.", f"loss={loss}") for loss in choices("loss") if loss not in SAME_KEYS),
     *(("optimizer.", f"optimizer={optimizer}") for optimizer in choices("optimizer") if optimizer not in SAME_KEYS),
     *(("optimizer.schedule.", f"optimizer/schedule={n}") for n in choices("optimizer/schedule") if n not in SAME_KEYS),
+    ("loss.top.", "loss/top=decay loss.top.factor=0.5 loss.top.interval=8img"),
     *(("regularizer.", f"regularizer={name}") for name in choices("regularizer") if name != "lecam"),
     ("regularizer.", "regularizer=lecam regularizer.lecam.start=1"),
     ("regularizer.", "regularizer=[r1,r2] augment=diffaugment"),

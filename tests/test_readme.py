@@ -129,7 +129,7 @@ def test_what_readme_lists_and_counts_is_so() -> None:
     """Choices, but for `none`; extras; lines of the examples; how good the classifier of digits is."""
     for row in README.partition("| group | choices |\n|---|---|\n")[2].partition("\n\n")[0].splitlines():
         groups, told = re.findall(r"`(\w+)`", row.split("|")[1]), re.findall(r"`([a-z0-9_-]+)`", row.split("|")[2])
-        groups += ["optimizer/schedule"] if "optimizer" in groups else []
+        groups += [sub for sub in ("loss/top", "optimizer/schedule") if sub.split("/")[0] in groups]
         assert {*told} - {"every", "none"} == {name for group in groups for name in choices(group)} - {"none"}, groups
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert {*re.findall(r"`(\w+)`", README.partition("Extras: ")[2])} == extras.keys() - {"test"}

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gantool import __version__, beside
-from gantool.errors import GantoolError, did_you_mean, first_line
+from gantool.errors import GantoolError, did_you_mean, first_line, name_too_long
 
 if TYPE_CHECKING:
     from gantool.config.options import CommandOptions
@@ -122,6 +122,11 @@ def _run(command: str, words: list[str]) -> int:
     except GantoolError as error:
         if is_first_rank():
             tell(command, str(error))
+        code = 1
+    except OSError as error:
+        if (line := name_too_long(error)) is None:
+            raise
+        tell(command, line)
         code = 1
     except KeyboardInterrupt:
         tell(command, "interrupted")

@@ -98,7 +98,9 @@ def _line(mistake: ErrorDetails, plain: Mapping[Any, Any]) -> str:
             others = [key.replace("_", "-") if group != "score" else key for key in plain[group] if key != name]
             return f"{path}=null: leave a part out by choosing the others: {group}=[{','.join(others)}]"
         return not_a_group(path, mistake["input"])
-    return f"{path}={as_typed(mistake['input'])}: {plain_message(mistake)}"
+    is_choice = (conf_dir() / path.replace(".", "/") / f"{mistake['input']}.yaml").is_file()  # loss.top=decay
+    fix = _among_defaults(path, mistake["input"]) if is_choice else ""
+    return f"{path}={as_typed(mistake['input'])}: {plain_message(mistake)}{fix}"
 
 
 def not_a_group(path: str, value: object) -> str:
@@ -106,9 +108,16 @@ def not_a_group(path: str, value: object) -> str:
     group = path.replace(".", "/")
     choice = "none" if value is None and (conf_dir() / group / "none.yaml").is_file() else value
     is_choice = isinstance(choice, str) and (conf_dir() / group).is_dir()
-    fix = f"; in YAML write defaults: [override /{group}: {choice}]" if is_choice else ""
+    fix = _among_defaults(path, choice) if is_choice else ""
     fix = "; leave the key out" if value is None and not is_choice else fix
     return f"{path}={as_typed(value)}: should be a group of keys, not a value{fix}"
+
+
+def _among_defaults(path: str, choice: object) -> str:
+    """How a choice of the group at `path` is made; of a group inside another also on the command line."""
+    group = path.replace(".", "/")
+    typed = f"write {group}={choice}, in YAML" if "/" in group else "in YAML write"
+    return f"; {typed} defaults: [override /{group}: {choice}]"
 
 
 def _fix_for_missing(path: str) -> str:

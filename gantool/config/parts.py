@@ -14,7 +14,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from gantool import beside
 from gantool.config.messages import not_a_group, plain_message
-from gantool.errors import GantoolError, check_members, did_you_mean, out_of_memory
+from gantool.errors import GantoolError, check_members, did_you_mean, name_too_long, out_of_memory
 from gantool.schedules import Schedule, check_schedule
 
 _AT_LEAST_ONE = ("width", "hidden", "full_until")  # of a network; other whole numbers can be 0
@@ -102,7 +102,9 @@ def build(node: Mapping[str, Any], path: str, handed: Mapping[str, object] | Non
             raise GantoolError(f"{path}: {node['_target_']}: {error}: {_BEGIN}") from error
         plain = isinstance(error, TypeError | ValueError | RuntimeError) and str(error)
         reason = str(error) if plain else f"{node['_target_']} raised {error!r}"
-        told = out_of_memory(error) or f"{reason.splitlines()[0]} (HYDRA_FULL_ERROR=1 shows where)"
+        told = (
+            out_of_memory(error) or name_too_long(error) or f"{reason.splitlines()[0]} (HYDRA_FULL_ERROR=1 shows where)"
+        )
         raise GantoolError(f"{path}: {told}") from error
     is_module = any(kind.__module__ == "torch.nn.modules.module" for kind in type(part).__mro__)  # without torch
     if is_module and "_modules" not in vars(part):

@@ -14,7 +14,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from gantool.config.messages import known_keys
 from gantool.config.signatures import PACKAGE
-from gantool.errors import GantoolError, did_you_mean, out_of_memory
+from gantool.errors import GantoolError, did_you_mean, name_too_long, out_of_memory
 from gantool.paths import conf_dir, expanded
 
 _COMPOSING = (("hydra", "_internal"), ("site-packages", "omegaconf"), ("core", "override_parser"))
@@ -28,6 +28,8 @@ def in_one_line(error: BaseException, *, in_job: bool = False) -> str | None:
     for cause in _chain(error):
         if isinstance(cause, GantoolError):
             return str(cause)
+        if line := name_too_long(cause):
+            return line
     if in_job:
         return out_of_memory(error) or _in_code_of_ones_own(error)
     if isinstance(error, MissingConfigException):
