@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from errno import EINVAL
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,6 +40,13 @@ def whole(path: Path) -> Iterator[Path]:
         sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def read_plain(path: Path) -> bytes:
+    """The content of a file; OSError for a pipe or device in its place too, whose end might never come."""
+    if path.exists() and not path.is_file():
+        raise OSError(EINVAL, "not a file", str(path))
+    return path.read_bytes()
 
 
 def whole_files(folder: Path, pattern: str) -> list[Path]:

@@ -7,6 +7,7 @@ GANTOOL_TESTS=all some more.
 import os
 import random
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from itertools import product
@@ -21,6 +22,7 @@ from gantool.cli.arguments import resume
 from gantool.errors import GantoolError
 from gantool.page.reading import RunFolder
 from gantool.page.render import page_of_run, page_of_runs
+from gantool.runs.housekeeping import read_runs
 from runs import READS_ALL
 
 FILES = [".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", "status.json", "metrics.jsonl", "events*"]
@@ -63,7 +65,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "twice": lambda content: content + content,
     **{f"flipped {seed}": lambda content, seed=seed: flipped(content, seed) for seed in range(6)},
 }
-PLACES = ["a folder", "gone", "unreadable"]
+PLACES = ["a folder", "gone", "unreadable", "a pipe"]
 
 
 def damage(path: Path, how: str) -> None:
@@ -75,6 +77,9 @@ def damage(path: Path, how: str) -> None:
     elif how == "a folder":
         path.unlink()
         path.mkdir()
+    elif how == "a pipe":
+        path.unlink()
+        os.mkfifo(path)
     else:
         path.write_bytes(DAMAGES[how](path.read_bytes()))
 
@@ -117,26 +122,44 @@ def damages(file: str) -> list[str]:
     return [how for how in ways if how != "unreadable" or not READS_ALL]
 
 
+READERS: list[Callable[[Path], object]] = [
+    lambda run: gantool.load_run(run, device="cpu"),
+    lambda run: gantool.load_run(run, device="cpu", checkpoint="best"),
+    lambda run: page_of_run(RunFolder.open(run)),
+    lambda run: page_of_runs("two", [run, run], None),
+    lambda run: resume([], [f"resume={run}"]),
+    lambda run: read_runs(run.parent),
+]
+
+
+def read_in_every_way(run: Path, case: str) -> None:
+    """As commands do first."""
+    before = contents(run)
+    for read in READERS:
+        try:
+            read(run)
+        except GantoolError as error:
+            assert_clear(str(error).splitlines(), case)
+    assert contents(run) == before, case
+
+
 @pytest.mark.parametrize("file", FILES if FUZZ else some(FILES, 4))
 def test_what_reads_a_run_reads_it_or_says_why_not(file: str, hurt: Callable[[str, str], Path]) -> None:
-    """Before any command."""
-    readers: list[Callable[[Path], object]] = [
-        lambda run: gantool.load_run(run, device="cpu"),
-        lambda run: gantool.load_run(run, device="cpu", checkpoint="best"),
-        lambda run: page_of_run(RunFolder.open(run)),
-        lambda run: page_of_runs("two", [run, run], None),
-        lambda run: resume([], [f"resume={run}"]),
-    ]
     for how in damages(file) if FUZZ else some(damages(file)[::3], 2):
-        run = hurt(file, how)
-        before = contents(run)
-        for read in readers:
-            try:
-                read(run)
-            except GantoolError as error:
-                assert_clear(str(error).splitlines(), f"{file} {how}")
-        assert contents(run) == before, (file, how)
+        read_in_every_way(hurt(file, how), f"{file} {how}")
     assert not Path("owned").exists()
+
+
+@pytest.mark.parametrize("file", some(FILES, 4))
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(file: str, hurt: Callable[[str, str], Path]) -> None:
+    """Nobody writes into it, so reading it would never end."""
+    previous = signal.signal(signal.SIGALRM, lambda *_: pytest.fail(f"{file} as a pipe is waited for"))
+    signal.alarm(60)
+    try:
+        read_in_every_way(hurt(file, "a pipe"), f"{file} a pipe")
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, previous)
 
 
 @pytest.mark.parametrize("file", FILES if FUZZ else some(FILES, 6))

@@ -210,6 +210,7 @@ NOT_A_RUN = [
 ]
 NOT_AN_EXTRACTOR = [
     (["features=inception", "features.weights=nowhere.pth"], "cannot read the Inception weights nowhere.pth"),
+    (["features=inception", "features.weights=/dev/zero"], "cannot read the Inception weights /dev/zero (not a file)"),
     (["features=digts"], "no 'digts' in config group 'features' (did you mean 'digits'?)"),
     (["features=3"], "features is a group; choices: auto, classifier, "),
     (["+features._target_=rows.Rows"], "Rows gives (100, 32) and (100, 32) for 100 images, not features (100, 8)"),

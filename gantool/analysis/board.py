@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from gantool.files import whole, write_whole
+from gantool.files import read_plain, whole, write_whole
 from gantool.images import colours, to_uint8
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Board:
             for path in (new.tensor_path, new.metadata_path, new.sprite.image_path)
         )
         with suppress(OSError, ValueError, text_format.ParseError):
-            text_format.Parse((self.place / _PROJECTOR).read_text(encoding="utf-8"), known)
+            text_format.Parse(read_plain(self.place / _PROJECTOR).decode(), known)
         others = [
             o for o in known.embeddings if o.tensor_name != new.tensor_name and (self.place / o.tensor_path).is_file()
         ]

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
+from io import StringIO
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from gantool.config.resolvers import targets
 from gantool.config.schema import DATASET_OWNED, OPTIMIZER_OWNED, Train
 from gantool.config.written import as_typed
 from gantool.errors import GantoolError, did_you_mean, said
-from gantool.files import write_whole
+from gantool.files import read_plain, write_whole
 from gantool.folder import is_run
 from gantool.paths import conf_dir, expanded
 
@@ -139,7 +140,7 @@ def naming(folders: Sequence[str]) -> list[str]:
 def _read(path: Path) -> Any:
     """A YAML file as plain containers, unresolved; raises GantoolError where it is not to be read."""
     try:
-        return OmegaConf.to_container(OmegaConf.load(path))
+        return OmegaConf.to_container(OmegaConf.load(StringIO(read_plain(path).decode())))
     except Exception as error:  # PyYAML and OmegaConf raise a dozen kinds for bytes that are no YAML
         reason = said(error, 100)
         raise GantoolError(f"{path} cannot be read ({reason}): repair it, or use a copy of the run") from error

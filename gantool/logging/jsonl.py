@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gantool.files import read_plain
+
 if TYPE_CHECKING:  # they bring torch, and whoever reads what was written needs none
     from gantool.game import Progress
     from gantool.logging.record import Record
@@ -56,7 +58,7 @@ class JsonLines:
 def read_metrics(run_dir: Path) -> list[dict]:
     """The whole lines of a run's metrics.jsonl, oldest first; empty where there is none. Damaged lines are left out."""
     try:
-        lines = (run_dir / NAME).read_bytes().splitlines(keepends=True)
+        lines = read_plain(run_dir / NAME).splitlines(keepends=True)
     except OSError:
         return []
     found = [_read(line) for line in lines if line.endswith(b"\n")]

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gantool.files import write_whole
+from gantool.files import read_plain, write_whole
 
 NAME = "status.json"
 _KINDS = {"state": str, "error": str, "higher_is_better": list}
@@ -20,7 +20,7 @@ def read_status(run_dir: Path) -> dict[str, Any]:
     """What `write_status` wrote last, without what is damaged in it; {} for a folder without a status, or with one
     that is damaged as a whole."""
     try:
-        status = json.loads((run_dir / NAME).read_text(encoding="utf-8"))
+        status = json.loads(read_plain(run_dir / NAME))
     except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(status, dict):

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from errno import EINVAL
 from pathlib import Path
 
 import torch
@@ -62,6 +63,8 @@ class Published:
     def hash(self, path: Path) -> str:
         """The sha256 in hex; GantoolError if `path` cannot be read."""
         try:
+            if path.exists() and not path.is_file():  # a pipe or /dev/zero, which has no end
+                raise OSError(EINVAL, "not a file")
             with path.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:

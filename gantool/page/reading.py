@@ -16,7 +16,7 @@ from PIL import Image
 
 from gantool.config.composed import choices, find_run, read_saved, typed_words
 from gantool.config.trust import looks_around
-from gantool.files import whole_files
+from gantool.files import read_plain, whole_files
 from gantool.logging.jsonl import read_metrics, seconds
 from gantool.logging.protocol import ways
 from gantool.logging.status import read_status
@@ -130,7 +130,7 @@ class RunFolder:
         found = []
         for path in sorted(whole_files(self.path / kind, "**/*.json"), key=lambda path: path.stat().st_mtime):
             try:
-                content = json.loads(path.read_text(encoding="utf-8"))
+                content = json.loads(read_plain(path))
             except (OSError, ValueError, RecursionError):
                 continue
             found += [content] if isinstance(content, dict) else []
@@ -158,9 +158,11 @@ def _sound(protocol: dict[str, Any]) -> dict[str, Any]:
 def inlined(path: Path, largest: int = _LARGEST) -> str | None:
     """A picture as a data: address of bounded size; None where it cannot be read, as one that is being written."""
     try:
-        with Image.open(path, formats=("PNG", "GIF")) as image:  # no other: PIL has programs run for some
+        content = read_plain(path)
+        with Image.open(
+            io.BytesIO(content), formats=("PNG", "GIF")
+        ) as image:  # no other: PIL has programs run for some
             image.load()
-            content = path.read_bytes()
             if path.suffix == ".gif":
                 return _address(content, "gif") if len(content) <= _FRAMES else None
             if max(image.size) <= largest and len(content) <= _HEAVIEST:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gantool.config.composed import choices
+from gantool.files import read_plain
 from gantool.folder import in_use
 from gantool.logging.status import read_status
 
@@ -65,7 +66,7 @@ def _is_run(folder: Path) -> bool:
     """Whether gantool has written the configuration in `folder`, of whatever version: other programs of Hydra keep
     theirs there too, some with a model and a trainer."""
     try:
-        text = (folder / ".hydra" / "config.yaml").read_text(encoding="utf-8", errors="replace")
+        text = read_plain(folder / ".hydra" / "config.yaml").decode(errors="replace")
     except OSError:
         return False
     return {"model", "loss", "dataset", "trainer"} <= set(re.findall(r"^(\w+):", text, re.MULTILINE))

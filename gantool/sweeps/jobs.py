@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gantool.config.composed import typed_words, without_hydra
 from gantool.config.leaves import leaves
 from gantool.errors import GantoolError
-from gantool.files import write_whole
+from gantool.files import read_plain, write_whole
 from gantool.folder import in_use
 from gantool.launch import processes
 from gantool.lock import locked
@@ -83,7 +83,7 @@ def digest(cfg: DictConfig) -> str:
 def read_jobs(folder: Path) -> list[Enrolled]:
     """The jobs of the sweep in `folder`, in the order they came; [] where it is none, or of a version without."""
     try:
-        known = json.loads((folder / NAME).read_text(encoding="utf-8"))["jobs"]
+        known = json.loads(read_plain(folder / NAME))["jobs"]
         jobs = [Enrolled(str(one["name"]), tuple(one["words"]), str(one["digest"])) for one in known]
         return [job for job in jobs if Path(job.name).name == job.name != ".."]  # no folder elsewhere
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
