@@ -119,14 +119,12 @@ def _run(command: str, words: list[str]) -> int:
     folders.forget()
     try:
         code = _hydra(command, words)
-    except GantoolError as error:
-        if is_first_rank():
-            tell(command, str(error))
-        code = 1
-    except OSError as error:
-        if (line := name_too_long(error)) is None:
+    except (GantoolError, OSError) as error:
+        line = str(error) if isinstance(error, GantoolError) else name_too_long(error)
+        if line is None:
             raise
-        tell(command, line)
+        if is_first_rank():
+            tell(command, line)
         code = 1
     except KeyboardInterrupt:
         tell(command, "interrupted")
