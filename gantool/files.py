@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from errno import EINVAL
-from io import StringIO
+from io import BufferedReader, StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -42,11 +42,17 @@ def whole(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def read_plain(path: Path) -> bytes:
-    """The content of a file; OSError for a pipe or device in its place too, whose end might never come."""
+def open_plain(path: Path) -> BufferedReader:
+    """A file to read from; OSError for a pipe or device in its place too, whose end might never come."""
     if path.exists() and not path.is_file():
         raise OSError(EINVAL, "not a file", str(path))
-    return path.read_bytes()
+    return path.open("rb")
+
+
+def read_plain(path: Path) -> bytes:
+    """The content of a file that `open_plain` opens."""
+    with open_plain(path) as file:
+        return file.read()
 
 
 def whole_files(folder: Path, pattern: str) -> list[Path]:

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from errno import EINVAL
 from pathlib import Path
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from gantool.data.download import answers, downloading
 from gantool.errors import GantoolError
+from gantool.files import open_plain
 from gantool.paths import cache_dir, expanded
 
 # What torch and safetensors raise for files of another kind, and networks for tensors of another layout.
@@ -63,9 +63,7 @@ class Published:
     def hash(self, path: Path) -> str:
         """The sha256 in hex; GantoolError if `path` cannot be read."""
         try:
-            if path.exists() and not path.is_file():  # a pipe or /dev/zero, which has no end
-                raise OSError(EINVAL, "not a file")
-            with path.open("rb") as file:
+            with open_plain(path) as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise GantoolError(f"cannot read {self.what} {path} ({error.strerror}): {self.fixes}") from error
