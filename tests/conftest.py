@@ -1,5 +1,6 @@
 """Fixtures that every test may use."""
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -58,6 +59,14 @@ def nothing_goes_on() -> Iterator[None]:
     for process in multiprocessing.active_children():
         if isinstance(process, ForkServerProcess):  # joblib keeps workers of its own, for the next sweep
             process.kill()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def old_objects_stay() -> Iterator[None]:
+    """Out of the sight of the collector, which gantool calls where memory ran out: it took a second in the end."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

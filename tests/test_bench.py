@@ -31,7 +31,8 @@ from runs import small
 def test_bench_prints_every_figure(in_tmp: Path, capfd, monkeypatch, model: str, loss: str) -> None:
     monkeypatch.setattr(benchmark, "SECONDS", 0.01)
     monkeypatch.setattr(benchmark, "ALTERNATIONS", 1)
-    monkeypatch.setattr(benchmark, "WARM_UP", 1)
+    for name in ("WARM_UP", "CONVOLUTIONS"):
+        monkeypatch.setattr(benchmark, name, 1)
     for name in ("BATCH", "WIDTH"):  # it is large
         monkeypatch.setattr(dcgan_example, name, 4)
     if model == "cyclegan" or not ALL:  # otherwise each side has a process of its own for its memory

@@ -58,12 +58,10 @@ class Terminal:
         """All that stands on the screen once the tab key was pressed and the line was given up."""
         self.type(typed + "\t" * tabs + "#END")  # the end appears behind what was completed
         text = self.read(until="#END")
-        self.type("\x03")
-        time.sleep(0.5)  # it throws away what was typed ahead
+        self.type("\x15")  # which empties the line
         self.lines += 1
         self.type(f'echo do""ne{self.lines}\n')
         self.read(until=f"done{self.lines}\r\n{_PROMPT}", seconds=5)
-        time.sleep(0.2)  # the prompt stands before the terminal is readline's
         return text.replace("\a", "").replace("\r", "")
 
 

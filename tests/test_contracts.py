@@ -37,7 +37,7 @@ def test_every_model_and_loss_trains_and_resumes_exactly(in_tmp: Path, model: st
     assert steps == {"discriminator": 4 * n_critic, "generator": 4}
 
 
-# Each is trained whatever GANTOOL_TESTS says; alone, a regularizer is among the PARTS.
+# Each is trained whatever GANTOOL_TESTS says.
 ALWAYS = [
     *(f"optimizer={name}" for name in choices("optimizer")),
     *(f"augment={name}" for name in choices("augment")),
@@ -48,7 +48,6 @@ PARTS = [
     *(f"loss/top={name}" for name in choices("loss/top")),
     *(f"model/latent={name}" for name in choices("model/latent") if name != "structured"),
     *(f"auxiliary={name}" for name in choices("auxiliary") if name == "feature-matching"),
-    *(f"regularizer={name} model.discriminator.norm=layer" for name in choices("regularizer")),
     "regularizer=[r1,r2,l2] model.discriminator.norm=none regularizer.r1.every=2 trainer.microbatch=3",
     "model.conditional=true",
     "model.conditional=true model.discriminator.condition=concat model.generator.norm=instance",
@@ -111,18 +110,17 @@ def test_monitors_change_nothing(in_tmp: Path, model: str) -> None:
         every.append("monitor.labels.every=1it")
     words = ["model.discriminator.norm=spectral"] if model in BASIC else []  # a forward in training mode moves it
     words += ["model.conditional=true"] if model == "mlp" else []
-    watched = train(in_tmp / "watched", *every, *score, *words, model=model)
+    watched = train(in_tmp / "watched", *every, *score, *words, model=model, rounds=2)
     alone = ["monitor=none", "score=none", "trainer.log_every=1Mimg", "trainer.watchdog.action=off"]
-    alone = train(in_tmp / "alone", *alone, *words, model=model)
+    alone = train(in_tmp / "alone", *alone, *words, model=model, rounds=2)
     assert same_training(watched, alone)
     assert not alone["metrics"]
     assert watched["metrics"].keys() == {f"{name}_digits" for name in scores}
     assert math.isfinite(watched["best"]["value"])
 
 
-@pytest.mark.parametrize("seed", some([1, 2], 1))
-def test_the_seed_changes_the_run(in_tmp: Path, seed: int) -> None:
-    assert not same_training(train(in_tmp / "0"), train(in_tmp / "1", f"trainer.seed={seed}"))
+def test_the_seed_changes_the_run(in_tmp: Path) -> None:
+    assert not same_training(train(in_tmp / "0"), train(in_tmp / "1", "trainer.seed=1"))
 
 
 @thorough

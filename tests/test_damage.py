@@ -145,7 +145,7 @@ def read_in_every_way(run: Path, case: str) -> None:
 
 @pytest.mark.parametrize("file", FILES if FUZZ else some(FILES, 4))
 def test_what_reads_a_run_reads_it_or_says_why_not(file: str, hurt: Callable[[str, str], Path]) -> None:
-    for how in damages(file) if FUZZ else some(damages(file)[::3], 2):
+    for how in damages(file) if FUZZ else some(damages(file)[FILES.index(file) % 6 :: 6], 2):
         read_in_every_way(hurt(file, how), f"{file} {how}")
     assert not Path("owned").exists()
 

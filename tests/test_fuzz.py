@@ -22,7 +22,7 @@ from gantool.cli.main import main
 from runs import train
 
 TOGETHER = 20 if FUZZ or ALL else 10  # cases of one test, which runs in one process
-NUM, SEED = FUZZ or (240 if ALL else 20), int(os.environ.get("GANTOOL_SEED", "0"))
+NUM, SEED = FUZZ or (120 if ALL else 20), int(os.environ.get("GANTOOL_SEED", "0"))
 SECONDS = 150  # on a busy machine: most take less than one, scores in features of natural images a minute
 
 

@@ -35,6 +35,7 @@ CASES = {
     ),
     "cyclegan": ("cyclegan", ["loss=wgan-gp", "trainer.duration=3it"]),
 }
+CHANGED = ("wgan-gp", "spectral", "biggan") if ALL else ()  # they change how ranks share on their way
 
 
 def command(name: str, folder: Path, *more: str) -> list[str]:
@@ -69,7 +70,7 @@ def test_sharded_trains_what_data_parallel_does_and_each_goes_on_from_the_other(
     expected, found = newest(in_tmp / "data"), newest(in_tmp / "sharded")
     assert like(expected, found, 1e-6) == []
     assert expected["metrics"] == found["metrics"]
-    if not ALL or name == "progan":  # which grows by fractions of the run
+    if name not in CHANGED:
         return
     half = [f"trainer.duration={expected['progress']['rounds'] // 2}it"]
     together(command(name, in_tmp / "mixed", *SHARDED, *half), in_tmp / "out")

@@ -182,11 +182,10 @@ def test_no_rank_outlives_torchrun(in_tmp: Path) -> None:
 
 
 @thorough
-@pytest.mark.parametrize("victim", ["1", "0"])
-def test_what_is_said_under_torchrun_when_a_rank_is_killed(in_tmp: Path, victim: str) -> None:
+def test_what_is_said_under_torchrun_when_the_first_rank_is_killed(in_tmp: Path) -> None:
     process = torchrun(small(in_tmp / "run", *LONG, model="mlp", rounds=100_000))
     wait_for_rounds(in_tmp / "run")
-    os.kill(children(process)[victim], signal.SIGKILL)
+    os.kill(children(process)["0"], signal.SIGKILL)
     output, _ = process.communicate(timeout=60)
     found = re.findall("gantool train: .*", output)  # torchrun may be amid a line of its own
     assert len(found) == 1 and found[0].isascii(), output
@@ -197,7 +196,7 @@ def test_what_is_said_under_torchrun_when_a_rank_is_killed(in_tmp: Path, victim:
 
 @thorough
 def test_ranks_that_torchrun_starts_again_go_on_in_their_folder(in_tmp: Path) -> None:
-    words = small(in_tmp / "run", *LONG, "trainer.checkpoint_seconds=0.1", model="mlp", rounds=400)
+    words = small(in_tmp / "run", *LONG, "trainer.checkpoint_seconds=0.1", model="mlp", rounds=200)
     words = [word for word in words if not word.startswith("hydra.run.dir")]  # it is named by the time of its start
     process = torchrun(words, "--max-restarts=1")
     until = time.monotonic() + 90
@@ -207,7 +206,7 @@ def test_ranks_that_torchrun_starts_again_go_on_in_their_folder(in_tmp: Path) ->
     output, _ = process.communicate(timeout=120)
     [status] = Path("outputs").rglob("status.json")
     assert process.returncode == 0 and read_status(status.parent)["state"] == "finished", output
-    assert newest(status.parent)["progress"]["rounds"] == 400 and "going on at" in output
+    assert newest(status.parent)["progress"]["rounds"] == 200 and "going on at" in output
 
 
 @thorough

@@ -31,7 +31,7 @@ SMALLER = {  # of commands on a run, which the table of README lists
     "evaluate": ["num=20"],
     "embed": ["num=20", "perplexity=3"],
     "explain": ["latents=2", "shown=1", "images=1", "integral_steps=2"],
-    "export": [],
+    "export": ["format=snapshot"],  # the others: tests/test_export.py
     "report": [],
 }
 # Words that stand for something of the reader's.

@@ -25,8 +25,10 @@ from stranger import Trap
 from test_study import SETTINGS, space, states
 
 
-@pytest.mark.parametrize("sampler", some(["tpe", "cmaes", "random", "grid"], 2))
-@pytest.mark.parametrize("url", some([None, "sqlite:///{}/x.db"], 1))
+@pytest.mark.parametrize(  # cmaes keeps its state in the storage
+    ("sampler", "url"),
+    some([("tpe", None), ("cmaes", None), ("random", None), ("grid", None), ("cmaes", "sqlite:///{}/x.db")], 2),
+)
 def test_samplers(sampler: str, url: str | None, tmp_path: Path) -> None:
     """Of a bowl; each trial by a process of its own, which is to make no difference."""
     words = ["x=range(-4,5,2)", "y=-1,0,1"] if sampler == "grid" else ["x=interval(-4,4)", "y=interval(-1,1)"]

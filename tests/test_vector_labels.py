@@ -14,6 +14,7 @@ from extent import ALL, thorough
 from gantool import load, load_run
 from gantool.batch import Draws
 from gantool.bench import compare as benchmark
+from gantool.bench import dcgan_example
 from gantool.cli.main import COMMANDS, OTHERS, main
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
@@ -99,7 +100,10 @@ def done(run: Path, images: Path) -> Path:
     """The run once every command has looked at it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(benchmark, "SECONDS", 0.01)
-        patch.setattr(benchmark, "ALTERNATIONS", 1)
+        for name in ("ALTERNATIONS", "WARM_UP", "CONVOLUTIONS"):
+            patch.setattr(benchmark, name, 1)
+        for name in ("BATCH", "WIDTH"):  # it is large
+            patch.setattr(dcgan_example, name, 4)
         patch.setattr(benchmark, "_peak_memory", benchmark._play_alone)
         patch.chdir(run.parent)
         for case, words in DOES.items():

@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 ALTERNATIONS = 5
 SECONDS = 6.0  # of each side in each alternation, at the least one round
 WARM_UP = 3  # rounds
+CONVOLUTIONS = 20  # the fastest of them is the peak
 MEMORY_ROUNDS = 6
 
 
@@ -195,7 +196,7 @@ def _convolution_peak(setup: Setup) -> float:
     layer = nn.Conv2d(128, 128, 3, padding=1, device=device, dtype=dtype)
     times = []
     with torch.no_grad():
-        for _ in range(20):
+        for _ in range(CONVOLUTIONS):
             start = _now(device)
             layer(images)
             times.append(_now(device) - start)

@@ -7,7 +7,6 @@ from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path, get_args_parser
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.default_element import ResultDefault
 from hydra.core.hydra_config import HydraConfig
@@ -73,19 +72,19 @@ def help_text(
     return "\n\n".join(filter(None, [top, chosen, _section("Keys [value in this command]", rows), footer]))
 
 
-def _chosen(cfg: DictConfig, loader: ConfigLoader, files: Sequence[ResultDefault]) -> dict[str, Any]:
+def _chosen(cfg: DictConfig, loader: ConfigLoaderImpl, files: Sequence[ResultDefault]) -> dict[str, Any]:
     """What is chosen in every group that can be overridden; Hydra leaves out those with a list of choices."""
     chosen = OmegaConf.to_container(cfg.hydra.runtime.choices)
     assert isinstance(chosen, dict)
     if not (own := {str(group): choice for group, choice in chosen.items() if not str(group).startswith("hydra/")}):
         return {}
-    lists = [str(key) for key in cfg if key not in ("hydra", *own) and loader.get_group_options(str(key))]
+    lists = [str(key) for key in cfg if key not in ("hydra", *own) and loader.repository.get_group_options(str(key))]
     paths = [str(file.config_path).partition("/") for file in files]
     chosen_of = {group: [choice for parent, _, choice in paths if parent == group] for group in lists}
     return dict(sorted({**chosen_of, **own}.items()))
 
 
-def _loader(config_dir: str | None) -> ConfigLoader:
+def _loader(config_dir: str | None) -> ConfigLoaderImpl:
     """As hydra.main has it."""
     search_path = create_config_search_path(str(conf_dir()))
     if config_dir is not None:
@@ -96,7 +95,7 @@ def _loader(config_dir: str | None) -> ConfigLoader:
     return ConfigLoaderImpl(config_search_path=search_path)
 
 
-def _comments(loader: ConfigLoader, files: Sequence[ResultDefault]) -> dict[str, str]:
+def _comments(loader: ConfigLoaderImpl, files: Sequence[ResultDefault]) -> dict[str, str]:
     """By full key, of all files that are composed. The first file that has a key declares it; what others say of it is
     about their value."""
     found: dict[str, str] = {}
@@ -144,16 +143,16 @@ def _also_takes(target: str, node: DictConfig) -> str:
     return f" takes also {listed}" if listed else ""
 
 
-def _groups(loader: ConfigLoader, choices: dict[str, Any], texts: dict[str, str]) -> Iterator[Row]:
+def _groups(loader: ConfigLoaderImpl, choices: dict[str, Any], texts: dict[str, str]) -> Iterator[Row]:
     for group, choice in choices.items():
         listed = ", ".join(_choices(loader, group.partition("@")[0]))
         text = f"{texts[group]}: {listed}" if texts.get(group) else listed
         yield group, f"{text} [{as_typed(choice)}]"
 
 
-def _users_groups(loader: ConfigLoader, parent: str = "") -> Iterator[Row]:
+def _users_groups(loader: ConfigLoaderImpl, parent: str = "") -> Iterator[Row]:
     """Those that are not gantool's own."""
-    for name in loader.get_group_options(parent, ObjectType.GROUP):
+    for name in loader.repository.get_group_options(parent, ObjectType.GROUP):
         group = f"{parent}/{name}" if parent else name
         if group != "hydra" and not group.startswith("experiment/"):
             if not (conf_dir() / group).is_dir():
@@ -161,11 +160,11 @@ def _users_groups(loader: ConfigLoader, parent: str = "") -> Iterator[Row]:
             yield from _users_groups(loader, group)
 
 
-def _choices(loader: ConfigLoader, group: str, prefix: str = "") -> list[str]:
+def _choices(loader: ConfigLoaderImpl, group: str, prefix: str = "") -> list[str]:
     """Of a group; presets lie in folders: experiment=cifar10/dcgan."""
-    found = [prefix + name for name in loader.get_group_options(group, ObjectType.CONFIG)]
+    found = [prefix + name for name in loader.repository.get_group_options(group, ObjectType.CONFIG)]
     if group.partition("/")[0] == "experiment":
-        for folder in loader.get_group_options(group, ObjectType.GROUP):
+        for folder in loader.repository.get_group_options(group, ObjectType.GROUP):
             found += _choices(loader, f"{group}/{folder}", f"{prefix}{folder}/")
     return found
 
