@@ -40,18 +40,21 @@ class Score(ABC):
         all images but a part it is the jackknife (Tukey 1958), which is about right (1.0 to 1.4 times as wide as need
         be) where the score is near the floor too; from the parts alone it is up to twice as wide there.
         """
-        order = shuffled(len(fake), seed)
-        if parts < 2 or len(fake) // parts < (1 if self.leaves_out else max(self.fewest, 2)):
+        if not self.divides(len(fake), parts):
             return None
-        if self.leaves_out and len(fake) - len(fake) // parts - 1 < self.fewest:
-            return None
-        rows, times = order.tensor_split(parts), parts - 1 if self.leaves_out else 1
+        rows = shuffled(len(fake), seed).tensor_split(parts)
+        times = parts - 1 if self.leaves_out else 1
         # Parts together are as large as the whole, and scores share what is computed of them; the others are not kept.
         split = (
             map(fake.without, rows) if self.leaves_out else fake.once((seed, parts), lambda: [fake[r] for r in rows])
         )
         found = margin([times * float(self(side, real, seed)) for side in split])
         return found if math.isfinite(found) else None
+
+    def divides(self, num: int, parts: int) -> bool:
+        """True where there are enough of `num` images for a margin of so many parts."""
+        least = 1 if self.leaves_out else max(self.fewest, 2)
+        return 2 <= parts <= num // least and not (self.leaves_out and num - num // parts - 1 < self.fewest)
 
     @property
     def details(self) -> Mapping[str, object]:

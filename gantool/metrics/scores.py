@@ -1,12 +1,15 @@
 """The published scores: distances, the Inception score, neighbours, and what samples teach a classifier."""
 
+import math
 import warnings
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from gantool.data.image_set import ImageSet
 from gantool.errors import GantoolError
+from gantool.margins import margin
 from gantool.metrics.classifier import accuracy, fit
 from gantool.metrics.embedding import Embedding
 from gantool.metrics.neighbours import Overlap, overlap
@@ -97,17 +100,36 @@ class InceptionScore(Score):
 
     def __call__(self, fake: Embedding, real: Embedding, seed: int) -> float:
         """Of the generated images alone."""
-        from torchmetrics.image.inception import InceptionScore as Metric
+        return _inception_score(fake.logits.double()[shuffled(len(fake), seed)].tensor_split(self.splits))
 
-        order = shuffled(len(fake.logits), seed)
-        means = []
-        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):  # it shuffles the images once more
-            warnings.simplefilter("ignore", UserWarning)  # of its memory, and of no spread where there is one split
-            for part in fake.logits.double()[order].tensor_split(self.splits):
-                metric = Metric(Precomputed(part.shape[1]), splits=1, sync_on_compute=False)
-                metric.update(part)
-                means.append(float(metric.compute()[0]))
-        return sum(means) / len(means)
+    def margin(self, fake: Embedding, real: Embedding, seed: int, parts: int) -> float | None:
+        """The jackknife too, of every split in its turn and the others as they are: all dealt anew would differ by more
+        than by the images that are left out."""
+        if not self.divides(len(fake), parts) or len(fake) < 2 * self.splits:  # none is to lose all its images
+            return None
+        splits = fake.logits.double()[shuffled(len(fake), seed)].tensor_split(self.splits)
+        pieces = [[*split.tensor_split(parts)] for split in splits]
+
+        def without(part: int) -> list[Tensor]:  # of small splits not always the first pieces, which are larger
+            left = [(part + number) % parts for number in range(self.splits)]
+            return [torch.cat([*p[:k], *p[k + 1 :]]) for p, k in zip(pieces, left, strict=True)]
+
+        found = margin([(parts - 1) * _inception_score(without(part)) for part in range(parts)])
+        return found if math.isfinite(found) else None
+
+
+def _inception_score(splits: Sequence[Tensor]) -> float:
+    """The mean over parts of the logits (N, classes)."""
+    from torchmetrics.image.inception import InceptionScore as Metric
+
+    means = []
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):  # it shuffles the images once more
+        warnings.simplefilter("ignore", UserWarning)  # of its memory, and of no spread where there is one split
+        for part in splits:
+            metric = Metric(Precomputed(part.shape[1]), splits=1, sync_on_compute=False)
+            metric.update(part)
+            means.append(float(metric.compute()[0]))
+    return sum(means) / len(means)
 
 
 class Neighbourhoods(Score):

@@ -4,7 +4,8 @@ pixels. Its discriminator is that of networks/resnet.py.
 Followed: the paper's widths (table 4 at 128 pixels, where width is 96); at 64 and 32 pixels those of the authors'
 PyTorch code. As in that code, every weight but the embeddings has spectral norm, though with torch's epsilon of 1e-12
 in place of 1e-6, which only a weight near zero would notice. Left out: the norms' standing statistics, for which the
-paper runs the finished generator over many batches; here, as in that code, images are made with the running ones.
+paper runs the finished generator over many batches; images are made with the running ones, as by that code with
+--G_eval_mode.
 """
 
 import math
