@@ -1,9 +1,11 @@
 """A batch that goes through in parts, as on a rank of several, takes the step of the whole one: shown over all that
 conf has, but for one list of what sees the images of a part together."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
+from omegaconf import DictConfig
 from torch import Tensor
 
 from composing import composed
@@ -52,13 +54,18 @@ NOT_AS_ONE = {  # what gantool.training.update names
 }
 
 
-def gradients(folder: Path, words: list[str], microbatch: int | None) -> dict[str, Tensor]:
-    """By parameter, of both players in two rounds of a new run."""
+def run_of(folder: Path, words: list[str]) -> tuple[DictConfig, DictConfig]:
+    """Composed."""
     model = next((word.partition("=")[2] for word in words if word.startswith("model=")), "dcgan")
     words = [word for word in words if not word.startswith("model=")]
     # Adam's first step is the sign of each gradient times the rate: a high one makes much of the order of sums.
     words += ["optimizer.lr=5e-4", "optimizer.betas=[0.5,0.999]", "optimizer.beta2=null"]
-    cfg, hydra = composed(*add_arguments(small(folder, *words, model=model)[1:]))
+    return composed(*add_arguments(small(folder, *words, model=model)[1:]))
+
+
+def gradients(cfg: DictConfig, hydra: DictConfig, microbatch: int | None) -> dict[str, Tensor]:
+    """By parameter, of both players in two rounds of a new run."""
+    cfg = deepcopy(cfg)
     cfg.trainer.microbatch = microbatch
     setup = set_up(cfg, Written.of(hydra))
     image_set = prepare(setup.source)
@@ -75,7 +82,8 @@ def gradients(folder: Path, words: list[str], microbatch: int | None) -> dict[st
 
 def difference(folder: Path, words: list[str]) -> float:
     """The largest of the parameters', relative to the gradient's size; of a gradient that is zero rounding is left."""
-    whole, parts = (gradients(folder, words, microbatch) for microbatch in (None, 3))
+    run = run_of(folder, words)
+    whole, parts = (gradients(*run, microbatch) for microbatch in (None, 3))
     assert whole.keys() == parts.keys() and whole
     return max(float((g - parts[name]).norm() / (g.norm() + 1e-6)) for name, g in whole.items())
 
