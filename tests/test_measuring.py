@@ -29,7 +29,7 @@ SMALLEST = {  # words, and what is printed
     "against_example": (  # a line for each judge: the second is there where its package is installed
         [*FOLDER, *NETWORKS],
         3,
-        r"(gantool|example): [\d.]+ kimg in 8 s"
+        r"(gantool|example): [\d.]+ kimg in 20 s"
         r"|fd_efficientnet: gantool [\d.]+, example [\d.]+, ratio [\d.]+; "
         r"real images against real images \{'fd_efficientnet': [\d.]+\}",
     ),
@@ -43,7 +43,7 @@ def test_a_script_runs(script: str, trained_run: Path, in_tmp: Path) -> None:
     draw(in_tmp / "images", 120)
     shutil.copytree(trained_run, in_tmp / "run")
     words, count, line = SMALLEST[script]
-    few = {"SECONDS": "8", "NUM": "60", "CLASSIFIED": "600"}  # which against_example.py reads
+    few = {"SECONDS": "20", "NUM": "60", "CLASSIFIED": "600"}  # which against_example.py reads
     env = {**os.environ, "PYTHONPATH": str(HERE.parent), **few}
     command = [sys.executable, str(HERE / f"{script.split()[0]}.py"), *words]
     done = subprocess.run(command, env=env, capture_output=True, text=True)
