@@ -1,5 +1,6 @@
 """The loop waits for its device once in a while only, and nothing is made of a state that is broken."""
 
+import gc
 import json
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from gantool.data.cache import prepare
 from gantool.game import Outcome, Progress
 from gantool.games.gan import GAN
 from gantool.logging.jsonl import read_metrics
+from gantool.runs import start
 from gantool.runs.build import build_state, build_stream, set_up
 from gantool.runs.monitors import build_measurements
 from gantool.training.hardware import MixedPrecision
@@ -202,3 +204,17 @@ def test_the_first_round_waits_for_no_sympy(in_tmp: Path) -> None:
     words = ["train", "model=mlp", "trainer.duration=1it", "score=none", f"hydra.run.dir={in_tmp / 'run'}"]
     code = f"import sys; from gantool.cli.main import main; main({words}); print('sympy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.endswith("False\n")
+
+
+def test_the_collector_of_garbage_is_off_until_the_rounds(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {}
+
+    def watch(name: str) -> None:
+        real = getattr(start, name)
+        monkeypatch.setattr(start, name, lambda *rest: (found.update({name: gc.isenabled()}), real(*rest))[1])
+
+    for name in ("set_up", "train"):
+        watch(name)
+    assert main(small(in_tmp / "run", model="mlp", rounds=1)) == 0
+    assert found == {"set_up": False, "train": True}
+    assert main(["train", "model=none"]) == 1 and gc.isenabled()

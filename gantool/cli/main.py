@@ -1,5 +1,6 @@
 """The command line: gantool COMMAND [group=choice] [key=value] [-m]. Heavy imports wait until a command runs."""
 
+import gc
 import importlib
 import os
 import re
@@ -43,8 +44,12 @@ OTHERS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line (default: sys.argv) and returns its exit code: 0 done, 1 failed, 2 no such command,
     128 + signal when stopped."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    collects = gc.isenabled()
+    if words[:1] == ["train"]:
+        gc.disable()  # until the rounds (runs/start.py): to look for garbage among all that is imported takes a tenth
     try:
-        code = _main(list(sys.argv[1:] if argv is None else argv))
+        code = _main(words)
         if sys.stdout is not None:
             sys.stdout.flush()
         return code
@@ -54,6 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # of gantool train --help | head; what is still buffered must not fail once more
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _main(words: list[str]) -> int:

@@ -1,5 +1,6 @@
 """A training run from its configuration to its folder: what gantool train and gantool.train do."""
 
+import gc
 import logging
 import os
 import shlex
@@ -200,6 +201,7 @@ class _Run:
 
     def play(self, recorder: Recorder, rescue: Rescue, stop: StopSignal) -> None:
         """Plays the rounds that are left."""
+        gc.enable()  # cli/main.py
         setup, state, data = self.setup, self.state, self.data
         recorder.status(state, "running")
         rescue.begin(recorder)  # after the first looks, which a run that has a state to go on from does not take
