@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     collects = gc.isenabled()
     if words[:1] == ["train"]:
-        gc.disable()  # until the rounds (runs/start.py): to look for garbage among all that is imported takes a tenth
+        gc.disable()  # until the rounds (runs/start.py): to look for garbage in all that is imported takes a twentieth
     try:
         code = _main(words)
         if sys.stdout is not None:
