@@ -56,7 +56,7 @@ def test_a_key_that_came_later_has_its_default(run: Path) -> None:
             *outer, last = keys
             del reduce(getitem, outer, earlier)[last]
         path.write_text(yaml.safe_dump(earlier))
-        found = OmegaConf.to_container(load_composed(run))
+        found: Any = OmegaConf.to_container(load_composed(run))
         for keys in group:
             assert reduce(getitem, keys, found) == reduce(getitem, keys, default), keys
         read(load_composed(run))
