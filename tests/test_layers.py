@@ -31,6 +31,7 @@ LAYERS = {
         "hosted",
         "steady",
         "beside",
+        "collector",
         "screen",
     },
     1: {

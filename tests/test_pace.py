@@ -218,3 +218,9 @@ def test_the_collector_of_garbage_is_off_until_the_rounds(in_tmp: Path, monkeypa
     assert main(small(in_tmp / "run", model="mlp", rounds=1)) == 0
     assert found == {"set_up": False, "train": True}
     assert main(["train", "model=none"]) == 1 and gc.isenabled()
+    gc.disable()  # as a caller may, for good
+    try:
+        assert main(small(in_tmp / "another", model="mlp", rounds=1)) == 0
+        assert found == {"set_up": False, "train": False} and not gc.isenabled()
+    finally:
+        gc.enable()

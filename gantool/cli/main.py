@@ -1,6 +1,5 @@
 """The command line: gantool COMMAND [group=choice] [key=value] [-m]. Heavy imports wait until a command runs."""
 
-import gc
 import importlib
 import os
 import re
@@ -9,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from gantool import __version__, beside
+from gantool import __version__, beside, collector
 from gantool.errors import GantoolError, did_you_mean, first_line, name_too_long
 
 if TYPE_CHECKING:
@@ -45,9 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line (default: sys.argv) and returns its exit code: 0 done, 1 failed, 2 no such command,
     128 + signal when stopped."""
     words = list(sys.argv[1:] if argv is None else argv)
-    collects = gc.isenabled()
     if words[:1] == ["train"]:
-        gc.disable()  # until the rounds (runs/start.py): to look for garbage in all that is imported takes a twentieth
+        collector.hold()  # until the rounds
     try:
         code = _main(words)
         if sys.stdout is not None:
@@ -60,8 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
     finally:
-        if collects:
-            gc.enable()
+        collector.release()
 
 
 def _main(words: list[str]) -> int:

@@ -1,6 +1,5 @@
 """A training run from its configuration to its folder: what gantool train and gantool.train do."""
 
-import gc
 import logging
 import os
 import shlex
@@ -15,6 +14,7 @@ from hydra.conf import HydraConf
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from gantool import collector
 from gantool.config import Written, choices, save_composed
 from gantool.config.trust import check_links
 from gantool.data.stream import Stream
@@ -201,7 +201,7 @@ class _Run:
 
     def play(self, recorder: Recorder, rescue: Rescue, stop: StopSignal) -> None:
         """Plays the rounds that are left."""
-        gc.enable()  # cli/main.py
+        collector.release()
         setup, state, data = self.setup, self.state, self.data
         recorder.status(state, "running")
         rescue.begin(recorder)  # after the first looks, which a run that has a state to go on from does not take
