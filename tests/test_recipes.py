@@ -8,18 +8,21 @@ from omegaconf import OmegaConf
 from composing import composed
 from runs import CONF, choices
 
-RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml"))
-RUNGS = ["loss/mine", "dataset/mine", "model/mine", "recipe/mine_mine", "experiment/mine", "typed"]  # README's order
+RECIPES = sorted(str(path.relative_to(CONF / "recipe"))[:-5] for path in (CONF / "recipe").rglob("*.yaml"))
+RUNGS = ["loss/mine", "dataset/mine", "model/mine", "recipe/mine_mine", "recipe/dataset/mine_mine_mine"]
+RUNGS += ["experiment/mine", "typed"]  # README's order
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_model_and_a_loss_find_their_file(name: str) -> None:
+def test_a_data_set_a_model_and_a_loss_find_their_file(name: str) -> None:
     """Hydra passes over one that it does not find, without a word."""
-    model, _, loss = name.partition("_")
-    assert model in choices("model") and loss in choices("loss")
+    *dataset, model, loss = name.removeprefix("dataset/").split("_")
+    assert model in choices("model") and loss in choices("loss") and set(dataset) <= set(choices("dataset"))
+    assert name.startswith("dataset/") == bool(dataset)
     values = OmegaConf.to_container(OmegaConf.load(CONF / "recipe" / f"{name}.yaml"))
     assert isinstance(values, dict) and values
-    recipe = OmegaConf.to_container(composed(f"model={model}", f"loss={loss}")[0].recipe)
+    words = [f"model={model}", f"loss={loss}", *(f"dataset={name}" for name in dataset)]
+    recipe = OmegaConf.to_container(composed(*words)[0].recipe)
     assert isinstance(recipe, dict) and {key: recipe[key] for key in values} == values
 
 
@@ -43,3 +46,14 @@ def test_sgd_has_a_rate_of_its_own_that_goes_by_loss_and_model(loss: str) -> Non
     cfg = composed(f"loss={loss}", "optimizer=sgd")[0]
     assert cfg.optimizer.lr == {"wgan": 2e-2, "wgan-gp": 2e-3}.get(loss, 5e-3)
     assert cfg.optimizer.lr == cfg.optimizer.generator.lr == cfg.optimizer.discriminator.lr
+
+
+@pytest.mark.parametrize("optimizer", choices("optimizer"))
+def test_the_discriminators_rate_follows_the_optimizers(optimizer: str) -> None:
+    """A typed rate is both players', in the recipe's proportion; one of the discriminator's own stands as it is."""
+    words = ["recipe.discriminator_rate=0.35", f"optimizer={optimizer}"]
+    typed = composed(*words, "optimizer.lr=1e-3")[0]
+    assert (typed.optimizer.generator.lr, typed.optimizer.discriminator.lr) == (1e-3, 3.5e-4)
+    assert composed("dataset=celeba", *words[1:], "optimizer.lr=1e-3")[0].optimizer.discriminator.lr == 3.5e-4
+    assert composed(*words, "optimizer.discriminator.lr=1e-4")[0].optimizer.discriminator.lr == 1e-4
+    assert composed(f"optimizer={optimizer}", "optimizer.lr=1e-3")[0].optimizer.discriminator.lr == 1e-3

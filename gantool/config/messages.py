@@ -20,9 +20,8 @@ def in_words(mistakes: list[ErrorDetails], cfg: DictConfig, plain: Mapping[Any, 
     """A line for each mistake, but once for a value that others refer to."""
     seen = set()
     for mistake in _of_one_type(mistakes, plain):
-        path, what = _path(mistake), (str(mistake["input"]), mistake["msg"])
-        if not (what in seen and _is_reference(cfg, path)):  # optimizer.generator.lr: ${optimizer.lr}
-            seen.add(what)
+        if not (mistake["msg"] in seen and _is_reference(cfg, _path(mistake))):  # optimizer.generator.lr: ${optimizer.lr}
+            seen.add(mistake["msg"])
             yield _line(mistake, plain)
 
 

@@ -1,4 +1,4 @@
-"""What `${...}` in conf may call besides Hydra's own: started, file_name, chosen, norm."""
+"""What `${...}` in conf may call besides Hydra's own: started, file_name, chosen, norm, times."""
 
 import re
 import time
@@ -38,6 +38,13 @@ def norm(first: str, *others: str, _root_: DictConfig) -> str:
     return wanted if wanted in others else first
 
 
+def times(value: object, factor: object) -> object:
+    """The product of two numbers; the value itself where one of them is none, which the schema then says."""
+    if not (isinstance(value, int | float) and isinstance(factor, int | float)) or factor == 1:
+        return value
+    return float(f"{value * factor:.12g}")  # 7e-4, not 6.999999999999999e-4
+
+
 def register_resolvers(started: float | None = None) -> None:
     """Makes the resolvers known; `started` (seconds since 1970) is the time that names run folders."""
     clock = datetime.fromtimestamp(time.time() if started is None else started)
@@ -45,3 +52,4 @@ def register_resolvers(started: float | None = None) -> None:
     OmegaConf.register_new_resolver("file_name", file_name, replace=True)
     OmegaConf.register_new_resolver("chosen", chosen, replace=True)
     OmegaConf.register_new_resolver("norm", norm, replace=True)
+    OmegaConf.register_new_resolver("times", times, replace=True)

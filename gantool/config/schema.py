@@ -1,5 +1,4 @@
-"""What may stand in a composed configuration: types and ranges of the keys that gantool itself reads. What is validated
-here is what the code uses: a `Train` is handed on, no dictionary beside it."""
+"""Types and ranges of a composed configuration's keys. What is validated is what is used: a `Train` is handed on."""
 
 from typing import Annotated, Any, Literal
 
@@ -85,6 +84,7 @@ class RecipeConfig(Loose):
     score_num: PositiveInt
     latent_dim: PositiveInt
     lr: PositiveFloat
+    discriminator_rate: PositiveFloat
     sgd_lr: PositiveFloat
     betas: Betas
     beta2: Beta2 | None

@@ -43,8 +43,9 @@ PARTS = (
 _OPTIMIZERS = "ASGD Adadelta Adafactor Adagrad Adam AdamW Adamax LBFGS NAdam RAdam RMSprop Rprop SGD SparseAdam"
 OPTIMIZERS = frozenset(f"torch.optim.{name}" for name in _OPTIMIZERS.split())
 
-# What ${...} may be: another key of the file, or one of the two calls that gantool's own conf makes in a run.
-_HARMLESS = re.compile(r"\$\{(?:[\w.\[\]-]+|norm:[\w,]+|oc\.env:GANTOOL_DATA,[^${}:]*)\}")
+# What ${...} may be: another key of the file, or one of the calls that gantool's own conf makes in a run.
+_KEY = r"\$\{[\w.\[\]-]+\}"
+_HARMLESS = re.compile(rf"{_KEY}|\$\{{(?:norm:[\w,]+|times:{_KEY},{_KEY}|oc\.env:GANTOOL_DATA,[^${{}}:]*)\}}")
 
 _OF_WANDB = "wandb/*/logs/debug-core.log"  # in a run's folder
 # What training writes into a run's folder and a sweep's, whatever is chosen, by names that are known before.
