@@ -67,6 +67,7 @@ MISTAKES = [
         "trainer.duration=300: should be a positive number and a unit, such as 150kimg, 20ep or 5000it",
     ),
     ("optimizer.lr=-1", "optimizer.lr=-1: should be greater than 0"),
+    ("recipe.discriminator_rate=0", "recipe.discriminator_rate=0: should be greater than 0"),
     ("optimizer.lr=nan", "optimizer.lr=nan: should be a finite number"),
     ("optimizer.generator.lr=0", "optimizer.generator.lr=0: should be greater than 0"),
     ("optimizer.betas=[0.5]", "optimizer.betas=[0.5]: should have at least 2 items, not 1"),

@@ -47,7 +47,7 @@ PAPERS = {
     # Gulrajani 2017, appendix F: Adam 2e-4 (0, 0.9), five critic updates, 100,000 generator updates; no norm.
     "cifar10/wgan-gp": Numbers(2e-4, (0.0, 0.9), 64, 5, "100000it", "10kimg", "none"),
     # Odena 2017, appendix: Adam 2e-4 (0.5), batches of 100; for the duration we know no source.
-    "cifar10/acgan": Numbers(2e-4, (0.5, 0.999), 100, 1, "1000ep", "10kimg", "batch"),
+    "cifar10/acgan": Numbers(2e-4, (0.5, 0.999), 100, 1, "50000it", "10kimg", "batch"),
     # BigGAN-PyTorch, launch_cifar_ema.sh: 2e-4 (0, 0.999), batches of 50, four critic updates, 500 epochs, 0.9999.
     "cifar10/biggan": Numbers(2e-4, (0.0, 0.999), 50, 4, "500ep", "Delayed", "spectral"),
     # Huang 2024, table 7 and code: 2e-4 falling to 5e-5, betas (0, 0.9 to 0.99), batches of 512.

@@ -80,6 +80,7 @@ def test_the_same_is_built_where_it_is_trusted(target: str, run: Path) -> None:
 
 CALLS = ["oc.env:HOME", "oc.env:GANTOOL_DATA,${oc.env:HOME}", "oc.decode:'[1]'", "oc.create:{_target_:evil.made}"]
 CALLS += ["hydra:runtime.cwd", "${recipe.lr}:x", "oc.select:recipe", "file_name:x", " oc.env : HOME", "now:%Y"]
+CALLS += ["times:${oc.env:HOME},${recipe.lr}", "times:${recipe.lr},${recipe.lr},${oc.env:HOME}", "times:${recipe.lr}"]
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -20,8 +20,9 @@ def in_words(mistakes: list[ErrorDetails], cfg: DictConfig, plain: Mapping[Any, 
     """A line for each mistake, but once for a value that others refer to."""
     seen = set()
     for mistake in _of_one_type(mistakes, plain):
-        if not (mistake["msg"] in seen and _is_reference(cfg, _path(mistake))):  # optimizer.generator.lr: ${optimizer.lr}
-            seen.add(mistake["msg"])
+        what = mistake["msg"]
+        if not (what in seen and _is_reference(cfg, _path(mistake))):  # optimizer.generator.lr: ${optimizer.lr}
+            seen.add(what)
             yield _line(mistake, plain)
 
 
