@@ -46,6 +46,8 @@ ONE_LINERS = [
     ("trainer.seed=${nothing}", "trainer.seed: Interpolation key 'nothing' not found"),
     ("hydra.run.dir=${nothing}", "hydra.run.dir: Interpolation key 'nothing' not found"),
     ("~model", "model is missing"),
+    ("~loss", "loss is missing"),
+    ("~dataset", "dataset is missing"),
     ("resume=nowhere", "resume=nowhere: no such folder"),
 ]
 

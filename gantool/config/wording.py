@@ -113,10 +113,9 @@ def _other(message: str) -> str:
         return f"{override}: several values need -m, which runs each{list_hint}"
     if unused := re.match(r"Could not override '([^']+)'\. No match in the defaults list", first):
         return f"nothing to override: '{unused[1]}' is not among the groups of this command"
-    if lost := re.match(
-        r"Error resolving interpolation '\$\{model\}_\$\{loss\}', possible interpolation keys: (.*)", first
-    ):
-        return next(f"{group} is missing" for group in ("model", "loss") if group not in lost[1].split(", "))
+    if lost := re.match(r"Error resolving interpolation '(.+)', possible interpolation keys: (.*)", first):
+        wanted, there = re.findall(r"\$\{(\w+)\}", lost[1]), lost[2].split(", ")  # those that name recipes
+        return next((f"{group} is missing" for group in wanted if group not in there), first)
     if clash := re.match(r"In '(.+)': \w+ raised while composing config:\s*(.*)", message):
         preset = clash[1].replace("/", "=", 1)  # the key it sets is not in Hydra's message
         listed = "; a list of choices is written defaults: [override /GROUP: LIST]" if "ListConfig" in clash[2] else ""
