@@ -5,13 +5,11 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from gantool.config import Train, Written, read
-from gantool.config.resolvers import register_resolvers
 from gantool.paths import conf_dir
 
 
 def composed(*overrides: str) -> tuple[DictConfig, DictConfig]:
     """The configuration with these overrides, and Hydra's own."""
-    register_resolvers()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         whole = compose("train", overrides=list(overrides), return_hydra_config=True)
     HydraConfig.instance().set_config(whole)

@@ -1,14 +1,18 @@
 """gantool.train takes the words of the command line."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import gantool
-from gantool.config.composed import settings
+from composing import composed
+from gantool.config.composed import save_composed, settings
 from gantool.errors import GantoolError
+from gantool.paths import conf_dir
 from runs import small
 
 WORDS = {
@@ -75,6 +79,30 @@ def test_a_run_has_its_last_scores(trained_run: Path) -> None:
     run = gantool.load_run(trained_run, device="cpu")
     assert run.scores and run.scores == json.loads((trained_run / "status.json").read_text())["metrics"]
     assert f"scores={run.scores}" in repr(run)
+
+
+READ = """import sys, gantool
+print(gantool.load_run(sys.argv[1], device="cpu").nimg)
+from pathlib import Path
+from gantool.config import read
+from gantool.config.composed import load_composed
+for run in sys.argv[2:]: print(Path(run).name, read(load_composed(Path(run))).model.node["discriminator"]["_target_"])
+"""
+
+
+def test_a_python_that_ran_no_command_reads_every_models_run(trained_run: Path, tmp_path: Path) -> None:
+    """What a saved configuration calls, ${norm:...} and ${times:...}, is known as soon as gantool is imported."""
+    models = sorted(file.stem for file in (conf_dir() / "model").glob("*.yaml"))
+    for model in models:
+        cfg, hydra = composed(f"model={model}")
+        save_composed(cfg, tmp_path / model, hydra)
+    text = "".join((tmp_path / model / ".hydra" / "config.yaml").read_text() for model in models)
+    assert "${norm:" in text and "${times:" in text
+    command = [sys.executable, "-c", READ, str(trained_run), *(str(tmp_path / model) for model in models)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first, *lines = done.stdout.splitlines()
+    assert int(first) > 0 and [line.split()[0] for line in lines] == models
 
 
 def test_help_and_completion_name_what_there_is() -> None:

@@ -14,7 +14,6 @@ import pytest
 import torch
 
 import gantool
-from composing import composed
 from extent import some
 from gantool.cli import main
 from gantool.config import Written
@@ -29,7 +28,6 @@ from runs import READS_ALL, newest, train
 @pytest.fixture(scope="module")
 def state(trained_run: Path) -> State:
     """Of that run, before its first round."""
-    composed()  # registers the resolvers
     return build_state(set_up(load_composed(trained_run), Written()), 5000)
 
 

@@ -24,7 +24,6 @@ from gantool.bench.dcgan_example import BATCH, RESOLUTION, Example
 from gantool.bench.operations import Operations
 from gantool.bench.plain_loop import PlainLoop, copied
 from gantool.config import Written
-from gantool.config.resolvers import register_resolvers
 from gantool.data.cache import prepare
 from gantool.data.image_set import ImageSet
 from gantool.data.stream import Stream
@@ -210,7 +209,6 @@ def _peak_memory(cfg: DictConfig, side: str) -> int:
 
 
 def _play_alone(cfg: DictConfig, side: str) -> int:
-    register_resolvers()
     setup = set_up(cfg, Written())
     image_set = prepare(setup.source, on_bad_image="skip", progress=False)
     data = build_stream(setup, image_set)

@@ -16,7 +16,6 @@ from omegaconf import DictConfig
 from gantool import beside
 from gantool.cli import folders
 from gantool.config.options import CommandOptions, read_options
-from gantool.config.resolvers import register_resolvers
 from gantool.config.wording import in_one_line
 from gantool.errors import InUse, RankLost, out_of_memory
 from gantool.folder import checkpoints_in, in_use
@@ -30,8 +29,6 @@ _MOST = 20  # lines of one error
 SHARED = ("train", "evaluate", "sample")  # commands whose work the ranks share; the others are the first one's
 _SAME, _LOST = 1.0, 3.0  # seconds for another rank to tell of the same mistake, or of why it ended
 log = logging.getLogger(__name__)
-
-register_resolvers()  # a sweep's other processes import no more of the command line than this
 
 
 @dataclass(frozen=True)

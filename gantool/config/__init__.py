@@ -3,6 +3,7 @@
 from gantool.config.composed import changes, choices, make_absolute, save_composed
 from gantool.config.parts import build
 from gantool.config.read import drop_inherited, read, resolve
+from gantool.config.resolvers import register_resolvers
 from gantool.config.schema import Train
 from gantool.config.written import Written
 
@@ -18,3 +19,5 @@ __all__ = [
     "resolve",
     "save_composed",
 ]
+
+register_resolvers()  # for whoever reads a configuration; a command does it again with the time that its ranks agree on
