@@ -59,6 +59,11 @@ def test_copies_are_nearer_than_real_images_and_new_ones_are_not() -> None:
     assert float((real < fresh.threshold).double().mean()) == pytest.approx(0.01, abs=0.002)
     copied = torch.where(torch.arange(1000)[:, None] < 300, training[:1000] + 0.01, new)
     assert closeness(nearest(copied, training, 1).distances[:, 0], real).share == pytest.approx(0.3, abs=0.03)
+    repeated = torch.cat([training, training[:40]])  # of which more than 1 % lie at distance 0
+    real = nearest(repeated[:1000], repeated, 1, own=torch.arange(1000)).distances[:, 0]
+    for made, share in ((training[:1000], 1.0), (new, 0.0)):
+        found = closeness(nearest(made, repeated, 1).distances[:, 0], real)
+        assert (found.threshold, found.share) == (0.0, share)
 
 
 def test_an_extractor_names_classes_only_where_it_knows_them() -> None:

@@ -40,8 +40,8 @@ def nearest(queries: Tensor, points: Tensor, k: int, *, own: Tensor | None = Non
 class Closeness:
     """Distances to the nearest training image: those of generated images against those of real ones to the others."""
 
-    threshold: float  # 99 % of the real images are farther from all others
-    share: float  # of the generated images that are nearer than that; 0.01 if they were new images of the same kind
+    threshold: float  # the nearest 1 % of the real images are at most so far from another; 0 where as many are repeated
+    share: float  # of the generated images that are at most so far; 0.01 if they were new images of the same kind
     median_generated: float
     median_real: float
 
@@ -49,5 +49,5 @@ class Closeness:
 def closeness(generated: Tensor, real: Tensor) -> Closeness:
     """From the distances (M,) and (R,) to the nearest training image, a real one not counting itself."""
     threshold = real.quantile(0.01)
-    share = (generated < threshold).double().mean()
+    share = (generated <= threshold).double().mean()
     return Closeness(float(threshold), float(share), float(generated.median()), float(real.median()))

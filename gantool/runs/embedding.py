@@ -24,7 +24,7 @@ from gantool.runs.subject import Subject
 
 log = logging.getLogger(__name__)
 
-MEMORISED = 0.05  # share of samples nearer to a training image than 99 % of real images: five times what is due
+MEMORISED = 0.05  # share of samples as near to a training image as the nearest 1 % of real ones: five times what is due
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def compare(made: Tensor, training: Tensor, neighbours: int, scale: float = 1.0)
 
 def verdict(space: str, near: Closeness, num: int) -> str:
     """What the distances say, in words."""
-    share = f"{space}: {near.share:.1%} of {num} samples are nearer to a training image than 99 % of real images are"
+    share = f"{space}: {near.share:.1%} of {num} samples lie as near to training images as the nearest 1 % of real ones"
     if near.share <= MEMORISED:
         return f"{share}; 1 % is expected of new images, so there is no sign of memorisation"
     return f"{share}; 1 % is expected of new images: memorised, or simpler than the data; see neighbours.png"
