@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from composing import composed
-from extent import ALL, some
+from extent import ALL, some, thorough
 from gantool.bench import compare as benchmark
 from gantool.bench import dcgan_example
 from gantool.bench.dcgan_example import Example, Resized
@@ -81,6 +82,34 @@ def test_rare_penalties_are_as_rare_as_in_training(in_tmp: Path, monkeypatch: py
     played: list[int] = []
     benchmark._alternate({"side": lambda: played.append(0)}, setup.device, period)
     assert len(played) == 1 + period, "the first, which is not timed, and a whole period"
+
+
+@pytest.mark.parametrize("words", [["model=mlp"], ["model=progan", "model.growth.batch_sizes={4:48,8:24}"]])
+def test_all_sides_play_as_many_images_as_a_round_of_training(in_tmp: Path, words: list[str]) -> None:
+    """Also of fewer images than a batch, and while a model that grows has other batches."""
+    model, *more = words
+    cfg, hydra = composed(*add_arguments(small(in_tmp / "run", *more, model=model.partition("=")[2])[1:]))
+    setup = set_up(cfg, Written.of(hydra))
+    size = setup.game.batch_size(setup.config.trainer.batch_size)
+    assert size == (48 if more else setup.config.trainer.batch_size)
+    image_set = prepare(setup.source)
+    few = replace(image_set, images=image_set.images[:5], labels=None)
+    plain, step = PlainLoop(setup, few), benchmark.BareStep(setup, build_stream(setup, few))
+    assert [len(batch) for batch in plain._drawn(plain.size, 3)] == [size] * 3
+    assert {len(batch) for batches in step.batches.values() for batch in batches} == {size}
+    plain.play()
+    plain.play()
+    assert len(plain.loading) == 2, "each round's"
+    example = Example(few, setup.device)
+    assert [len(next(example.batches)[0]) for _ in range(2)] == [dcgan_example.BATCH] * 2
+
+
+@thorough
+def test_a_batch_that_is_to_be_found_is_found(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"SECONDS": 0.0, "ALTERNATIONS": 1, "WARM_UP": 0, "MEMORY_ROUNDS": 1}.items():
+        monkeypatch.setattr(benchmark, name, value)
+    words = small(in_tmp / "run", "trainer.batch_size=auto-micro", model="mlp")[1:]
+    assert main(["bench", *words]) == 0
 
 
 @pytest.mark.parametrize(

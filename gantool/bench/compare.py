@@ -72,7 +72,7 @@ def compare(cfg: DictConfig, written: Written) -> float:
             for _ in range(period):
                 whole.play_round()
         whole.recorder.close()
-    images = setup.config.trainer.batch_size * setup.game.batches_per_round
+    images = setup.game.batch_size(setup.config.trainer.batch_size) * setup.game.batches_per_round
     rates = {side: images / value for side, value in seconds.items()}
     rates["example"] = BATCH / seconds["example"]
     for side, value in seconds.items():
@@ -83,7 +83,8 @@ def compare(cfg: DictConfig, written: Written) -> float:
              "(it has widths of 64, float32, batches of 64)", size, RESOLUTION, times)  # fmt: skip
     ratio = seconds["plain"] / seconds["step"]
     loss = seconds["whole loop"] / seconds["step"] - 1
-    log.info("%-10s  %8.1f ms of a round spent waiting for the DataLoader", "plain", 1000 * plain.loading)
+    waiting = 1000 * statistics.median(plain.loading)
+    log.info("%-10s  %8.1f ms of a round spent waiting for the DataLoader", "plain", waiting)
     log.info("step against plain loop: %.2f times as fast (%s)", ratio, setup.precision.name)
     log.info("whole loop (data, logging, monitors, checkpoints) against step: %+.1f %%", 100 * loss)
     log.info("measuring the convolution peak and, in processes of their own, the peak memory of both sides")
@@ -109,7 +110,8 @@ class BareStep:
         self.state = build_state(copied(setup), data.num_images)
         self.settings = settings_of(setup)
         arrange(setup, self.state)
-        self.batches = data.deal(0, self.state.game.players, size=self.settings.batch_size)
+        size = self.state.game.batch_size(self.settings.batch_size)
+        self.batches = data.deal(0, self.state.game.players, size=size)
 
     def play(self) -> None:
         """One round."""

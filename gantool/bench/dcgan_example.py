@@ -5,15 +5,13 @@ Written anew from its description: 64 pixels, widths of 64, 100 latents, batches
 workers over torchvision's transforms, which resize and crop images of another size to those 64 pixels.
 """
 
-from collections.abc import Iterator
-from itertools import chain, pairwise, repeat
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
-from gantool.bench.plain_loop import Items
+from gantool.bench.plain_loop import Items, whole_batches
 from gantool.data.image_set import ImageSet
 from gantool.training.hardware import default_allocator
 
@@ -31,8 +29,7 @@ class Example:
             network.apply(_initialise)
         adam = {"lr": 2e-4, "betas": (0.5, 0.999)}
         self.optimizers = [torch.optim.Adam(n.parameters(), **adam) for n in (self.discriminator, self.generator)]
-        loader = DataLoader(Resized(image_set), batch_size=BATCH, shuffle=True, num_workers=LOADERS)
-        self.batches: Iterator[Any] = chain.from_iterable(repeat(loader))
+        self.batches = whole_batches(Resized(image_set), BATCH, num_workers=LOADERS)
 
     def play(self) -> None:
         """One step of the discriminator and one of the generator."""

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from gantool.batch import Batch
 from gantool.data.image_set import ImageSet
@@ -32,7 +32,7 @@ class PlainLoop:
     """One round as a single-file script plays it, of a copy of the composed game."""
 
     def __init__(self, setup: Setup, image_set: ImageSet) -> None:
-        self.device, self.size = setup.device, setup.config.trainer.batch_size
+        self.device, self.size = setup.device, setup.game.batch_size(setup.config.trainer.batch_size)
         setup = copied(setup)
         self.game = setup.game
         to_memory_format(self.game, channels_last=False)
@@ -43,10 +43,8 @@ class PlainLoop:
         self.progress = state.progress  # its rounds are counted, its images are not
         self.game.requires_grad_(True)
         self.optimizers = {name: o.optimizer for name, o in state.optimizers.items()}
-        items = Items(image_set)
-        self.loader = DataLoader(items, batch_size=self.size, shuffle=True, drop_last=len(items) > self.size)
-        self.batches: Iterator[Any] = chain.from_iterable(repeat(self.loader))
-        self.loading = 0.0  # seconds spent waiting for batches
+        self.batches = whole_batches(Items(image_set), self.size)
+        self.loading: list[float] = []  # seconds that each round waited for its batches
 
     def play(self) -> None:
         """One round."""
@@ -59,7 +57,7 @@ class PlainLoop:
             else self._drawn(player.batch_size(self.size), player.updates)
             for name, player in self.game.players.items()
         }
-        self.loading = time.perf_counter() - start
+        self.loading.append(time.perf_counter() - start)
         self.game.begin_round(self.progress)
         for name, player in self.game.players.items():
             for batch in batches[name]:
@@ -80,6 +78,13 @@ class PlainLoop:
             rows: list[Any] = [torch.cat(parts)[:size].to(self.device) for parts in zip(*drawn, strict=True)]
             batches.append(Batch(*rows, position=number * size))
         return batches
+
+
+def whole_batches(items: "Items", size: int, **how: Any) -> Iterator[Any]:
+    """Endless batches of `size` items in a random order, by a DataLoader with these settings; the rest of an epoch is
+    left out, and of fewer items than a batch some come twice."""
+    order = RandomSampler(items, num_samples=max(len(items), size))
+    return chain.from_iterable(repeat(DataLoader(items, size, sampler=order, drop_last=True, **how)))
 
 
 class Items(Dataset):

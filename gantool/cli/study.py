@@ -74,6 +74,9 @@ def run_study(launching: Launching, arguments: Sequence[str]) -> None:
     fixed = [str(one.input_line) for one in overrides if not one.is_sweep_override()]
     whole = launching.compose([first_of(one) for one in overrides])
     cfg = without_hydra(whole)
+    from gantool.runs.fitting import assume_batch  # torch waits until it is known what is asked
+
+    assume_batch(cfg)  # each trial finds its own
     config = read(cfg, Written.of(whole.hydra)).study
     assert config is not None, "the sweeper's file brings it"
     if cfg.trainer.dry_run:
