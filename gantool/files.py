@@ -10,6 +10,7 @@ from errno import EINVAL
 from io import BufferedReader, StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from gantool.errors import GantoolError
 
@@ -69,6 +70,15 @@ def write_whole(path: Path, content: bytes | memoryview | str) -> None:
 def write_json(content: object, path: Path) -> None:
     """Numbers that are not finite become null, as JSON has none."""
     write_whole(path, json.dumps(_finite(content), indent=2, default=str) + "\n")
+
+
+def read_json(content: bytes | str) -> Any:
+    """What JSON that anybody may have written holds; a whole number that no float holds is infinite. Raises ValueError
+    for what is no JSON, or nested too deep."""
+    try:
+        return json.loads(content, parse_int=lambda digits: int(digits) if len(digits) < 300 else float(digits))
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
 
 
 def _finite(value: object) -> object:

@@ -27,7 +27,7 @@ from gantool.sweeps.jobs import read_jobs
 from gantool.sweeps.results import read_results
 from gantool.sweeps.space import combinations, space_of
 from gantool.sweeps.storage import storage_of
-from gantool.sweeps.study import ask, open_study
+from gantool.sweeps.study import ask, exists, open_study
 from runs import small
 
 RATE = "optimizer.lr=tag(log,interval(1e-5,1e-1))"
@@ -157,6 +157,27 @@ def test_the_page_draws_a_search_that_is_kept_elsewhere(
         assert main(["report", f"run={tmp_path / 'server'}", *words]) == 0
         [line] = [line for line in capfd.readouterr().out.splitlines() if "cannot be drawn" in line]
         assert told in line
+
+
+def test_a_search_whose_folder_has_another_name_is_still_one(searched: Path, tmp_path: Path) -> None:
+    copied, elsewhere = tmp_path / "copied", tmp_path / "elsewhere.html"
+    shutil.copytree(searched, copied, ignore=shutil.ignore_patterns("study-*.png", "report.html"))
+    assert exists(copied, None) and states(copied) == states(searched)
+    assert main(searching(copied, RATE, "loss=hinge,lsgan", "study.trials=4")) == 0
+    assert states(copied) == states(searched), "it is not begun anew"
+    for picture in copied.glob("study-*.png"):
+        picture.unlink()
+    before = {path: path.read_bytes() for path in copied.rglob("*") if path.is_file()}
+    assert main(["report", f"run={copied}", f"out={elsewhere}"]) == 0
+    assert "Importance: fd_digits" in elsewhere.read_text()
+    assert {path: path.read_bytes() for path in copied.rglob("*") if path.is_file()} == before
+
+
+@thorough
+@pytest.mark.parametrize("batch", ["auto", "auto-micro"])
+def test_trials_find_their_batch(in_tmp: Path, batch: str) -> None:
+    words = searching(in_tmp / "search", RATE, "study.trials=1", f"trainer.batch_size={batch}")
+    assert main(words) == 0 and states(in_tmp / "search") == ["COMPLETE"]
 
 
 def test_a_search_ends_once_its_time_is_over(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:

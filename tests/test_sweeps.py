@@ -13,7 +13,7 @@ from extent import some, thorough
 from gantool.cli.main import main
 from gantool.lock import is_held, locked
 from gantool.logging.status import read_status
-from gantool.sweeps.jobs import Enrolled, enrol, find_job, place, read_jobs, spelled, told_place
+from gantool.sweeps.jobs import Enrolled, enrol, find_job, number_of, place, read_jobs, spelled, told_place
 from gantool.sweeps.results import read_results
 from runs import newest, same_training, small
 
@@ -40,6 +40,10 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_networks_that_are_the_same_are_told_once(sweep: Path) -> None:
     said = (sweep.parent / "said").read_text()
     assert "job 1 of 2" in said and "job 2 of 2" in said and said.count("discriminator  Discriminator") == 1
+
+
+def test_a_folder_is_a_job_by_its_number() -> None:
+    assert [number_of(name) for name in ("7-lr", "12", "lr-7", "²-lr", "")] == [7, 12, -1, -1, -1]
 
 
 @thorough

@@ -1,6 +1,7 @@
 """gantool report: a run, or several compared, as one HTML page that needs nothing else."""
 
 import logging
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -50,12 +51,15 @@ def report(options: Options) -> None:
     out = out / "report.html" if out.is_dir() else out
     if out.is_file() and b'content="gantool"' not in out.read_bytes()[:500]:
         raise GantoolError(f"out={out} exists and was not written by gantool: choose another")
+    # Elsewhere, no files that were not asked for are written into a folder of the user's.
+    is_within = bool(jobs) and out.parent.is_dir() and out.parent.samefile(first)
     if jobs:
-        pictures = _of_search(first.absolute(), jobs, options.trust)
         title, ranked = f"Sweep {first.resolve().name}", ranking(read_results(first), options.metric)
         # A folder that is looked into may be anybody's.
         best = tell_best(first.absolute(), ranked, write=False, trusted=options.trust)
-        page = page_of_runs(title, jobs, options.metric, pictures, best)
+        with tempfile.TemporaryDirectory() as scratch:
+            pictures = _of_search(first.absolute(), jobs, first if is_within else Path(scratch), options.trust)
+            page = page_of_runs(title, jobs, options.metric, pictures, best)
     elif len(named) == 1:
         page = page_of_run(RunFolder.open(first, options.trust))
     else:
@@ -66,13 +70,13 @@ def report(options: Options) -> None:
     with writing(out, "make room or choose out=FILE"):
         out.parent.mkdir(parents=True, exist_ok=True)
         write_whole(out, page)
-        if jobs and out.parent.samefile(first):  # no files that were not asked for in a folder of the user's
+        if is_within:
             save_ranking(first, ranked)
     log.info("%s  %.1f MB", out, out.stat().st_size / 1e6)
 
 
-def _of_search(folder: Path, jobs: Sequence[Path], trusted: bool) -> list[Path]:
-    """Pictures of the search in a sweep's folder, drawn anew where its trials can be had."""
+def _of_search(folder: Path, jobs: Sequence[Path], into: Path, trusted: bool) -> list[Path]:
+    """Pictures of the search in a sweep's folder, drawn anew `into` another where its trials can be had."""
     from gantool.sweeps.storage import JOURNAL, address_in, reached
     from gantool.sweeps.study import draw, open_study
 
@@ -82,7 +86,8 @@ def _of_search(folder: Path, jobs: Sequence[Path], trusted: bool) -> list[Path]:
         if kept or url is not None:
             study = open_study(folder, url, look=True)
             with reached(folder, url):
-                draw(folder, study)
+                if drawn := draw(into, study):
+                    return drawn
     except (GantoolError, OSError) as error:
         log.warning("the trials of the search cannot be drawn: %s", error)
     return sorted(folder.glob("study-*.png"))

@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gantool.config.composed import typed_words, without_hydra
 from gantool.config.leaves import leaves
 from gantool.errors import GantoolError
-from gantool.files import read_plain, write_whole
+from gantool.files import read_json, read_plain, write_whole
 from gantool.folder import in_use
 from gantool.launch import processes
 from gantool.lock import locked
@@ -83,10 +83,10 @@ def digest(cfg: DictConfig) -> str:
 def read_jobs(folder: Path) -> list[Enrolled]:
     """The jobs of the sweep in `folder`, in the order they came; [] where it is none, or of a version without."""
     try:
-        known = json.loads(read_plain(folder / NAME))["jobs"]
+        known = read_json(read_plain(folder / NAME))["jobs"]
         jobs = [Enrolled(str(one["name"]), tuple(one["words"]), str(one["digest"])) for one in known]
         return [job for job in jobs if Path(job.name).name == job.name != ".."]  # no folder elsewhere
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return []
 
 
@@ -139,7 +139,7 @@ def _write(folder: Path, job: Enrolled) -> None:
 def number_of(name: str) -> int:
     """The number that a job's folder begins with; -1 where there is none."""
     number = name.partition("-")[0]
-    return int(number) if number.isdigit() else -1
+    return int(number) if number.isdecimal() else -1
 
 
 def standing(job: Path, composed: str) -> str | None:

@@ -51,13 +51,14 @@ def open_study(
     try:
         with reached(folder, url):
             storage = storage_of(folder, url, look=look)
+            # A journal has one study, whatever its folder is called by now.
+            known = optuna.get_all_study_names(storage) if url is None else []
+            name = known[0] if len(known) == 1 else folder.name
             if objectives is None:
-                return optuna.load_study(study_name=folder.name, storage=storage)
+                return optuna.load_study(study_name=name, storage=storage)
             kinds = optuna.study.StudyDirection
             directions = [kinds.MAXIMIZE if higher else kinds.MINIMIZE for higher in objectives.values()]
-            study = optuna.create_study(
-                study_name=folder.name, storage=storage, directions=directions, load_if_exists=True
-            )
+            study = optuna.create_study(study_name=name, storage=storage, directions=directions, load_if_exists=True)
             study.set_user_attr("objectives", list(objectives))
             return study
     except (ImportError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
@@ -228,7 +229,7 @@ def judge_of(
 
 
 def draw(folder: Path, study: "optuna.Study") -> list[Path]:
-    """Pictures of what the study has found so far, in the sweep's folder."""
+    """Pictures of what the study has found so far, in `folder`."""
     from gantool.analysis.draw_study import draw_study
 
     return draw_study(study, objectives_of(study), folder)
