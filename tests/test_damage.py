@@ -6,6 +6,7 @@ GANTOOL_TESTS=all some more.
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -62,6 +63,9 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "deep": lambda content: b"[" * 50_000,
     "a YAML of another kind": lambda content: b"model: 3\ntrainer: [1]\nrecipe: {}\nhydra: {runtime: [1]}\n",
     "a python object": lambda content: b"!!python/object/apply:os.mkdir [owned]\n",
+    "numbers that no float holds": lambda content: re.sub(rb"(?<=: )\d[\d.e+-]*", b"1" + b"0" * 400, content),
+    "lists in the place of texts": lambda content: re.sub(rb'"[^"]*"(?=[,\]}\n])', b"[[1]]", content),
+    "nested": lambda content: re.sub(rb"(?<=: )(null|false|true)", b"[" * 700 + b"]" * 700, content),
     "twice": lambda content: content + content,
     **{f"flipped {seed}": lambda content, seed=seed: flipped(content, seed) for seed in range(6)},
 }

@@ -191,7 +191,7 @@ def read_saved(run_dir: Path) -> DictConfig:
             "it, or train anew in another folder"
         )
     if made != FORMAT:
-        raise GantoolError(f"{run_dir} was made by a later version of gantool (format {made!r}): use that one")
+        raise GantoolError(f"{run_dir} was made by a later version of gantool (format {repr(made)[:20]}): use that one")
     if strange := [key for key in saved if key not in Train.model_fields]:
         raise GantoolError(f"{path} has {strange[0]!r}, which is not a key of a run: take it out")
     saved.setdefault("logger", _read(conf_dir() / "logger" / "tensorboard.yaml"))  # all that there was before it

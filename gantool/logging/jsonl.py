@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gantool.files import read_plain
+from gantool.files import read_json, read_plain
 
 if TYPE_CHECKING:  # they bring torch, and whoever reads what was written needs none
     from gantool.game import Progress
@@ -76,10 +76,10 @@ def seconds(lines: Sequence[Mapping[str, Any]]) -> float:
 def _read(line: bytes) -> dict | None:
     """What a line holds; None where it is none of ours."""
     try:
-        match json.loads(line):
+        match read_json(line):
             case {"nimg": int(nimg), "kimg": int() | float()} as found if 0 <= nimg < 2**63:
                 return {**found, "kimg": nimg / 1000}
-    except (ValueError, RecursionError):
+    except ValueError:
         pass
     return None
 

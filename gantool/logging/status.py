@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gantool.files import read_plain, write_whole
+from gantool.files import read_json, read_plain, write_whole
 
 NAME = "status.json"
 _KINDS = {"state": str, "error": str, "higher_is_better": list}
@@ -20,8 +20,8 @@ def read_status(run_dir: Path) -> dict[str, Any]:
     """What `write_status` wrote last, without what is damaged in it; {} for a folder without a status, or with one
     that is damaged as a whole."""
     try:
-        status = json.loads(read_plain(run_dir / NAME))
-    except (OSError, ValueError, RecursionError):
+        status = read_json(read_plain(run_dir / NAME))
+    except (OSError, ValueError):
         return {}
     if not isinstance(status, dict):
         return {}

@@ -136,14 +136,17 @@ def warnings(protocols: list[dict[str, Any]]) -> list[str]:
     return list(dict.fromkeys(str(p["warning"]) for p in protocols if p.get("warning")))
 
 
-def _as_text(value: Any) -> str:
+def _as_text(value: Any, deepest: int = 20) -> str:
+    if deepest == 0:  # none of ours
+        return "..."
     if value is None or (isinstance(value, str) and value.startswith("gantool.")):  # a class, which the name tells
         return ""
     if isinstance(value, dict):
-        parts = {key: _as_text(part) for key, part in value.items() if "/" not in key}  # fd_digits/three as fd_digits
+        told = {key: part for key, part in value.items() if "/" not in key}  # fd_digits/three as fd_digits
+        parts = {key: _as_text(part, deepest - 1) for key, part in told.items()}
         return ", ".join(f"{key} {part}".strip() for key, part in parts.items() if part or key != "class")
     if isinstance(value, list | tuple):
-        return ", ".join(map(_as_text, value))
+        return ", ".join(_as_text(part, deepest - 1) for part in value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     return number(value) if isinstance(value, float) else str(value)

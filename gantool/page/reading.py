@@ -16,7 +16,7 @@ from PIL import Image
 
 from gantool.config.composed import choices, find_run, read_saved, typed_words
 from gantool.config.trust import looks_around
-from gantool.files import read_plain, whole_files
+from gantool.files import read_json, read_plain, whole_files
 from gantool.logging.jsonl import read_metrics, seconds
 from gantool.logging.protocol import ways
 from gantool.logging.status import read_status
@@ -130,8 +130,8 @@ class RunFolder:
         found = []
         for path in sorted(whole_files(self.path / kind, "**/*.json"), key=lambda path: path.stat().st_mtime):
             try:
-                content = json.loads(read_plain(path))
-            except (OSError, ValueError, RecursionError):
+                content = read_json(read_plain(path))
+            except (OSError, ValueError):
                 continue
             found += [content] if isinstance(content, dict) else []
         return found
@@ -151,7 +151,7 @@ def _sound(protocol: dict[str, Any]) -> dict[str, Any]:
     numbers = floor.items() if isinstance(floor, dict) else ()
     return protocol | {
         "floor": {name: v for name, v in numbers if isinstance(v, int | float) and abs(v) < _HIGHEST} or None,
-        "higher_is_better": better if isinstance(better, list) else None,
+        "higher_is_better": [name for name in better if isinstance(name, str)] if isinstance(better, list) else None,
     }
 
 

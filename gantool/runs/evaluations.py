@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gantool.config.composed import typed_words
-from gantool.files import MARK, read_plain, whole_files, write_csv, write_json
+from gantool.files import MARK, read_json, read_plain, whole_files, write_csv, write_json
 from gantool.logging.tensorboard import beside
 from gantool.margins import written
 from gantool.paths import expanded
@@ -60,8 +60,8 @@ def _whole(folder: Path, names: list[str]) -> list[dict[str, Any]]:
     """The results in a folder, those of earlier times too, but for files that are damaged."""
     found = []
     for path in sorted(whole_files(folder, "*.json")):
-        with suppress(OSError, ValueError, RecursionError):
-            match json.loads(read_plain(path)):
+        with suppress(OSError, ValueError):
+            match read_json(read_plain(path)):
                 case {"run": str(), "nimg": int(), "scores": dict(scores), "floor": dict()} as one:
                     one["margins"] = margins if isinstance(margins := one.get("margins"), dict) else {}  # of late
                     found += [one] if list(scores) == names else []
