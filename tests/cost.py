@@ -30,7 +30,7 @@ from gantool.runs.monitors import build_measurements
 from gantool.training.checkpoint import Checkpoints
 from gantool.training.loop import Settings, play_round
 
-WIDTHS = ("model.generator.width={} model.discriminator.width={}", ((12, 8), (24, 16), (48, 32), (96, 64)))
+WIDTHS = ("model.generator.width={} model.discriminator.width={}", ((12, 12), (24, 24), (48, 48), (96, 96)))
 SWEEPS = {
     "resolution": ("dataset.resolution={}", ((32,), (64,), (128,))),
     "width of the generator, discriminator": WIDTHS,
