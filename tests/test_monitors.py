@@ -199,6 +199,7 @@ def test_a_large_tensor_is_thinned_evenly() -> None:
     values = sample(torch.arange(10_000.0).view(100, 100))
     assert values[0] == 0 and len(values) == 3334 and values[-1] == 9999
     assert len(sample(torch.zeros(4097))) <= 4096
+    assert len(sample(torch.zeros(0, 3))) == 0
 
 
 def test_networks_are_named_by_their_place_in_order_of_play(game: Game) -> None:

@@ -65,6 +65,19 @@ def test_a_trial_that_was_there_before_is_not_trained_again(tmp_path: Path) -> N
     assert study.best_value == 2 and left_behind(tmp_path, study, space("x=1,2")) == []
 
 
+def test_nor_is_one_that_was_pruned(tmp_path: Path) -> None:
+    """What was behind then would be behind again; one that failed is tried again."""
+    config = StudyConfig.model_validate(SETTINGS | {"trials": 16, "sampler": "random"})
+    study = open_study(tmp_path, None, {"score": True})
+    asked = []
+    while (trial := ask(tmp_path, config, space("x=1,2"))) is not None:
+        asked.append(trial.params["x"])
+        study.tell(trial.number, state=TrialState.PRUNED if trial.params["x"] == "1" else TrialState.FAIL)
+    assert asked.count("1") == 1 and asked.count("2") > 1
+    ends = {(one.params["x"], one.state.name) for one in study.trials}
+    assert ends == {("1", "PRUNED"), ("2", "FAIL")} and len(study.trials) == 16
+
+
 def test_a_trial_like_one_that_still_runs_is_told_the_same_end(tmp_path: Path) -> None:
     config = StudyConfig.model_validate(SETTINGS | {"trials": 12, "at_once": 12})
     study = open_study(tmp_path, None, {"score": True})

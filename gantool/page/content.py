@@ -116,7 +116,8 @@ def scores(run: RunFolder) -> list[list[str]]:
             continue
         higher = kind == "codes" or name in better
         best = (max if higher else min)(run.measured(tag)[-1], key=lambda point: point[1])
-        last = _score(points[-1][1], (run.curves.get(f"margin/{name}") or [(0, None)])[-1][1])
+        kimg, value = points[-1]
+        last = _score(value, dict(run.curves.get(f"margin/{name}", ())).get(kimg))
         real = number(floor[name]) if name in floor else "-"
         told = f"{number(best[1])} at {number(best[0])} kimg"
         rows.append([tag.removeprefix("metrics/"), "higher" if higher else "lower", last, told, real])

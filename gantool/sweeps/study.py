@@ -121,6 +121,8 @@ def ask(folder: Path, config: StudyConfig, space: "dict[str, BaseDistribution]")
         same = {one.state: one for one in before if one.params == trial.params and "as" not in one.user_attrs}
         if (ended := same.get(TrialState.COMPLETE)) is not None:
             study.tell(trial, ended.values)
+        elif TrialState.PRUNED in same:
+            study.tell(trial, state=TrialState.PRUNED)
         elif (running := same.get(TrialState.RUNNING)) is not None:
             trial.set_user_attr("as", running.number)
         else:
