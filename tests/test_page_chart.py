@@ -1,5 +1,6 @@
 """What a page draws and shows: charts, their ticks and numbers, and pictures of bounded size."""
 
+import json
 import random
 import re
 from pathlib import Path
@@ -8,7 +9,8 @@ import pytest
 from PIL import Image
 
 from gantool.page.chart import chart, labels, log_ticks, number, thinned, ticks
-from gantool.page.reading import inlined
+from gantool.page.content import scores
+from gantool.page.reading import RunFolder, inlined
 
 
 def test_a_chart_puts_points_where_they_belong() -> None:
@@ -48,3 +50,11 @@ def test_large_pictures_are_made_small(tmp_path: Path) -> None:
     assert address is not None and address.startswith("data:image/jpeg;base64,") and len(address) < 2_000_000
     (tmp_path / "half.png").write_bytes((tmp_path / "large.png").read_bytes()[:1000])
     assert inlined(tmp_path / "half.png") is None
+
+
+def test_a_score_has_the_margin_of_its_own_images(tmp_path: Path) -> None:
+    """Not that of an earlier time, where the last has none: it is not finite, or too few images were generated."""
+    first = {"kimg": 1, "nimg": 1000, "metrics/fd": 12.5, "margin/fd": 0.5}
+    for last, told in (({}, "12.50 ± 0.50"), ({"kimg": 2, "nimg": 2000, "metrics/fd": 11.5}, "11.5")):
+        (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in (first, last) if line))
+        assert [row[:3] for row in scores(RunFolder(tmp_path, trusted=False))] == [["fd", "lower", told]]

@@ -85,14 +85,6 @@ def test_images_seen_are_told_to_the_image(in_tmp: Path, trained_run: Path, nimg
     assert headline(RunFolder.open(run))["facts"]["Seen"] == f"{told} of {told} kimg, 2 rounds"
 
 
-def test_a_score_has_the_margin_of_its_own_images(in_tmp: Path) -> None:
-    """Not that of an earlier time, where the last has none: it is not finite, or too few images were generated."""
-    first = {"kimg": 1, "nimg": 1000, "metrics/fd": 12.5, "margin/fd": 0.5}
-    for last, told in (({}, "12.50 ± 0.50"), ({"kimg": 2, "nimg": 2000, "metrics/fd": 11.25}, "11.25")):
-        (in_tmp / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in (first, last) if line))
-        assert [row[:3] for row in scores(RunFolder(in_tmp, trusted=False))] == [["fd", "lower", told]]
-
-
 def test_a_run_on_one_page(in_tmp: Path) -> None:
     words = ["model.conditional=true", "score=[fd,is]", "monitor.scores.every=4it", "monitor.scores.num=60"]
     words += ["trainer.log_every=1it", "monitor.samples.every=2it"]
