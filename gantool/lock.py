@@ -1,10 +1,14 @@
 """A lock between processes that cannot be left behind: the system drops it when its holder ends, however it ends."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+if sys.platform != "win32":
+    import fcntl
 
 
 @contextmanager
@@ -16,7 +20,7 @@ def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[N
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=0.2, poll_interval=0.01)  # who only asks (is_held) has it for a moment
     except Timeout:
         on_wait()
         lock.acquire()
@@ -31,12 +35,19 @@ def is_held(path: Path) -> bool:
     it leads to."""
     if path.is_symlink() or not path.is_file():
         return False
+    if sys.platform != "win32":  # FileLock would write, which somebody else's folder does not allow
+        try:
+            with path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         return True
-    except OSError:  # a folder that cannot be written into, where nobody trains
-        return False
     lock.release()
     return False

@@ -25,7 +25,7 @@ def expanded(path: str | Path) -> Path:
 
 def outputs_dir() -> Path:
     """The folder for runs, as conf/gantool.yaml has it; GANTOOL_OUTPUTS moves it."""
-    return Path(os.environ.get("GANTOOL_OUTPUTS", "outputs"))
+    return expanded(os.environ.get("GANTOOL_OUTPUTS", "outputs"))
 
 
 def cache_dir() -> Path:

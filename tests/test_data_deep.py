@@ -6,12 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+import torch
+from PIL import Image, ImageOps
 
+from gantool.data.arrays import ORIENTATION, read_numbers
 from gantool.data.cache import prepare
 from gantool.data.fitting import Fitting
 from gantool.data.folder import Folder
+from gantool.errors import GantoolError
 from gantool.images import to_uint8
+from gantool.logging.grid import save_png
 from test_data_kinds import MEANT, prepared, values
 
 
@@ -52,6 +56,53 @@ def test_opacity_is_no_brightness_in_a_range(mode: str, how: dict[str, Any], tmp
     top = 255 if how["range"] == "full" else 100
     expected = [100 * 255 // top, 0, 50 * 255 / top, 255]
     assert all((rows[:, row] - value).abs().max() <= 1 for row, value in zip((0, 1, 2, 23), expected, strict=True))
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_a_deep_png_is_turned_as_a_plain_one(turn: int, tmp_path: Path) -> None:
+    shades = np.arange(0, 240, 4, np.uint8).reshape(4, 5, 3)
+    exif = Image.Exif()
+    exif[ORIENTATION] = turn
+    Image.fromarray(shades).save(tmp_path / "plain.png", exif=exif)
+    plain = (tmp_path / "plain.png").read_bytes()
+    save_png(
+        torch.from_numpy(shades.astype(np.int64) * 257 - 32768).permute(2, 0, 1).to(torch.int16), tmp_path / "deep.png"
+    )
+    deep = (tmp_path / "deep.png").read_bytes()
+    at = plain.index(b"eXIf") - 4
+    size = int.from_bytes(plain[at : at + 4], "big") + 12
+    (tmp_path / "deep.png").write_bytes(deep[:33] + plain[at : at + size] + deep[33:])
+    for name in ("plain", "deep"):
+        made, *_ = read_numbers(tmp_path / f"{name}.png", None, ("PNG",))
+        assert made.dtype == (np.uint16 if name == "deep" else np.uint8)
+        expected = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "plain.png")))
+        assert (made == expected.astype(int) * (257 if name == "deep" else 1)).all()
+
+
+def deep_tiff(pixels: np.ndarray) -> bytes:
+    """Of three colours, which PIL does not write."""
+    strip, (height, width, _) = pixels.astype("<u2").tobytes(), pixels.shape
+    tags = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, 8 + len(strip)), (259, 3, 1, 1), (262, 3, 1, 2)]
+    tags += [(273, 4, 1, 8), (277, 3, 1, 3), (278, 3, 1, height), (279, 4, 1, len(strip))]
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    head = struct.pack("<2sHI", b"II", 42, 8 + len(strip) + 6)
+    return head + strip + struct.pack("<3H", 16, 16, 16) + struct.pack("<H", len(tags)) + entries + b"\0" * 4
+
+
+DEEP = {".ppm": lambda pixels: b"P6 24 24 65535\n" + pixels.astype(">u2").tobytes(), ".tif": deep_tiff}
+
+
+@pytest.mark.parametrize("ending", DEEP)
+def test_deep_colours_that_cannot_be_kept_are_told(ending: str, tmp_path: Path, capsys) -> None:
+    """PIL reads the higher eight bits of them."""
+    (tmp_path / f"0{ending}").write_bytes(DEEP[ending](values(65535, 24, 24, 3, dtype=np.uint16)))
+    for bits in (None, 8):
+        made = prepare(Folder(str(tmp_path), resolution=24, fitting=Fitting(bits=bits)))
+        assert made.images.dtype == torch.uint8 and made.images.float().mean() == pytest.approx(127.5, abs=3)
+    assert "  colours read with 8 of their 16 bits (PNG and .npy keep all): 1\n" in capsys.readouterr().err
+    for how in ({"bits": 16}, {"range": "auto"}):
+        with pytest.raises(GantoolError, match=r"0\.\w+ .*16-bit colours of \w+ are read with 8: set dataset.bits=8"):
+            prepare(Folder(str(tmp_path), resolution=24, fitting=Fitting(**how)))
 
 
 @pytest.mark.parametrize("channels", [2, 4])

@@ -86,6 +86,11 @@ WIDE = {
         "file,kind\n" + f'0.png,"{"a" * 200_000}\n',
         "labels.csv line 2: field larger",
     ),
+    "two columns of a name": (
+        "labels.csv",
+        "file,kind,age,kind\n0.png,a,1,b\n",
+        "two columns are called 'kind': rename",
+    ),
     "a number beyond floats": ("dataset.json", f'{{"labels": [["0.png", [1{"0" * 400}]]]}}', "dataset.json is not"),
     "one below them": ("dataset.json", f'{{"labels": [["0.png", [-1{"0" * 400}]]]}}', "dataset.json is not"),
     "a class beyond them": ("dataset.json", f'{{"labels": [["0.png", 1{"0" * 400}]]}}', "dataset.json is not"),
@@ -93,7 +98,7 @@ WIDE = {
 
 
 @pytest.mark.parametrize("case", WIDE)
-def test_a_value_without_an_end_is_one_line(case: str) -> None:
+def test_a_file_that_cannot_be_meant_is_one_line(case: str) -> None:
     place, text, told = WIDE[case]
     with pytest.raises(GantoolError, match=told):
         read_labels(place, text.encode(), ["0.png"], columns=[], values=False)

@@ -133,6 +133,8 @@ WRONG = {
     "text": (np.array(["a"]), "not an image: save numbers"),
     "five dimensions": (np.zeros((1, 2, 3, 4, 5), np.uint8), "N, H, W, C. .*1 to 16 channels"),
     "channels first": (np.zeros((5, 3, 40, 40), np.uint8), "N, H, W, C. .*1 to 16 channels"),
+    "colours first": (np.zeros((3, 8, 8), np.uint8), r"3x8x8 may be one .* or 3 grey ones: save .H, W, C. or"),
+    "and opacity": (np.zeros((4, 40, 40), np.uint8), r"4x40x40 may be one .* or 4 grey ones: save .H, W, C. or"),
     "not finite": (np.full((8, 8), np.nan, np.float32), "not finite"),
     "floats without a range": (
         ramp(1, np.float32),

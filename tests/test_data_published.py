@@ -162,6 +162,8 @@ def test_parts_of_a_folder_share_the_classes_of_training(name: str, tmp_path: Pa
     for place in ("train/n01/a.JPEG", "train/n02/b.JPEG", "train/n03/c.JPEG", "val/n01/d.JPEG", "val/n03/e.JPEG"):
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(noise(16, 16, 3)).save(tmp_path / place)
+    for empty in ("annotations", "n00/deep"):
+        (tmp_path / "train" / empty).mkdir(parents=True)
     for words, files, labels in (([], 3, [0, 1, 2]), (["dataset.split=val"], 2, [0, 2])):
         made = source(name, tmp_path, "dataset.resolution=8", *words)
         assert made.class_names == ["n01", "n02", "n03"] and len(made) == files

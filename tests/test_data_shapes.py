@@ -20,6 +20,7 @@ from gantool.cli.main import main
 from gantool.data.cache import prepare
 from gantool.data.fitting import Fitting
 from gantool.data.folder import Folder
+from gantool.data.pixels import fit_array
 from gantool.errors import GantoolError
 from gantool.runs.build import build_game
 from gantool.shapes import first_map
@@ -90,8 +91,15 @@ def test_fitting_keeps_pads_or_stretches(size: tuple[int, int], resolution: Any,
 
 
 def test_what_is_smaller_than_the_crop_is_named(tmp_path: Path) -> None:
-    with pytest.raises(GantoolError, match="1 damaged image: a.png .*20x30 pixels are fewer than dataset.crop=24"):
+    with pytest.raises(GantoolError, match="1 damaged image: a.png .*20x30 pixels, fewer than dataset.crop=24"):
         fitted(gradient(tmp_path, 20, 30), 16, crop=24)
+
+
+@pytest.mark.parametrize("crop", [40, (20, 40)])
+@pytest.mark.parametrize("shape", [(32, 32), (32, 32, 3)])
+def test_nor_is_a_crop_larger_than_the_images_of_a_published_set(shape: tuple[int, ...], crop: Any) -> None:
+    with pytest.raises(GantoolError, match=r"^images have 32x32 pixels, fewer than dataset.crop=.*: choose a smaller"):
+        fit_array(np.zeros(shape, np.uint8), 32, 1, Fitting(crop=crop))
 
 
 def test_the_account_knows_the_fit(tmp_path: Path, capsys) -> None:

@@ -85,12 +85,12 @@ BESIDE = ["devkit", "cats", "train2017", ".hidden", "0.png"]
 
 @pytest.mark.parametrize("beside", BESIDE)
 def test_a_part_that_is_named_is_found_whatever_lies_beside_it(beside: str, tmp_path: Path) -> None:
-    root = drawn(tmp_path, "train/a train/b val/a")
+    root = drawn(tmp_path, "train/a train/b val/a", {"train/masks/0.txt": "no class"})
     draw(root, [beside if beside.endswith(".png") else f"{beside}/9.png"])
     for place in (root, packed(root)):
         train, val = (Folder(str(place), split=split) for split in ("train", "val"))
         assert (len(train), len(val)) == (4, 2) and train.class_names == val.class_names == ["a", "b"]
-        assert f"dataset.split=train: the images in {place / 'train'}; there are val too" in train.notice
+        assert f"dataset.split=train: the images in {place / 'train'}; there is val too" in train.notice
 
 
 @pytest.mark.parametrize("folders", ["train1 train2", "trainA trainB", "trainer", "training train_set"])

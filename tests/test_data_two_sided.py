@@ -191,6 +191,10 @@ def test_mistakes_are_found_at_once(in_tmp: Path) -> None:
         (lambda: Unpaired(a=str(root / "trainA"), b="nowhere"), "dataset.b=nowhere is not a folder"),
         (lambda: Unpaired(str(root), a=str(in_tmp / "empty")), f"dataset.a={in_tmp}/empty holds no images"),
         (lambda: Unpaired(a=str(root / "trainA"), b=str(root / "trainB"), test_a=str(root)), "dataset.test_b=FOLDER"),
+        (
+            lambda: Unpaired("nowhere", a=str(root / "trainA"), b=str(root / "trainB")),
+            "dataset.root=nowhere holds none",
+        ),
         (lambda: Unpaired(str(root), channels=17), "dataset.channels=17"),
         (lambda: Paired(str(root), direction="a2c"), "dataset.direction=a2c: choose one of a2b, b2a"),
         (lambda: Paired(a=str(root / "trainA"), b=str(root / "testB")), r"10 (and 5 more) is "),

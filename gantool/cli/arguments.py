@@ -86,14 +86,21 @@ def add_arguments(overrides: Sequence[str]) -> list[str]:
 
 def quote_paths(flags: Sequence[str], overrides: Sequence[str]) -> list[str]:
     """The overrides, where a path may hold what Hydra gives a meaning, spaces, commas, brackets and = among them. (In a
-    sweep, a comma parts two values.)"""
+    sweep, a comma parts two values.) ~ at the start of a folder that Hydra makes is the home folder."""
     sweeps = is_sweep(flags)
-    return [word if sweeps and "," in word else _quoted(word) for word in overrides]
+    return [word if sweeps and "," in word else _quoted(word) for word in map(_at_home, overrides)]
+
+
+def _at_home(word: str) -> str:
+    key, _, value = word.partition("=")
+    folder = key in ("hydra.run.dir", "hydra.sweep.dir") and value.startswith("~")
+    return f"{key}={expanded(value)}" if folder else word
 
 
 def _quoted(word: str) -> str:
     key, equals, value = word.partition("=")
-    is_path = key.lstrip("+") in KEYS or "/" in value
+    group = (conf_dir() / key).is_dir()  # several of its choices are no path
+    is_path = key.lstrip("+") in KEYS or ("/" in value and not group)
     if (
         not (equals and is_path and value)
         or re.fullmatch(r"[\w./+-]*", value, re.ASCII)
@@ -108,6 +115,21 @@ def quoted(value: str) -> str:
     """`value` in Hydra's quotes, in which every character is itself."""
     inside = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), value)
     return f"'{inside}'"
+
+
+def check_mode(flags: Sequence[str], overrides: Sequence[str]) -> None:
+    """Raises GantoolError for a word of Hydra's that does nothing here: what belongs to a sweep without -m, a single
+    run's folder with it, and the name of the job."""
+    keys = {word.partition("=")[0].lstrip("+"): word for word in overrides}
+    if word := keys.get("hydra.job.name"):
+        raise GantoolError(f"{word}: hydra.job.name is the command's; leave it out")
+    if LOOKS & set(flags) or any(word.startswith("hydra.mode=") for word in overrides):
+        return
+    if is_sweep(flags):
+        if word := keys.get("hydra.run.dir"):
+            raise GantoolError(f"{word} is for a single run: a sweep takes hydra.sweep.dir=FOLDER")
+    elif word := next((keys[key] for key in keys if key.startswith("hydra.sweep.") or key == "hydra/launcher"), None):
+        raise GantoolError(f"{word} belongs to a sweep: add -m, or leave it out")
 
 
 def check_launcher(overrides: Sequence[str]) -> None:

@@ -164,8 +164,10 @@ def _hydra(command: str, words: list[str]) -> int:
     from gantool.config.resolvers import register_resolvers
     from gantool.config.wording import in_one_line
     from gantool.launch import agree_on_start, is_first_rank
-    from gantool.paths import conf_dir
+    from gantool.paths import conf_dir, outputs_dir
 
+    if "GANTOOL_OUTPUTS" in os.environ:
+        os.environ["GANTOOL_OUTPUTS"] = str(outputs_dir())
     flags, overrides = arguments.split(words)
     overrides = arguments.keep_secret(overrides)
     options, config_name = _options(command), "train"
@@ -176,6 +178,7 @@ def _hydra(command: str, words: list[str]) -> int:
         config_name, flags, overrides = arguments.resume(flags, overrides)
     overrides = arguments.quote_paths(flags, overrides)
     arguments.check_values(overrides)
+    arguments.check_mode(flags, overrides)
     arguments.check_launcher(overrides)
     arguments.check_study(command, flags, overrides)
     arguments.reach_classes(overrides)
@@ -214,6 +217,8 @@ def _whose(line: str, command: str) -> str:
 
     if (found := re.fullmatch(r"unknown key '(\w+)(\.[^']*)?'", line)) is None:
         return ""  # or the line says what is meant
+    if command == "train" and found[1] == "trust":
+        return "; trust= goes with resume=RUN_FOLDER"
     kinds = {name: _options(name) for name in COMMANDS if name != command}
     owners = [name for name, kind in kinds.items() if kind and found[1] in kind.model_fields]
     owners = ["train"] if command not in COMPOSED and found[1] in Train.model_fields else owners

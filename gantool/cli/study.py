@@ -79,6 +79,7 @@ def run_study(launching: Launching, arguments: Sequence[str]) -> None:
     assume_batch(cfg)  # each trial finds its own
     config = read(cfg, Written.of(whole.hydra)).study
     assert config is not None, "the sweeper's file brings it"
+    _check_idle(config, {one.key_or_group for one in overrides})
     if cfg.trainer.dry_run:
         raise GantoolError("trainer.dry_run=true trains nothing, so there is nothing to search by: leave -m out")
     if cfg.trainer.time_limit:  # it stops one, which the search then goes on with, for ever
@@ -104,7 +105,10 @@ def run_study(launching: Launching, arguments: Sequence[str]) -> None:
                 for trial in trials:
                     tell(study, trial.number, trial.job)
         counted = Counter(trial.state.name.lower() for trial in study.get_trials(deepcopy=False))
-        log.info("\n%d trials: %s", counted.total(), ", ".join(f"{num} {state}" for state, num in counted.items()))
+        trials = "1 trial" if counted.total() == 1 else f"{counted.total()} trials"
+        log.info("\n%s: %s", trials, ", ".join(f"{num} {state}" for state, num in counted.items()))
+        if (failed := counted["fail"]) and config.sampler != "grid":
+            log.info("trials that failed are not tried again: study.trials=%d adds as many", config.trials + failed)
         if len(names) > 1:
             for trial in study.best_trials:
                 values = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, trial.values, strict=True))
@@ -117,7 +121,7 @@ def _opened(search: Search, overrides: Sequence[Override]) -> "tuple[optuna.Stud
     """The study, made where there is none, and the search with its values in the order in which it began; raises
     GantoolError where it is another study than is asked for now."""
     from gantool.runs.monitors import scorer_of
-    from gantool.sweeps.study import exists, objectives_of, open_study
+    from gantool.sweeps.study import enqueue, exists, objectives_of, open_study
 
     folder, config, common = search.folder, search.config, list(spelled(search.fixed))
     asked = [config.objective] if isinstance(config.objective, str) else config.objective
@@ -144,8 +148,7 @@ def _opened(search: Search, overrides: Sequence[Override]) -> "tuple[optuna.Stud
                 study.set_user_attr("fixed", common)
     space = as_begun(study, search.space)
     with alone(folder, config.storage):
-        for one in islice(queued, config.trials):
-            study.enqueue_trial(one, skip_if_exists=True)
+        enqueue(study, islice(queued, config.trials))
     if asked and asked != objectives_of(study):
         raise GantoolError(
             f"study.objective: the study in {folder} optimises {', '.join(objectives_of(study))}; {ANOTHER}"
@@ -154,6 +157,16 @@ def _opened(search: Search, overrides: Sequence[Override]) -> "tuple[optuna.Stud
     if differs := sorted({*map(str, fixed if isinstance(fixed, list) else [])} ^ set(common)):
         raise GantoolError(f"the trials of the study in {folder} have other settings ({', '.join(differs)}): {ANOTHER}")
     return study, replace(search, space=space)
+
+
+def _check_idle(config: StudyConfig, typed: set[str]) -> None:
+    """Raises GantoolError for keys that change nothing of this search."""
+    asked = [config.objective] if isinstance(config.objective, str) else config.objective or []
+    if "study.pruner" in typed and config.pruner != "none" and (len(asked) > 1 or asked == ["seconds"]):
+        why = f"study.objective={asked[0]} is no score" if len(asked) == 1 else "there are several objectives"
+        raise GantoolError(f"study.pruner={config.pruner} has nothing to go by, as {why}: leave it out")
+    if "study.seed" in typed and config.sampler == "grid":
+        raise GantoolError(f"study.seed={config.seed}: study.sampler=grid draws nothing at random: leave it out")
 
 
 def _left(study: "optuna.Study", config: StudyConfig) -> int:

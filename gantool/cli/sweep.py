@@ -32,13 +32,14 @@ def report(sweep: Sweep) -> int:
         table.add_row(place, result.name, *scores, f"{result.nimg / 1000:.10g}", result.state)
     console = screen(soft_wrap=True)
     console.width = console.width if console.is_terminal else 200
-    console.print(f"\nSweep of {len(results)} jobs in {folder} (also results.csv, results.json)")
+    jobs = "1 job" if len(results) == 1 else f"{len(results)} jobs"
+    console.print(f"\nSweep of {jobs} in {folder} (also results.csv, results.json)")
     console.print(table)
     print_seeds(console, ranked)
     for line in best:
         console.print(line)
     if failed:
-        console.print(f"{len(failed)} of {len(results)} jobs failed:")
+        console.print(f"{len(failed)} of {jobs} failed:")
     for result in failed:
         for line in (result.error or "no reason given").splitlines():
             console.print(f"  {result.name}: {line}")

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, TiffImagePlugin
+from PIL import Image, ImageFile, ImageOps, TiffImagePlugin
 
 from gantool.data.files import Status
+from gantool.data.fitting import turned
 from gantool.data.memory import machine_memory
 from gantool.errors import GantoolError
 
 ARRAYS, DICOM, STACKS = (".npy", ".npz"), (".dcm", ".dicom"), (".tif", ".tiff")
 BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339  # of TIFF
+ORIENTATION = 0x0112  # of EXIF
 MOST = 16  # channels
 _EXTRAS = {"pydicom": "dicom", "pillow_heif": "heic"}
 
@@ -87,6 +89,10 @@ def _as_images(array: np.ndarray) -> np.ndarray:
     if array.ndim == 2:
         array = array[None, :, :, None]
     elif array.ndim == 3:
+        if array.shape[0] in (3, 4) and min(array.shape[1:]) > 4:
+            number, shape = array.shape[0], "x".join(map(str, array.shape))
+            either = f"one image with its channels first or {number} grey ones: save (H, W, C) or (N, H, W, 1)"
+            raise ValueError(f"an array of shape {shape} may be {either}")
         array = array[None] if array.shape[2] <= MOST < min(array.shape[:2]) else array[..., None]
     if array.ndim != 4 or not 1 <= array.shape[3] <= MOST:
         shape = "x".join(map(str, array.shape))
@@ -182,11 +188,14 @@ def _content(source: Path | BinaryIO) -> bytes:
 
 def _page(file: Image.Image, page: int, content: bytes) -> Numbers:
     file.seek(page)
-    image, kind = ImageOps.exif_transpose(file), file.format
+    turn, kind, bits = file.getexif().get(ORIENTATION, 1), file.format, stored_bits(file)
+    image = ImageOps.exif_transpose(file)
     if kind == "PNG" and content[24] == 16 and image.mode not in ("I", "I;16", "I;16B"):
-        values = _deep_png(content)  # PIL keeps the higher eight bits of colours
+        values = turned(_deep_png(content), turn)  # PIL keeps the higher eight bits of colours
         return Numbers(values, "PNG", image.mode, alpha=values.shape[2] in (2, 4))
     whole = image.mode.startswith("I")
+    if not whole and image.mode != "F" and bits > 8:
+        raise ValueError(f"{bits}-bit colours of {kind} are read with 8: set dataset.bits=8, or save PNG or .npy")
     if image.has_transparency_data and not whole:
         image = image.convert("LA" if image.mode in ("1", "L", "LA", "La") else "RGBA")
     elif image.mode not in ("L", "RGB", "F") and not whole:
@@ -207,6 +216,19 @@ def _of_tiff(values: np.ndarray, tags: TiffImagePlugin.ImageFileDirectory_v2) ->
         return ~values if white_is_0 else values, None
     top = 2**bits - 1
     return top - values if white_is_0 else values, float(top)
+
+
+def stored_bits(file: Image.Image) -> int:
+    """Of a channel in the file; of colours PIL keeps only the higher eight."""
+    if isinstance(file, TiffImagePlugin.TiffImageFile):
+        return int(np.max(file.tag_v2.get(BITS, 1)))
+    tiles = file.tile if isinstance(file, ImageFile.ImageFile) else []
+    args = tiles[0].args if tiles else ""
+    raw, *rest = (args,) if isinstance(args, str) else args or ("",)
+    deep_ppm = file.format == "PPM" and rest and isinstance(rest[0], int) and rest[0] > 255  # its greatest value
+    if file.mode.startswith("I") or deep_ppm or (";16" in str(raw) and not str(raw).startswith("BGR")):
+        return 16
+    return 1 if file.mode == "1" else 8
 
 
 def _deep_png(content: bytes) -> np.ndarray:

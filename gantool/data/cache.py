@@ -29,7 +29,7 @@ from gantool.paths import cache_dir
 from gantool.screen import shown
 from gantool.shapes import sides
 
-VERSION = 4  # counts up when the same source and settings come to give other pixels, or lie otherwise on the disk
+VERSION = 5  # counts up when the same source and settings come to give other pixels, or lie otherwise on the disk
 
 Tell = Callable[[str], None]
 

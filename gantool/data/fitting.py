@@ -49,7 +49,7 @@ class Fitting:
         if self.crop is not None:
             high, wide = sides(self.crop)
             if image.width < wide or image.height < high:
-                raise ValueError(f"{image.width}x{image.height} pixels are fewer than dataset.crop={self.crop}")
+                raise ValueError(f"{image.width}x{image.height} pixels, fewer than dataset.crop={self.crop}")
             image = _centre(image, wide, high)
         if self.fit == "crop":
             scale = min(image.width / width, image.height / height)
@@ -145,6 +145,14 @@ def about_alpha(alpha: np.ndarray) -> tuple[str, ...]:
     if alpha.min() == np.iinfo(alpha.dtype).max:
         return ()
     return ("laid on white where transparent" if alpha.any() else "wholly transparent, so white",)
+
+
+def turned(values: np.ndarray, orientation: int) -> np.ndarray:
+    """(H, W, C) as EXIF's orientation, 1 to 8, says."""
+    if orientation in (5, 6, 7, 8):
+        values = values.swapaxes(0, 1)
+    values = values[:, ::-1] if orientation in (2, 3, 6, 7) else values
+    return values[::-1] if orientation in (3, 4, 7, 8) else values
 
 
 def extremes(values: np.ndarray) -> tuple[float, float]:

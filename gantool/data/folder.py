@@ -17,7 +17,7 @@ from gantool.data.labels import NAMES, Labels, read_labels
 from gantool.data.pieces import first_of, pieces_of
 from gantool.data.pixels import STACK
 from gantool.data.source import Damaged, Decoded, Source, data_folder, stored_channels
-from gantool.data.splits import SPLITS, below, has_file, looks_like_a_part, parts_of, top_of, training_of
+from gantool.data.splits import SPLITS, below, has_file, has_images, looks_like_a_part, parts_of, top_of, training_of
 from gantool.errors import GantoolError, check_choice
 from gantool.shapes import Resolution
 
@@ -106,7 +106,9 @@ class Folder(Source):
         self._tops = [piece.name.split("/")[0] if "/" in piece.name else "" for piece in self._pieces]
         classes = sorted(set(self._tops))
         if split in ("val", "test") and "" not in classes and "train" in self._parts:
-            classes = sorted({*classes, *top_of(below(whole, self._parts["train"]))[0]})
+            training = below(whole, self._parts["train"])
+            more = [name for name in top_of(training)[0] if name not in classes and has_images(training, name)]
+            classes = sorted([*classes, *more])
         # A file that says that there are no labels is believed.
         self._auto = labels in ("auto", "folders") and not self._labels.place
         self.class_names = classes if self._auto and len(classes) > 1 and "" not in classes else []
@@ -131,7 +133,7 @@ class Folder(Source):
     def _about_part(self) -> Iterator[str]:
         if self.split != "all":
             others = [name for name in self._parts if name != self.split]
-            more = f"; there are {', '.join(others)} too" if others else ""
+            more = f"; there {'is' if len(others) == 1 else 'are'} {' and '.join(others)} too" if others else ""
             yield f"dataset.split={self.split}: the images in {self.root}{more}"
 
     def _about_classes(self) -> Iterator[str]:

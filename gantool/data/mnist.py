@@ -44,7 +44,7 @@ class Mnist(Source):
         fitting: Fitting = PLAIN,
     ) -> None:
         check_choice("dataset.split", split, tuple(PARTS))
-        check_choice("dataset.source.variant", variant, tuple(CLASS_NAMES))
+        check_choice("dataset.variant", variant, tuple(CLASS_NAMES))
         self.name = {"MNIST": "mnist", "FashionMNIST": "fashion-mnist", "KMNIST": "kmnist"}[variant]
         self.class_names = CLASS_NAMES[variant]
         self.resolution, self.fitting = resolution, fitting.plain(self.name)

@@ -66,5 +66,6 @@ def first_of(root: Path | Archive, piece: Piece) -> tuple[int, int]:
             with Image.open(place, formats=formats_of(name)) as file:
                 if file.mode == "F":
                     return 3, 16
-            return 3, 16 if open_image(opened(root, piece.name)[0], name)[1].bits > 8 else 8
+            seen = open_image(opened(root, piece.name)[0], name)[1]
+            return 3, 16 if seen.bits > 8 and (seen.kind == "PNG" or seen.mode.startswith("I")) else 8
     return 3, 8

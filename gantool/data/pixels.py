@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps, TiffImagePlugin
+from PIL import Image, ImageOps, TiffImagePlugin
 
 from gantool.data.arrays import (
     ARRAYS,
-    BITS,
     DICOM,
+    ORIENTATION,
     PHOTOMETRIC,
     SAMPLE_FORMAT,
     Numbers,
@@ -19,13 +19,14 @@ from gantool.data.arrays import (
     one_image,
     read_dicom,
     read_numbers,
+    stored_bits,
 )
 from gantool.data.files import suffix
 from gantool.data.fitting import NO_RANGE, PLAIN, Fitting, about_alpha, channels_of, extremes, on_white
 from gantool.data.source import Seen
+from gantool.errors import GantoolError
 from gantool.shapes import Resolution, sides
 
-_ORIENTATION = 0x0112  # of EXIF
 HEIC = (".heic", ".heif", ".hif")
 
 # What the endings of images stand for, and no other: PIL has other programs run for some (EPS).
@@ -56,13 +57,17 @@ def fit(image: Image.Image, resolution: Resolution | None, channels: int, fittin
 
 
 def fit_array(pixels: np.ndarray, resolution: Resolution, channels: int, fitting: Fitting = PLAIN) -> np.ndarray:
-    """As `fit`, of (H, W) or (H, W, 3) uint8."""
+    """As `fit`, of (H, W) or (H, W, 3) uint8, one of a set of images of one size; raises GantoolError where that is
+    smaller than `fitting.crop`."""
     as_it_is = pixels.shape[:2] == sides(resolution) and fitting.crop is None
     if as_it_is and pixels.ndim == 2 and channels == 1:  # thirty times faster than through PIL
         return pixels[None]
     if as_it_is and pixels.ndim == 3 and channels == pixels.shape[2]:
         return pixels.transpose(2, 0, 1)
-    return fit(Image.fromarray(pixels), resolution, channels, fitting)
+    try:
+        return fit(Image.fromarray(pixels), resolution, channels, fitting)
+    except ValueError as error:
+        raise GantoolError(f"images have {error}: choose a smaller one") from error
 
 
 def open_image(path: Path | BinaryIO, name: str) -> tuple[Image.Image, Seen]:
@@ -73,7 +78,7 @@ def open_image(path: Path | BinaryIO, name: str) -> tuple[Image.Image, Seen]:
     pages, numbers without an agreed range.
     """
     with Image.open(path, formats=formats_of(name)) as file:
-        kind, mode, size, bits, remarks = file.format or "", file.mode, file.size, _bits(file), []
+        kind, mode, size, bits, remarks = file.format or "", file.mode, file.size, stored_bits(file), []
         tags = file.tag_v2 if isinstance(file, TiffImagePlugin.TiffImageFile) else {}
         if (frames := getattr(file, "n_frames", 1)) > 1:
             if kind != "MPO":
@@ -83,7 +88,7 @@ def open_image(path: Path | BinaryIO, name: str) -> tuple[Image.Image, Seen]:
             raise ValueError(f"floating-point pixels {NO_RANGE}")
         if bits > 16 or 2 in np.atleast_1d(tags.get(SAMPLE_FORMAT, 1)):
             raise ValueError(f"{bits}-bit {'' if bits > 16 else 'signed '}integers {NO_RANGE}")
-        if file.getexif().get(_ORIENTATION, 1) != 1:
+        if file.getexif().get(ORIENTATION, 1) != 1:
             remarks.append("turned as EXIF says")
         image = ImageOps.exif_transpose(file)
         if image.mode.startswith("I"):  # PIL would clip 16 bits at 255; it has 32-bit names for some 16-bit files
@@ -98,20 +103,10 @@ def open_image(path: Path | BinaryIO, name: str) -> tuple[Image.Image, Seen]:
                 image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
             if image.mode not in ("L", "RGB"):
                 image = image.convert("L" if image.mode == "1" else "RGB")
+            if bits > 8 and kind in ("TIFF", "PPM"):
+                remarks.append("colours read with 8 of their 16 bits (PNG and .npy keep all)")
             peak = np.max(image.getextrema()) / 255
         return image, Seen(name, kind, mode, bits, size, float(peak), tuple(remarks))
-
-
-def _bits(file: Image.Image) -> int:
-    """Bits of a channel as they are stored; of colours PIL keeps only the higher eight."""
-    if isinstance(file, TiffImagePlugin.TiffImageFile):
-        return int(np.max(file.tag_v2.get(BITS, 1)))
-    tiles = file.tile if isinstance(file, ImageFile.ImageFile) else []
-    args = tiles[0].args if tiles else ""
-    raw = args if isinstance(args, str) else str(args[0]) if args else ""
-    if file.mode.startswith("I") or (";16" in raw and not raw.startswith("BGR")):
-        return 16
-    return 1 if file.mode == "1" else 8
 
 
 class Piece(NamedTuple):

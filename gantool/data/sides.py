@@ -32,6 +32,8 @@ def side_folders(
                 f"{key}={folder} is not a folder: dataset.root= should hold trainA and trainB, or set {keys[part]}="
             )
         del found[part]
+    if root is not None and not any((data_folder(root) / name).is_dir() for name in names.values()):
+        raise GantoolError(f"dataset.root={root} holds none of {', '.join(names.values())}: leave it out")
     if ("test_a" in found) != ("test_b" in found):
         there, other = ("test_a", "test_b") if "test_a" in found else ("test_b", "test_a")
         raise GantoolError(f"{found[there][1]} is one side of a test set: name the other with {keys[other]}=FOLDER")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gantool.data.archive import Archive
-from gantool.data.files import SUFFIXES, suffix
+from gantool.data.files import SUFFIXES, find_images, suffix
 from gantool.errors import GantoolError
 
 _PART = r"""(train|training|val|valid|validation|test|testing|dev|eval|holdout)([ _-]?(set|data|split|images|[ab]|\d+))?
@@ -43,6 +43,13 @@ def below(place: Path | Archive, part: str) -> Path | Archive:
     if not part:
         return place
     return place.below(part) if isinstance(place, Archive) else place / part
+
+
+def has_images(place: Path | Archive, folder: str) -> bool:
+    """Whether images lie in that folder of a folder or zip, or below it."""
+    if isinstance(place, Archive):
+        return any(name.startswith(f"{folder}/") for name in place.found.images)
+    return bool(find_images(place / folder).images)
 
 
 def has_file(place: Path | Archive, name: str) -> bool:

@@ -8,7 +8,7 @@ import logging
 import math
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -78,8 +78,18 @@ def exists(folder: Path, url: str | None) -> bool:
     return True
 
 
+def enqueue(study: "optuna.Study", combinations: Iterable[dict[str, Any]]) -> None:
+    """Lets the trials that are next have these values, but for those that a trial has or had which did not fail."""
+    sound = [trial for trial in study.get_trials(deepcopy=False) if trial.state.name != "FAIL"]
+    there = [trial.params or trial.system_attrs.get("fixed_params") for trial in sound]
+    for one in combinations:
+        if one not in there:
+            study.enqueue_trial(one)
+
+
 def ask(folder: Path, config: StudyConfig, space: "dict[str, BaseDistribution]") -> "optuna.trial.Trial | None":
-    """A new trial; None where there are as many as asked for. One that is as a trial before it is told its end at once,
+    """A new trial; None where there are as many as asked for (of a grid, those that failed are not counted: their
+    combinations are queued again). One that is as a trial before it is told its end at once,
     and one that is as a trial that still runs is told that one's end, once it has ended.
 
     The sampler's random numbers are a function of study.seed and the number of trials begun.
@@ -99,7 +109,8 @@ def ask(folder: Path, config: StudyConfig, space: "dict[str, BaseDistribution]")
     while True:
         before = study.get_trials(deepcopy=False)
         waiting = [trial for trial in before if trial.state == TrialState.WAITING]
-        begun = len(before) - len(waiting)
+        failed = sum(trial.state == TrialState.FAIL for trial in before) if config.sampler == "grid" else 0
+        begun = len(before) - len(waiting) - failed
         if begun >= config.trials or (config.sampler == "grid" and not waiting):
             return None
         seed = hash((config.seed, begun)) % 2**32
