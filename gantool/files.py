@@ -69,7 +69,7 @@ def write_whole(path: Path, content: bytes | memoryview | str) -> None:
 
 def write_json(content: object, path: Path) -> None:
     """Numbers that are not finite become null, as JSON has none."""
-    write_whole(path, json.dumps(_finite(content), indent=2, default=str) + "\n")
+    write_whole(path, json.dumps(finite_parts(content), indent=2, default=str) + "\n")
 
 
 def read_json(content: bytes | str) -> Any:
@@ -81,11 +81,12 @@ def read_json(content: bytes | str) -> Any:
         raise ValueError("nested too deep") from error
 
 
-def _finite(value: object) -> object:
+def finite_parts(value: object) -> object:
+    """As JSON has it: None for what is infinite or NaN."""
     if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
+        return {key: finite_parts(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
+        return [finite_parts(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

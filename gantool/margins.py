@@ -16,7 +16,9 @@ def student(freedom: float) -> float:
 
 
 def margin(values: Sequence[float]) -> float:
-    """Half of the 95 % interval of the mean of at least two independent values."""
+    """Half of the 95 % interval of the mean of at least two independent values; NaN where one is not finite."""
+    if not all(map(math.isfinite, values)):
+        return math.nan
     return student(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
 
 
@@ -46,7 +48,7 @@ class Estimate:
 
     @classmethod
     def of_seeds(cls, values: Sequence[float]) -> "Estimate":
-        """The mean over two seeds or more."""
+        """The mean over two seeds or more, of finite values."""
         spread, num = statistics.stdev(values), len(values)
         return cls(statistics.fmean(values), spread / math.sqrt(num), num - 1, num, spread)
 

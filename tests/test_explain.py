@@ -109,6 +109,7 @@ def test_a_wide_image(in_tmp: Path) -> None:
         (["run={tmp}"], "not a run folder: it has no .hydra/config.yaml"),
         (["run={run}", "classes=12"], "knows classes 0 to 9"),
         (["run={run}", "directions=9"], "has 8 dimensions"),
+        (["run={run}", "latents=2", "shown=9"], "shown=9: there are latents=2; raise it, or leave shown out"),
         (["run={run}", "steps=4"], "steps=4: should be odd"),
         (["run={run}", "baseline=white"], "'black' or 'mean'"),
         (["run={run}", "span=-1"], "span=-1: should be greater than 0"),

@@ -59,10 +59,11 @@ def test_runs_are_listed_and_filtered(outputs: Path, capfd: pytest.CaptureFixtur
 
 
 def test_runs_are_looked_for_where_they_go(outputs: Path, monkeypatch, capfd: pytest.CaptureFixture[str]) -> None:
-    outputs.rename("elsewhere")
-    monkeypatch.setenv("GANTOOL_OUTPUTS", "elsewhere")
-    assert main(["runs"]) == 0
-    assert "elsewhere/day/scored" in capfd.readouterr().out
+    outputs.rename("else=where")
+    monkeypatch.setenv("GANTOOL_OUTPUTS", "else=where")
+    for words in ([], ["else=where"], ["else=where", "state=finished"]):
+        assert main(["runs", *words]) == 0
+        assert "else=where/day/scored" in capfd.readouterr().out
 
 
 def test_nothing_is_deleted_without_a_yes(outputs: Path, monkeypatch, capfd: pytest.CaptureFixture[str]) -> None:

@@ -20,8 +20,9 @@ from gantool.games.gan import GAN, stage_of
 from gantool.latents import Structured
 from gantool.losses import Hinge
 from gantool.networks.mlp import Discriminator, Generator
+from gantool.randomness import seed_torch
 from gantool.runs.build import build_game
-from gantool.runs.projection import Projected, load_latents, project
+from gantool.runs.projection import Projected, _Search, load_latents, project
 from gantool.runs.trained import TrainedRun, load_run
 from runs import WIDTHS, train
 
@@ -137,7 +138,7 @@ def test_the_newest_of_the_folders_that_project_has_made_is_taken(run: Path, in_
     for age, name in ((9, "two"), (5, "three"), (7, "one")):
         (made / name).mkdir(parents=True)
         labels = torch.full((2,), age)
-        Projected(torch.zeros(2, 6), labels, torch.zeros(2, 1, 1, 1), torch.zeros(2)).save(made / name)
+        Projected(torch.zeros(2, 6), labels, torch.zeros(2, 1, 1, 1), torch.zeros(2)).save(made / name, loaded)
         written = time.time() - age
         os.utime(made / name / "latents.safetensors", (written, written))
     with caplog.at_level("INFO", "gantool"):
@@ -146,6 +147,25 @@ def test_the_newest_of_the_folders_that_project_has_made_is_taken(run: Path, in_
     assert caplog.messages == [f"using the latents of {made / 'three'}, the newest of 3"]
     _, labels = load_latents(made / "one", loaded, 6)
     assert labels is not None and labels.tolist() == [7, 7]
+    caplog.clear()
+    load_latents(made / "one", replace(loaded, ema=False), 6)
+    whose = f"{run.name} at 0.96 kimg, ema="
+    (told,) = caplog.messages
+    assert told.endswith(f"latents.safetensors are of {whose}true; {whose}false makes other images of them")
+
+
+def test_where_the_search_begins_is_the_same_beside_other_images(run: Path) -> None:
+    loaded = load_run(run)
+    assert isinstance(loaded.game, GAN)
+    images, begun = loaded.sample(3, seed=3).float() / 127.5 - 1, []
+    images[0] = torch.rand_like(images[0])  # unlike the others
+    for some in (images, images[1:]):
+        seed_torch("project", 0)
+        search = _Search(loaded.game, loaded, some, 0.5)
+        z, _ = search.best_starts(40, torch.arange(10))
+        begun.append((z, search.scales.T))
+    (z, scales), (own, own_scales) = begun
+    assert torch.equal(z[1:], own) and torch.allclose(scales[1:], own_scales) and scales.std(0).min() > 0
 
 
 @pytest.mark.parametrize("stage", [0.0, 1.5, 3.0])

@@ -150,6 +150,9 @@ def test_mistakes_are_one_line(run: Path, words: list[str], message: str, capfd:
 
 def test_an_unconditional_run_and_one_without_a_checkpoint(in_tmp: Path, capfd: pytest.CaptureFixture) -> None:
     train(in_tmp / "run", "model/latent=uniform", rounds=1)
+    for word in ("tile=64", "size=run"):
+        assert main(["sample", f"run={in_tmp / 'run'}", word]) == 1
+        assert f"{word} is for translations, and " in capfd.readouterr().err
     assert main(["sample", f"run={in_tmp / 'run'}", "classes=3"]) == 1
     assert main(["sample", f"run={in_tmp / 'run'}", "truncation=0.5"]) == 1
     for path in (in_tmp / "run" / "checkpoints").iterdir():

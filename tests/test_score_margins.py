@@ -15,6 +15,7 @@ from gantool.metrics.embedding import Embedding
 from gantool.metrics.score import Score
 from gantool.metrics.scores import (
     ClassificationAccuracy,
+    Coverage,
     Density,
     FrechetDistance,
     InceptionScore,
@@ -42,6 +43,7 @@ CASES: list[tuple[Score, float, float, float]] = [
     (Precision(), 0.4, 1.0, 0.90),
     (Recall(), 0.4, 1.0, 0.90),
     (Density(), 0.4, 1.0, 0.90),
+    (Coverage(), 0.4, 1.0, 0.90),  # from its parts 0.4 times as wide
 ]
 
 
@@ -99,6 +101,15 @@ def test_too_few_images_have_none() -> None:
     assert Precision(5).margin(fake, real, 0, 10) is None and Precision(1).margin(fake, real, 0, 10) is not None
     assert InceptionScore(28).margin(fake, real, 0, 10) is None
     assert ClassificationAccuracy().parts == 0 and FrechetDistance().margin(fake, real, 0, 0) is None
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_a_part_without_a_finite_score_gives_none(value: float) -> None:
+    class Ratio(FrechetDistance):
+        def __call__(self, fake: Embedding, real: Embedding, seed: int) -> float:
+            return value if float(fake.features[0, 0]) < 0 else 1.0
+
+    assert Ratio().margin(drawn(100, 0), drawn(100, 1), 0, 10) is None and math.isnan(margin([1.0, value, 2.0]))
 
 
 def test_how_numbers_are_written() -> None:

@@ -20,8 +20,9 @@ Target = tuple[str | None, str]  # folder and checkpoint
 class Options(Weights, Latents):
     """Scores trained runs, with the protocol and the scores of real images, and ranks them.
 
-    Without further keys, a run gets the scores that its training logged: same images, counts and features. The last
-    line of the table is what held-out real images score. Results go to RUN_FOLDER/evaluated unless out=FOLDER says
+    Without further keys, a run gets the scores that its training logged, with the same images, counts and features,
+    and fd, kd, is, precision, recall, density and coverage. The last line of the table is what held-out real images
+    score. Results go to RUN_FOLDER/evaluated unless out=FOLDER says
     otherwise: protocol and scores as JSON, CSV, TensorBoard events.
     """
 
@@ -35,8 +36,7 @@ class Options(Weights, Latents):
     )
     features: dict[str, Any] = group(None, "feature extractor; null: the one the run was scored with")
     score: dict[str, dict[str, Any]] = group(
-        ["fd", "kd", "is", "precision", "recall", "density", "coverage"],
-        "what is measured; cas: conditional runs only",
+        None, "what is measured; null: as in training, and all but cas and fd_infinity; cas: conditional runs only"
     )
     per_class: bool = key(
         False, "for conditional runs, also the Fréchet distance of each class or attribute; needs fd in score="

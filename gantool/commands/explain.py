@@ -57,6 +57,8 @@ def explain(options: Options) -> None:
     from gantool.runs.trained import opened
 
     require("analysis", "matplotlib", "sklearn", "captum")
+    if options.latents < options.shown != Options.model_fields["shown"].default:
+        raise GantoolError(f"shown={options.shown}: there are latents={options.latents}; raise it, or leave shown out")
     run = opened(options, options.device)
     subject, seed = open_subject(run.as_scored(), options.classes, "explain"), options.seed
     dim = subject.game.latent.dim

@@ -67,6 +67,10 @@ def interpolate(options: Options) -> None:
         if options.over == "classes" or options.classes is not None:
             raise GantoolError("latents= brings its own classes: leave over and classes out")
         z, found = load_latents(expanded(options.latents), run, game.latent.dim)
+        if len(z) < rows != Options.model_fields["rows"].default:
+            raise GantoolError(
+                f"rows={rows}: latents={options.latents} has {len(z)} images, a row each: leave rows out"
+            )
         rows = min(rows, len(z))
         ends = (z[:rows], z.roll(-1, 0)[:rows])
         labels, towards = (None, None) if found is None else (found[:rows], found.roll(-1, 0)[:rows])

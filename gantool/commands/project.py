@@ -60,7 +60,7 @@ def project(options: Options) -> None:
     found = projection.project(game, run, wanted, labels=labels, **how)
     of = expanded(options.images).resolve().name
     with output(run.folder, "projected", stamp(run.nimg, options.seed, of), options.out) as out:
-        found.save(out)
+        found.save(out, run)
         pairs = torch.stack([wanted.cpu(), found.images.cpu()], 1).flatten(0, 1)
         save_grid(grid(pairs, min(8, len(pairs))), out / "grid.png")
         errors = {str(name): round(float(error), 4) for name, error in zip(names, found.errors, strict=True)}

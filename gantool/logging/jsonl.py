@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gantool.files import read_json, read_plain
+from gantool.files import finite_parts, read_json, read_plain
 
 if TYPE_CHECKING:  # they bring torch, and whoever reads what was written needs none
     from gantool.game import Progress
@@ -42,7 +42,7 @@ class JsonLines:
         }
         line |= {tag: finite(value) for tag, value in record.scalars.items()}
         if record.protocol:
-            line["protocol"] = record.protocol
+            line["protocol"] = finite_parts(record.protocol)
         self.file.write(json.dumps(line, default=str) + "\n")
 
     def flush(self) -> None:

@@ -38,7 +38,7 @@ class Score(ABC):
         It says what other images of the same generators would score, not what other seeds of training would. Each of
         `parts` random parts is scored against the same real images; the bias of fewer images is common to all. From
         all images but a part it is the jackknife (Tukey 1958), which is about right (1.0 to 1.5 times as wide as need
-        be) where the score is near the floor too; from the parts alone it is up to twice as wide there.
+        be) where the score is near the floor too; from the parts alone it is up to three times as wide there.
         """
         if not self.divides(len(fake), parts):
             return None

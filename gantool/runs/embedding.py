@@ -24,6 +24,7 @@ from gantool.runs.subject import Subject
 
 log = logging.getLogger(__name__)
 
+_FEWEST = 1000  # training images that show what is usual
 MEMORISED = 0.05  # share of samples as near to a training image as the nearest 1 % of real ones: five times what is due
 
 
@@ -89,8 +90,8 @@ def labelled(subject: Subject, made: Side, training: Side) -> tuple[Side, str]:
 
 def compare(made: Tensor, training: Tensor, neighbours: int, scale: float = 1.0) -> Near:
     """Points (M, ...) of generated images with those of training images (N, ...); distances times `scale`. As many of
-    the training images themselves show what is usual."""
-    num = len(made)
+    the training images themselves, but at least a thousand, show what is usual."""
+    num = min(max(len(made), _FEWEST), len(training))
     found = nearest(made, training, neighbours)
     others = nearest(training[:num], training, 1, own=torch.arange(num)).distances[:, 0]
     first = found.rows[:, 0]
@@ -101,9 +102,11 @@ def compare(made: Tensor, training: Tensor, neighbours: int, scale: float = 1.0)
 
 
 def verdict(space: str, near: Closeness, num: int) -> str:
-    """What the distances say, in words."""
+    """What the distances say, in words. Of few samples more than MEMORISED may be so near by chance."""
+    from scipy.stats import binom
+
     share = f"{space}: {near.share:.1%} of {num} samples lie as near to training images as the nearest 1 % of real ones"
-    if near.share <= MEMORISED:
+    if near.share <= max(MEMORISED, binom.ppf(0.999, num, 0.01) / num):
         return f"{share}; 1 % is expected of new images, so there is no sign of memorisation"
     return f"{share}; 1 % is expected of new images: memorised, or simpler than the data; see neighbours.png"
 

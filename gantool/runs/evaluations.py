@@ -98,7 +98,7 @@ def _write_events(known: Sequence[dict[str, Any]], name: str, board: Path) -> No
     for one in results:
         values = [(one["scores"][score], one["margins"].get(score)) for score in names]
         rows.append([_kimg(one["nimg"]), *("-" if v is None else written(v, margin) for v, margin in values)])
-    rows.append(["real images", *(written(floor[score]) if score in floor else "-" for score in names)])
+    rows.append(["real images", *("-" if (real := floor.get(score)) is None else written(real) for score in names)])
     lines = [f"| {' | '.join(row)} |" for row in rows] + ["", *(f"- {key}: {v}" for key, v in protocol.items())]
     with beside(board, f"evaluated-{name}") as writer:
         writer.add_text(f"evaluate/{name}", "\n".join(lines), results[-1]["nimg"])
@@ -132,7 +132,7 @@ def ranked(evaluations: Sequence[Evaluation], metric: str) -> tuple[list[Evaluat
             "finished",
             None,
             one.nimg,
-            {key: value for key, value in one.scores.items() if not math.isnan(value)},
+            {key: value for key, value in one.scores.items() if math.isfinite(value)},
             higher,
             one.margins,
             one.protocol,

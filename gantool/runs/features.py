@@ -5,12 +5,16 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from gantool.config import build
 from gantool.config.parts import find, mistakes
 from gantool.errors import GantoolError
 from gantool.metrics.features import Features
 from gantool.metrics.score import Score
+from gantool.paths import conf_dir
 
+USUAL = ("fd", "kd", "is", "precision", "recall", "density", "coverage")
 log = logging.getLogger(__name__)
 
 
@@ -38,6 +42,12 @@ def _kind(target: str, path: str) -> type[Features]:
     if not (inspect.isclass(found) and issubclass(found, Features)):
         raise GantoolError(f"{path}._target_={target} does not derive from gantool.metrics.features.Features")
     return found
+
+
+def as_trained(own: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The nodes of the scores of a run, as its training had them, and of those that are usually looked at too."""
+    usual = {kind: OmegaConf.to_container(OmegaConf.load(conf_dir() / "score" / f"{kind}.yaml")) for kind in USUAL}
+    return {**{kind: node[kind] for kind, node in usual.items() if isinstance(node, dict)}, **own}
 
 
 def build_scores(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, Score]:

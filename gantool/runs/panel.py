@@ -13,7 +13,7 @@ from gantool.metrics.scorer import Scorer
 from gantool.monitors.scores import NUM, made
 from gantool.ranks import world
 from gantool.runs.evaluations import Evaluation
-from gantool.runs.features import build_scores
+from gantool.runs.features import as_trained, build_scores
 from gantool.runs.trained import TrainedRun
 from gantool.sampling import BLOCK, check_standing
 
@@ -24,8 +24,9 @@ class Panel:
     """Judges runs as their training did (monitors.scores), unless told otherwise: the same numbers come out.
 
     `run`: whose data set the real images are, and whose features are used where `features` is {}. `score`: nodes by
-    kind; `per_class`: beside fd that of each class, as fd/<class>. `split` and `root` as in TrainedRun.images; `num`,
-    `num_real`, `seed` and `batch_size` as in Scorer.
+    kind, {}: those of its training, and the usual ones that the features can have; `per_class`: beside fd that of each
+    class, as fd/<class>. `split` and `root` as in TrainedRun.images; `num`, `num_real`, `seed` and `batch_size` as in
+    Scorer.
     """
 
     def __init__(
@@ -56,11 +57,14 @@ class Panel:
         training = _training(run)
         how: dict[str, Any] = {key: training[key] if value is None else value for key, value in asked.items()}
         told = {"num": num, "seed": seed, "standing_statistics": standing_statistics, "features": features or None}
+        told["score"] = score or None
         self.taken = {key: training[key] for key, value in told.items() if value is None}  # from the first run
         if shown.source is not None:
             how["num"] = min(how["num"], len(shown.source))
         extractor = run.features(features, root=root)
-        scores = build_scores(score)
+        scores = build_scores(score or training["score"])
+        if not (score or extractor.has_classes):
+            scores = {kind: one for kind, one in scores.items() if not one.needs_classes}
         if per_class:
             if "fd" not in scores:
                 raise GantoolError("per_class=true measures the Fréchet distance of each class: add fd to score=")
@@ -143,8 +147,12 @@ def _training(run: TrainedRun) -> dict[str, Any]:
     """How a run was scored while it trained."""
     scores = run.config.monitor.get("scores")
     how = {"num": NUM, "seed": 0, "batch_size": BLOCK, **(scores.rest if scores else {})}
-    return {**how, "standing_statistics": run.passes, "features": run.config.features}
+    score = as_trained(run.config.score)
+    return {**how, "standing_statistics": run.passes, "features": run.config.features, "score": score}
 
 
 def _words(key: str, value: Any) -> str:
+    if key == "score":
+        kept = {kind: {name: v for name, v in node.items() if name != "_target_"} for kind, node in value.items()}
+        return f"score {', '.join(f'{kind} {own}' if own else kind for kind, own in kept.items())}"
     return f"{key} {value.get('_target_', 'auto').rpartition('.')[2] if key == 'features' else value}"

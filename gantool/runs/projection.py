@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -20,6 +21,7 @@ from gantool.logging.progress import follow_steps
 from gantool.randomness import seed_torch
 from gantool.runs.trained import TrainedRun
 from gantool.sampling import filled
+from gantool.screen import shown
 
 log = logging.getLogger(__name__)
 
@@ -37,15 +39,20 @@ class Projected:
     images: Tensor  # (N, C, H, W) in [-1, 1]: what the generator makes of them
     errors: Tensor  # (N,) root mean square over pixels, of [-1, 1]
 
-    def save(self, folder: Path) -> None:
-        """Writes latents.safetensors (z, labels) and latents.npz (the same, and errors)."""
+    def save(self, folder: Path, run: TrainedRun) -> None:
+        """Writes latents.safetensors (z, labels, and whose they are) and latents.npz (the same, and errors)."""
         labels = {} if self.labels is None else {"labels": self.labels.cpu()}
         arrays = {"z": self.z.cpu().contiguous(), **labels}
         with whole(folder / NAME) as partial:
-            save_file(arrays, partial)
+            save_file(arrays, partial, {"run": _whose(run)})
         numbers: dict[str, Any] = {name: value.numpy() for name, value in arrays.items()}
         with whole(folder / "latents.npz") as partial:
             np.savez(partial, errors=self.errors.cpu().numpy(), **numbers)
+
+
+def _whose(run: TrainedRun) -> str:
+    """Which generator makes the images of some latents, in words."""
+    return f"{run.folder.resolve().name} at {run.nimg / 1000:g} kimg, ema={str(run.ema).lower()}"
 
 
 def _newest(folder: Path) -> Path:
@@ -60,10 +67,13 @@ def _newest(folder: Path) -> Path:
 
 def load_latents(path: Path, run: TrainedRun, dim: int) -> tuple[Tensor, Tensor | None]:
     """z (N, dim) and labels as `save` wrote them; of a folder of such folders, the newest one's, which is told.
-    Raises GantoolError for a file of another kind or run."""
+    Raises GantoolError for a file of another kind, and of a run with other latents or labels; tells where they are of
+    another run or checkpoint, whose images are others."""
     path = _newest(path) if path.is_dir() else path
     try:
         found = load_file(path, str(run.device))
+        with safe_open(path, "pt") as file:
+            whose = (file.metadata() or {}).get("run", _whose(run))
     except Exception as error:  # what safetensors raises for other bytes
         raise GantoolError(
             f"latents={path} cannot be read: name the folder or file that gantool project wrote"
@@ -71,6 +81,8 @@ def load_latents(path: Path, run: TrainedRun, dim: int) -> tuple[Tensor, Tensor 
     z, labels = found.get("z"), found.get("labels")
     if z is None or z.dim() != 2 or z.shape[1] != dim or (labels is None) != (run.labelled.num == 0):
         raise GantoolError(f"latents={path} are of another run: {run.folder} has latents of {dim} numbers")
+    if whose != _whose(run):
+        log.warning("note: latents=%s are of %s; %s makes other images of them", path, shown(whose), _whose(run))
     if labels is None:
         return z.float(), None
     if not (len(z) and run.labelled.knows(labels, len(z))):
@@ -104,7 +116,7 @@ def project(
     unit = latent.noise_std if isinstance(latent, Structured) else 1.0
     free = latent.normal or (latent.noise.dim if isinstance(latent, Structured) else latent.dim)
     part = z[:, :free].clone().requires_grad_(True)
-    length = part.detach().norm(dim=1, keepdim=True).mean()
+    length = part.detach().norm(dim=1, keepdim=True)
     optimizer = torch.optim.Adam([part], lr=unit * lr)
     best, lowest = z.clone(), torch.full((len(z),), float("inf"), device=z.device)
     for step in follow_steps(range(steps)):
@@ -137,7 +149,7 @@ class _Search:
         self.network = network if feature_weight and isinstance(network, FeatureDiscriminator) else None
         if feature_weight and self.network is None:
             raise GantoolError(f"{run.folder}: its discriminator has no features; say feature_weight=0")
-        self.scales = (1.0, 1.0)
+        self.scales = torch.ones(2, len(images), device=images.device)  # of pixels and features, for each image
 
     def features(self, images: Tensor, labels: Tensor | None) -> Tensor:
         """(N, F) of the discriminator."""
@@ -173,7 +185,8 @@ class _Search:
                 own = None if labels is None else labels[rows]
                 parts.append(self.parts(z[rows], own, image.expand(len(rows), -1, -1, -1)))
             pixels, features = (torch.cat(side) for side in zip(*parts, strict=True))
-            if number == 0:
-                self.scales = (float(pixels.mean()) or 1.0, float(features.mean()) or 1.0)
-            found.append(int((pixels / self.scales[0] + self.weight * features / self.scales[1]).argmin()))
+            for side, values in enumerate((pixels, features)):
+                self.scales[side, number] = values.mean() or 1.0
+            of_pixels, of_features = self.scales[:, number]
+            found.append(int((pixels / of_pixels + self.weight * features / of_features).argmin()))
         return z[found], None if labels is None else labels[found]

@@ -20,6 +20,7 @@ class Group:
     name: str
     place: str
     scores: dict[str, Estimate]
+    settings: str | None  # that they share; None: not known
 
     @property
     def num(self) -> int:
@@ -58,7 +59,8 @@ def _comparison(best: Group, one: Group, metric: str) -> str:
         return f"{line}; the spread by chance is not known"
     of, more = "over seeds", ""
     if a.num == 1 or b.num == 1:
-        of, more = "of images", "; seeds may differ by more: train several of both and name them all"
+        same = best.settings is not None and best.settings == one.settings  # two states of a run
+        of, more = "of images", "" if same else "; seeds may differ by more: train several of both and name them all"
     needed = a.needs(b)
     return f"{line}, {'within' if a.ties(b) else 'beyond'} the spread {of} ({needed:.2g} at 95 %){more}"
 
@@ -150,22 +152,29 @@ def _difference(way: str, usual: str) -> str:
 
 
 def _groups(alike: Sequence[Result], metric: str) -> list[Group]:
-    """By settings and images seen."""
+    """By settings; and by images seen where runs of one seed are there at several points."""
     members: dict[object, list[Result]] = {}
+    points = Counter((one.settings, one.seed) for one in alike)
+    several = {settings for (settings, _), count in points.items() if count > 1}
     for index, one in enumerate(alike):
-        members.setdefault((one.settings, one.nimg) if one.settings else index, []).append(one)
+        place = (one.settings, one.nimg if one.settings in several else None)
+        members.setdefault(place if one.settings else index, []).append(one)
     groups = list(members.values())
     words = [[word for word in group[0].words if not word.startswith(("trainer.seed=", "hydra"))] for group in groups]
     names = ["all"] if len(words) == 1 else told_apart(words)
     distinct = len(set(names)) == len(names) and all(names)
     made = [
-        (name if distinct else group[0].name, {key: _estimate(group, key) for key in group[0].metrics})
+        (
+            name if distinct else group[0].name,
+            {key: _estimate(group, key) for key in group[0].metrics},
+            group[0].settings,
+        )
         for name, group in zip(names, groups, strict=True)
     ]
     sign = -1 if alike and metric in alike[0].higher_is_better else 1
     made.sort(key=lambda one: sign * one[1][metric].value)
-    found = places([scores[metric] for _, scores in made])
-    return [Group(name, place, scores) for (name, scores), place in zip(made, found, strict=True)]
+    found = places([scores[metric] for _, scores, _ in made])
+    return [Group(name, place, scores, same) for (name, scores, same), place in zip(made, found, strict=True)]
 
 
 def _estimate(group: Sequence[Result], metric: str) -> Estimate:
