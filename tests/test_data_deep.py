@@ -60,7 +60,7 @@ def test_opacity_is_no_brightness_in_a_range(mode: str, how: dict[str, Any], tmp
 
 @pytest.mark.parametrize("turn", range(1, 9))
 def test_a_deep_png_is_turned_as_a_plain_one(turn: int, tmp_path: Path) -> None:
-    shades = np.arange(0, 240, 4, np.uint8).reshape(4, 5, 3)
+    shades = np.arange(0, 240, 4, dtype=np.uint8).reshape(4, 5, 3)
     exif = Image.Exif()
     exif[ORIENTATION] = turn
     Image.fromarray(shades).save(tmp_path / "plain.png", exif=exif)
@@ -100,9 +100,9 @@ def test_deep_colours_that_cannot_be_kept_are_told(ending: str, tmp_path: Path, 
         made = prepare(Folder(str(tmp_path), resolution=24, fitting=Fitting(bits=bits)))
         assert made.images.dtype == torch.uint8 and made.images.float().mean() == pytest.approx(127.5, abs=3)
     assert "  colours read with 8 of their 16 bits (PNG and .npy keep all): 1\n" in capsys.readouterr().err
-    for how in ({"bits": 16}, {"range": "auto"}):
+    for fitting in (Fitting(bits=16), Fitting(range="auto")):
         with pytest.raises(GantoolError, match=r"0\.\w+ .*16-bit colours of \w+ are read with 8: set dataset.bits=8"):
-            prepare(Folder(str(tmp_path), resolution=24, fitting=Fitting(**how)))
+            prepare(Folder(str(tmp_path), resolution=24, fitting=fitting))
 
 
 @pytest.mark.parametrize("channels", [2, 4])

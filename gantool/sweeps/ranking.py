@@ -20,7 +20,7 @@ class Group:
     name: str
     place: str
     scores: dict[str, Estimate]
-    settings: str | None  # that they share; None: not known
+    settings: str | None = None  # that they share; None: not known
 
     @property
     def num(self) -> int:
