@@ -53,6 +53,16 @@ def test_features_without_classes_have_no_score_of_classes(in_tmp: Path, monkeyp
     assert evaluated(run)["scores"].keys() == {f"{kind}_digits" for kind in USUAL if kind != "is"}
 
 
+def test_settings_of_scores_that_are_not_chosen(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run = in_tmp / "run"
+    train(run, "score=fd", *SCORED, model="mlp", rounds=1)
+    found = evaluated(run, "score.precision.k=7")
+    assert '"k": 7' in json.dumps(found["protocol"]) and len(found["scores"]) == len(USUAL)
+    for words in (["score=fd", "score.precision.k=7"], ["score.cas.num_images=100"]):
+        assert main(["evaluate", f"run={run}", *words]) == 1
+        assert "is not measured; add it to score=[...]" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(("value", "parts"), [("infinite", 10), ("undefined", 10), ("undefined", 0)])
 def test_a_score_may_be_without_a_number(value: str, parts: int, in_tmp: Path, capfd) -> None:
     run = in_tmp / "run"

@@ -50,6 +50,17 @@ def as_trained(own: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, A
     return {**{kind: node[kind] for kind, node in usual.items() if isinstance(node, dict)}, **own}
 
 
+def asked_of(typed: Mapping[str, Mapping[str, Any]], usual: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The nodes of the scores that are `typed`, or the `usual` ones where only settings of these are."""
+    if any("_target_" in node for node in typed.values()):
+        usual = {}
+    found = {**usual, **{kind: {**usual.get(kind, {}), **node} for kind, node in typed.items()}}
+    for kind, node in found.items():
+        if "_target_" not in node:
+            raise GantoolError(f"score.{kind}.{next(iter(node), '')}: {kind} is not measured; add it to score=[...]")
+    return found
+
+
 def build_scores(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, Score]:
     """The scores that the group score= describes, by kind; raises GantoolError for one that is none."""
     if wrong := [line for kind, node in nodes.items() for _, line in mistakes(f"score.{kind}", node)]:

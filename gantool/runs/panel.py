@@ -13,7 +13,7 @@ from gantool.metrics.scorer import Scorer
 from gantool.monitors.scores import NUM, made
 from gantool.ranks import world
 from gantool.runs.evaluations import Evaluation
-from gantool.runs.features import as_trained, build_scores
+from gantool.runs.features import as_trained, asked_of, build_scores
 from gantool.runs.trained import TrainedRun
 from gantool.sampling import BLOCK, check_standing
 
@@ -62,7 +62,7 @@ class Panel:
         if shown.source is not None:
             how["num"] = min(how["num"], len(shown.source))
         extractor = run.features(features, root=root)
-        scores = build_scores(score or training["score"])
+        scores = build_scores(asked_of(score, training["score"]))
         if not (score or extractor.has_classes):
             scores = {kind: one for kind, one in scores.items() if not one.needs_classes}
         if per_class:
