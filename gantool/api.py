@@ -19,13 +19,14 @@ from omegaconf import OmegaConf
 
 from gantool.cli import folders
 from gantool.cli.arguments import add_arguments, check_study, check_values, quote_paths, quoted
+from gantool.cli.job import record_failure, record_interrupt, status_time
 from gantool.config.composed import without_hydra
 from gantool.config.messages import as_typed
 from gantool.config.resolvers import register_resolvers
 from gantool.config.wording import in_one_line
-from gantool.errors import GantoolError
+from gantool.errors import GantoolError, InUse
 from gantool.launch import agree_on_start
-from gantool.paths import conf_dir, expanded
+from gantool.paths import conf_dir, expanded, settle_outputs
 from gantool.runs.output import writing
 from gantool.runs.start import train_run
 from gantool.runs.trained import TrainedRun, open_run
@@ -45,11 +46,14 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
         handler.setFormatter(Plain("%(message)s"))
         logging.basicConfig(level=logging.INFO, handlers=[handler])
         logging.getLogger("matplotlib").setLevel(logging.WARNING)  # which tells of the fonts that it finds
+    settle_outputs()
     register_resolvers(agree_on_start(claim=True))
     GlobalHydra.instance().clear()
     for word in overrides:
         if word.startswith(("hydra/launcher=", "hydra.launcher.", "hydra.sweep.")):
             raise GantoolError(f"{word} belongs to a sweep: use gantool train -m, or leave it out")
+        if word.lstrip("+").startswith("hydra.") and not word.startswith(("hydra.run.dir=", "hydra.searchpath=")):
+            raise GantoolError(f"{word} does nothing here: leave it out")
     words = quote_paths([], overrides)
     check_values(words)
     check_study("train", [], words)
@@ -70,8 +74,17 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
     with writing(folder, folders.WHERE):
         folders.note(folder)
         folder.mkdir(parents=True, exist_ok=True)
+    before = status_time(folder)
     try:
         train_run(cfg, folder, whole.hydra)
+    except Exception as error:
+        if status_time(folder) != before and not isinstance(error, InUse):
+            kind = "" if isinstance(error, GantoolError) else f"{type(error).__name__}: "
+            record_failure(folder, f"{kind}{error}")
+        raise
+    except KeyboardInterrupt:
+        record_interrupt(folder)
+        raise
     finally:
         folders.remove_unused()
     return open_run(folder, cfg, ema=True, device=cfg.trainer.device, checkpoint="newest")

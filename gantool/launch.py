@@ -10,6 +10,7 @@ from functools import cache
 from itertools import count
 from typing import TYPE_CHECKING
 
+from gantool.files import write_whole
 from gantool.lock import locked
 from gantool.paths import cache_dir
 
@@ -104,9 +105,11 @@ def _claimed(now: float) -> float:
     path = cache_dir() / "last_start"
     try:
         with locked(path.with_suffix(".lock")):
-            last = float(path.read_text()) if path.exists() else 0.0
+            last = 0.0
+            with suppress(OSError, ValueError):  # none was taken, or a process was killed as it wrote
+                last = float(path.read_text())
             now = max(now, last + 1) if last < now + 60 else now  # a clock may have been wrong
-            path.write_text(repr(float(int(now))))
-    except (OSError, ValueError):
+            write_whole(path, repr(float(int(now))))
+    except OSError:
         pass
     return now

@@ -28,6 +28,12 @@ def outputs_dir() -> Path:
     return expanded(os.environ.get("GANTOOL_OUTPUTS", "outputs"))
 
 
+def settle_outputs() -> None:
+    """Writes GANTOOL_OUTPUTS without ~, as the configuration reads it."""
+    if "GANTOOL_OUTPUTS" in os.environ:
+        os.environ["GANTOOL_OUTPUTS"] = str(outputs_dir())
+
+
 def cache_dir() -> Path:
     """The folder for prepared data sets, statistics and weights; GANTOOL_CACHE moves it.
 

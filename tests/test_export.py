@@ -1,6 +1,7 @@
 """gantool export: every model in every format makes what the run makes, with any batch; and what load refuses."""
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -118,6 +119,7 @@ def test_a_program_that_needs_gantool_is_found_out(tmp_path: Path) -> None:
     case = {"generator": [{"z": torch.zeros(1, 2)}]}
     with pytest.raises(GantoolError, match="does not run without gantool"):
         exporting.compare_alone([tmp_path / "generator.pt2"], case, {"generator": [torch.zeros(1)]}, tmp_path)
+    assert not (tmp_path / "generator.pt2").exists(), "nobody has compared it"
     script = exporting.ALONE.split("differences")[0] + "import gantool"
     done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True)
     assert "ModuleNotFoundError" in done.stderr or "ImportError" in done.stderr
@@ -165,6 +167,10 @@ def test_generators_that_translate_take_images(tmp_path: Path, monkeypatch) -> N
     assert torch.equal(gantool.load(tmp_path, "b2a")(images), game.generators["b2a"](images))
     with pytest.raises(GantoolError, match="a2b, b2a.*chooses one"):
         gantool.load(tmp_path)
+    (tmp_path / "broken").mkdir()
+    with torch.no_grad():
+        next(run.generators["a2b"].parameters()).fill_(math.nan)
+        assert math.isnan(exporting.write_formats(run, ("snapshot",), tmp_path / "broken")["snapshot.safetensors"])
 
 
 def rewritten(path: Path, change: Callable[[dict], object]) -> None:

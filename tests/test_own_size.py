@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from extent import some
 from gantool.cli.main import main
+from gantool.errors import GantoolError
 from gantool.networks.translators import ResNet, UNet
 from gantool.runs.own_size import translate
 from runs import train
@@ -68,6 +69,11 @@ class Brighter(nn.Module):
             raise torch.OutOfMemoryError("CUDA out of memory")
         self.seen.append((height, width))
         return images * 0.5 + 0.1
+
+
+def test_tiles_that_are_too_small_are_no_lack_of_memory() -> None:
+    with pytest.raises(GantoolError, match="tile=8: this network takes tiles of 16 pixels or more"):
+        translate(nn.Identity(), torch.zeros(3, 64, 64), step=4, least=16, tile=8)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -51,7 +51,7 @@ class Job:
         hydra = HydraConfig.get()
         in_sweep = hydra.mode == RunMode.MULTIRUN
         folder = Path(hydra.runtime.output_dir)
-        before, tells, lost = _written(folder), is_first_rank(), False
+        before, tells, lost = status_time(folder), is_first_rank(), False
         job = f" {told_place(folder)[0] or folder.name}" if in_sweep else ""
         logging.raiseExceptions = False  # a line that cannot be printed is no reason for a traceback
         if in_sweep and self.command == "train":
@@ -74,8 +74,7 @@ class Job:
                 folders.discard(folder)  # it never will
                 raise SystemExit(1) from None
         except KeyboardInterrupt:
-            if read_status(folder).get("state") == "running" and not _is_anothers(folder):  # before the first round
-                write_status(folder, **{**read_status(folder), "state": "stopped"})
+            record_interrupt(folder)
             raise
         except SystemExit as stop:
             if (isinstance(stop.code, int) and stop.code > 128) or _requeued(stop):
@@ -89,7 +88,7 @@ class Job:
                 raise
             text = f"a part called exit({stop.code})"
             tell(self.command, text)
-        came = in_sweep or _written(folder) != before or lost  # not where a run that is there was refused
+        came = in_sweep or status_time(folder) != before or lost  # not where a run that is there was refused
         if tells and came and not _is_anothers(folder):
             record_failure(folder, text)
         if in_sweep and not lost:
@@ -145,6 +144,12 @@ def record_failure(folder: Path, error: str) -> None:
         write_status(folder, **{**read_status(folder), "state": "failed", "error": error})
 
 
+def record_interrupt(folder: Path) -> None:
+    """Notes in `folder`/status.json that it was stopped, before the first round: later the loop does."""
+    if read_status(folder).get("state") == "running" and not _is_anothers(folder):
+        write_status(folder, **{**read_status(folder), "state": "stopped"})
+
+
 def _got_anywhere(folder: Path) -> bool:
     """Whether a run has something to show; its status.json is as old as its newest checkpoint by the clock."""
     if read_status(folder).get("progress", {}).get("nimg", 1) or checkpoints_in(folder):
@@ -152,7 +157,7 @@ def _got_anywhere(folder: Path) -> bool:
     return any(line.get("nimg") for line in read_metrics(folder))
 
 
-def _written(folder: Path) -> int:
+def status_time(folder: Path) -> int:
     """When the status in `folder` was written; 0 where there is none."""
     path = folder / NAME
     return path.stat().st_mtime_ns if path.exists() else 0

@@ -164,10 +164,9 @@ def _hydra(command: str, words: list[str]) -> int:
     from gantool.config.resolvers import register_resolvers
     from gantool.config.wording import in_one_line
     from gantool.launch import agree_on_start, is_first_rank
-    from gantool.paths import conf_dir, outputs_dir
+    from gantool.paths import conf_dir, settle_outputs
 
-    if "GANTOOL_OUTPUTS" in os.environ:
-        os.environ["GANTOOL_OUTPUTS"] = str(outputs_dir())
+    settle_outputs()
     flags, overrides = arguments.split(words)
     overrides = arguments.keep_secret(overrides)
     options, config_name = _options(command), "train"

@@ -37,6 +37,8 @@ def cache(words: Sequence[str]) -> None:
     parser.add_argument("--older", metavar="TIME", help="only what was not used for this long, such as 30d")
     parser.add_argument("--yes", action="store_true", help="with clean: do not ask")
     given = parser.parse_intermixed_args(words)
+    if given.yes and given.verb != "clean":
+        raise GantoolError("--yes goes with gantool cache clean: leave it out")
     root, now = cache_dir(), time.time()
     seconds = parse_seconds(given.older, key="--older") if given.older else -math.inf  # also what is used just now
     entries = [path for path in _entries(root) if now - _used(path) >= seconds]

@@ -42,6 +42,8 @@ def export(options: Options) -> None:
     formats = several.get(options.format, (options.format,))
     if "onnx" in formats:
         require("export", "onnxscript", "onnxruntime", what="format=onnx")
+    if options.license is not None and "snapshot" not in formats:
+        raise GantoolError(f"license={options.license} is for the model card of a snapshot: leave it out")
     run = opened(options, "cpu")
     about = {"run": str(run.folder), "nimg": run.nimg, "ema": options.ema, "tolerance": TOLERANCE}
     with output(run.folder, "hub" if hub else "exported", "", options.out) as out:

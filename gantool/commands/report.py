@@ -62,6 +62,8 @@ def report(options: Options) -> None:
             page = page_of_runs(title, jobs, options.metric, pictures, best)
     elif len(named) == 1:
         page = page_of_run(RunFolder.open(first, options.trust))
+    elif options.trust:
+        raise GantoolError("trust=true is for the page of one run or sweep: leave it out")
     else:
         folders = [RunFolder.open(folder).path for folder in named]
         if len({folder.name for folder in folders}) < len(folders):

@@ -36,6 +36,8 @@ def runs(words: Sequence[str]) -> None:
     parser.add_argument("--delete", action="store_true", help="remove the listed runs, after asking")
     parser.add_argument("--yes", action="store_true", help="with --delete: do not ask")
     given = parser.parse_intermixed_args(words)
+    if given.yes and not given.delete:
+        raise GantoolError("--yes goes with --delete: leave it out")
     filters = [word for word in given.words if "=" in word and not expanded(word).is_dir()]
     places = [word for word in given.words if word not in filters]
     if len(places) > 1:

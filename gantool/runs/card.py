@@ -13,6 +13,7 @@ from gantool.errors import GantoolError
 from gantool.files import write_whole
 from gantool.images import normalise
 from gantool.logging.grid import enlarged, grid, save_grid, save_png, with_column_names
+from gantool.logging.jsonl import read_metrics
 from gantool.margins import written
 from gantool.runs.sampling import column_names, columns_for
 from gantool.runs.snapshot import shown_vectors
@@ -97,7 +98,7 @@ def _lines(run: TrainedRun, license: str | None, *, shown: bool) -> Iterator[str
         *(f"| {key} | {value} |" for key, value in settings.items()),
         "",
     )
-    yield from ("## Scores", "", *_scores(result, run.nimg), "")
+    yield from ("## Scores", "", *_scores(result, _scored_at(run), run.nimg), "")
     yield from ("## Licence", "", _licence(license))
 
 
@@ -116,7 +117,13 @@ def _named(run: TrainedRun) -> str:
     return f": {', '.join(names)}{', ...' if run.num_classes > _FEW else ''}" if names else ""
 
 
-def _scores(result: Result, nimg: int) -> Iterator[str]:
+def _scored_at(run: TrainedRun) -> int:
+    """Images seen by the weights that were scored last."""
+    scored = [line for line in read_metrics(run.folder) if any(tag.startswith("metrics/") for tag in line)]
+    return scored[-1]["nimg"] if scored else run.nimg
+
+
+def _scores(result: Result, scored: int, nimg: int) -> Iterator[str]:
     if not result.metrics:
         yield "Not scored."
         return
@@ -125,7 +132,7 @@ def _scores(result: Result, nimg: int) -> Iterator[str]:
         better = "higher" if name in result.higher_is_better else "lower"
         yield f"| {name} ({better} is better) | {written(value, result.margins.get(name))} |"
     protocol = result.protocol or {}
-    yield from ("", f"Measured at {result.nimg / 1000:g} kimg; these weights have seen {nimg / 1000:g}. Protocol:", "")
+    yield from ("", f"Measured at {scored / 1000:g} kimg; these weights have seen {nimg / 1000:g}. Protocol:", "")
     yield from (f"- {key}: {protocol[key]}" for key in _PROTOCOL if protocol.get(key) is not None)
 
 

@@ -50,7 +50,7 @@ for path in sys.argv[2:]:
             import torch
             program = torch.export.load(path).module()
             made = [program(*(torch.from_numpy(arrays[v]) for v in case["inputs"].values())).numpy() for case in cases]
-        differences[path] = max(float(np.abs(m - arrays[c["output"]]).max()) for m, c in zip(made, cases))
+        differences[path] = float(np.max([np.abs(m - arrays[c["output"]]).max() for m, c in zip(made, cases)]))
 print(json.dumps(differences))
 """
 
@@ -62,7 +62,7 @@ def write_formats(
     """Writes the files, beside a snapshot its model card and, unless it is to be `alone`, the configuration; gives the
     largest differences of their images from the run's, by file name.
 
-    The weights are those that the card's scores and its picture are of: with standing statistics, where there are any.
+    Batch norm has standing statistics where the run is scored with these.
     """
     run = run.as_scored()
     live = {name: silent(module) for name, module in callables(run).items()}
@@ -79,8 +79,8 @@ def write_formats(
         for name in live:  # trusted: it is this run's own configuration
             loaded = silent(load(out / NAME, name, trust=True))
             pairs = zip(cases[name], expected[name], strict=True)
-            worst = max(float((loaded(*case.values()) - images).abs().max()) for case, images in pairs)
-            differences[NAME] = max(differences.get(NAME, 0.0), worst)
+            worst = [float((loaded(*case.values()) - images).abs().max()) for case, images in pairs]
+            differences[NAME] = float(np.max([differences.get(NAME, 0.0), *worst]))  # which keeps a NaN
     programs: list[Path] = []
     for name, module in live.items() if formats != ("snapshot",) else ():
         inputs = _inputs(run, module, TRACED)
@@ -183,6 +183,8 @@ def compare_alone(
         command = [sys.executable, "-I", "-c", ALONE, scratch, *map(str, programs)]
         done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
+        for path in programs:  # nobody has compared them
+            path.unlink(missing_ok=True)
         told = [f"exit code {done.returncode}", *done.stderr.strip().splitlines()]  # one that is killed says nothing
         raise GantoolError(f"{out}: an exported program does not run without gantool: {told[-1]}")
     return {Path(path).name: value for path, value in json.loads(done.stdout.splitlines()[-1]).items()}

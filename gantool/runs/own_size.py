@@ -54,6 +54,8 @@ def translate(network: nn.Module, image: Tensor, *, step: int, least: int, tile:
     height, width = image.shape[1:]
     padded = _pad(image, *(max(-side % step, least - side) for side in (height, width)))
     side = max(padded.shape[1:]) if tile is None else -(-tile // step) * step
+    if tile is not None and side < least:
+        raise GantoolError(f"tile={tile}: this network takes tiles of {least} pixels or more")
     while side >= least:
         if (made := _in_tiles(network, padded, side, step)) is not None:
             return made[:, :height, :width]

@@ -23,7 +23,7 @@ from gantool.folder import LOCK, checkpoints_in, way_on
 from gantool.lock import locked
 from gantool.logging.console import Console
 from gantool.logging.log import Log
-from gantool.logging.status import read_status, write_status
+from gantool.logging.status import read_status
 from gantool.monitors.summary import summary
 from gantool.ranks import from_first, process_group, rank
 from gantool.runs.build import Setup, set_up
@@ -42,7 +42,7 @@ from gantool.training.checkpoint import Checkpoints
 from gantool.training.ending import Ending
 from gantool.training.loop import Every, train
 from gantool.training.measurements import Breakdown
-from gantool.training.recorder import Pruned, Recorder
+from gantool.training.recorder import Pruned, Recorder, record_status
 from gantool.training.rescue import Rescue
 from gantool.training.state import State
 from gantool.training.stop import StopSignal
@@ -112,8 +112,8 @@ class _Run:
             log.warning("note on the scores: %s", scorer.warning)
         if finished := how_finished(state, self.ending):
             log.info("%s is finished: %s", self.run_dir, finished)
-            if first and (status := read_status(self.run_dir)).get("state") == "running":  # killed at its end
-                write_status(self.run_dir, **{**status, "state": "finished"})
+            if first and read_status(self.run_dir).get("state") not in ("finished", "pruned"):  # killed at its end
+                record_status(self.run_dir, state, "finished", self.ending)
             return
         chosen = self.begin_folder(checkpoints, is_new=not resumed) if first else {}
         arrange(setup, state)
@@ -174,6 +174,7 @@ class _Run:
         """Writes the configuration and tells what is trained, and with which networks; returns the chosen files."""
         setup, state = self.setup, self.state
         checkpoints.set_aside()
+        checkpoints.keep_best(state.best.get("nimg"))
         save_composed(setup.cfg, self.run_dir, self.hydra)
         chosen = choices(self.run_dir)
         log.info("%s", headline(setup, self.run_dir, self.data.num_images, state.progress.nimg))

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import torch
 
-from gantool.errors import GantoolError
+from gantool.errors import GantoolError, out_of_memory
 from gantool.files import whole_files, write_whole
 from gantool.folder import way_on
 from gantool.training.sound import Unsound
@@ -53,13 +53,25 @@ class Checkpoints:
             leftover.unlink(missing_ok=True)
         path = self._write(state, f"{nimg:012d}")
         _remove([old for old in self._newest_first("") if old != path][self.keep - 1 :])
+        _remove(self._newest_first("best")[1:])
         return path
 
     def save_as(self, kind: Literal["best", "good"], state: dict, nimg: int) -> Path:
-        """Writes `state` as the best checkpoint, or as the good one to go back to, in place of the one before."""
+        """Writes `state` as the best checkpoint, or as the good one to go back to, in place of the one before; the best
+        that the newest checkpoint tells of stays until there is a newer one, as a run that is killed goes on from it.
+        """
         path = self._write(state, f"{kind}-{nimg:012d}")
-        _remove([old for old in self._newest_first(kind) if old != path])
+        others = [old for old in self._newest_first(kind) if old != path]
+        settled = [old for old in others if kind == "best" and (nimg_of(old) or 0) <= nimg][-1:]
+        _remove([old for old in others if old not in settled])
         return path
+
+    def keep_best(self, nimg: int | None) -> None:
+        """Of the best states, those after the one at `nimg` are removed where that is there: a run goes on that has
+        not come so far."""
+        found = self._newest_first("best")
+        if any(nimg_of(path) == nimg for path in found):
+            _remove([path for path in found if (nimg_of(path) or 0) > (nimg or 0)])
 
     def go_back(self) -> dict | None:
         """The state that was good; those after it are renamed to .abandoned, so that a resume does not find them, and
@@ -187,5 +199,7 @@ def load(path: Path) -> dict:
             warnings.simplefilter("ignore")  # torch's, of a kind of pickle that it then refuses
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # torch, zipfile and pickle raise a dozen kinds for bytes that are no checkpoint
+        if out_of_memory(error) is not None:
+            raise
         reason = "it holds more than tensors" if "weights_only" in str(error).lower() else type(error).__name__
         raise Unsound(f"checkpoint {path} was not written by gantool ({reason})") from error

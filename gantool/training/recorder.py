@@ -81,7 +81,7 @@ class Recorder:
             self.checkpoints.save_as(kind, saved, state.progress.nimg)
 
     def is_over(self, state: State) -> bool:
-        """Whether the scores end the run; only the first rank has any."""
+        """Whether the scores, which all ranks have, end the run."""
         return self.ending.reason(state.ending, state.metrics) is not None
 
     def is_due(self) -> bool:
@@ -108,22 +108,27 @@ class Recorder:
     def status(self, state: State, status: Status) -> None:
         """Writes status.json."""
         if self.run_dir is not None:
-            progress = state.progress
-            write_status(
-                self.run_dir,
-                state=status,
-                error=None,
-                progress={"nimg": progress.nimg, "rounds": progress.rounds, "total": progress.total},
-                metrics={name: finite(value) for name, value in state.metrics.items()},
-                margins={name: finite(value) for name, value in state.margins.items()},
-                higher_is_better=list(self.ending.higher_is_better),
-                best=state.best,
-                machine={"gantool": __version__} | state.numerics() | {"device": name_of(state.precision.device)},
-                parameters=state.parameters,
-                watchdog={key: state.watch[key] for key in ("noticed", "rollbacks") if key in state.watch},
-            )
+            record_status(self.run_dir, state, status, self.ending)
 
     def close(self) -> None:
         """Closes the log and gives the terminal back."""
         self.console.close()
         self.log.close()
+
+
+def record_status(run_dir: Path, state: State, status: Status, ending: Ending) -> None:
+    """Writes status.json: in what state the run is, how far it has come, and its scores."""
+    progress = state.progress
+    write_status(
+        run_dir,
+        state=status,
+        error=None,
+        progress={"nimg": progress.nimg, "rounds": progress.rounds, "total": progress.total},
+        metrics={name: finite(value) for name, value in state.metrics.items()},
+        margins={name: finite(value) for name, value in state.margins.items()},
+        higher_is_better=list(ending.higher_is_better),
+        best=state.best,
+        machine={"gantool": __version__} | state.numerics() | {"device": name_of(state.precision.device)},
+        parameters=state.parameters,
+        watchdog={key: state.watch[key] for key in ("noticed", "rollbacks") if key in state.watch},
+    )
