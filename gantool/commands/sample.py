@@ -73,8 +73,7 @@ def _draw(run: "TrainedRun", options: Options) -> tuple[str, Path]:
             )
     for name in ("tile", "size"):
         if (value := getattr(options, name)) != Options.model_fields[name].default:
-            raise GantoolError(f"{name}={value} is for translations, and {run.folder} makes images from noise: "
-                               "leave it out")  # fmt: skip
+            raise GantoolError(f"{name}={value}: {run.folder} makes images from noise at its own size; leave it out")
     labels, num = chosen_labels(run, options.classes), options.num or _NUM
     _check_grid(options, num)
     blocks = sampled(run, num, labels, bits=run.bits, **options.model_dump(include=IN_BLOCKS))
