@@ -22,8 +22,8 @@ class Options(Weights, Latents):
 
     Without further keys, a run gets the scores that its training logged, with the same images, counts and features,
     and fd, kd, is, precision, recall, density and coverage. The last line of the table is what held-out real images
-    score. Results go to RUN_FOLDER/evaluated unless out=FOLDER says
-    otherwise: protocol and scores as JSON, CSV, TensorBoard events.
+    score. Results go to RUN_FOLDER/evaluated unless out=FOLDER says otherwise: protocol and scores as JSON, CSV,
+    TensorBoard events.
     """
 
     usage: ClassVar[str] = "run=RUN_OR_SWEEP_FOLDER [features=choice] [score=[choices]] [key=value]"
@@ -36,7 +36,8 @@ class Options(Weights, Latents):
     )
     features: dict[str, Any] = group(None, "feature extractor; null: the one the run was scored with")
     score: dict[str, dict[str, Any]] = group(
-        None, "what is measured; null: as in training, and all but cas and fd_infinity; cas: conditional runs only"
+        None,
+        "what is measured; null: what training logged, and the others but cas and fd_infinity; cas: conditional runs only",
     )
     per_class: bool = key(
         False, "for conditional runs, also the Fréchet distance of each class or attribute; needs fd in score="
