@@ -37,7 +37,7 @@ class Options(Weights, Latents):
     features: dict[str, Any] = group(None, "feature extractor; null: the one the run was scored with")
     score: dict[str, dict[str, Any]] = group(
         None,
-        "what is measured; null: what training logged, and the others but cas and fd_infinity; cas: conditional runs only",
+        "what is measured; null: what training logged, and all but cas, fd_infinity; cas: conditional runs only",
     )
     per_class: bool = key(
         False, "for conditional runs, also the Fréchet distance of each class or attribute; needs fd in score="
