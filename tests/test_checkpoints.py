@@ -21,7 +21,10 @@ def test_the_newest_are_kept_and_the_best(tmp_path: Path) -> None:
     checkpoints.save_as("best", {**STATE, "nimg": 100}, 100)
     checkpoints.save_as("best", {**STATE, "nimg": 2000}, 2000)
     names = sorted(path.name.rpartition("-")[0] for path in checkpoints.folder.iterdir())
-    assert names == ["000000002000", "000000030000", "best-000000002000"]
+    assert names == ["000000002000", "000000030000", "best-000000000100", "best-000000002000"]
+    checkpoints.save({**STATE, "nimg": 30000}, 30000)
+    names = sorted(path.name.rpartition("-")[0] for path in checkpoints.folder.iterdir())
+    assert names == ["000000002000", "000000030000", "best-000000002000"], "which the newest tells of"
     newest = checkpoints.load_newest()
     assert newest is not None and newest["nimg"] == 30000 and torch.equal(newest["weights"], STATE["weights"])
 

@@ -123,7 +123,7 @@ def test_hydra_reads_nothing_in_the_folder(run: Path, capfd: pytest.CaptureFixtu
         (run / ".hydra" / f"{name}.yaml").write_text("# @package _global_\n" + yaml.safe_dump({"hydra": hydra}))
     path = run / ".hydra" / "config.yaml"
     path.write_text("# @package hydra\n" + path.read_text())
-    assert main(["train", f"resume={run}", "trainer.duration=2it", "hydra/launcher=basic"]) == 0
+    assert main(["train", f"resume={run}", "trainer.duration=2it", "hydra/env=default"]) == 0
     assert main(["train", f"resume={run}", "hydra/callbacks=mine"]) == 1
     assert capfd.readouterr().err.count("\n") == 1
 

@@ -229,12 +229,14 @@ def test_the_users_own_command_goes_on_in_a_folder_and_takes_nothing_from_its_fi
 
 
 def test_only_one_module_reads_the_configuration_of_a_run() -> None:
-    """So there is no way round config.trust; config.written reads files of the user's own --config-dir."""
+    """So there is no way round config.trust; config.written reads files of the user's own --config-dir, config.shipped
+    those of gantool."""
     root = Path(gantool.__file__).parent
     texts = {path.relative_to(root).as_posix(): path.read_text() for path in root.rglob("*.py")}
     reading = {name for name, text in texts.items() if re.search(r"OmegaConf\.load|yaml\.\w*load|read_saved\(", text)}
     assert reading == {
         "config/composed.py",
+        "config/shipped.py",
         "config/written.py",
         "page/reading.py",
         "sweeps/results.py",

@@ -5,14 +5,12 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from gantool.config import build
 from gantool.config.parts import find, mistakes
+from gantool.config.shipped import shipped
 from gantool.errors import GantoolError
 from gantool.metrics.features import Features
 from gantool.metrics.score import Score
-from gantool.paths import conf_dir
 
 USUAL = ("fd", "kd", "is", "precision", "recall", "density", "coverage")
 log = logging.getLogger(__name__)
@@ -46,8 +44,7 @@ def _kind(target: str, path: str) -> type[Features]:
 
 def as_trained(own: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     """The nodes of the scores of a run, as its training had them, and of those that are usually looked at too."""
-    usual = {kind: OmegaConf.to_container(OmegaConf.load(conf_dir() / "score" / f"{kind}.yaml")) for kind in USUAL}
-    return {**{kind: node[kind] for kind, node in usual.items() if isinstance(node, dict)}, **own}
+    return {**{kind: shipped("score", kind)[kind] for kind in USUAL}, **own}
 
 
 def asked_of(typed: Mapping[str, Mapping[str, Any]], usual: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
