@@ -66,14 +66,11 @@ def _draw(run: "TrainedRun", options: Options) -> tuple[str, Path]:
     from gantool.runs.output import output, stamp
     from gantool.runs.sampling import WRITERS, chosen_labels, columns_for, sampled
 
-    for name in ("source", "direction"):
-        if (value := getattr(options, name)) is not None:
+    for name in ("source", "direction", "tile", "size"):
+        if (value := getattr(options, name)) != Options.model_fields[name].default:
             raise GantoolError(
                 f"{name}={value}: {run.folder} makes images from noise and does not translate; leave it out"
             )
-    for name in ("tile", "size"):
-        if (value := getattr(options, name)) != Options.model_fields[name].default:
-            raise GantoolError(f"{name}={value}: {run.folder} makes images from noise at its own size; leave it out")
     labels, num = chosen_labels(run, options.classes), options.num or _NUM
     _check_grid(options, num)
     blocks = sampled(run, num, labels, bits=run.bits, **options.model_dump(include=IN_BLOCKS))

@@ -164,17 +164,15 @@ def _groups(alike: Sequence[Result], metric: str) -> list[Group]:
     names = ["all"] if len(words) == 1 else told_apart(words)
     distinct = len(set(names)) == len(names) and all(names)
     made = [
-        (
-            name if distinct else group[0].name,
-            {key: _estimate(group, key) for key in group[0].metrics},
-            group[0].settings,
+        Group(
+            name if distinct else first.name, "", {key: _estimate(group, key) for key in first.metrics}, first.settings
         )
-        for name, group in zip(names, groups, strict=True)
+        for name, group, first in zip(names, groups, (group[0] for group in groups), strict=True)
     ]
     sign = -1 if alike and metric in alike[0].higher_is_better else 1
-    made.sort(key=lambda one: sign * one[1][metric].value)
-    found = places([scores[metric] for _, scores, _ in made])
-    return [Group(name, place, scores, same) for (name, scores, same), place in zip(made, found, strict=True)]
+    made.sort(key=lambda one: sign * one.scores[metric].value)
+    found = places([one.scores[metric] for one in made])
+    return [replace(one, place=place) for one, place in zip(made, found, strict=True)]
 
 
 def _estimate(group: Sequence[Result], metric: str) -> Estimate:

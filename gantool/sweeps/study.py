@@ -89,8 +89,8 @@ def enqueue(study: "optuna.Study", combinations: Iterable[dict[str, Any]]) -> No
 
 def ask(folder: Path, config: StudyConfig, space: "dict[str, BaseDistribution]") -> "optuna.trial.Trial | None":
     """A new trial; None where there are as many as asked for (of a grid, those that failed are not counted: their
-    combinations are queued again). One that is as a trial before it is told its end at once,
-    and one that is as a trial that still runs is told that one's end, once it has ended.
+    combinations are queued again). One that is as a trial before it is told its end at once, and one that is as a trial
+    that still runs is told that one's end, once it has ended.
 
     The sampler's random numbers are a function of study.seed and the number of trials begun.
     """
