@@ -50,7 +50,8 @@ def test_features_without_classes_have_no_score_of_classes(in_tmp: Path, monkeyp
     run = in_tmp / "run"
     train(run, "score=fd", *SCORED, model="mlp", rounds=1)
     monkeypatch.setattr(DigitFeatures, "has_classes", False)
-    assert evaluated(run)["scores"].keys() == {f"{kind}_digits" for kind in USUAL if kind != "is"}
+    for words in ([], ["score.precision.k=7"]):
+        assert evaluated(run, *words)["scores"].keys() == {f"{kind}_digits" for kind in USUAL if kind != "is"}
 
 
 def test_settings_of_scores_that_are_not_chosen(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:

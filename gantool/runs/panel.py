@@ -63,7 +63,7 @@ class Panel:
             how["num"] = min(how["num"], len(shown.source))
         extractor = run.features(features, root=root)
         scores = build_scores(asked_of(score, training["score"]))
-        if not (score or extractor.has_classes):
+        if not (extractor.has_classes or any("_target_" in node for node in score.values())):  # none was chosen
             scores = {kind: one for kind, one in scores.items() if not one.needs_classes}
         if per_class:
             if "fd" not in scores:
