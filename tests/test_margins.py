@@ -17,7 +17,7 @@ from gantool.games.pix2pix import Pix2Pix
 from gantool.growth import Progressive
 from gantool.latents import Normal, Structured, Uniform
 from gantool.runs import build
-from gantool.runs.build import Setup, build_stream, set_up
+from gantool.runs.build import Setup, set_up
 from gantool.runs.interpolation import between, spherical
 from gantool.training.hardware import choose_device
 from runs import choices, small, train
@@ -129,4 +129,4 @@ def test_every_rank_gets_an_image_of_the_smallest_batch(in_tmp: Path, monkeypatc
     made = setup(in_tmp / "run", *words, model="progan")
     monkeypatch.setattr(build, "world", lambda: 4)
     with pytest.raises(GantoolError, match="3 images cannot be shared by 4 ranks"):
-        build_stream(made, None)
+        build.check_batches(made)

@@ -29,8 +29,8 @@ from gantool.data.image_set import ImageSet
 from gantool.data.stream import Stream
 from gantool.logging.console import Console
 from gantool.logging.log import Log
-from gantool.runs.build import Setup, build_state, build_stream, set_up
-from gantool.runs.monitors import build_measurements, build_monitors
+from gantool.runs.build import Setup, build_state, build_stream, check_batches, set_up
+from gantool.runs.monitors import Monitors, build_measurements
 from gantool.runs.parallel import arrange, check_parallel, period_of, settings_of
 from gantool.shapes import size_text
 from gantool.training.checkpoint import Checkpoints
@@ -56,6 +56,7 @@ def compare(cfg: DictConfig, written: Written) -> float:
     """
     setup = set_up(cfg, written)
     check_parallel(setup)
+    check_batches(setup)
     image_set = prepare(setup.source, on_bad_image=setup.config.dataset.on_bad_image)
     data = build_stream(setup, image_set)
     with tempfile.TemporaryDirectory() as folder:
@@ -137,7 +138,7 @@ class WholeLoop:
         step = BareStep(setup, data)
         self.state, self.data, self.settings = step.state, data, step.settings
         self.measurements = build_measurements(setup, self.state, data.num_images)
-        self.monitors = build_monitors(setup, data, image_set, None, Written())
+        self.monitors = Monitors(setup, None, Written()).all(data, image_set)
         console, checkpoints = Console(self.state.progress.total, quiet=True), Checkpoints(folder)
         seconds = 3 * setup.config.trainer.checkpoint_seconds  # it plays for a third of the time
         self.recorder = Recorder(folder, Log(folder), console, checkpoints, checkpoint_seconds=seconds)

@@ -4,8 +4,10 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 
+from gantool.errors import GantoolError
 from gantool.margins import PARTS, margin
 from gantool.metrics.embedding import Embedding
+from gantool.metrics.features import Features
 from gantool.randomness import shuffled
 
 
@@ -66,6 +68,30 @@ class Score(ABC):
 def told(score: Score) -> dict[str, object]:
     """What the protocol says of a score."""
     return {"class": f"{type(score).__module__}.{type(score).__qualname__}", **score.details}
+
+
+def by_name(features: Features, scores: Mapping[str, Score]) -> dict[str, Score]:
+    """Scores by their names in these features, fd_digits/three for the kind fd/three; raises GantoolError where one
+    wants classes and the features have none."""
+    found = {}
+    for kind, score in scores.items():
+        kind, slash, of_class = kind.partition("/")
+        name = (features.score_name(kind) if score.of_features else kind) + slash + of_class
+        if score.needs_classes and not features.has_classes:
+            raise GantoolError(f"{name} needs classes and features={features.name} has none: choose score=fd")
+        found[name] = score
+    return found
+
+
+def check_labels(name: str, score: Score, of: str, *, labels: bool, classes: bool) -> None:
+    """Raises GantoolError where a score needs labels and the images `of` a data set have none, or no classes."""
+    if score.needs_labels and not labels:
+        raise GantoolError(f"{name} needs labels and {of} has none: leave it out, or use labelled data")
+    if score.needs_labels and score.of_class is None and not classes:
+        raise GantoolError(
+            f"{name} needs classes and the labels of {of} are vectors: leave it out, or train on one column of words, "
+            "dataset.columns=NAME"
+        )
 
 
 def too_few(

@@ -14,7 +14,7 @@ from gantool.logging.progress import Block, follow_images
 from gantool.metrics.embedding import Embedding, embed, embed_reals
 from gantool.metrics.features import Features
 from gantool.metrics.per_class import are
-from gantool.metrics.score import Score, told, too_few
+from gantool.metrics.score import Score, by_name, check_labels, told, too_few
 from gantool.randomness import forked, shuffled
 from gantool.ranks import from_first, world
 
@@ -48,7 +48,7 @@ class Scorer:
         self.device = torch.device(device)
         self.features = features.to(self.device).requires_grad_(False).eval()
         self.image_set, self.num, self.batch_size, self.seed = image_set, num, batch_size, seed
-        self.scores = {_name(features, kind) if s.of_features else kind: s for kind, s in scores.items()}
+        self.scores = by_name(features, scores)
         self.floor: dict[str, float] = {}
         self._real: Embedding | None = None  # what generated images are scored against
         total = len(image_set.images)
@@ -64,13 +64,8 @@ class Scorer:
             self._check(name, score)
 
     def _check(self, name: str, score: Score) -> None:
-        if score.needs_labels and self.image_set.labels is None:
-            raise GantoolError(f"{name} needs labels and {self._split} has none: leave it out, or use labelled data")
-        if score.needs_labels and score.of_class is None and self.image_set.classes is None:
-            raise GantoolError(
-                f"{name} needs classes and the labels of {self._split} are vectors: leave it out, or train on one "
-                "column of words, dataset.columns=NAME"
-            )
+        labels, classes = self.image_set.labels is not None, self.image_set.classes is not None
+        check_labels(name, score, self._split, labels=labels, classes=classes)
         fake, held_out, others = counts = self._counts(score)
         if (least := min(counts)) < max(score.fewest, 1):
             raise GantoolError(
@@ -78,8 +73,6 @@ class Scorer:
                 f"{fake} generated ones, and of {self._split} {held_out} real ones for the floor, "
                 f"against {others}: take more, or leave the score out"
             )
-        if score.needs_classes and not self.features.has_classes:
-            raise GantoolError(f"{name} needs classes and features={self.features.name} has none: choose score=fd")
 
     def _counts(self, score: Score) -> tuple[int, int, int]:
         """Images that it looks at: generated ones, and real ones on the two sides of the floor."""
@@ -241,9 +234,3 @@ class Scorer:
             if count == 0 and (seconds := (time.perf_counter() - start) / len(images) * total / world()) > 60:
                 text = "scoring %d images through %s takes about %.0f min (fewer: num, num_real)"
                 log.info(text, total, self.features.name, seconds / 60)
-
-
-def _name(features: Features, kind: str) -> str:
-    """fd_digits/three, of the kind fd/three."""
-    kind, slash, of_class = kind.partition("/")
-    return features.score_name(kind) + slash + of_class

@@ -7,12 +7,14 @@ import torch
 from torch import nn
 
 from gantool.data.image_set import ImageSet
+from gantool.data.source import Source
+from gantool.data.two_sided import TwoSided
 from gantool.errors import GantoolError
 from gantool.game import Game, Progress
 from gantool.logging.progress import Block
 from gantool.logging.record import Record
 from gantool.metrics.features import Features
-from gantool.metrics.score import Score
+from gantool.metrics.score import Score, by_name, check_labels
 from gantool.metrics.scorer import Scorer
 from gantool.randomness import forked
 from gantool.ranks import mine
@@ -51,10 +53,6 @@ class Scores:
         if image_set.source is not None:
             num = min(num, len(image_set.source))
         self.scorer = Scorer(features, scores, image_set, num=num, batch_size=batch_size, seed=seed, device=device)
-        if (names := self.scorer.needs_labels) and not num_classes:
-            raise GantoolError(
-                f"{', '.join(names)} needs a conditional model: add model.conditional=true, or leave it out"
-            )
 
     def how(self) -> dict[str, object]:
         """The protocol but for the floor; known before any network runs."""
@@ -70,6 +68,21 @@ class Scores:
         scalars = {f"metrics/{name}": value for name, value in scores.items()}
         scalars |= {f"margin/{name}": value for name, value in margins.items()}
         return Record(scalars, protocol=self.scorer.protocol(**self.more))
+
+
+def foreseen(
+    features: Features, scores: Mapping[str, Score], source: Source | TwoSided, num: int, num_classes: int
+) -> dict[str, Score]:
+    """The scores of a run by their names; raises GantoolError for what shows before its images are read."""
+    found = by_name(features, scores)
+    for name, score in found.items():
+        labels = source.num_classes > 0
+        check_labels(name, score, source.name, labels=labels, classes=labels and not source.vectors)
+        if score.needs_labels and not num_classes:
+            raise GantoolError(f"{name} needs a conditional model: add model.conditional=true, or leave it out")
+        if num < (least := max(score.fewest, 1)):
+            raise GantoolError(f"num={num}: {name} needs at least {least} images a side: take more, or leave it out")
+    return found
 
 
 def made(game: Game, generators: nn.ModuleDict, scorer: Scorer, truncation: float | None = None) -> Iterator[Block]:

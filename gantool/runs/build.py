@@ -180,9 +180,9 @@ def _check_labels(config: Train) -> None:
             raise GantoolError(f"model.conditional=true: {lacks}")
 
 
-def build_stream(setup: Setup, image_set: Any) -> Stream:
-    """The training images, on this rank."""
-    dataset, trainer = setup.config.dataset, setup.config.trainer
+def check_batches(setup: Setup) -> None:
+    """Raises GantoolError for batches that cannot be shared by the ranks, or are too small for batch norm."""
+    trainer = setup.config.trainer
     smallest = setup.game.smallest_batch(trainer.batch_size)
     sizes = {player.batch_size(smallest) for player in setup.game.players.values()}
     if min(sizes) < world():
@@ -192,6 +192,11 @@ def build_stream(setup: Setup, image_set: Any) -> Stream:
     parts = {len(part) for rows in shares for part in torch.arange(rows).split(trainer.microbatch or rows)}
     if 1 in parts and any(isinstance(m, torch.nn.BatchNorm1d) for m in setup.game.modules()):
         raise GantoolError("batch norm needs two images at once: raise trainer.batch_size or change trainer.microbatch")
+
+
+def build_stream(setup: Setup, image_set: Any) -> Stream:
+    """The training images, on this rank."""
+    dataset, trainer = setup.config.dataset, setup.config.trainer
     how = dataset.model_dump(include={"device_resident", "zoom", "flip", "shift", "rotation"})
     return Stream(image_set, seed=trainer.seed, device=setup.device, rank=rank(), world=world(), **how)
 

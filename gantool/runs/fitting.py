@@ -23,7 +23,7 @@ from gantool.game import Progress
 from gantool.games.gan import GAN
 from gantool.launch import processes
 from gantool.ranks import agree, world
-from gantool.runs.build import Setup, build_state, build_stream, set_up
+from gantool.runs.build import Setup, build_state, build_stream, check_batches, set_up
 from gantool.runs.compiling import forget_compiled
 from gantool.runs.monitors import build_measurements
 from gantool.runs.parallel import arrange, check_parallel, period_of, settings_of
@@ -167,6 +167,7 @@ def settle_batch(cfg: DictConfig, written: Written, run_dir: Path) -> None:
         raise GantoolError("trainer.batch_size=auto-micro chooses trainer.microbatch: leave one of them out")
     setup = set_up(deepcopy(cfg), written)
     check_parallel(setup)
+    check_batches(setup)
     image_set = prepare(setup.source, on_bad_image=setup.config.dataset.on_bad_image)
     trainer, num_images = setup.config.trainer, len(image_set.images)
     trial = Attempt(setup, build_state(setup, num_images), build_stream(setup, image_set))

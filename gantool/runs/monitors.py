@@ -2,8 +2,8 @@
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,11 +19,13 @@ from gantool.errors import DoesNotApply, GantoolError, did_you_mean, require
 from gantool.logging.record import Record
 from gantool.logging.tracker import Tracker
 from gantool.metrics.features import Features
+from gantool.metrics.score import Score
 from gantool.metrics.scorer import Scorer
-from gantool.monitors.scores import Scores
+from gantool.monitors.scores import NUM, Scores, foreseen
 from gantool.ranks import from_first, rank
 from gantool.runs.build import Setup
 from gantool.runs.features import build_features, build_scores, choose
+from gantool.sampling import check_standing
 from gantool.schedules import parse_seconds
 from gantool.training.ending import Ending
 from gantool.training.loop import Every
@@ -32,6 +34,8 @@ from gantool.training.recorder import Recorder
 from gantool.training.rescue import Rescue
 from gantool.training.state import State
 from gantool.training.watchdog import Watchdog
+
+_IMAGES = frozenset({"fixed", "image_set"})  # what monitors are handed that is only there once images are read
 
 
 def settle_features(setup: Setup, run_dir: Path) -> Setup:
@@ -53,45 +57,79 @@ def features_for_scores(setup: Setup) -> Features | None:
     """What scores look with; None where there is no score. Raises GantoolError where it cannot be had."""
     if not _looks(setup):
         return None
+    build_scores(setup.config.score)  # for its mistakes, before a classifier is trained
     return build_features(setup.config.features, {"source": setup.source, "device": str(setup.device)})
 
 
-def build_monitors(
-    setup: Setup, data: Stream, image_set: ImageSet, features: Features | None, written: Written
-) -> list[Every]:
-    """The chosen monitors; on other ranks than the first those that all ranks share the work of: the scores.
+def scores_to_come(setup: Setup, features: Features | None) -> dict[str, Score]:
+    """The scores that are measured while the run trains, by their names. Raises GantoolError for what is wrong with
+    them, as far as it shows before images are read."""
+    if features is None:
+        return {}
+    scores, found = build_scores(setup.config.score), {}
+    for name, monitor in setup.config.monitor.items():
+        kind = find(monitor.target, f"monitor.{name}")
+        if inspect.isclass(kind) and issubclass(kind, Scores):
+            check_standing(setup.game, monitor.rest.get("standing_statistics", 0))
+            num = monitor.rest.get("num", NUM)
+            found = foreseen(features, scores, setup.source, num, setup.config.num_classes)
+    return found
+
+
+@dataclass(frozen=True)
+class Monitors:
+    """The chosen monitors, by name: those that look at no images of the data set first, so that what is wrong with them
+    shows before images are read.
 
     They are handed, by the names of their parameters: fixed (`fixed(count)` real images, always the same; with
-    `classes=n` so many of each), image_set, num_classes, class_names, game, device, and where there is a score features
-    and scores. One that has nothing to do in this run is left out; where the user chose it, GantoolError.
+    `classes=n` so many of each), image_set, source, num_classes, class_names, game, device, and where there is a score
+    features and scores. One that has nothing to do in this run is left out; where the user chose it, GantoolError.
     """
-    handed: dict[str, object] = {
-        "fixed": data.fixed,
-        "image_set": image_set.test or image_set,
-        "num_classes": setup.config.num_classes,
-        "class_names": image_set.class_names,
-        "game": setup.game,
-        "device": setup.device,
-    }
-    if features is not None:
-        handed |= {"features": features, "scores": build_scores(setup.config.score)}
-    built: list[Every] = []
-    for name, monitor in setup.config.monitor.items():
-        path = f"monitor.{name}"
-        needed = [p for p in ("features", "scores") if p in parameters(find(monitor.target, path)) and p not in handed]
-        try:
-            if needed:
-                raise DoesNotApply(f"monitor.{name} looks at scores, and there is none: add score=fd, or leave it out")
-            part = build(monitor.rest, path, handed, kind=Callable[..., Record])
-        except DoesNotApply:
-            if "monitor" in written.typed or any(key.startswith(f"{path}.") for key in written.typed):
-                raise
-            continue
-        if rank() and not isinstance(part, Scores):
-            continue
-        interval = setup.images(monitor.every, f"{path}.every", images_per_epoch=data.num_images)
-        built.append(Every(interval, part, monitor.at_start))
-    return built
+
+    setup: Setup
+    features: Features | None
+    written: Written
+    built: dict[str, Callable[..., Record]] = field(default_factory=dict)
+
+    def build(self, **images: object) -> None:
+        """Adds those that can be built with these images, handed by name."""
+        setup = self.setup
+        handed: dict[str, object] = {
+            "source": setup.source,
+            "num_classes": setup.config.num_classes,
+            "class_names": list(setup.source.class_names),
+            "game": setup.game,
+            "device": setup.device,
+            **images,
+        }
+        if self.features is not None:
+            handed |= {"features": self.features, "scores": build_scores(setup.config.score)}
+        for name, monitor in setup.config.monitor.items():
+            path = f"monitor.{name}"
+            lacking = parameters(find(monitor.target, path)).keys() & {"features", "scores", *_IMAGES} - handed.keys()
+            if name in self.built:
+                continue
+            try:
+                if lacking - _IMAGES:
+                    text = f"monitor.{name} looks at scores, and there is none: add score=fd, or leave it out"
+                    raise DoesNotApply(text)
+                if lacking:
+                    continue
+                self.built[name] = build(monitor.rest, path, handed, kind=Callable[..., Record])
+            except DoesNotApply:
+                if "monitor" in self.written.typed or any(key.startswith(f"{path}.") for key in self.written.typed):
+                    raise
+
+    def all(self, data: Stream, image_set: ImageSet) -> list[Every]:
+        """Every one, in the order of the configuration; on other ranks than the first those that all ranks share the
+        work of: the scores."""
+        self.build(fixed=data.fixed, image_set=image_set.test or image_set)
+        found = []
+        for name, monitor in self.setup.config.monitor.items():
+            if name in self.built and (not rank() or isinstance(self.built[name], Scores)):
+                interval = self.setup.images(monitor.every, f"monitor.{name}.every", images_per_epoch=data.num_images)
+                found.append(Every(interval, self.built[name], monitor.at_start))
+        return found
 
 
 def scores_of(monitors: Sequence[Every]) -> Scores | None:
@@ -105,10 +143,10 @@ def scorer_of(monitors: Sequence[Every]) -> Scorer | None:
     return scores.scorer if scores else None
 
 
-def build_trackers(setup: Setup, scorer: Scorer | None = None) -> dict[str, Callable[..., Tracker]]:
+def build_trackers(setup: Setup, scores: Iterable[str] = ()) -> dict[str, Callable[..., Tracker]]:
     """What makes the chosen trackers, by name, handed the tags of the scores as `metrics` where their signature has it;
     raises GantoolError where a package is missing or one is no tracker."""
-    handed = {"metrics": [f"metrics/{name}" for name in scorer.names] if scorer else []}
+    handed = {"metrics": [f"metrics/{name}" for name in scores]}
     made: dict[str, Callable[..., Tracker]] = {}
     for name, node in setup.config.logger.items():
         target = find(node["_target_"], f"logger.{name}")
@@ -152,12 +190,13 @@ def build_watchdog(
     return [Every(every, watchdog, end_look=watchdog.end_look)]
 
 
-def build_ending(setup: Setup, scorer: Scorer | None, started: float) -> Ending:
-    """What ends the run early; `started` is when its process began with it, by time.monotonic().
+def build_ending(setup: Setup, scores: Mapping[str, Score], started: float) -> Ending:
+    """What ends the run early, by its scores among others; `started` is when its process began with it, by
+    time.monotonic().
 
     Raises GantoolError for one that is not measured.
     """
-    trainer, names = setup.config.trainer, scorer.names if scorer else []
+    trainer, names = setup.config.trainer, list(scores)
     stop, target = trainer.stop, trainer.target or {}
     asked = {f"trainer.target.{name}": name for name in target}
     if stop is not None:
@@ -171,6 +210,6 @@ def build_ending(setup: Setup, scorer: Scorer | None, started: float) -> Ending:
         metric=(stop.metric or next(iter(names), None)) if stop else None,
         patience=stop.patience if stop else None,
         target=target,
-        higher_is_better=scorer.higher_is_better if scorer else (),
+        higher_is_better=[name for name, score in scores.items() if score.higher_is_better],
         deadline=started + limit,
     )

@@ -1,21 +1,21 @@
 """What a run needs before its first round, from a configuration that was set up."""
 
 import logging
+from collections.abc import Collection
 from pathlib import Path
 
 from gantool.config import Written
 from gantool.data.cache import prepare
 from gantool.data.stream import Stream
 from gantool.errors import GantoolError, did_you_mean
-from gantool.metrics.scorer import Scorer
 from gantool.ranks import from_first, rank
-from gantool.runs.build import Setup, build_state, build_stream
+from gantool.runs.build import Setup, build_state, build_stream, check_batches
 from gantool.runs.monitors import (
+    Monitors,
     build_ending,
-    build_monitors,
     build_trackers,
     features_for_scores,
-    scorer_of,
+    scores_to_come,
     settle_features,
 )
 from gantool.runs.resuming import check_changes, record_of
@@ -41,8 +41,14 @@ def get_ready(
 
     Raises GantoolError for the mistakes that show now; nothing is written but what is prepared of the data.
     """
-    build_trackers(setup)  # for its mistakes, before images are prepared
+    build_trackers(setup)  # for its mistakes: all that can be told without images is told before they are prepared
+    check_batches(setup)
     features = features_for_scores(setup)
+    scores, monitors = scores_to_come(setup, features), Monitors(setup, features, written)
+    monitors.build()
+    if in_sweep or "sweep_metric" in written.typed:
+        check_sweep_metric(setup.config.sweep_metric, scores, in_sweep=in_sweep)
+    ending = build_ending(setup, scores, started)
     image_set = prepare(setup.source, on_bad_image=setup.config.dataset.on_bad_image, progress=rank() == 0)
     data = build_stream(setup, image_set)
     state = build_state(setup, len(image_set.images))
@@ -55,19 +61,15 @@ def get_ready(
             setup.config.trainer.ema_half_life,
             state.progress.total / 20_000,
         )
-    monitors = build_monitors(setup, data, image_set, features, written)
-    if in_sweep or "sweep_metric" in written.typed:
-        check_sweep_metric(setup.config.sweep_metric, scorer_of(monitors), in_sweep=in_sweep)
-    return state, data, monitors, build_ending(setup, scorer_of(monitors), started)
+    return state, data, monitors.all(data, image_set), ending
 
 
-def check_sweep_metric(metric: str | None, scorer: Scorer | None, *, in_sweep: bool) -> None:
+def check_sweep_metric(metric: str | None, scores: Collection[str], *, in_sweep: bool) -> None:
     """Raises GantoolError where there is no sweep to rank, or no such score."""
     if metric is None:
         return
     if not in_sweep:
         raise GantoolError(f"sweep_metric={metric} ranks the jobs of a sweep: add -m, or leave it out")
-    names = scorer.names if scorer else []
-    if metric not in names:
-        listed = ", ".join(names) or "none"
-        raise GantoolError(f"sweep_metric={metric}{did_you_mean(metric, names)}: the scores of this run are {listed}")
+    if metric not in scores:
+        listed = ", ".join(scores) or "none"
+        raise GantoolError(f"sweep_metric={metric}{did_you_mean(metric, scores)}: the scores of this run are {listed}")

@@ -103,7 +103,10 @@ class _Run:
         """Resumes where there is a checkpoint, trains, and says where to look."""
         setup, state, trainer, first = self.setup, self.state, self.setup.config.trainer, rank() == 0
         scorer, is_job = scorer_of(self.monitors), self.hydra.mode == RunMode.MULTIRUN
-        best_metric, trackers = scorer.names[0] if scorer else None, build_trackers(setup, scorer) if first else {}
+        best_metric, trackers = (
+            scorer.names[0] if scorer else None,
+            build_trackers(setup, scorer.names if scorer else ()) if first else {},
+        )
         judge = judge_of(setup.config.study, self.run_dir, self.monitors, state.progress.total) if is_job else None
         checkpoints = Checkpoints(self.run_dir, trainer.keep_checkpoints, state.check)
         resumed = self.resume(checkpoints)
