@@ -25,12 +25,15 @@ from gantool.config.messages import as_typed
 from gantool.config.resolvers import register_resolvers
 from gantool.config.wording import in_one_line
 from gantool.errors import GantoolError, InUse
+from gantool.folder import in_use
 from gantool.launch import agree_on_start
 from gantool.paths import conf_dir, expanded, settle_outputs
 from gantool.runs.output import writing
 from gantool.runs.start import train_run
 from gantool.runs.trained import TrainedRun, open_run
 from gantool.screen import Plain
+
+_OURS = ("hydra.run.dir=", "hydra.searchpath=")  # Hydra's words that mean something here
 
 
 def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None, **more: object) -> TrainedRun:
@@ -52,7 +55,7 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
     for word in overrides:
         if word.startswith(("hydra/launcher=", "hydra.launcher.", "hydra.sweep.")):
             raise GantoolError(f"{word} belongs to a sweep: use gantool train -m, or leave it out")
-        if word.lstrip("+").startswith("hydra.") and not word.startswith(("hydra.run.dir=", "hydra.searchpath=")):
+        if word.lstrip("+").startswith("hydra.") and not word.lstrip("+").startswith(_OURS):
             raise GantoolError(f"{word} does nothing here: leave it out")
     words = quote_paths([], overrides)
     check_values(words)
@@ -78,7 +81,7 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
     try:
         train_run(cfg, folder, whole.hydra)
     except Exception as error:
-        if status_time(folder) != before and not isinstance(error, InUse):
+        if status_time(folder) != before and not (isinstance(error, InUse) or in_use(folder)):
             kind = "" if isinstance(error, GantoolError) else f"{type(error).__name__}: "
             record_failure(folder, f"{kind}{error}")
         raise

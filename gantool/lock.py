@@ -1,5 +1,6 @@
 """A lock between processes that cannot be left behind: the system drops it when its holder ends, however it ends."""
 
+import errno
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,15 +36,17 @@ def is_held(path: Path) -> bool:
     it leads to."""
     if path.is_symlink() or not path.is_file():
         return False
-    if sys.platform != "win32":  # FileLock would write, which somebody else's folder does not allow
+    if sys.platform != "win32":  # FileLock would write, which somebody else's folder does not allow; some disks need it
         try:
             with path.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
-        except OSError:
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.ENOTSUP):
+                return False
+        else:
             return False
-        return False
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)

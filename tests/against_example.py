@@ -116,6 +116,7 @@ def main(words: list[str]) -> None:
         judges.append(Lite2Features())
     if image_set.labels is not None and not isinstance(source, TwoSided):
         judges.append(ClassifierFeatures(source, num_images=CLASSIFIED))
+        judges[-1].prepare()
     for features in judges:
         scorer = Scorer(features, {"fd": FrechetDistance()}, image_set, num=NUM)
         found = {name: distance(images, scorer) for name, (_, images) in sides.items()}

@@ -218,7 +218,7 @@ def test_the_share_of_the_class_asked_for_is_logged(in_tmp: Path) -> None:
             assert request.labels is not None
             return of_class[request.labels].float() / 127.5 - 1
 
-    monitor = LabelAgreement(DigitFeatures(), Mnist5k(None), CPU, num_classes=10)
+    monitor = LabelAgreement(DigitFeatures(), image_set, CPU, num_classes=10)
     record = monitor(Known(), torch.nn.ModuleDict(), Progress())  # pyright: ignore[reportArgumentType]
     assert record.scalars == {"codes/label": 0.7}
     train(in_tmp / "run", *SCORED, "model.conditional=true", rounds=2)

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from gantool.cli.main import main
+from gantool.runs.output import sole_user
+from runs import small, train
 
 WRONG = [
     ("score=recall score.recall.k=0", "score: k=0: choose at least 1"),
@@ -27,6 +29,12 @@ WRONG = [
     ("monitor.samples.every=1", "monitor.samples.every=1"),
     ("trainer.checkpoint_seconds=-1", "trainer.checkpoint_seconds=-1"),
     ("init=nowhere", "init=nowhere"),
+    ("monitor.scores.num=40,1 -m", "nothing is trained, as 1 of 2 jobs fail"),
+    ("study.objective=fd_digit optimizer.lr=1e-4,1e-3 -m hydra/sweeper=study", "study.objective=fd_digit (did you"),
+    ("trainer.batch_size=auto score=cas", "cas needs a conditional model"),
+    ("features=classifier trainer.target={fd:1}", "no score 'fd'"),
+    ("dataset.shift=32", "choose 0 to 31 pixels"),
+    ("dataset.zoom=1.001", "it adds no pixel"),
     ("sweep_metric=fd_digit trainer.seed=1,2 -m", "the scores of this run are fd_digits"),
 ]
 
@@ -37,7 +45,24 @@ def test_nothing_is_prepared_for_a_run_that_cannot_be(
 ) -> None:
     monkeypatch.setenv("GANTOOL_CACHE", str(in_tmp / "cache"))
     where = "hydra.sweep.dir=run" if "-m" in words else "hydra.run.dir=run"
-    assert main(["train", *words.split(), "trainer.batch_size=8", "trainer.duration=2it", where]) == 1
+    size = [] if "trainer.batch_size" in words else ["trainer.batch_size=8"]
+    assert main(["train", *words.split(), *size, "trainer.duration=2it", where]) == 1
     error = capfd.readouterr().err
     assert line in error and "preparing" not in error and not (in_tmp / "run").exists(), error
     assert not list((in_tmp / "cache").glob("*/*")), "something was prepared"
+
+
+def test_weights_that_do_not_fit_and_folders_in_use_are_told_before_too(
+    in_tmp: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    train(in_tmp / "run", model="mlp", rounds=1)
+    capfd.readouterr()
+    monkeypatch.setattr("gantool.runs.ready.prepare", lambda *words, **more: pytest.fail("images were prepared"))
+    for words, line in (
+        (small(in_tmp / "other", "init=run", model="r3gan"), "run: its weights do not fit these networks"),
+        (small(in_tmp / "run", model="mlp", rounds=2), "is in use by another process"),
+    ):
+        with sole_user(in_tmp / "run"):
+            assert main(words) == 1
+        error = capfd.readouterr().err
+        assert line in error and error.count("\n") == 1, error

@@ -10,7 +10,7 @@ import gantool
 from gantool.cli import main
 from gantool.errors import GantoolError
 from gantool.folder import way_on
-from gantool.runs.start import sole_user
+from gantool.runs.output import sole_user
 
 UNMADE = {"file/run": "Not a directory", "a" * 300: "File name too long"}
 

@@ -100,9 +100,12 @@ def test_deep_colours_that_cannot_be_kept_are_told(ending: str, tmp_path: Path, 
         made = prepare(Folder(str(tmp_path), resolution=24, fitting=Fitting(bits=bits)))
         assert made.images.dtype == torch.uint8 and made.images.float().mean() == pytest.approx(127.5, abs=3)
     assert "  colours read with 8 of their 16 bits (PNG and .npy keep all): 1\n" in capsys.readouterr().err
-    for fitting in (Fitting(bits=16), Fitting(range="auto")):
-        with pytest.raises(GantoolError, match=r"0\.\w+ .*16-bit colours of \w+ are read with 8: set dataset.bits=8"):
+    for fitting, fix in ((Fitting(bits=16), "set dataset.bits=8, or save PNG"), (Fitting(range="auto"), "save PNG")):
+        with pytest.raises(GantoolError, match=rf"0\.\w+ .*16-bit colours of \w+ are read with 8: {fix}"):
             prepare(Folder(str(tmp_path), resolution=24, fitting=fitting))
+    full = prepare(Folder(str(tmp_path), resolution=24, fitting=Fitting(range="full", bits=8)))  # read by another way
+    assert full.images.float().mean() == pytest.approx(127.5, abs=3)
+    assert "colours read with 8 of their 16 bits" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("channels", [2, 4])

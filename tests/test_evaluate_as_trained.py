@@ -46,6 +46,25 @@ def test_a_run_gets_its_own_scores_and_the_usual_ones(in_tmp: Path) -> None:
     assert evaluated(run, "score=[fd,is]")["scores"]["is_digits"] != pytest.approx(found["is_digits"], rel=1e-6)
 
 
+def test_runs_without_labels_beside_others_have_no_score_of_labels(in_tmp: Path) -> None:
+    """In either order; of one run whose training had it, it is measured."""
+    with_labels, without = in_tmp / "with", in_tmp / "without"
+    train(
+        with_labels,
+        "score=[fd,cas]",
+        "score.cas.num_images=256",
+        "model.conditional=true",
+        *SCORED,
+        model="mlp",
+        rounds=1,
+    )
+    train(without, "score=fd", *SCORED, model="mlp", rounds=1)
+    for runs in ((with_labels, without), (without, with_labels)):
+        assert main(["evaluate", f"run=[{runs[0]},{runs[1]}]"]) == 0
+        (path,) = (without / "evaluated").rglob("*.json")
+        assert json.loads(path.read_text())["scores"].keys() == {f"{kind}_digits" for kind in USUAL}
+
+
 def test_features_without_classes_have_no_score_of_classes(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = in_tmp / "run"
     train(run, "score=fd", *SCORED, model="mlp", rounds=1)

@@ -12,6 +12,8 @@ from extent import some, thorough
 from gantool.cli.main import main
 from gantool.config import Written
 from gantool.config.composed import settings
+from gantool.data.cache import prepare
+from gantool.data.mnist import Mnist5k
 from gantool.errors import GantoolError
 from gantool.networks import mlp
 from gantool.runs import fitting, rehearsal
@@ -48,6 +50,8 @@ def trainer(run: Path) -> tuple[object, object]:
 
 @pytest.mark.usefixtures("few_fit")
 def test_out_of_memory_names_the_microbatch_that_fits(in_tmp: Path, capfd) -> None:
+    prepare(Mnist5k())  # which is told where nobody has
+    capfd.readouterr()
     for more in ([], ["trainer.dry_run=true"]):
         assert main([*MLP, "trainer.batch_size=32", *more]) == 1
         error = capfd.readouterr().err
@@ -75,6 +79,7 @@ def test_the_microbatch_is_found_and_kept(in_tmp: Path, capfd) -> None:
 
 def test_a_run_that_began_with_a_number_is_not_fitted_in_silence(in_tmp: Path, capfd) -> None:
     train(in_tmp / "run", model="mlp", rounds=1)
+    capfd.readouterr()
     for word in ("auto", "auto-micro"):
         assert main(["train", f"resume={in_tmp / 'run'}", f"trainer.batch_size={word}", "trainer.duration=2it"]) == 1
         error = capfd.readouterr().err

@@ -118,6 +118,7 @@ def test_outputs_may_lie_below_home_in_python_too(in_tmp: Path, monkeypatch: pyt
 def test_words_of_commands_that_do_nothing_are_refused(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
     train(in_tmp / "a", model="mlp", rounds=1)
     shutil.copytree(in_tmp / "a", in_tmp / "b")
+    capfd.readouterr()
     for words, told in (
         (["export", "run=a", "format=torch", "license=mit"], "license=mit is for the model card of a snapshot"),
         (["report", "run=[a,b]", "trust=true"], "trust=true is for the page of one run or sweep"),

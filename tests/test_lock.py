@@ -4,6 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 from threading import Event, Thread
+from time import sleep
 
 from gantool.lock import is_held, locked
 
@@ -20,6 +21,7 @@ def test_who_asks_keeps_nobody_out(tmp_path: Path) -> None:
     def ask() -> None:
         while not over.is_set():
             is_held(path)
+            sleep(0.001)  # three threads without a pause keep a shared lock for seconds
 
     asking = [Thread(target=ask) for _ in range(3)]
     for thread in asking:
@@ -44,8 +46,11 @@ def test_a_lock_that_may_only_be_read_is_seen() -> None:
             with locked(path if held else Path(folder) / "other"):
                 path.chmod(0o444)
                 if (child := os.fork()) == 0:
-                    if os.geteuid() == 0:  # who may write everywhere
-                        os.setuid(65534)
-                    os._exit(is_held(path))
+                    try:
+                        if os.geteuid() == 0:  # who may write everywhere
+                            os.setuid(65534)
+                        os._exit(is_held(path))
+                    finally:
+                        os._exit(2)
                 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == held
             path.chmod(0o644)

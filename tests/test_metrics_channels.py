@@ -1,13 +1,12 @@
 """Every feature space sees images of any number of channels: of two the first, of more the first three."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from torch import Tensor, nn
 
 from extent import some
 from gantool.batch import Batch, Request
+from gantool.data.image_set import ImageSet
 from gantool.game import Progress
 from gantool.metrics.digits import DigitFeatures
 from gantool.metrics.efficientnet import EfficientNetFeatures
@@ -66,9 +65,9 @@ def test_classifiers_see_all_channels_as_scores_do(channels: int) -> None:
         def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
             return images, nn.functional.one_hot(images[:, -1].long().flatten(), 256)
 
-    source = SimpleNamespace(name="", class_names=names, vectors=False, resolution=1, channels=channels)
-    device, known = torch.device("cpu"), Known()
-    asked = LabelAgreement(Reader(), source, device, 3)  # pyright: ignore[reportArgumentType]
-    coded = CodeAgreement(Reader(), source, device, known, 0)  # pyright: ignore[reportArgumentType]
+    pixels = torch.zeros(3, channels, 1, 1, dtype=torch.uint8)
+    image_set, device, known = ImageSet(pixels, torch.arange(3), names, "", ""), torch.device("cpu"), Known()
+    asked = LabelAgreement(Reader(), image_set, device, 3)  # pyright: ignore[reportArgumentType]
+    coded = CodeAgreement(Reader(), image_set, device, known, 0)  # pyright: ignore[reportArgumentType]
     for monitor, name in ((asked, "codes/label"), (coded, "codes/category0")):
         assert monitor(known, nn.ModuleDict(), Progress()).scalars == {name: 1.0}  # pyright: ignore[reportArgumentType]

@@ -45,8 +45,10 @@ def test_is_fitted_once_and_says_how_good_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_cache_of_digits: None
 ) -> None:
     first = ClassifierFeatures(Mnist5k(resolution=12), num_images=8000)
+    first.prepare()
     monkeypatch.setattr(classifier, "fit", None)  # a second fit would fail
     again = ClassifierFeatures(Mnist5k(resolution=12), num_images=8000)
+    again.prepare()
     assert first.weights_hash == again.weights_hash and len(first.weights_hash) == 8
     assert first.class_names == tuple("0123456789") and first.score_name("fd") == "fd_classifier"
     assert first.details == again.details and first.details["classifier_data"] == "mnist-5k all"

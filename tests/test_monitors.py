@@ -1,7 +1,6 @@
 """Monitors see what they should and change nothing: weights, buffers, gradients, modes, random numbers."""
 
 from collections.abc import Callable
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -179,8 +178,8 @@ def test_every_class_is_asked_for_in_turn_where_there_are_many() -> None:
         def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
             return images, nn.functional.one_hot(images.long().flatten(), 256)
 
-    source = SimpleNamespace(name="", class_names=names, vectors=False)
-    monitor = LabelAgreement(Reader(), source, torch.device("cpu"), 250)  # pyright: ignore[reportArgumentType]
+    image_set = ImageSet(torch.zeros(1, 1, 1, 1), torch.zeros(1).long(), names, "", "")
+    monitor = LabelAgreement(Reader(), image_set, torch.device("cpu"), 250)  # pyright: ignore[reportArgumentType]
     record = monitor(Known(), nn.ModuleDict(), START)  # pyright: ignore[reportArgumentType]
     assert asked == [number % 250 for number in range(2000)] and record.scalars == {"codes/label": 1.0}
 

@@ -40,3 +40,13 @@ def test_two_states_of_a_run_need_no_more_seeds() -> None:
     assert "beyond the spread of images" in line and "seeds" not in line
     (line,) = ranking([runs[0], ended(result("y", 3.0, settings="y", seed=5), 8)], "fd").compared()
     assert "seeds may differ by more" in line
+
+
+def test_a_seed_that_has_not_ended_is_no_member_of_the_others() -> None:
+    runs = [ended(one, nimg) for one, nimg in zip(seeds(hinge=[1.5, 1.2, 9.0]), (70_000, 70_000, 2000), strict=True)]
+    for state in ("stopped", "running elsewhere"):
+        groups = ranking([*runs[:2], replace(runs[2], state=state)], "fd").groups
+        assert [(group.num, group.scores["fd"].value) for group in groups] == [
+            (2, pytest.approx(1.35)),
+            (1, pytest.approx(9.0)),
+        ]

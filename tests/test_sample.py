@@ -150,6 +150,7 @@ def test_mistakes_are_one_line(run: Path, words: list[str], message: str, capfd:
 
 def test_an_unconditional_run_and_one_without_a_checkpoint(in_tmp: Path, capfd: pytest.CaptureFixture) -> None:
     train(in_tmp / "run", "model/latent=uniform", rounds=1)
+    capfd.readouterr()
     for word in ("tile=64", "size=run"):
         assert main(["sample", f"run={in_tmp / 'run'}", word]) == 1
         err = capfd.readouterr().err

@@ -30,7 +30,7 @@ from gantool.data.stream import Stream
 from gantool.logging.console import Console
 from gantool.logging.log import Log
 from gantool.runs.build import Setup, build_state, build_stream, check_batches, set_up
-from gantool.runs.monitors import Monitors, build_measurements
+from gantool.runs.monitors import build_measurements, build_monitors
 from gantool.runs.parallel import arrange, check_parallel, period_of, settings_of
 from gantool.shapes import size_text
 from gantool.training.checkpoint import Checkpoints
@@ -138,7 +138,7 @@ class WholeLoop:
         step = BareStep(setup, data)
         self.state, self.data, self.settings = step.state, data, step.settings
         self.measurements = build_measurements(setup, self.state, data.num_images)
-        self.monitors = Monitors(setup, None, Written()).all(data, image_set)
+        self.monitors = build_monitors(setup, data, image_set, None, {}, Written())
         console, checkpoints = Console(self.state.progress.total, quiet=True), Checkpoints(folder)
         seconds = 3 * setup.config.trainer.checkpoint_seconds  # it plays for a third of the time
         self.recorder = Recorder(folder, Log(folder), console, checkpoints, checkpoint_seconds=seconds)

@@ -93,14 +93,14 @@ def quote_paths(flags: Sequence[str], overrides: Sequence[str]) -> list[str]:
 
 def _at_home(word: str) -> str:
     key, _, value = word.partition("=")
-    folder = key in ("hydra.run.dir", "hydra.sweep.dir") and value.startswith("~")
+    folder = key.lstrip("+") in ("hydra.run.dir", "hydra.sweep.dir") and value.startswith("~")
     return f"{key}={expanded(value)}" if folder else word
 
 
 def _quoted(word: str) -> str:
     key, equals, value = word.partition("=")
-    group = (conf_dir() / key).is_dir()  # several of its choices are no path
-    is_path = key.lstrip("+") in KEYS or ("/" in value and not group)
+    several = all(os.path.isfile(conf_dir() / key / f"{one}.yaml") for one in value.split(","))  # choices, no path
+    is_path = key.lstrip("+") in KEYS or ("/" in value and not several)
     if (
         not (equals and is_path and value)
         or re.fullmatch(r"[\w./+-]*", value, re.ASCII)
@@ -123,7 +123,7 @@ def check_mode(flags: Sequence[str], overrides: Sequence[str]) -> None:
     keys = {word.partition("=")[0].lstrip("+"): word for word in overrides}
     if word := keys.get("hydra.job.name"):
         raise GantoolError(f"{word}: hydra.job.name is the command's; leave it out")
-    if LOOKS & set(flags) or any(word.startswith("hydra.mode=") for word in overrides):
+    if LOOKS & {flag.partition("=")[0] for flag in flags} or any(word.startswith("hydra.mode=") for word in overrides):
         return
     if is_sweep(flags):
         if word := keys.get("hydra.run.dir"):

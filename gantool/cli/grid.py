@@ -8,6 +8,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
 from gantool.cli.launching import Launching
 from gantool.errors import GantoolError
+from gantool.files import check_writable
 from gantool.runs.output import writing
 from gantool.sweeps.jobs import check_varied, digest, enrol, find_job, place, standing
 
@@ -34,10 +35,12 @@ def run_grid(launching: Launching, arguments: Sequence[str]) -> None:
         else:
             jobs[composed] = (words, whole)
     if jobs:
-        launching.check(overrides)
+        check_writable(folder, "choose hydra.sweep.dir=FOLDER")
+        launching.check(overrides, until="foreseen")
         varied = tuple(f"{one.get_key_element()}=" for one in overrides if one.is_sweep_override())
         names = (" ".join(word.lstrip("+") for word in words if word.startswith(varied)) for words, _ in jobs.values())
         launching.check_each(dict(zip(names, (whole for _, whole in jobs.values()), strict=True)))
+        launching.check(overrides)
     with writing(folder, "make room or choose hydra.sweep.dir=FOLDER"):
         names = {
             composed: enrol(folder, words, composed, lambda number, whole=whole: launching.folder_name(whole, number))

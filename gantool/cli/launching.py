@@ -23,7 +23,7 @@ from gantool.launch import processes
 from gantool.sweeps.jobs import is_sweep
 
 if TYPE_CHECKING:
-    from gantool.training.loop import Every
+    from gantool.metrics.score import Score
 
 _PATIENCE = 60.0  # seconds
 
@@ -72,15 +72,17 @@ class Launching:
             for job in launcher.launch(jobs, initial_job_idx=0):
                 _ = job.return_value  # raises what the launcher met with
 
-    def check(self, overrides: Sequence[Override]) -> "list[Every]":
-        """The monitors of a run with the first of all values. Raises GantoolError for what is wrong with every job, so
-        that it is told once: the mistakes of that one that are there also without what varies."""
-        mistakes, monitors = self._look_at([first_of(one) for one in overrides])
+    def check(self, overrides: Sequence[Override], until: str = "ready") -> "Mapping[str, Score]":
+        """The scores of a run with the first of all values, by name, as far as `look` comes. Raises GantoolError
+        for what is wrong with every job, so that it is told once: the mistakes of that one that are there also without
+        what varies."""
+        mistakes, scores = self._look_at([first_of(one) for one in overrides], until)
         if mistakes:
-            alone, monitors = self._look_at([str(one.input_line) for one in overrides if not one.is_sweep_override()])
+            fixed = [str(one.input_line) for one in overrides if not one.is_sweep_override()]
+            alone, scores = self._look_at(fixed, until)
             if both := [line for line in mistakes if line in alone]:
                 raise GantoolError("\n".join(both))
-        return monitors
+        return scores
 
     def check_each(self, jobs: Mapping[str, DictConfig]) -> None:
         """Raises GantoolError with a line for each job, given by what varies and by what it composed, that its own
@@ -95,28 +97,29 @@ class Launching:
             if time.monotonic() - began > _PATIENCE:
                 break
             HydraConfig.instance().set_config(whole)
-            mistakes, _ = self.look(whole, until="read" if away else "set up")
+            mistakes, _ = self.look(whole, until="read" if away else "foreseen")
             lines += [line if line.startswith(name) else f"{name}: {line}" for line in mistakes[:1]]
         if lines:
             fix = "leave these values out, or list valid combinations in several commands with one hydra.sweep.dir"
             first = f"nothing is trained, as {len(lines)} of {len(jobs)} jobs fail: {fix}"
             raise GantoolError("\n".join([first, *lines]))
 
-    def _look_at(self, words: Sequence[str]) -> "tuple[list[str], list[Every]]":
+    def _look_at(self, words: Sequence[str], until: str) -> "tuple[list[str], Mapping[str, Score]]":
         """What `look` tells of a run with these overrides."""
         try:
-            return self.look(self.compose(words))
+            return self.look(self.compose(words), until)
         except HydraException as error:
-            return str(error).splitlines(), []
+            return str(error).splitlines(), {}
 
-    def look(self, whole: DictConfig, until: str = "ready") -> "tuple[list[str], list[Every]]":
-        """Lines about a run that composed `whole`, as far as they show before its first round; and its monitors.
-        `until`: once its settings are read, its networks set up, or all is ready."""
+    def look(self, whole: DictConfig, until: str) -> "tuple[list[str], Mapping[str, Score]]":
+        """Lines about a run that composed `whole`, as far as they show before its first round; and its scores by name.
+        `until`: once its settings are "read", all that shows before images are read is "foreseen", or it is "ready"."""
         from gantool.config import Written, drop_inherited, read
         from gantool.config.composed import without_hydra
         from gantool.runs.build import set_up
         from gantool.runs.fitting import assume_batch
-        from gantool.runs.ready import get_ready, settled
+        from gantool.runs.monitors import scorer_of
+        from gantool.runs.ready import foresee, get_ready, settled
         from gantool.runs.transfer import check_source
 
         logging.disable()  # the job will tell
@@ -127,19 +130,20 @@ class Launching:
             if until == "read":
                 drop_inherited(cfg, written)
                 read(cfg, written)
-                return [], []
-            setup = set_up(cfg, written)
-            if until == "set up":
-                return [], []
-            setup = settled(setup, self.folder)
-            check_source(setup.config.init, self.folder)
-            if processes() == 1:
-                return [], get_ready(setup, written, time.monotonic(), in_sweep=True)[2]
+                return [], {}
+            setup = settled(set_up(cfg, written), self.folder)
+            check_source(setup, self.folder)
+            if processes() > 1:
+                return [], {}
+            foreseen = foresee(setup, written, in_sweep=True)
+            if until == "foreseen":
+                return [], foreseen.measured or {}
+            scorer = scorer_of(get_ready(setup, foreseen, written, time.monotonic(), in_sweep=True)[2])
+            return [], scorer.scores if scorer else {}
         except (GantoolError, HydraException) as error:
-            return str(error).splitlines(), []
+            return str(error).splitlines(), {}
         finally:
             logging.disable(logging.NOTSET)
-        return [], []
 
 
 def _cores() -> int:

@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -19,7 +19,7 @@ from gantool.config import Written, read
 from gantool.config.composed import without_hydra
 from gantool.config.resolvers import file_name
 from gantool.config.schema import StudyConfig
-from gantool.errors import GantoolError, did_you_mean
+from gantool.errors import GantoolError, did_you_mean, require
 from gantool.launch import processes
 from gantool.lock import locked
 from gantool.runs.output import writing
@@ -87,6 +87,8 @@ def run_study(launching: Launching, arguments: Sequence[str]) -> None:
         raise GantoolError(f"trainer.time_limit={cfg.trainer.time_limit} stops a trial but does not end it: {fix}")
     from gantool.sweeps.study import draw, objectives_of, tell
 
+    drawn = ("matplotlib", "sklearn")  # at the end
+    require("study", "optuna", *drawn, *(["cmaes"] if config.sampler == "cmaes" else []), what="hydra/sweeper=study")
     plus = {one.get_key_element().lstrip("+"): one.get_key_element() for one in varied}
     search = Search(launching, config, space_of(varied), fixed, plus, time.time())
     with (
@@ -120,7 +122,6 @@ def run_study(launching: Launching, arguments: Sequence[str]) -> None:
 def _opened(search: Search, overrides: Sequence[Override]) -> "tuple[optuna.Study, Search]":
     """The study, made where there is none, and the search with its values in the order in which it began; raises
     GantoolError where it is another study than is asked for now."""
-    from gantool.runs.monitors import scorer_of
     from gantool.sweeps.study import enqueue, exists, objectives_of, open_study
 
     folder, config, common = search.folder, search.config, list(spelled(search.fixed))
@@ -128,22 +129,16 @@ def _opened(search: Search, overrides: Sequence[Override]) -> "tuple[optuna.Stud
     queued = combinations(search.space) if config.sampler == "grid" else ()
     study = open_study(folder, config.storage) if exists(folder, config.storage) else None
     if study is None or _left(study, config) > 0:
-        scorer = scorer_of(search.launching.check(overrides))
-        scores = {name: name in scorer.higher_is_better for name in scorer.names} if scorer else {}
-        known = {**scores, "seconds": False}
-        for name in asked or ():
-            if name not in known:
-                near = did_you_mean(name, known)
-                raise GantoolError(f"study.objective={name}{near}: this run can be judged by {', '.join(known)}")
-        if not (asked or scores):
-            raise GantoolError(
-                "study.objective: there is no score to go by; add score=fd, or say study.objective=seconds"
-            )
+        for until in ("foreseen", "ready"):  # what can be told before images are read comes first
+            measured = search.launching.check(overrides, until)
+            known = {**{name: score.higher_is_better for name, score in measured.items()}, "seconds": False}
+            if measured or until == "ready":
+                _check_objective(asked, known)
         if study is None:
             folder.mkdir(parents=True, exist_ok=True)
             with alone(folder, config.storage):
                 study = open_study(
-                    folder, config.storage, objectives={name: known[name] for name in asked or list(scores)[:1]}
+                    folder, config.storage, objectives={name: known[name] for name in asked or list(measured)[:1]}
                 )
                 study.set_user_attr("fixed", common)
     space = as_begun(study, search.space)
@@ -157,6 +152,16 @@ def _opened(search: Search, overrides: Sequence[Override]) -> "tuple[optuna.Stud
     if differs := sorted({*map(str, fixed if isinstance(fixed, list) else [])} ^ set(common)):
         raise GantoolError(f"the trials of the study in {folder} have other settings ({', '.join(differs)}): {ANOTHER}")
     return study, replace(search, space=space)
+
+
+def _check_objective(asked: Sequence[str] | None, known: Mapping[str, bool]) -> None:
+    """Raises GantoolError where a run cannot be judged by what is `asked`; `known`: what it can be judged by."""
+    for name in asked or ():
+        if name not in known:
+            near = did_you_mean(name, known)
+            raise GantoolError(f"study.objective={name}{near}: this run can be judged by {', '.join(known)}")
+    if not asked and len(known) == 1:
+        raise GantoolError("study.objective: there is no score to go by; add score=fd, or say study.objective=seconds")
 
 
 def _check_idle(config: StudyConfig, typed: set[str]) -> None:
@@ -216,5 +221,6 @@ def _words(search: Search, trial: Trial) -> list[str]:
     return [
         *words,
         f"hydra.sweep.subdir='{trial.job.name}'",
-        place(trial.number + 1, search.config.trials, search.began),
+        # A grid retries what failed, beyond study.trials.
+        place(trial.number + 1, max(trial.number + 1, search.config.trials), search.began),
     ]

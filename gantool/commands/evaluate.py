@@ -8,6 +8,7 @@ from pydantic import Field, PositiveInt
 
 from gantool.config.options import BLOCK, BatchSize, Latents, Out, Seed, Weights, group, key
 from gantool.errors import GantoolError, did_you_mean
+from gantool.files import check_writable
 from gantool.folder import checkpoints_in
 from gantool.launch import is_first_rank
 from gantool.paths import expanded
@@ -54,6 +55,7 @@ class Options(Weights, Latents):
 
 def evaluate(options: Options) -> None:
     """Raises GantoolError for the user's mistakes: before the long work, as far as they can be seen then."""
+    from gantool.config.composed import settings
     from gantool.ranks import process_group
     from gantool.runs.evaluations import Evaluation, print_table, ranked, save, save_table
     from gantool.runs.panel import Panel
@@ -66,9 +68,15 @@ def evaluate(options: Options) -> None:
     judging = options.model_dump(exclude={"run", "trust", "checkpoint", "ema", "device", "rank_by", "out"})
     evaluations: list[Evaluation] = []
     places: list[Path] = []
-    places_of = _places([expanded(str(run)) for run, _ in targets], options.out)
+    runs = [expanded(str(run)) for run, _ in targets]
+    places_of = _places(runs, options.out)
+    for run in runs if options.out is None else ():
+        if run.is_dir():
+            check_writable(run, "choose out=FOLDER")
     with process_group():
-        panel = Panel(load(targets[0]), **judging)
+        first = load(targets[0])
+        conditional = all(settings(run).get("model.conditional", True) for run in runs)
+        panel = Panel(first, **judging, conditional=conditional)
         names = panel.scorer.names
         if options.rank_by not in (None, *names):
             near = did_you_mean(str(options.rank_by), names)

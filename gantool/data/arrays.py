@@ -23,13 +23,15 @@ _EXTRAS = {"pydicom": "dicom", "pillow_heif": "heic"}
 
 class Numbers(NamedTuple):
     """One image as (H, W, C) numbers of its own type, its format and mode, the greatest value that its format allows
-    where that is not the type's, and whether the last channel says how opaque it is."""
+    where that is not the type's, whether the last channel says how opaque it is, and the bits of colours of which PIL
+    keeps eight, else 8."""
 
     values: np.ndarray
     kind: str
     mode: str
     top: float | None = None
     alpha: bool = False
+    bits: int = 8
 
 
 def extra(module: str, why: str) -> Any:
@@ -171,7 +173,8 @@ def read_numbers(path: Path | BinaryIO, page: int | None, formats: tuple[str, ..
             pages = [_page(file, index, content) for index in range(frames)]
             tops = {page.top for page in pages}
             values = np.concatenate([page.values for page in pages], 2)
-            return Numbers(values, kind, mode, tops.pop() if len(tops) == 1 else None)
+            top = tops.pop() if len(tops) == 1 else None
+            return Numbers(values, kind, mode, top, bits=max(page.bits for page in pages))
         return _page(file, page or 0, content)._replace(kind=kind, mode=mode)
 
 
@@ -194,8 +197,7 @@ def _page(file: Image.Image, page: int, content: bytes) -> Numbers:
         values = turned(_deep_png(content), turn)  # PIL keeps the higher eight bits of colours
         return Numbers(values, "PNG", image.mode, alpha=values.shape[2] in (2, 4))
     whole = image.mode.startswith("I")
-    if not whole and image.mode != "F" and bits > 8:
-        raise ValueError(f"{bits}-bit colours of {kind} are read with 8: set dataset.bits=8, or save PNG or .npy")
+    bits = 8 if whole or image.mode == "F" else bits
     if image.has_transparency_data and not whole:
         image = image.convert("LA" if image.mode in ("1", "L", "LA", "La") else "RGBA")
     elif image.mode not in ("L", "RGB", "F") and not whole:
@@ -206,7 +208,7 @@ def _page(file: Image.Image, page: int, content: bytes) -> Numbers:
     if whole and isinstance(file, TiffImagePlugin.TiffImageFile):
         values, top = _of_tiff(values, file.tag_v2)
     values = values if values.ndim == 3 else values[..., None]
-    return Numbers(values, kind or "", image.mode, top, alpha=image.mode in ("LA", "RGBA"))
+    return Numbers(values, kind or "", image.mode, top, image.mode in ("LA", "RGBA"), bits)
 
 
 def _of_tiff(values: np.ndarray, tags: TiffImagePlugin.ImageFileDirectory_v2) -> tuple[np.ndarray, float | None]:

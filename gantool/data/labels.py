@@ -171,7 +171,7 @@ def _csv(
     headed = rows[0][0] not in known and suffix(rows[0][0]) not in SUFFIXES  # a file that is not here is no heading
     header = rows[0] if headed else ["file", *(["label"] if width == 2 else [f"label{i}" for i in range(1, width)])]
     rows = rows[headed:]
-    if twice := next((name for name in header if header.count(name) > 1), None):
+    if twice := next((name for name in columns or header if header.count(name) > 1), None):
         raise GantoolError(f"{place}: two columns are called '{twice}': rename one")
     for name in columns:
         if name not in header[1:]:

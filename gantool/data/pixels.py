@@ -27,6 +27,7 @@ from gantool.data.source import Seen
 from gantool.errors import GantoolError
 from gantool.shapes import Resolution, sides
 
+LOST = "colours read with 8 of their 16 bits (PNG and .npy keep all)"
 HEIC = (".heic", ".heif", ".hif")
 
 # What the endings of images stand for, and no other: PIL has other programs run for some (EPS).
@@ -104,7 +105,7 @@ def open_image(path: Path | BinaryIO, name: str) -> tuple[Image.Image, Seen]:
             if image.mode not in ("L", "RGB"):
                 image = image.convert("L" if image.mode == "1" else "RGB")
             if bits > 8 and kind in ("TIFF", "PPM"):
-                remarks.append("colours read with 8 of their 16 bits (PNG and .npy keep all)")
+                remarks.append(LOST)
             peak = np.max(image.getextrema()) / 255
         return image, Seen(name, kind, mode, bits, size, float(peak), tuple(remarks))
 
@@ -161,11 +162,16 @@ def decode(
         views = [image.crop((left, 0, left + middle, height)) for left in (0, middle)]
         pixels = np.concatenate([fit(view, resolution, channels, fitting) for view in views])
         return pixels, (replace(seen, size=(middle, height)),) * 2
-    values, kind, mode, top, alpha = numbers(place, name, page)
+    values, kind, mode, top, alpha, bits = numbers(place, name, page)
     dtype, remarks = values.dtype, ()
     if alpha and channels in (1, 3):
         remarks = about_alpha(values[..., -1])
         values = on_white(values, fitting.span(dtype, found, top)[1])
+    if bits > 8:
+        if fitting.bits == 16 or fitting.range not in (None, "full"):
+            fix = "save PNG or .npy" if fitting.range else "set dataset.bits=8, or save PNG or .npy"
+            raise ValueError(f"{bits}-bit colours of {kind} are read with 8: {fix}")
+        remarks = (*remarks, LOST)
     used = extremes(values)
     values = channels_of(values, channels)
     span = fitting.span(dtype, found, top)

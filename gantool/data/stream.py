@@ -49,12 +49,8 @@ class Stream:
         self.num_images, self.channels, *self.size = image_set.images.shape
         short = min(self.size)
         self.num_classes = image_set.num_classes
-        if not 0 <= shift < short:
-            raise GantoolError(f"dataset.shift={shift}: choose 0 to {short - 1} pixels at this resolution")
+        check_moves(short, shift, zoom)
         self.zoomed = round(short * zoom)
-        if (zoom == 1) != (self.zoomed == short):
-            least = f"{1 + 1 / short:.5g}"
-            raise GantoolError(f"dataset.zoom={zoom}: it adds no pixel to {short}: set 1, or {least} or more")
         self.device = torch.device(device)
         self.flip, self.shift, self.rotation = flip, shift, rotation
         self.rank, self.world = rank, world
@@ -179,6 +175,15 @@ class Stream:
         if self.rotation:
             images = rotate(images, (2 * draws.rand() - 1) * self.rotation)
         return images
+
+
+def check_moves(short: int, shift: int, zoom: float) -> None:
+    """Raises GantoolError for moves that images with a shorter side of `short` pixels cannot make."""
+    if not 0 <= shift < short:
+        raise GantoolError(f"dataset.shift={shift}: choose 0 to {short - 1} pixels at this resolution")
+    if (zoom == 1) != (round(short * zoom) == short):
+        least = f"{1 + 1 / short:.5g}"
+        raise GantoolError(f"dataset.zoom={zoom}: it adds no pixel to {short}: set 1, or {least} or more")
 
 
 def _asked(position: int, players: Mapping[str, Player], size: int) -> list[tuple[int, int, int, int]]:

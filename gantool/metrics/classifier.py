@@ -23,6 +23,7 @@ from gantool.metrics.features import Features
 from gantool.metrics.tensors import load_tensors, save_tensors
 from gantool.paths import cache_dir
 from gantool.randomness import forked, shuffled
+from gantool.shapes import sides
 
 log = logging.getLogger(__name__)
 
@@ -121,23 +122,30 @@ class ClassifierFeatures(Features):
             raise GantoolError(f"features=classifier: {source.name} has no labels to learn; choose a labelled source")
         if num_images < 1:
             raise GantoolError(f"features.num_images={num_images}: a fit needs at least 1")
-        image_set = prepare(source, on_bad_image="skip")
-        self.shape = tuple(image_set.images.shape[1:])
-        self.class_names = tuple(image_set.class_names)
-        settings = [image_set.fingerprint, len(image_set.images), image_set.num_classes, num_images, seed, VERSION]
-        key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
-        path = cache_dir() / "classifiers" / f"{key}.safetensors"
-        state = cached(path, lambda: fitted(image_set, num_images, seed, torch.device(device)))
-        measured = float(state.pop("held_out_accuracy"))
-        self.network = SmallResNet(self.shape[0], min(self.shape[1:]), image_set.num_classes)
-        self.network.load_state_dict(state)
+        self.source, self.num_images, self.seed, self.device = source, num_images, seed, torch.device(device)
+        self.shape = (source.channels, *sides(source.resolution))
+        self.class_names = tuple(source.class_names)
+        self.network = SmallResNet(self.shape[0], min(self.shape[1:]), source.num_classes)
         self.num_features = self.network.num_features
+        self.weights_hash = ""  # until it is fitted
+        self.resize = f"bilinear with antialias to {self.shape[1]}"
+
+    def prepare(self) -> None:
+        """Fits the network, or takes it from the cache; nothing where that was done."""
+        if self.weights_hash:
+            return
+        image_set = prepare(self.source, on_bad_image="skip")
+        settings = [image_set.fingerprint, len(image_set.images), image_set.num_classes]
+        key = hashlib.sha256(json.dumps([*settings, self.num_images, self.seed, VERSION]).encode()).hexdigest()[:16]
+        path = cache_dir() / "classifiers" / f"{key}.safetensors"
+        state = cached(path, lambda: fitted(image_set, self.num_images, self.seed, self.device))
+        measured = float(state.pop("held_out_accuracy"))
+        self.network.load_state_dict(state)
         content = b"".join(state[name].numpy().tobytes() for name in sorted(state))
         self.weights_hash = hashlib.sha256(content).hexdigest()[:8]
-        self.resize = f"bilinear with antialias to {self.shape[1]}"
         self.details = {
             "classifier_data": f"{image_set.name} {image_set.split}",
-            "classifier_images": num_images,
+            "classifier_images": self.num_images,
             "classifier_accuracy": round(measured, 4),
         }
         self.requires_grad_(False).eval()

@@ -30,6 +30,9 @@ class Features(nn.Module, ABC):
         """uint8 (N, C, H, W) to float32 features (N, num_features) and logits (N, classes); where C is neither 1 nor 3
         images.colours helps."""
 
+    def prepare(self) -> None:
+        """What takes minutes, or looks at a data set's images: called once all that can be refused before was."""
+
     @classmethod
     def why_not(cls, weights: object = None, **others: object) -> str | None:
         """Why it cannot be had here with these arguments, in words; None where it can. What has to be fetched is."""

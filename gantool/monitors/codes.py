@@ -1,30 +1,58 @@
 """How well generated images are of the class asked for, and how well a code of the latent tells classes that nobody
 showed the generator (InfoGAN, Chen 2016)."""
 
+from collections.abc import Sequence
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 
 from gantool.batch import Batch, Draws, Request
-from gantool.data.source import Source
-from gantool.data.two_sided import TwoSided
+from gantool.data.image_set import ImageSet
 from gantool.errors import DoesNotApply
 from gantool.game import Game, Progress
-from gantool.images import to_uint8
+from gantool.images import normalise, to_uint8
 from gantool.logging.record import Record
 from gantool.metrics.features import Features
 from gantool.randomness import forked
-from gantool.shapes import sides
 
 _ROUNDS = 20  # traversals looked at: 20 of ten latents and ten values are 2,000 images
 _BATCH = 100
-_ROWS = 10  # latents of one traversal
 
 
-def check_classes(monitor: str, features: Features, source: Source | TwoSided) -> None:
+class Described(Protocol):
+    """A data set, prepared or not."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def class_names(self) -> Sequence[str]: ...
+    @property
+    def vectors(self) -> object: ...  # its labels where they are, or whether they are; None, False: they are classes
+
+
+def check_labels(features: Features, data: Described, num_classes: int) -> None:
+    """Raises DoesNotApply where LabelAgreement does not."""
+    if not num_classes:
+        raise DoesNotApply("monitor=labels is for conditional models: add model.conditional=true, or leave it out")
+    check_classes("labels", features, data)
+
+
+def check_codes(features: Features, data: Described, game: Game, num_classes: int) -> None:
+    """Raises DoesNotApply where CodeAgreement does not."""
+    if not game.codes:
+        raise DoesNotApply("monitor=codes is for latents with categorical codes: add model/latent=structured")
+    if num_classes:
+        raise DoesNotApply("monitor=codes: with model.conditional=true the label is the class; leave it out")
+    check_classes("codes", features, data)
+
+
+def check_classes(monitor: str, features: Features, data: Described) -> None:
     """Raises DoesNotApply unless the features' classifier knows the classes of the data set."""
-    if source.vectors or not features.class_names or list(features.class_names) != list(source.class_names):
+    vectors = data.vectors is not None and data.vectors is not False
+    if vectors or not features.class_names or list(features.class_names) != list(data.class_names):
         raise DoesNotApply(
-            f"monitor={monitor} needs a classifier that knows the classes of {source.name}; that of "
+            f"monitor={monitor} needs a classifier that knows the classes of {data.name}; that of "
             f"features={features.name} does not: choose features=classifier, or leave it out"
         )
 
@@ -37,11 +65,9 @@ class LabelAgreement:
     """
 
     def __init__(
-        self, features: Features, source: Source | TwoSided, device: torch.device, num_classes: int, seed: int = 0
+        self, features: Features, image_set: ImageSet, device: torch.device, num_classes: int, seed: int = 0
     ) -> None:
-        if not num_classes:
-            raise DoesNotApply("monitor=labels is for conditional models: add model.conditional=true, or leave it out")
-        check_classes("labels", features, source)
+        check_labels(features, image_set, num_classes)
         self.features, self.seed, self.device, self.num_classes = features.to(device), seed, device, num_classes
 
     def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
@@ -66,25 +92,15 @@ class CodeAgreement:
     """
 
     def __init__(
-        self,
-        features: Features,
-        source: Source | TwoSided,
-        device: torch.device,
-        game: Game,
-        num_classes: int,
-        seed: int = 0,
+        self, features: Features, image_set: ImageSet, device: torch.device, game: Game, num_classes: int, seed: int = 0
     ) -> None:
-        if not game.codes:
-            raise DoesNotApply("monitor=codes is for latents with categorical codes: add model/latent=structured")
-        if num_classes:
-            raise DoesNotApply("monitor=codes: with model.conditional=true the label is the class; leave it out")
-        check_classes("codes", features, source)
+        check_codes(features, image_set, game, num_classes)
         self.features, self.seed, self.device = features.to(device), seed, device
-        self.shape = (_ROWS, source.channels, *sides(source.resolution))
+        self.images = normalise(image_set.images[:10])
 
     def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
         """Scalars codes/category0, ...."""
-        batch = Batch(torch.zeros(self.shape, device=self.device))  # only its number of images tells
+        batch = Batch(self.images.to(self.device))
         seen: dict[str, list[Tensor]] = {}
         with forked(self.device):
             torch.manual_seed(self.seed)

@@ -12,7 +12,7 @@ from gantool.config import Train, Written, build, drop_inherited, make_absolute,
 from gantool.config.messages import not_a_group
 from gantool.config.parts import find, parameters
 from gantool.data.source import Source
-from gantool.data.stream import Stream
+from gantool.data.stream import Stream, check_moves
 from gantool.data.two_sided import TwoSided
 from gantool.errors import GantoolError
 from gantool.game import Augment, Auxiliary, Game, Loss, Progress, Regularizer
@@ -25,6 +25,7 @@ from gantool.runs.freezing import frozen_parameters
 from gantool.runs.scheduled import check_schedules
 from gantool.runs.sources import build_source, check_is_source, fill_in
 from gantool.schedules import Schedule, parse_duration
+from gantool.shapes import sides
 from gantool.training.ema import EMA
 from gantool.training.hardware import (
     MixedPrecision,
@@ -104,6 +105,7 @@ def set_up(cfg: DictConfig, written: Written) -> Setup:
             here = local_processes() if device.type == "cpu" else 1  # that share this memory
             check_memory(game, source, trainer.batch_size, here / processes(), total_memory(device))
             check_sides(game, source)
+            check_moves(min(sides(source.resolution)), config.dataset.shift, config.dataset.zoom)
             if len(mistakes) == known:  # a round of numbers that are refused tells nothing of shapes
                 check_shapes(game, source)
             frozen = frozen_parameters(game, trainer.freeze or {}, blank(game, source))

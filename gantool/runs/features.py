@@ -65,8 +65,9 @@ def build_scores(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, Score]:
     return {kind: build(node, f"score.{kind}", kind=Score) for kind, node in nodes.items()}
 
 
-def build_features(node: Mapping[str, Any], handed: Mapping[str, object]) -> Features:
+def build_features(node: Mapping[str, Any], handed: Mapping[str, object], *, prepared: bool = True) -> Features:
     """The feature extractor that `node` describes; its arguments that are null and stand in `handed` are taken there.
+    `prepared`: it is to be used at once.
 
     Raises GantoolError where it names nothing, nothing that is a feature extractor, or one that cannot be had.
     """
@@ -82,4 +83,6 @@ def build_features(node: Mapping[str, Any], handed: Mapping[str, object]) -> Fea
     needed = [name for name in Features.__annotations__ if name not in vars(Features)]
     if missing := [name for name in needed if getattr(features, name, None) is None]:
         raise GantoolError(f"features._target_={node['_target_']} lacks {', '.join(missing)}")
+    if prepared:
+        features.prepare()
     return features

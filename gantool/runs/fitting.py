@@ -3,7 +3,7 @@
 import gc
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -139,10 +139,12 @@ def assume_batch(cfg: DictConfig) -> str | None:
     return asked
 
 
-def settle_batch(cfg: DictConfig, written: Written, run_dir: Path) -> None:
+def settle_batch(
+    cfg: DictConfig, written: Written, run_dir: Path, look: Callable[[Setup], object] = check_parallel
+) -> None:
     """Writes the numbers that fit into `cfg` where it says trainer.batch_size=auto: the largest batch, the recipe's
     doubled as long as it fits and training gets faster; or auto-micro: the largest micro-batch for the recipe's batch.
-    A run that is there keeps what it began with.
+    A run that is there keeps what it began with. `look` is called before images are read: it may refuse the run.
 
     Raises GantoolError where none fits, under torchrun, and as set_up does.
     """
@@ -166,7 +168,7 @@ def settle_batch(cfg: DictConfig, written: Written, run_dir: Path) -> None:
     if asked == "auto-micro" and cfg.trainer.microbatch is not None:
         raise GantoolError("trainer.batch_size=auto-micro chooses trainer.microbatch: leave one of them out")
     setup = set_up(deepcopy(cfg), written)
-    check_parallel(setup)
+    look(setup)
     check_batches(setup)
     image_set = prepare(setup.source, on_bad_image=setup.config.dataset.on_bad_image)
     trainer, num_images = setup.config.trainer, len(image_set.images)

@@ -2,8 +2,9 @@
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -21,10 +22,11 @@ from gantool.logging.tracker import Tracker
 from gantool.metrics.features import Features
 from gantool.metrics.score import Score
 from gantool.metrics.scorer import Scorer
+from gantool.monitors.codes import CodeAgreement, LabelAgreement, check_codes, check_labels
 from gantool.monitors.scores import NUM, Scores, foreseen
 from gantool.ranks import from_first, rank
 from gantool.runs.build import Setup
-from gantool.runs.features import build_features, build_scores, choose
+from gantool.runs.features import build_features, choose
 from gantool.sampling import check_standing
 from gantool.schedules import parse_seconds
 from gantool.training.ending import Ending
@@ -34,8 +36,6 @@ from gantool.training.recorder import Recorder
 from gantool.training.rescue import Rescue
 from gantool.training.state import State
 from gantool.training.watchdog import Watchdog
-
-_IMAGES = frozenset({"fixed", "image_set"})  # what monitors are handed that is only there once images are read
 
 
 def settle_features(setup: Setup, run_dir: Path) -> Setup:
@@ -54,82 +54,86 @@ def _looks(setup: Setup) -> bool:
 
 
 def features_for_scores(setup: Setup) -> Features | None:
-    """What scores look with; None where there is no score. Raises GantoolError where it cannot be had."""
+    """What scores look with, not prepared yet; None without scores. Raises GantoolError where it cannot be had."""
     if not _looks(setup):
         return None
-    build_scores(setup.config.score)  # for its mistakes, before a classifier is trained
-    return build_features(setup.config.features, {"source": setup.source, "device": str(setup.device)})
+    handed = {"source": setup.source, "device": str(setup.device)}
+    return build_features(setup.config.features, handed, prepared=False)
 
 
-def scores_to_come(setup: Setup, features: Features | None) -> dict[str, Score]:
-    """The scores that are measured while the run trains, by their names. Raises GantoolError for what is wrong with
-    them, as far as it shows before images are read."""
-    if features is None:
-        return {}
-    scores, found = build_scores(setup.config.score), {}
+def foresee_monitors(
+    setup: Setup, features: Features | None, scores: Mapping[str, Score], written: Written
+) -> dict[str, Score] | None:
+    """The scores that will be measured, of those by kind, by name; None where a monitor of the user's decides that.
+    Raises GantoolError for what is wrong with gantool's own monitors, as far as it shows before images are read."""
+    found: dict[str, Score] | None = {}
     for name, monitor in setup.config.monitor.items():
         kind = find(monitor.target, f"monitor.{name}")
-        if inspect.isclass(kind) and issubclass(kind, Scores):
-            check_standing(setup.game, monitor.rest.get("standing_statistics", 0))
-            num = monitor.rest.get("num", NUM)
-            found = foreseen(features, scores, setup.source, num, setup.config.num_classes)
+        takes = parameters(kind).keys() & {"features", "scores"}
+        with _applies(name, written):
+            if takes and features is None:
+                raise DoesNotApply(f"monitor.{name} looks at scores, and there is none: add score=fd, or leave it out")
+            elif features is None:
+                continue
+            elif kind is Scores:
+                check_standing(setup.game, monitor.rest.get("standing_statistics", 0))
+                num = monitor.rest.get("num", NUM)
+                found = foreseen(features, scores, setup.source, num, setup.config.num_classes)
+            elif kind is LabelAgreement:
+                check_labels(features, setup.source, setup.config.num_classes)
+            elif kind is CodeAgreement:
+                check_codes(features, setup.source, setup.game, setup.config.num_classes)
+            elif takes or not inspect.isclass(kind):
+                return None
     return found
 
 
-@dataclass(frozen=True)
-class Monitors:
-    """The chosen monitors, by name: those that look at no images of the data set first, so that what is wrong with them
-    shows before images are read.
+@contextmanager
+def _applies(name: str, written: Written) -> Iterator[None]:
+    """Leaves a monitor out that has nothing to do in this run; where the user chose it, GantoolError."""
+    try:
+        yield
+    except DoesNotApply:
+        if "monitor" in written.typed or any(key.startswith(f"monitor.{name}.") for key in written.typed):
+            raise
+
+
+def build_monitors(
+    setup: Setup,
+    data: Stream,
+    image_set: ImageSet,
+    features: Features | None,
+    scores: Mapping[str, Score],
+    written: Written,
+) -> list[Every]:
+    """The chosen monitors; on other ranks than the first those that all ranks share the work of: the scores.
 
     They are handed, by the names of their parameters: fixed (`fixed(count)` real images, always the same; with
-    `classes=n` so many of each), image_set, source, num_classes, class_names, game, device, and where there is a score
-    features and scores. One that has nothing to do in this run is left out; where the user chose it, GantoolError.
+    `classes=n` so many of each), image_set, num_classes, class_names, game, device, and where there is a score features
+    and scores. One that has nothing to do in this run is left out; where the user chose it, GantoolError.
     """
-
-    setup: Setup
-    features: Features | None
-    written: Written
-    built: dict[str, Callable[..., Record]] = field(default_factory=dict)
-
-    def build(self, **images: object) -> None:
-        """Adds those that can be built with these images, handed by name."""
-        setup = self.setup
-        handed: dict[str, object] = {
-            "source": setup.source,
-            "num_classes": setup.config.num_classes,
-            "class_names": list(setup.source.class_names),
-            "game": setup.game,
-            "device": setup.device,
-            **images,
-        }
-        if self.features is not None:
-            handed |= {"features": self.features, "scores": build_scores(setup.config.score)}
-        for name, monitor in setup.config.monitor.items():
-            path = f"monitor.{name}"
-            lacking = parameters(find(monitor.target, path)).keys() & {"features", "scores", *_IMAGES} - handed.keys()
-            if name in self.built:
+    handed: dict[str, object] = {
+        "fixed": data.fixed,
+        "image_set": image_set.test or image_set,
+        "num_classes": setup.config.num_classes,
+        "class_names": image_set.class_names,
+        "game": setup.game,
+        "device": setup.device,
+    }
+    if features is not None:
+        handed |= {"features": features, "scores": scores}
+    built: list[Every] = []
+    for name, monitor in setup.config.monitor.items():
+        path = f"monitor.{name}"
+        if features is None and parameters(find(monitor.target, path)).keys() & {"features", "scores"}:
+            continue  # foresee_monitors told it
+        with _applies(name, written):
+            part = build(monitor.rest, path, handed, kind=Callable[..., Record])
+            if rank() and not isinstance(part, Scores):
                 continue
-            try:
-                if lacking - _IMAGES:
-                    text = f"monitor.{name} looks at scores, and there is none: add score=fd, or leave it out"
-                    raise DoesNotApply(text)
-                if lacking:
-                    continue
-                self.built[name] = build(monitor.rest, path, handed, kind=Callable[..., Record])
-            except DoesNotApply:
-                if "monitor" in self.written.typed or any(key.startswith(f"{path}.") for key in self.written.typed):
-                    raise
-
-    def all(self, data: Stream, image_set: ImageSet) -> list[Every]:
-        """Every one, in the order of the configuration; on other ranks than the first those that all ranks share the
-        work of: the scores."""
-        self.build(fixed=data.fixed, image_set=image_set.test or image_set)
-        found = []
-        for name, monitor in self.setup.config.monitor.items():
-            if name in self.built and (not rank() or isinstance(self.built[name], Scores)):
-                interval = self.setup.images(monitor.every, f"monitor.{name}.every", images_per_epoch=data.num_images)
-                found.append(Every(interval, self.built[name], monitor.at_start))
-        return found
+            interval = setup.images(monitor.every, f"{path}.every", images_per_epoch=data.num_images)
+            built.append(Every(interval, part, monitor.at_start))
+    return built
 
 
 def scores_of(monitors: Sequence[Every]) -> Scores | None:
@@ -191,7 +195,7 @@ def build_watchdog(
 
 
 def build_ending(setup: Setup, scores: Mapping[str, Score], started: float) -> Ending:
-    """What ends the run early, by its scores among others; `started` is when its process began with it, by
+    """What ends the run early, its scores among others; `started` is when its process began with it, by
     time.monotonic().
 
     Raises GantoolError for one that is not measured.

@@ -24,9 +24,9 @@ class Panel:
     """Judges runs as their training did (monitors.scores), unless told otherwise: the same numbers come out.
 
     `run`: whose data set the real images are, and whose features are used where `features` is {}. `score`: nodes by
-    kind, {}: those of its training, and the usual ones that the features can have; `per_class`: beside fd that of each
-    class, as fd/<class>. `split` and `root` as in TrainedRun.images; `num`, `num_real`, `seed` and `batch_size` as in
-    Scorer.
+    kind, {}: those of its training, and the usual ones, as far as the features can have them and, where not all runs
+    are `conditional`, runs without labels; `per_class`: beside fd that of each class, as fd/<class>. `split` and `root`
+    as in TrainedRun.images; `num`, `num_real`, `seed` and `batch_size` as in Scorer.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Panel:
         truncation: float | None,
         standing_statistics: int | None,
         per_class: bool = False,
+        conditional: bool = True,
     ) -> None:
         if run.game.translates and truncation is not None:
             raise GantoolError(f"truncation={truncation}: {run.folder} is a CycleGAN or pix2pix run; leave it out")
@@ -63,8 +64,11 @@ class Panel:
             how["num"] = min(how["num"], len(shown.source))
         extractor = run.features(features, root=root)
         scores = build_scores(asked_of(score, training["score"]))
-        if not (extractor.has_classes or any("_target_" in node for node in score.values())):  # none was chosen
-            scores = {kind: one for kind, one in scores.items() if not one.needs_classes}
+        if not any("_target_" in node for node in score.values()):  # none was chosen
+            if not extractor.has_classes:
+                scores = {kind: one for kind, one in scores.items() if not one.needs_classes}
+            if not conditional:
+                scores = {kind: one for kind, one in scores.items() if not one.needs_labels}
         if per_class:
             if "fd" not in scores:
                 raise GantoolError("per_class=true measures the Fréchet distance of each class: add fd to score=")

@@ -4,8 +4,6 @@ import logging
 import os
 import shlex
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +16,8 @@ from gantool import collector
 from gantool.config import Written, choices, save_composed
 from gantool.config.trust import check_links
 from gantool.data.stream import Stream
-from gantool.errors import InUse, out_of_memory
-from gantool.folder import LOCK, checkpoints_in, way_on
-from gantool.lock import locked
+from gantool.errors import out_of_memory
+from gantool.folder import checkpoints_in
 from gantool.logging.console import Console
 from gantool.logging.log import Log
 from gantool.logging.status import read_status
@@ -30,9 +27,9 @@ from gantool.runs.build import Setup, set_up
 from gantool.runs.fitting import settle_batch, what_fits
 from gantool.runs.lines import farewell, headline, how_finished, inherited
 from gantool.runs.monitors import build_measurements, build_trackers, build_watchdog, scorer_of, scores_of
-from gantool.runs.output import writing
+from gantool.runs.output import check_free, sole_user
 from gantool.runs.parallel import arrange, check_parallel, settings_of
-from gantool.runs.ready import get_ready, settled
+from gantool.runs.ready import Foreseen, foresee, get_ready, settled
 from gantool.runs.rehearsal import rehearse
 from gantool.runs.resuming import check_data, forget_other_scores, tell_jumps
 from gantool.runs.transfer import begin_from, check_source
@@ -65,14 +62,21 @@ def train_run(cfg: DictConfig, run_dir: Path, hydra: HydraConf | DictConfig) -> 
         can_resume = is_run and states
         trusting = f"; {shlex.quote(f'resume={run_dir}')} trust=true writes to what it leads to" if can_resume else ""
         check_links(run_dir, f"choose another folder{trusting}", begun=is_run or bool(states))
-    settle_batch(cfg, written, run_dir)
-    setup = set_up(cfg, written)
-    with process_group():
+    in_sweep = hydra.mode == RunMode.MULTIRUN
+
+    def look(setup: Setup) -> tuple[Setup, Foreseen]:
         check_parallel(setup)
         setup = settled(setup, run_dir)
-        check_source(setup.config.init, run_dir)
-        in_sweep = hydra.mode == RunMode.MULTIRUN
-        run = _Run(setup, run_dir, hydra, *get_ready(setup, written, started, in_sweep=in_sweep))
+        check_source(setup, run_dir)
+        if not setup.config.trainer.dry_run:
+            from_first(lambda: check_free(run_dir))
+        return setup, foresee(setup, written, in_sweep=in_sweep)
+
+    settle_batch(cfg, written, run_dir, look)
+    setup = set_up(cfg, written)
+    with process_group():
+        setup, foreseen = look(setup)
+        run = _Run(setup, run_dir, hydra, *get_ready(setup, foreseen, written, started, in_sweep=in_sweep))
         if setup.config.trainer.dry_run:
             rehearse(setup, run_dir, run.state, run.data, run.monitors)
             return run.state
@@ -212,18 +216,6 @@ class _Run:
         measurements = build_measurements(setup, state, data.num_images)
         watchdog = build_watchdog(setup, rescue, data, measurements, recorder)
         train(state, data, measurements, [*self.monitors, *watchdog], recorder, settings_of(setup), stop)
-
-
-@contextmanager
-def sole_user(run_dir: Path) -> Iterator[None]:
-    """Holds the run folder against other processes; a disk that refuses to write becomes a GantoolError."""
-
-    def refuse() -> None:
-        raise InUse(f"{run_dir} is in use by another process: wait for it, or choose another hydra.run.dir")
-
-    lock = locked(run_dir / LOCK, refuse) if rank() == 0 else nullcontext()
-    with writing(run_dir, lambda: f"make room and {way_on(run_dir)}"), lock:
-        yield
 
 
 def _hparams(setup: Setup, choices: dict[str, str]) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from gantool.config.composed import find_run
 from gantool.data.files import few
 from gantool.errors import GantoolError
 from gantool.folder import checkpoints_in
+from gantool.game import Game
 from gantool.paths import expanded
+from gantool.runs.build import Setup
 from gantool.runs.hub import NAME, find_snapshot, is_on_hub
 from gantool.runs.snapshot import read_snapshot
 from gantool.runs.spectral import TRANSPOSED, iterate_anew, left_vector, normalised, plain_names
@@ -25,6 +28,7 @@ _LISTED = 4  # tensors of a network that are named one by one
 _SIZES = ("channels", "num_classes", "latent_dim")
 
 Weights = Mapping[str, Tensor]
+Pairs = Mapping[tuple[int, int], str]  # what a size was and is, and which size it is
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,11 @@ class Origin:
     sizes: Mapping[str, int]  # of _SIZES, as far as known
 
 
-def check_source(source: str | None, run_dir: Path) -> None:
-    """Raises GantoolError where the run is to begin from what is no run, checkpoint or snapshot; one that is under way
-    no longer asks."""
-    if source is not None and not checkpoints_in(run_dir):
-        _read(source)
+def check_source(setup: Setup, run_dir: Path) -> None:
+    """Raises GantoolError where the run is to begin from what is no run, checkpoint or snapshot, or does not fit; one
+    that is under way no longer asks."""
+    if setup.config.init is not None and not checkpoints_in(run_dir):
+        _take_all(setup.config.init, deepcopy(setup.game), setup.config)
 
 
 def begin_from(source: str, state: State, config: Train) -> str:
@@ -50,20 +54,26 @@ def begin_from(source: str, state: State, config: Train) -> str:
 
     Of a snapshot, that is the generators. Raises GantoolError where there is none of these, or next to nothing fits.
     """
+    rows, origin, pairs = _take_all(source, state.game, config)
+    for name, network in state.ema.generators.named_children():
+        _take(_part(origin.averaged, name), network, pairs)
+    return "\n".join(rows)
+
+
+def _take_all(source: str, game: Game, config: Train) -> tuple[list[str], Origin, Pairs]:
+    """Puts what fits into the networks of `game`; returns lines that say what, and what averages are taken by."""
     origin = _read(source)
     latent = config.model.latent
     sizes = {"channels": config.dataset.channels or 0, "num_classes": config.num_classes}
     sizes |= {"latent_dim": latent.dim} if latent else {}
     pairs = {(origin.sizes[key], sizes[key]): key for key in _SIZES if origin.sizes.get(key) and sizes.get(key)}
     rows, total = [f"init={source}: from {origin.name}"], 0
-    for name, network in state.game.networks().items():
+    for name, network in game.networks().items():
         taken, line = _take(_part(origin.networks, name), network, pairs)
         rows, total = [*rows, f"  {name:<14} {line}"], total + taken
-    if 100 * total < sum(parameter.numel() for parameter in state.game.parameters()):  # a bias fits anything
+    if 100 * total < sum(parameter.numel() for parameter in game.parameters()):  # a bias fits anything
         raise GantoolError(f"init={source}: its weights do not fit these networks in name and shape; leave it out")
-    for name, network in state.ema.generators.named_children():
-        _take(_part(origin.averaged, name), network, pairs)
-    return "\n".join(rows)
+    return rows, origin, pairs
 
 
 def _read(source: str) -> Origin:
@@ -107,7 +117,7 @@ def _part(weights: Weights, name: str) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _take(old: dict[str, Tensor], network: nn.Module, pairs: Mapping[tuple[int, int], str]) -> tuple[int, str]:
+def _take(old: dict[str, Tensor], network: nn.Module, pairs: Pairs) -> tuple[int, str]:
     """Copies what fits into `network`; how many parameters came, and the line that says so."""
     own = plain_names({key: value for key, value in network.state_dict(keep_vars=True).items() if value.dim()})
     old = dict(_aligned(plain_names(old), own))

@@ -152,10 +152,11 @@ def _difference(way: str, usual: str) -> str:
 
 
 def _groups(alike: Sequence[Result], metric: str) -> list[Group]:
-    """By settings; and by images seen where runs of one seed are there at several points."""
+    """By settings; and by images seen where runs of one seed are there at several points, or one has not ended."""
     members: dict[object, list[Result]] = {}
     points = Counter((one.settings, one.seed) for one in alike)
     several = {settings for (settings, _), count in points.items() if count > 1}
+    several |= {one.settings for one in alike if one.state in ("stopped", "running elsewhere")}
     for index, one in enumerate(alike):
         place = (one.settings, one.nimg if one.settings in several else None)
         members.setdefault(place if one.settings else index, []).append(one)
