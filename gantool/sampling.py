@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from gantool.batch import Draws, Request
 from gantool.errors import GantoolError
 from gantool.game import Game
+from gantool.games.gan import GAN
 from gantool.images import normalise, to_stored
 from gantool.logging.progress import Block
-from gantool.randomness import seed_torch
+from gantool.randomness import forked, seed_torch
 
 Network = TypeVar("Network", bound=nn.Module)
 BLOCK = 100  # images that share a seed: an image depends on its number, not on the batch it was made in
@@ -94,6 +95,14 @@ def check_standing(game: Game, passes: int) -> None:
     if passes and (game.translates or not batch_norms(game.generators)):
         lack = "translates images" if game.translates else "has a generator without batch norm"
         raise GantoolError(f"standing_statistics={passes}: this model {lack}; leave it out")
+
+
+def check_truncation(game: Game, truncation: float | None) -> None:
+    """Raises GantoolError where the latents of a game cannot be truncated."""
+    if truncation is not None and isinstance(game, GAN):
+        cpu = torch.device("cpu")
+        with forked(cpu):
+            game.latent.sample(Draws(2, cpu), truncation)
 
 
 def batch_norms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:

@@ -66,3 +66,17 @@ def test_weights_that_do_not_fit_and_folders_in_use_are_told_before_too(
             assert main(words) == 1
         error = capfd.readouterr().err
         assert line in error and error.count("\n") == 1, error
+
+
+def test_what_latents_cannot_do_is_told_before_images_are_read(
+    in_tmp: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    train(in_tmp / "run", "model/latent=uniform", model="mlp", rounds=1)
+    capfd.readouterr()
+    monkeypatch.setattr("gantool.runs.trained.prepare", lambda *words, **more: pytest.fail("images were read"))
+    for words in ("evaluate truncation=0.5", "embed truncation=0.5", "truncation"):
+        assert main([*words.split()[:1], "run=run", *words.split()[1:]]) == 1
+        error = capfd.readouterr().err
+        assert "truncation is for normal latents" in error and error.count("\n") == 1, error
+    assert main(["evaluate", "run=run", "score=none"]) == 1
+    assert "score=none measures nothing" in capfd.readouterr().err

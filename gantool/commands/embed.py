@@ -46,9 +46,11 @@ def embed(options: Options) -> None:
     from gantool.runs.output import output, stamp
     from gantool.runs.subject import open_subject
     from gantool.runs.trained import opened
+    from gantool.sampling import check_truncation
 
     require("analysis", "matplotlib", "sklearn", "captum")
     run = opened(options, options.device)
+    check_truncation(run.game, options.truncation)
     subject, num = open_subject(run, options.classes, "embed"), options.num
     only = subject.classes if options.classes is not None else []
     rows = embedding.rows_searched(subject, only, among=options.among, seed=options.seed)

@@ -64,6 +64,8 @@ def evaluate(options: Options) -> None:
     def load(target: Target) -> TrainedRun:
         return load_run(target[0], ema=options.ema, device=options.device, checkpoint=target[1], trust=options.trust)
 
+    if "score" in options.model_fields_set and not options.score:
+        raise GantoolError("score=none measures nothing: choose at least one, such as score=fd, or leave it out")
     targets = find_targets(options)
     judging = options.model_dump(exclude={"run", "trust", "checkpoint", "ema", "device", "rank_by", "out"})
     evaluations: list[Evaluation] = []

@@ -39,7 +39,7 @@ def truncation(options: Options) -> None:
     from gantool.runs.output import output, stamp
     from gantool.runs.trained import opened
     from gantool.runs.truncation import COLUMNS, draw, row, words
-    from gantool.sampling import check_standing
+    from gantool.sampling import check_standing, check_truncation
 
     if options.plot:
         require("analysis", "matplotlib", what="the curve, which plot=false leaves out,")
@@ -48,6 +48,7 @@ def truncation(options: Options) -> None:
     thresholds = sorted(set(options.thresholds), key=lambda threshold: threshold or float("inf"))
     passes = run.passes if options.standing_statistics is None else options.standing_statistics
     check_standing(game, passes)
+    check_truncation(game, thresholds[0])
     how = options.model_dump(include={"num", "batch_size", "seed"})
     features = run.features({})
     fidelity = {"is": InceptionScore()} if features.has_classes else {"precision": Precision()}

@@ -66,7 +66,8 @@ def foresee_monitors(
 ) -> dict[str, Score] | None:
     """The scores that will be measured, of those by kind, by name; None where a monitor of the user's decides that.
     Raises GantoolError for what is wrong with gantool's own monitors, as far as it shows before images are read."""
-    found: dict[str, Score] | None = {}
+    found: dict[str, Score] = {}
+    own = True
     for name, monitor in setup.config.monitor.items():
         kind = find(monitor.target, f"monitor.{name}")
         takes = parameters(kind).keys() & {"features", "scores"}
@@ -84,8 +85,8 @@ def foresee_monitors(
             elif kind is CodeAgreement:
                 check_codes(features, setup.source, setup.game, setup.config.num_classes)
             elif takes or not inspect.isclass(kind):
-                return None
-    return found
+                own = False
+    return found if own else None
 
 
 @contextmanager

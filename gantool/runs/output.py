@@ -37,7 +37,6 @@ def writing(place: Path, fix: str | Callable[[], str] = "make room or choose out
 @contextmanager
 def sole_user(run_dir: Path) -> Iterator[None]:
     """Holds the run folder against other processes; a disk that refuses to write becomes a GantoolError."""
-
     lock = locked(run_dir / LOCK, lambda: _refuse(run_dir)) if rank() == 0 else nullcontext()
     with writing(run_dir, lambda: f"make room and {way_on(run_dir)}"), lock:
         yield

@@ -15,7 +15,7 @@ from gantool.ranks import world
 from gantool.runs.evaluations import Evaluation
 from gantool.runs.features import as_trained, asked_of, build_scores
 from gantool.runs.trained import TrainedRun
-from gantool.sampling import BLOCK, check_standing
+from gantool.sampling import BLOCK, check_standing, check_truncation
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Panel:
         self.run, self.split, self.root, self.truncation = run, split, root, truncation
         self._told: set[Path] = set()  # folders of which was said how they are scored
         self.passes = run.passes if standing_statistics is None else standing_statistics
-        check_standing(run.game, self.passes)
+        self._check_generators(run)
         self.images = self._images(run)
         shown = self.images.test or self.images
         asked = {"num": num, "seed": seed, "batch_size": batch_size}
@@ -86,6 +86,10 @@ class Panel:
         self.scorer = Scorer(extractor, scores, shown, num_real=num_real, device=run.device, **how)
         self._check_labels(run)
 
+    def _check_generators(self, run: TrainedRun) -> None:
+        check_standing(run.game, self.passes)
+        check_truncation(run.game, self.truncation)
+
     def _images(self, run: TrainedRun) -> ImageSet:
         """Those that it was trained on, or of the asked split; where it has a test set, that is scored against."""
         return run.images(split=self.split, root=self.root)
@@ -97,7 +101,7 @@ class Panel:
     def check_comparable(self, run: TrainedRun) -> None:
         """Raises GantoolError where `run` was trained on other images, or cannot have one of the scores; tells what is
         done as the first run's training did and not as its own."""
-        check_standing(run.game, self.passes)
+        self._check_generators(run)
         images, both = self._images(run), f"{run.folder} and {self.run.folder}"
         if not _are_the_same(images, self.images):
             raise GantoolError(
