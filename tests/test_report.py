@@ -217,7 +217,10 @@ def test_nothing_is_cut_off_on_a_narrow_screen(in_tmp: Path) -> None:
 
 
 @thorough
-def test_a_sweep_and_several_runs(in_tmp: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_sweep_and_several_runs(
+    in_tmp: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("gantool.cli.launching._PATIENCE", -1.0)  # no job is looked at before the first is trained
     words = ["score=[fd,is]", "monitor=scores", "trainer.log_every=1it"]
     words = [w for w in small(in_tmp, *words, model="mlp", rounds=2) if not w.startswith("hydra")]
     assert main([*words, "-m", "hydra.sweep.dir=sweep", "trainer.seed=1,2", "monitor.scores.num=60,1"]) == 1
