@@ -31,14 +31,14 @@ class Described(Protocol):
     def vectors(self) -> object: ...  # its labels where they are, or whether they are; None, False: they are classes
 
 
-def check_labels(features: Features, data: Described, num_classes: int) -> None:
+def check_label_agreement(features: Features, data: Described, num_classes: int) -> None:
     """Raises DoesNotApply where LabelAgreement does not."""
     if not num_classes:
         raise DoesNotApply("monitor=labels is for conditional models: add model.conditional=true, or leave it out")
     check_classes("labels", features, data)
 
 
-def check_codes(features: Features, data: Described, game: Game, num_classes: int) -> None:
+def check_code_agreement(features: Features, data: Described, game: Game, num_classes: int) -> None:
     """Raises DoesNotApply where CodeAgreement does not."""
     if not game.codes:
         raise DoesNotApply("monitor=codes is for latents with categorical codes: add model/latent=structured")
@@ -67,7 +67,7 @@ class LabelAgreement:
     def __init__(
         self, features: Features, image_set: ImageSet, device: torch.device, num_classes: int, seed: int = 0
     ) -> None:
-        check_labels(features, image_set, num_classes)
+        check_label_agreement(features, image_set, num_classes)
         self.features, self.seed, self.device, self.num_classes = features.to(device), seed, device, num_classes
 
     def __call__(self, game: Game, generators: nn.ModuleDict, progress: Progress) -> Record:
@@ -94,7 +94,7 @@ class CodeAgreement:
     def __init__(
         self, features: Features, image_set: ImageSet, device: torch.device, game: Game, num_classes: int, seed: int = 0
     ) -> None:
-        check_codes(features, image_set, game, num_classes)
+        check_code_agreement(features, image_set, game, num_classes)
         self.features, self.seed, self.device = features.to(device), seed, device
         self.images = normalise(image_set.images[:10])
 

@@ -53,6 +53,7 @@ class Scores:
         if image_set.source is not None:
             num = min(num, len(image_set.source))
         self.scorer = Scorer(features, scores, image_set, num=num, batch_size=batch_size, seed=seed, device=device)
+        check_conditional(self.scorer.scores, num_classes)
 
     def how(self) -> dict[str, object]:
         """The protocol but for the floor; known before any network runs."""
@@ -70,6 +71,12 @@ class Scores:
         return Record(scalars, protocol=self.scorer.protocol(**self.more))
 
 
+def check_conditional(scores: Mapping[str, Score], num_classes: int) -> None:
+    """Raises GantoolError for scores, by name, that need labels where generated images have none."""
+    if names := [name for name, score in scores.items() if score.needs_labels and not num_classes]:
+        raise GantoolError(f"{', '.join(names)} needs a conditional model: add model.conditional=true, or leave it out")
+
+
 def foreseen(
     features: Features, scores: Mapping[str, Score], source: Source | TwoSided, num: int, num_classes: int
 ) -> dict[str, Score]:
@@ -78,10 +85,9 @@ def foreseen(
     for name, score in found.items():
         labels = source.num_classes > 0
         check_labels(name, score, source.name, labels=labels, classes=labels and not source.vectors)
-        if score.needs_labels and not num_classes:
-            raise GantoolError(f"{name} needs a conditional model: add model.conditional=true, or leave it out")
         if num < (least := max(score.fewest, 1)):
             raise GantoolError(f"num={num}: {name} needs at least {least} images a side: take more, or leave it out")
+    check_conditional(found, num_classes)
     return found
 
 

@@ -22,7 +22,7 @@ from gantool.logging.tracker import Tracker
 from gantool.metrics.features import Features
 from gantool.metrics.score import Score
 from gantool.metrics.scorer import Scorer
-from gantool.monitors.codes import CodeAgreement, LabelAgreement, check_codes, check_labels
+from gantool.monitors.codes import CodeAgreement, LabelAgreement, check_code_agreement, check_label_agreement
 from gantool.monitors.scores import NUM, Scores, foreseen
 from gantool.ranks import from_first, rank
 from gantool.runs.build import Setup
@@ -81,9 +81,9 @@ def foresee_monitors(
                 num = monitor.rest.get("num", NUM)
                 found = foreseen(features, scores, setup.source, num, setup.config.num_classes)
             elif kind is LabelAgreement:
-                check_labels(features, setup.source, setup.config.num_classes)
+                check_label_agreement(features, setup.source, setup.config.num_classes)
             elif kind is CodeAgreement:
-                check_codes(features, setup.source, setup.game, setup.config.num_classes)
+                check_code_agreement(features, setup.source, setup.game, setup.config.num_classes)
             elif takes or not inspect.isclass(kind):
                 own = False
     return found if own else None
